@@ -1,0 +1,125 @@
+"""Bit packing and index codings of the container (docs/format.md), all in numpy.
+
+Three codings of a CSR pattern; `encode_index` takes whichever is smallest:
+- relative: per row, the gap to the next non-zero in `bits` bits; the all-ones code is a
+  filler that skips 2**bits - 1 columns and carries no weight;
+- absolute: the column itself;
+- bitmask: one bit per column.
+Relative and absolute are preceded by the non-zeros of each row, bit-packed.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cosign import CosignError
+
+
+def pack_bits(values: np.ndarray, bits: int) -> bytes:
+    """Pack unsigned integers of `bits` (1..63) bits each, least significant bit first."""
+    values = np.asarray(values).astype(np.uint64)
+    planes = np.empty((len(values), bits), np.uint8)
+    for bit in range(bits):
+        planes[:, bit] = (values >> np.uint64(bit)) & np.uint64(1)
+    return np.packbits(planes.reshape(-1), bitorder="little").tobytes()
+
+
+def unpack_bits(payload: bytes, bits: int, count: int) -> np.ndarray:
+    """Inverse of `pack_bits`: int64 [count]. Raises CosignError when the payload is too short."""
+    if len(payload) != (count * bits + 7) // 8:
+        raise CosignError(
+            f"a section holds {len(payload)} bytes where {count} x {bits} bits belong"
+        )
+    flat = np.unpackbits(np.frombuffer(payload, np.uint8), bitorder="little", count=count * bits)
+    planes = flat.reshape(count, bits)
+    values = np.zeros(count, np.int64)
+    for bit in range(bits):
+        values |= planes[:, bit].astype(np.int64) << bit
+    return values
+
+
+def width_of(largest: int) -> int:
+    """Bits that hold 0..largest; at least 1."""
+    return max(1, int(largest).bit_length())
+
+
+@dataclass(frozen=True)
+class EncodedIndex:
+    """A coded CSR pattern: `entries` codes of `bits` bits (fillers included) in `payload`."""
+
+    coding: str
+    bits: int
+    entries: int
+    payload: bytes
+
+
+def _gaps(row_ptr: np.ndarray, col_idx: np.ndarray) -> np.ndarray:
+    """Zeros before each non-zero, counted from the previous one of its row; int64 [nnz]."""
+    gaps = np.diff(col_idx, prepend=-1) - 1
+    firsts = row_ptr[:-1][np.diff(row_ptr) > 0]
+    gaps[firsts] = col_idx[firsts]
+    return gaps
+
+
+def relative_entries(row_ptr: np.ndarray, col_idx: np.ndarray, bits: int) -> int:
+    """Entries, fillers included, that a relative index of `bits` bits needs."""
+    return len(col_idx) + int((_gaps(row_ptr, col_idx) // ((1 << bits) - 1)).sum())
+
+
+def _relative(row_ptr: np.ndarray, col_idx: np.ndarray, bits: int) -> np.ndarray:
+    skip = (1 << bits) - 1
+    fillers, rest = np.divmod(_gaps(row_ptr, col_idx), skip)
+    codes = np.full(len(col_idx) + int(fillers.sum()), skip, np.int64)
+    codes[np.cumsum(fillers + 1) - 1] = rest
+    return codes
+
+
+def encode_index(row_ptr: np.ndarray, col_idx: np.ndarray, columns: int) -> EncodedIndex:
+    """Code a CSR pattern (row_ptr int64 [rows+1], col_idx int64 [nnz]) in the fewest bytes."""
+    rows, nnz = len(row_ptr) - 1, len(col_idx)
+    counts = np.diff(row_ptr)
+    count_bits = width_of(columns)
+    absolute_bits = width_of(columns - 1)
+    gaps = _gaps(row_ptr, col_idx)
+    costs = {("bitmask", 1): rows * columns}
+    row_cost = rows * count_bits
+    costs["absolute", absolute_bits] = row_cost + nnz * absolute_bits
+    for bits in range(1, absolute_bits + 1):
+        entries = nnz + int((gaps // ((1 << bits) - 1)).sum())
+        costs["relative", bits] = row_cost + entries * bits
+    coding, bits = min(costs, key=lambda key: (costs[key], key))
+    if coding == "bitmask":
+        mask = np.zeros(rows * columns, np.uint8)
+        mask[np.repeat(np.arange(rows), counts) * columns + col_idx] = 1
+        return EncodedIndex(
+            coding, 1, rows * columns, np.packbits(mask, bitorder="little").tobytes()
+        )
+    codes = _relative(row_ptr, col_idx, bits) if coding == "relative" else col_idx
+    payload = pack_bits(counts, count_bits) + pack_bits(codes, bits)
+    return EncodedIndex(coding, bits, len(codes), payload)
+
+
+def decode_index(
+    index: EncodedIndex, rows: int, columns: int, nnz: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse of `encode_index`: (row_ptr int64 [rows+1], col_idx int64 [nnz])."""
+    if index.coding == "bitmask":
+        mask = unpack_bits(index.payload, 1, rows * columns).reshape(rows, columns)
+        row_ptr = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])
+        return row_ptr, np.nonzero(mask)[1]
+    if index.coding not in ("relative", "absolute"):
+        raise CosignError(f"unknown index coding {index.coding!r}")
+    count_bits = width_of(columns)
+    split = (rows * count_bits + 7) // 8
+    counts = unpack_bits(index.payload[:split], count_bits, rows)
+    row_ptr = np.concatenate([[0], np.cumsum(counts)])
+    codes = unpack_bits(index.payload[split:], index.bits, index.entries)
+    if index.coding == "absolute":
+        return row_ptr, codes
+    skip = (1 << index.bits) - 1
+    stored = codes != skip
+    if int(row_ptr[-1]) != nnz or int(stored.sum()) != nnz:
+        raise CosignError("the row counts do not match the stored indices")
+    position = np.cumsum(codes + stored)[stored] - 1  # a filler advances by skip, a weight by gap+1
+    before_row = np.concatenate([[0], position + 1])[row_ptr[:-1]]
+    return row_ptr, position - np.repeat(before_row, counts)

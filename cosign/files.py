@@ -1,0 +1,75 @@
+"""Files that are either whole or not there: write beside, fsync, rename."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import platformdirs
+
+from cosign.errors import CosignError
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open `path` for binary writing; it appears only when the block ends without an error.
+
+    A reader, and a process killed at any moment, sees the old file or the new one. Raises
+    CosignError when the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), 0o644)  # mkstemp makes 0600
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        if temporary is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            raise CosignError(
+                f"cannot write {path}: {reason}; free some space or choose another folder."
+            ) from error
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically."""
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises CosignError when it is missing or is not JSON."""
+    try:
+        return json.loads(Path(path).read_text())
+    except OSError as error:
+        raise CosignError(f"cannot read {path}: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise CosignError(
+            f"{path} is not valid JSON ({error}); delete it and run again."
+        ) from error
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_dir() -> Path:
+    """`$COSIGN_CACHE`, else the platform's user cache directory for cosign. Not created here."""
+    configured = os.environ.get("COSIGN_CACHE")
+    return Path(configured) if configured else Path(platformdirs.user_cache_dir("cosign"))
