@@ -180,6 +180,14 @@ class Layer:
         demand(0 <= self.mul < 1 << 16, f"mul is {self.mul}, must fit in 16 unsigned bits")
         demand(1 <= self.shift <= 47, f"shift is {self.shift}, must be 1..47")
 
+    @classmethod
+    def from_dense(cls, levels: np.ndarray, **fields: Any) -> "Layer":
+        """Build from int8 [out_channels, columns] with zeros where nothing is to be stored."""
+        rows, columns = np.nonzero(levels)
+        counts = np.bincount(rows, minlength=len(levels))
+        row_ptr = np.concatenate([[0], np.cumsum(counts)])
+        return cls(row_ptr=row_ptr, col_idx=columns, levels=levels[rows, columns], **fields)
+
     @property
     def nnz(self) -> int:
         return len(self.levels)

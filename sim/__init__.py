@@ -1,0 +1,1 @@
+"""sim: what the machine does. Golden model, exact cycle model, RTL benches."""

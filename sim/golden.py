@@ -1,0 +1,124 @@
+"""The golden model: what the machine must compute, in plain integer numpy.
+
+Every activation is int8. An accelerated layer accumulates level * activation exactly, adds
+the bias and requantises with `requantize`; the RTL equals this bit for bit, and accuracies
+are those of this model.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from compress.container import CompressedModel, HostOp, Layer
+
+
+def requantize(acc: np.ndarray, mul: int, shift: int, relu: bool) -> np.ndarray:
+    """int64 accumulators (bias added) to int8: round half up, saturate, fused ReLU."""
+    scaled = (acc * mul + (1 << (shift - 1))) >> shift
+    return np.clip(scaled, 0 if relu else -128, 127).astype(np.int8)
+
+
+def taps(x: np.ndarray, layer: Layer) -> Iterator[np.ndarray]:
+    """im2col, one group at a time: [N, columns, out_height * out_width], the type of `x`.
+
+    Rows are in the order of the layer's column indices, (channel, r, s) flattened.
+    """
+    g = layer.geometry
+    images = len(x)
+    x = x.reshape(images, g.in_channels, g.in_height, g.in_width)
+    (top, left), (down, right) = g.padding, g.stride
+    padded = np.pad(x, ((0, 0), (0, 0), (top, top), (left, left)))
+    reach = [d * (k - 1) + 1 for d, k in zip(g.dilation, g.kernel, strict=True)]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
+    windows = windows[:, :, ::down, ::right, :: g.dilation[0], :: g.dilation[1]]
+    windows = windows.transpose(0, 1, 4, 5, 2, 3)  # N, C, R, S, Ho, Wo
+    per_group = g.in_channels // g.groups
+    for group in range(g.groups):
+        part = windows[:, group * per_group : (group + 1) * per_group]
+        yield part.reshape(images, g.columns, g.out_height * g.out_width)
+
+
+def accumulate(layer: Layer, x: np.ndarray) -> np.ndarray:
+    """Exact sums of level * activation, without bias: int64 [N, out_channels, Ho, Wo]."""
+    g = layer.geometry
+    levels = layer.dense_levels()
+    # BLAS is exact on integers as long as no partial sum leaves the mantissa.
+    largest = int(np.abs(levels.astype(np.int64)).sum(axis=1).max()) * 128
+    dtype = np.float32 if largest < 1 << 24 else np.float64
+    filters = levels.astype(dtype).reshape(g.groups, -1, g.columns)
+    sums = [
+        np.matmul(filters[group], columns.astype(dtype))
+        for group, columns in enumerate(taps(x, layer))
+    ]
+    acc = np.concatenate(sums, axis=1)
+    return acc.reshape(len(x), g.out_channels, g.out_height, g.out_width).astype(np.int64)
+
+
+def layer_output(layer: Layer, x: np.ndarray) -> np.ndarray:
+    """One accelerated layer: int8 [N, C, H, W] to int8 [N, out_channels, Ho, Wo]."""
+    acc = accumulate(layer, x) + layer.bias[None, :, None, None]
+    return requantize(acc, layer.mul, layer.shift, layer.relu)
+
+
+def _maxpool(op: HostOp, x: np.ndarray) -> np.ndarray:
+    kernel, stride = int(op.attrs["kernel"]), int(op.attrs["stride"])
+    windows = np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), axis=(2, 3))
+    return windows[:, :, ::stride, ::stride].max(axis=(4, 5))
+
+
+def _lrn(op: HostOp, x: np.ndarray) -> np.ndarray:
+    """Across-channel LRN (Krizhevsky 2012, §3.3) in float64, rounded half up to int8."""
+    a = op.attrs
+    size = int(a["size"])
+    real = x.astype(np.float64) * a["in_scale"]
+    squares = np.pad(real**2, ((0, 0), (size // 2, (size - 1) // 2), (0, 0), (0, 0)))
+    window = np.lib.stride_tricks.sliding_window_view(squares, size, axis=1).sum(axis=-1)
+    real /= (a["k"] + a["alpha"] / size * window) ** a["beta"]
+    return np.clip(np.floor(real / a["out_scale"] + 0.5), -128, 127).astype(np.int8)
+
+
+def _flatten(op: HostOp, x: np.ndarray) -> np.ndarray:
+    return x.reshape(len(x), -1, 1, 1)
+
+
+HOST_OPS: dict[str, Callable[[HostOp, np.ndarray], np.ndarray]] = {
+    "maxpool": _maxpool,
+    "lrn": _lrn,
+    "flatten": _flatten,
+}
+
+
+def trace(model: CompressedModel, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Every node's output for quantised input `x` (int8 [N, C, H, W]), "input" included."""
+    values = {"input": x}
+    for node in model.nodes:
+        if isinstance(node, Layer):
+            values[node.name] = layer_output(node, values[node.input])
+        else:
+            values[node.name] = HOST_OPS[node.op](node, values[node.inputs[0]])
+    return values
+
+
+def run(model: CompressedModel, x: np.ndarray) -> np.ndarray:
+    """The network's output, int8 [N, ...], for quantised input `x` (int8 [N, C, H, W])."""
+    return trace(model, x)[model.nodes[-1].name]
+
+
+def correct(
+    model: CompressedModel,
+    batches: Iterator[tuple[np.ndarray, np.ndarray]],
+    report: Callable[[int], None] = lambda done: None,
+) -> tuple[int, int]:
+    """Count right answers of the integer model.
+
+    `batches` yields (uint8 pixels [N, C, H, W], integer labels [N]); the class is the largest
+    output, the lowest index on ties. `report` gets the images done so far. Returns
+    (right, images).
+    """
+    right = images = 0
+    for pixels, labels in batches:
+        scores = run(model, model.input.quantize(pixels)).reshape(len(labels), -1)
+        right += int((scores.argmax(axis=1) == labels).sum())
+        images += len(labels)
+        report(images)
+    return right, images

@@ -1,0 +1,118 @@
+"""The golden model against nested loops and against torch."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compress.container import CompressedModel, Geometry, HostOp, InputSpec, Layer
+from sim import golden
+
+
+def layer_from_dense(geometry: Geometry, dense: np.ndarray, **fields) -> Layer:
+    defaults = {"name": "l", "input": "input", "bits": 8, "q": 0.01, "mul": 40000, "shift": 23}
+    defaults |= {"relu": False, "in_scale": 1.0, "out_scale": 1.0}
+    defaults |= {"bias": np.zeros(geometry.out_channels)}
+    return Layer.from_dense(dense, geometry=geometry, **(defaults | fields))
+
+
+@st.composite
+def random_layers(draw) -> tuple[Layer, np.ndarray]:
+    groups = draw(st.integers(1, 3))
+    kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
+    padding = draw(st.tuples(st.integers(0, 2), st.integers(0, 2)))
+    sizes = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    geometry = Geometry(
+        kind="conv",
+        in_channels=groups * draw(st.integers(1, 3)),
+        out_channels=groups * draw(st.integers(1, 3)),
+        in_height=max(1, sizes[0] - 2 * padding[0]) + draw(st.integers(0, 4)),
+        in_width=max(1, sizes[1] - 2 * padding[1]) + draw(st.integers(0, 4)),
+        kernel=kernel,
+        stride=draw(st.tuples(st.integers(1, 3), st.integers(1, 3))),
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+    )
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    dense = rng.integers(-127, 128, (geometry.out_channels, geometry.columns), np.int8)
+    dense[rng.random(dense.shape) > draw(st.floats(0, 1))] = 0
+    x = rng.integers(-128, 128, (2, geometry.in_channels, geometry.in_height, geometry.in_width))
+    bias = rng.integers(-5000, 5000, geometry.out_channels)
+    return layer_from_dense(geometry, dense, bias=bias), x.astype(np.int8)
+
+
+def slow_accumulate(layer: Layer, x: np.ndarray) -> np.ndarray:
+    """Six loops over the definition of convolution."""
+    g = layer.geometry
+    dense = layer.dense_levels().reshape(g.out_channels, -1, *g.kernel)
+    out = np.zeros((len(x), g.out_channels, g.out_height, g.out_width), np.int64)
+    for n, k, oy, ox in np.ndindex(out.shape):
+        first = k // (g.out_channels // g.groups) * (g.in_channels // g.groups)
+        for c, r, s in np.ndindex(dense.shape[1:]):
+            y = oy * g.stride[0] + r * g.dilation[0] - g.padding[0]
+            z = ox * g.stride[1] + s * g.dilation[1] - g.padding[1]
+            if 0 <= y < g.in_height and 0 <= z < g.in_width:
+                out[n, k, oy, ox] += int(dense[k, c, r, s]) * int(x[n, first + c, y, z])
+    return out
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_layers())
+def test_accumulate_equals_nested_loops(case):
+    layer, x = case
+    np.testing.assert_array_equal(golden.accumulate(layer, x), slow_accumulate(layer, x))
+
+
+@pytest.mark.parametrize(
+    ("acc", "relu", "expected"),
+    [
+        (0, False, 0),
+        (1, False, 1),  # 0.5 rounds up
+        (-1, False, 0),  # -0.5 rounds up too
+        (-3, False, -1),
+        (10_000, False, 127),
+        (-10_000, False, -128),
+        (-10_000, True, 0),
+    ],
+)
+def test_requantize_rounds_half_up_and_saturates(acc, relu, expected):
+    assert golden.requantize(np.array([acc]), 1 << 15, 16, relu)[0] == expected
+
+
+def test_large_sums_stay_exact():
+    """Sums beyond float32's mantissa: 4,000 products of 127 * 127, the last one odd."""
+    geometry = Geometry("linear", 4001, 1)
+    layer = layer_from_dense(geometry, np.full((1, 4001), 127, np.int8))
+    x = np.full((1, 4001, 1, 1), 127, np.int8)
+    x[0, -1] = 1
+    assert golden.accumulate(layer, x).item() == 4000 * 127 * 127 + 127
+
+
+def test_lrn_equals_torch():
+    rng = np.random.default_rng(0)
+    x = rng.integers(-128, 128, (2, 7, 3, 3)).astype(np.int8)
+    attrs = {"size": 5, "alpha": 1e-1, "beta": 0.75, "k": 1.0, "in_scale": 0.1, "out_scale": 0.08}
+    ours = golden.HOST_OPS["lrn"](HostOp("n", "lrn", ("input",), attrs), x)
+    reference = torch.nn.functional.local_response_norm(
+        torch.from_numpy(x).double() * 0.1, 5, alpha=1e-1, beta=0.75, k=1.0
+    )
+    expected = np.clip(np.floor(reference.numpy() / 0.08 + 0.5), -128, 127)
+    np.testing.assert_array_equal(ours, expected)
+
+
+def test_a_network_counts_right_answers():
+    flatten = HostOp("flatten", "flatten", ("pool",))
+    pool = HostOp("pool", "maxpool", ("input",), {"kernel": 2, "stride": 2})
+    identity = layer_from_dense(
+        Geometry("linear", 2, 2), np.eye(2, dtype=np.int8), input="flatten", mul=1 << 15, shift=15
+    )
+    spec = InputSpec((2, 2, 2), 1 / 127, (0.0, 0.0), (1.0, 1.0))
+    model = CompressedModel("pick", spec, (pool, flatten, identity))
+    pixels = np.zeros((3, 2, 2, 2), np.uint8)
+    pixels[0, 0, 1, 1] = 255
+    pixels[1, 1, 0, 1] = 255
+    labels = np.array([0, 1, 1])  # the third is a tie: class 0
+    assert golden.correct(model, iter([(pixels, labels)])) == (2, 3)
