@@ -1,0 +1,132 @@
+"""The report's pictures, made from results.json with matplotlib, as SVG text or files."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from flows import paper
+
+# Mid-tones that stay readable on white and on near-black paper.
+INK, BLUE, ORANGE, GREEN, RED = "#808890", "#3b82c4", "#d9822b", "#3a9a5c", "#c75450"
+_STYLE = {
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": INK,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "savefig.transparent": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "cosign",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "font.size": 10,
+}
+
+
+def _figure(columns: int = 1, width: float = 7.2, height: float = 3.6) -> tuple[Figure, Any]:
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(1, columns, figsize=(width, height), layout="constrained")
+    return figure, axes
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an <svg> element, the same text every time."""
+    buffer = io.StringIO()
+    with plt.rc_context(_STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """The figure on white paper, for a README."""
+    with plt.rc_context(_STYLE):
+        figure.savefig(path, dpi=140, transparent=False, facecolor="white")
+    plt.close(figure)
+
+
+def break_even(results: dict[str, Any]) -> Figure:
+    """Fig. 4: speedup of sparse over dense hardware of the same area, against pruning."""
+    figure, axes = _figure()
+    colors = {"streamed": BLUE, "on-chip": ORANGE}
+    lines = {"openram": "-", "flat": "--"}
+    for curve in results["hardware"]["curves"]:
+        points = curve["points"]
+        axes.plot(
+            [point["portion"] * 100 for point in points],
+            [point["speedup"] for point in points],
+            lines.get(curve["sram_model"], "-."),
+            marker=".",
+            color=colors.get(curve["weights"], GREEN),
+            label=f"weights {curve['weights']}, SRAM {curve['sram_model']}",
+        )
+    axes.axhline(1, color=INK, linewidth=1)
+    paper_portion = 100 * (1 - 1 / paper.BREAK_EVEN_RATIO)
+    axes.plot([paper_portion], [1], "o", color=RED, label="the paper's crossing, 2.22×")
+    axes.set(xlabel="weights pruned, %", ylabel="speedup at equal area", yscale="log")
+    axes.set_title(f"Break-even on {results['hardware']['break_even_layer']}")
+    axes.set_yticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"])
+    axes.grid(True)
+    axes.legend()
+    return figure
+
+
+def layers(results: dict[str, Any]) -> Figure:
+    """Density and speedup of each layer."""
+    figure, (left, right) = _figure(columns=2, width=8.6)
+    names = [layer["name"] for layer in results["layers"]]
+    left.bar(names, [100 / layer["pruning_ratio"] for layer in results["layers"]], color=BLUE)
+    left.set_yscale("log")
+    left.set_title("Weights kept, %")
+    right.bar(names, [layer["speedup"] for layer in results["layers"]], color=GREEN)
+    right.axhline(1, color=INK, linewidth=1)
+    right.set_title("Speedup over dense hardware of the same area")
+    for axes in (left, right):
+        axes.tick_params(axis="x", rotation=45)
+        axes.grid(True, axis="y")
+    return figure
+
+
+def area(results: dict[str, Any]) -> Figure:
+    """Logic and SRAM of each core."""
+    figure, axes = _figure(height=2.6)
+    cores = results["hardware"]["cores"]
+    names = [core["name"] for core in cores]
+    start = [0.0] * len(cores)
+    purposes = [("logic", BLUE), ("activation", ORANGE), ("weight", GREEN)]
+    for purpose, color in purposes:
+        widths = [core["area_by_purpose_um2"].get(purpose, 0.0) / 1e6 for core in cores]
+        axes.barh(names, widths, left=start, color=color, label=purpose)
+        start = [a + b for a, b in zip(start, widths, strict=True)]
+    axes.invert_yaxis()
+    axes.set(xlabel="area, mm²", title=f"Area, SRAM: {results['hardware']['sram_model']}")
+    axes.grid(True, axis="x")
+    axes.legend()
+    return figure
+
+
+def convergence(results: dict[str, Any]) -> Figure:
+    """‖W−Z‖ of each layer over the ADMM iterations of pruning and quantisation."""
+    stages = [stage for stage in ("prune", "quantize") if results["admm"].get(stage)]
+    figure, grid = _figure(columns=max(1, len(stages)), width=8.6)
+    for axes, stage in zip([grid] if len(stages) < 2 else grid, stages, strict=False):
+        history = results["admm"][stage]
+        for name in history[0]["distance"]:
+            axes.plot([step["distance"][name] for step in history], marker=".", label=name)
+        axes.set(xlabel="ADMM iteration", ylabel="‖W−Z‖ / ‖W‖", yscale="log", title=stage)
+        axes.grid(True)
+        axes.legend(fontsize=8, ncols=2)
+    return figure

@@ -1,0 +1,141 @@
+"""The loop: `python flows/run_cosign.py lenet5`. See --help."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from cosign import CosignError
+
+NETWORKS = {"lenet5": 16, "alexnet": 1}  # images that the RTL executes by default
+
+EXAMPLES = """\
+examples:
+  run_cosign.py lenet5                      MNIST, about a quarter of an hour on two cores
+  run_cosign.py alexnet                     a generated image set, about half an hour
+  run_cosign.py alexnet --data imagenette   ten ImageNet classes, downloaded
+  run_cosign.py alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
+  run_cosign.py --resume runs/lenet5-0      go on after Ctrl-C, a crash or a power cut
+
+exit status: 0 done; 1 the RTL disagreed with the golden model; 2 bad input or a missing
+tool, told in one sentence; 130 interrupted (--resume continues)
+"""
+
+
+def _positive(number: Callable[[str], float]) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        value = number(text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"{text} is not positive")
+        return value
+
+    return parse
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(
+        prog="run_cosign.py",
+        description="Prune and quantise a network by ADMM, execute it on generated sparse "
+        "hardware, and measure from which pruning ratio that hardware wins.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    result.add_argument("network", nargs="?", help=" or ".join(NETWORKS))
+    result.add_argument("--data", help="an ImageNet folder, or imagenette (default: the network's)")
+    result.add_argument("--alpha", help="preset of layer-wise densities, named after the paper's")
+    result.add_argument(
+        "--budget", type=_positive(float), default=1.0, help="factor on the training steps (1)"
+    )
+    result.add_argument("--seed", type=int, default=0, help="of everything random (0)")
+    result.add_argument(
+        "--images", type=_positive(int), help="images executed by the RTL (lenet5 16, alexnet 1)"
+    )
+    result.add_argument("--liberty", type=Path, help="a cell library (default: NanGate 45 nm)")
+    where = result.add_mutually_exclusive_group()
+    where.add_argument("--out", type=Path, help="run directory (default: runs/NETWORK-N)")
+    where.add_argument("--resume", type=Path, metavar="DIR", help="continue this run")
+    result.add_argument("--json", type=Path, metavar="FILE", help="write results.json here too")
+    result.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    return result
+
+
+def _free_folder(network: str) -> Path:
+    number = 0
+    while (path := Path("runs") / f"{network}-{number}").exists():
+        number += 1
+    return path
+
+
+def _run(options: argparse.Namespace) -> int:
+    if not options.resume and options.network not in NETWORKS:
+        asked = f"unknown network {options.network!r}" if options.network else "no network given"
+        raise CosignError(f"{asked}; choose one of: {', '.join(NETWORKS)}.")
+
+    # Imported here: torch takes seconds, and --help and typing errors should not.
+    from rich.console import Console
+
+    from cosign import write_json
+    from flows import loop, tables
+    from flows.progress import Reporter
+    from flows.rundir import RunConfig, RunDir
+
+    if options.resume:
+        run = RunDir.resume(options.resume)
+        if options.network not in (None, run.config.network):
+            raise CosignError(
+                f"{run.path} is a run of {run.config.network}, not of {options.network}."
+            )
+        loop.preflight(run.config, run.path)
+    else:
+        local = options.data is not None and options.data != "imagenette"
+        config = RunConfig(
+            network=options.network,
+            data=str(Path(options.data).resolve()) if local else options.data,
+            alpha=options.alpha,
+            budget=options.budget,
+            seed=options.seed,
+            images=options.images or NETWORKS[options.network],
+            liberty=str(options.liberty.resolve()) if options.liberty else None,
+        )
+        path = options.out or _free_folder(options.network)
+        loop.preflight(config, path)
+        run = RunDir.create(path, config)
+
+    console = Console()
+    reporter = Reporter(Console(stderr=True), options.quiet)
+    try:
+        with run.locked(), reporter.running():
+            reporter.note(f"run directory: {run.path}")
+            results = loop.run(run, reporter)
+    except KeyboardInterrupt:
+        print(
+            f"interrupted; go on with: python flows/run_cosign.py --resume {run.path}",
+            file=sys.stderr,
+        )
+        return 130
+    if options.json:
+        write_json(options.json, results)
+    if not options.quiet:
+        tables.show(results, console)
+        console.print(f"report: {run.path / 'report.html'}")
+    return 1 if results["verification"]["mismatches"] else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the loop; returns the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except CosignError as error:
+        print(f"run_cosign.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""The terminal's tables, all made from results.json."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flows import paper
+
+Results = dict[str, Any]
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right")
+    return table
+
+
+def times(value: float | None, digits: int = 2) -> str:
+    """A ratio as the papers write it, "13.1×", or a dash."""
+    return "–" if value is None else f"{value:,.{digits}f}×"
+
+
+def accuracy_table(results: Results) -> Table:
+    """Accuracy of the network as it shrinks, on the full test split."""
+    note = results["dataset"]["note"]
+    table = _table(
+        f"{results['network']} on {results['dataset']['name']}" + (f" ({note})" if note else ""),
+        "model",
+        "test accuracy",
+        "weights",
+        "size",
+    )
+    compression, accuracy = results["compression"], results["accuracy"]
+    weights, nonzeros = compression["weights"], compression["nonzeros"]
+    table.add_row("dense, float", f"{accuracy['dense']:.2%}", f"{weights:,}", f"{weights * 4:,} B")
+    table.add_row("pruned, float", f"{accuracy['pruned']:.2%}", f"{nonzeros:,}", "")
+    table.add_row(
+        "model.cosign, integer",
+        f"{accuracy['integer']:.2%}",
+        f"{nonzeros:,} ({times(compression['pruning_ratio'], 1)})",
+        f"{compression['file_bytes']:,} B ({times(weights * 4 / compression['file_bytes'], 0)})",
+    )
+    return table
+
+
+def layer_table(results: Results) -> Table:
+    """One row per accelerated layer; cycles of one image."""
+    table = _table(
+        "Layers",
+        "layer",
+        "weights",
+        "non-zeros",
+        "ratio",
+        "bits",
+        "cycles dense",
+        "cycles sparse",
+        "speedup, equal area",
+        "break-even",
+        "decision",
+    )
+    for layer in results["layers"]:
+        table.add_row(
+            layer["name"],
+            f"{layer['weights']:,}",
+            f"{layer['nonzeros']:,}",
+            times(layer["pruning_ratio"], 1),
+            str(layer["bits"]),
+            f"{layer['cycles']['dense']:,.0f}",
+            f"{layer['cycles']['sparse']:,.0f}",
+            times(layer["speedup"], 1),
+            times(layer["break_even"]),
+            layer["decision"],
+        )
+    return table
+
+
+def core_table(results: Results) -> Table:
+    """Area and clock of the cores, as Yosys and OpenSTA measured them."""
+    hardware = results["hardware"]
+    table = _table(
+        f"Cores in {hardware['pdk']}, SRAM: {hardware['sram_model']}",
+        "core",
+        "lanes × filters",
+        "logic µm²",
+        "SRAM µm²",
+        "total µm²",
+        "Fmax MHz",
+    )
+    for core in hardware["cores"]:
+        table.add_row(
+            core["name"],
+            f"{core['lanes']} × {core['filters']}",
+            f"{core['logic_um2']:,.0f}",
+            f"{core['area_um2'] - core['logic_um2']:,.0f}",
+            f"{core['area_um2']:,.0f}",
+            f"{core['fmax_hz'] / 1e6:,.0f}",
+        )
+    return table
+
+
+def table_9(results: Results) -> Table | None:
+    """Speedup at equal PEs beside the paper's Table 9; None for another network."""
+    ours = results["table_9"]
+    if ours is None:
+        return None
+    table = _table(
+        "Table 9: speedup at the same number of PEs",
+        "",
+        *(name.upper() for name in paper.CONV_LAYERS),
+        "CONV1-5",
+        "prune ratio",
+        "accuracy loss",
+    )
+    for row, values in paper.TABLE_9.items():
+        *speedups, loss = values
+        table.add_row(f"{row} (paper)", *(f"{value:g}×" for value in speedups), f"{loss:.1f} %")
+    table.add_row(
+        "cosign (this run)",
+        *(times(value) for value in ours["speedup"]),
+        times(ours["speedup_conv"]),
+        times(ours["prune_ratio_conv"], 1),
+        f"{ours['accuracy_loss']:.1%}".replace("%", " %"),
+        style="bold",
+    )
+    return table
+
+
+def all_tables(results: Results) -> list[Table]:
+    """Every table that this network has, in reading order."""
+    tables = [accuracy_table(results), layer_table(results), core_table(results), table_9(results)]
+    return [table for table in tables if table is not None]
+
+
+def verdict(results: Results) -> str:
+    """The run in two sentences."""
+    compression, check = results["compression"], results["verification"]
+    hardware = results["hardware"]
+    ratio = hardware["break_even"]
+    crossing = (
+        f"sparse hardware beats dense hardware of the same area from {times(ratio)} pruning on "
+        f"({hardware['break_even_layer']}; the paper's figure is {paper.BREAK_EVEN_RATIO}×)"
+        if ratio is not None
+        else "no measured pruning ratio made sparse hardware beat dense hardware of the same area"
+    )
+    return (
+        f"{results['network']}: {times(compression['pruning_ratio'], 1)} fewer weights, "
+        f"{compression['file_bytes']:,} bytes, {results['accuracy']['integer']:.2%} on "
+        f"{results['dataset']['name']}"
+        + (f" ({results['dataset']['note']})" if results["dataset"]["note"] else "")
+        + f"; the RTL computed {check['values_compared']:,} values with {check['mismatches']} "
+        f"mismatches. Measured break-even: {crossing}."
+    )
+
+
+def show(results: Results, console: Console) -> None:
+    """Print all tables and the verdict."""
+    for table in all_tables(results):
+        console.print(table)
+        console.print()
+    console.print(verdict(results), style="bold", highlight=False)
