@@ -14,7 +14,7 @@ from flows import paper
 
 # Mid-tones that stay readable on white and on near-black paper.
 INK, BLUE, ORANGE, GREEN, RED = "#808890", "#3b82c4", "#d9822b", "#3a9a5c", "#c75450"
-_STYLE = {
+_STYLE: Any = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
