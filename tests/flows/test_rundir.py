@@ -1,0 +1,57 @@
+"""A run continues where it was, and refuses what it cannot continue."""
+
+import json
+
+import pytest
+
+from cosign import CosignError
+from flows.rundir import RunConfig, RunDir
+
+
+def test_a_finished_stage_is_not_run_again(tmp_path):
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5", seed=3))
+    calls = []
+
+    def work():
+        calls.append(1)
+        return {"accuracy": 0.5}
+
+    assert run.run("dense", work) == {"accuracy": 0.5}
+    again = RunDir.resume(tmp_path / "run")
+    assert again.config == RunConfig("lenet5", seed=3)
+    assert again.run("dense", work) == {"accuracy": 0.5}
+    assert len(calls) == 1
+    assert set(again.wall_s()) == {"dense"}
+
+
+def test_a_stage_that_failed_is_run_again(tmp_path):
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5"))
+
+    def broken():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.run("dense", broken)
+    assert run.result("dense") is None
+    assert run.run("dense", lambda: 1) == 1
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(CosignError, match="not a run directory"):
+        RunDir.resume(tmp_path)
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5"))
+    with pytest.raises(CosignError, match="not empty"):
+        RunDir.create(run.path, RunConfig("lenet5"))
+    with (
+        run.locked(),
+        pytest.raises(CosignError, match="another process"),
+        RunDir.resume(run.path).locked(),
+    ):
+        pass
+    config = json.loads((run.path / "config.json").read_text())
+    (run.path / "config.json").write_text(json.dumps(config | {"schema": 2}))
+    with pytest.raises(CosignError, match="schema 2"):
+        RunDir.resume(run.path)
+    (run.path / "config.json").write_text(json.dumps(config | {"colour": 2}))
+    with pytest.raises(CosignError, match="unknown or missing"):
+        RunDir.resume(run.path)
