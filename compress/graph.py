@@ -151,7 +151,7 @@ class Layer:
         demand(self.bias.shape == (rows,), f"bias must have {rows} entries")
         if nnz:
             demand(
-                0 <= self.col_idx.min() and self.col_idx.max() < self.geometry.columns,
+                self.col_idx.min() >= 0 and self.col_idx.max() < self.geometry.columns,
                 f"a column index is outside 0..{self.geometry.columns - 1}",
             )
             rising = np.diff(self.col_idx) > 0
@@ -161,7 +161,7 @@ class Layer:
             magnitude = np.abs(self.levels.astype(np.int16))
             top = max_level(self.bits)
             demand(
-                1 <= magnitude.min() and magnitude.max() <= top,
+                magnitude.min() >= 1 and magnitude.max() <= top,
                 f"levels of {self.bits} bits must lie in +-1..+-{top}",
             )
         demand(0 <= self.mul < 1 << 16, f"mul is {self.mul}, must fit in 16 unsigned bits")
@@ -271,5 +271,5 @@ class CompressedModel:
 
 
 def max_level(bits: int) -> int:
-    """Largest level magnitude: M/2 = 2**(n-1), but 127 at n = 8 so that levels are int8 (§3.4.2)."""
+    """Largest level magnitude, M/2 = 2**(n-1) (§3.4.2); 127 at n = 8, so that levels are int8."""
     return min(1 << (bits - 1), 127)
