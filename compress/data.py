@@ -1,0 +1,171 @@
+"""Data sets: `load_dataset` and the splits it is made of.
+
+A split yields uint8 pixels [n, C, H, W] for any list of indices, so that small sets live in
+memory, generated ones are computed and image folders are decoded as needed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from compress import imagefolder, mnist, synthetic
+from cosign import CosignError
+
+# Images of the generated set, a multiple of its twelve classes each.
+SYNTHETIC_SIZES = {"train": 3000, "val": 240, "test": 480}
+_MNIST_VALIDATION = 5_000
+
+Progress = Callable[[str], None]
+
+
+class Split(Protocol):
+    """Part of a data set. `labels` is int64 [N]."""
+
+    labels: np.ndarray
+
+    def images(self, indices: np.ndarray) -> np.ndarray:
+        """uint8 [n, C, H, W] as evaluated: no randomness."""
+        ...
+
+    def augmented(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """uint8 [n, C, H, W] as trained on: random crop and flip where they make sense."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three disjoint splits. Selection uses `val`; `test` is for reporting only.
+
+    Parameters
+    ----------
+    name, note : what it is, and what must stand beside every accuracy measured on it
+    shape : (channels, height, width) of an image
+    classes : class names; a label is an index into it
+    mean, std : per channel, on pixels scaled to 0..1
+    """
+
+    name: str
+    note: str
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    train: Split
+    val: Split
+    test: Split
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Images by split."""
+        return {name: len(getattr(self, name).labels) for name in ("train", "val", "test")}
+
+
+class ArraySplit:
+    """Images held in memory, uint8 [N, C, H, W]; not augmented."""
+
+    def __init__(self, pixels: np.ndarray, labels: np.ndarray) -> None:
+        self._pixels = pixels
+        self.labels = labels.astype(np.int64)
+
+    def images(self, indices: np.ndarray) -> np.ndarray:
+        return self._pixels[indices]
+
+    def augmented(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return self._pixels[indices]
+
+
+class SyntheticSplit:
+    """Generated images, kept in memory once asked for; training flips them at random."""
+
+    def __init__(self, seed: int, split: int, count: int) -> None:
+        self.labels = np.arange(count, dtype=np.int64) % len(synthetic.CLASSES)
+        self._seed, self._split = seed, split
+        self._pixels = np.empty((count, 3, synthetic.SIZE, synthetic.SIZE), np.uint8)
+        self._known = np.zeros(count, bool)
+
+    def images(self, indices: np.ndarray) -> np.ndarray:
+        for index in np.asarray(indices)[~self._known[indices]]:
+            self._pixels[index] = synthetic.generate(self._seed, self._split, int(index))
+            self._known[index] = True
+        return self._pixels[indices]
+
+    def augmented(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return imagefolder.flip_some(self.images(indices), rng)
+
+
+def load_dataset(
+    network: str, data: str | None, seed: int, progress: Progress | None = None
+) -> Dataset:
+    """The data of `network` ("lenet5" or "alexnet").
+
+    `data` is None for the default (MNIST; the generated set), "mnist", "synthetic",
+    "imagenette" or the path of an ImageNet folder. `seed` decides the validation split and the
+    generated images. `progress` receives one line per slow step. Raises CosignError when the
+    data are missing, corrupt or not meant for the network.
+    """
+    if network == "lenet5":
+        if data not in (None, "mnist"):
+            raise CosignError(f"lenet5 reads mnist, not {data!r}; leave --data out.")
+        return _mnist(seed, progress)
+    if network != "alexnet":
+        raise CosignError(f"unknown network {network!r}; choose lenet5 or alexnet.")
+    if data in (None, "synthetic"):
+        return _synthetic(seed)
+    if data == "mnist":
+        raise CosignError("alexnet reads colour photographs, not mnist; give an ImageNet folder.")
+    if data == "imagenette":
+        root, name = imagefolder.fetch_imagenette(progress), "imagenette2-320"
+    else:
+        root, name = Path(str(data)), Path(str(data)).resolve().name
+    classes, train, val, test = imagefolder.load(root, seed)
+    return Dataset(
+        name=name,
+        note=f"{len(classes)} classes of photographs, not the ImageNet-1000 task"
+        if len(classes) != 1000
+        else "image folder with 1,000 classes",
+        shape=(3, imagefolder.SIZE, imagefolder.SIZE),
+        classes=classes,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        train=train,
+        val=val,
+        test=test,
+    )
+
+
+def _mnist(seed: int, progress: Progress | None) -> Dataset:
+    files = mnist.load(progress)
+    pixels = files["train-images-idx3-ubyte"][:, None]
+    labels = files["train-labels-idx1-ubyte"]
+    order = np.random.default_rng([seed, 0]).permutation(len(labels))
+    val, train = np.split(order, [_MNIST_VALIDATION])
+    return Dataset(
+        name="mnist",
+        note="MNIST handwritten digits",
+        shape=(1, 28, 28),
+        classes=tuple("0123456789"),
+        mean=(0.1307,),
+        std=(0.3081,),
+        train=ArraySplit(pixels[train], labels[train]),
+        val=ArraySplit(pixels[val], labels[val]),
+        test=ArraySplit(files["t10k-images-idx3-ubyte"][:, None], files["t10k-labels-idx1-ubyte"]),
+    )
+
+
+def _synthetic(seed: int) -> Dataset:
+    splits = {
+        name: SyntheticSplit(seed, number, count)
+        for number, (name, count) in enumerate(SYNTHETIC_SIZES.items())
+    }
+    return Dataset(
+        name="synthetic",
+        note="procedurally generated, not ImageNet",
+        shape=(3, synthetic.SIZE, synthetic.SIZE),
+        classes=synthetic.CLASSES,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+        **splits,
+    )

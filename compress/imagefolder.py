@@ -1,0 +1,174 @@
+"""Photographs in ImageNet's folder layout: train/<class>/*, val/<class>/*; and imagenette.
+
+The short side is resized to 256 pixels when it is larger and to 227 when it is smaller than
+that; training takes a random 227 x 227 crop and flips it, evaluation takes the centre.
+`val/` is the test split; the validation split is carved out of `train/`, class by class.
+"""
+
+import shutil
+import tarfile
+import tempfile
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cosign import CosignError, cache_dir
+from cosign import sha256 as file_sha256
+
+SIZE = 227
+_RESIZE = 256
+_VALIDATION_SHARE = 0.06
+# Decoded images are kept until they fill this much memory; the rest is decoded every time.
+_CACHE_BYTES = 3 << 30
+
+IMAGENETTE_URL = "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz"
+IMAGENETTE_SHA256 = "569b4497c98db6dd29f335d1f109cf315fe127053cedf69010d047f0188e158c"
+
+
+def flip_some(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Mirror each of uint8 [n, C, H, W] left to right with probability 1/2."""
+    flip = rng.random(len(images)) < 0.5
+    return np.where(flip[:, None, None, None], images[..., ::-1], images)
+
+
+class FolderSplit:
+    """Images named by path, decoded when asked for."""
+
+    def __init__(self, paths: list[Path], labels: np.ndarray) -> None:
+        self.labels = labels.astype(np.int64)
+        self._paths = paths
+        self._decoded: dict[int, np.ndarray] = {}
+        self._room = _CACHE_BYTES
+
+    def _image(self, index: int) -> np.ndarray:
+        """uint8 [3, H, W] with H, W >= 227."""
+        image = self._decoded.get(index)
+        if image is None:
+            image = decode(self._paths[index])
+            if image.nbytes <= self._room:
+                self._room -= image.nbytes
+                self._decoded[index] = image
+        return image
+
+    def images(self, indices: np.ndarray) -> np.ndarray:
+        crops = np.empty((len(indices), 3, SIZE, SIZE), np.uint8)
+        for crop, index in zip(crops, indices, strict=True):
+            image = self._image(int(index))
+            top, left = ((size - SIZE) // 2 for size in image.shape[1:])
+            crop[:] = image[:, top : top + SIZE, left : left + SIZE]
+        return crops
+
+    def augmented(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        crops = np.empty((len(indices), 3, SIZE, SIZE), np.uint8)
+        for crop, index in zip(crops, indices, strict=True):
+            image = self._image(int(index))
+            top, left = (int(rng.integers(size - SIZE + 1)) for size in image.shape[1:])
+            crop[:] = image[:, top : top + SIZE, left : left + SIZE]
+        return flip_some(crops, rng)
+
+
+def decode(path: Path) -> np.ndarray:
+    """Read and resize one image: uint8 [3, H, W]. Raises CosignError when it is unreadable."""
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (_RESIZE, _RESIZE))  # JPEG decodes faster at a coarser scale
+            rgb = image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise CosignError(
+            f"cannot read the image {path} ({error}); repair or remove it."
+        ) from error
+    short = min(rgb.size)
+    target = _RESIZE if short > _RESIZE else max(short, SIZE)
+    if short != target:
+        width, height = (max(target, round(side * target / short)) for side in rgb.size)
+        rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(rgb).transpose(2, 0, 1))
+
+
+def _listing(root: Path) -> dict[str, list[Path]]:
+    """Image paths by class of one split folder, sorted."""
+    if not root.is_dir():
+        raise CosignError(
+            f"{root} does not exist; --data needs a folder with train/ and val/, each holding "
+            "one folder of images per class."
+        )
+    suffixes = set(Image.registered_extensions())
+    listing = {}
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        if folder.name.startswith("."):
+            continue
+        images = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
+        if not images:
+            raise CosignError(f"the class folder {folder} holds no image; fill or remove it.")
+        listing[folder.name] = images
+    if len(listing) < 2:
+        raise CosignError(f"{root} holds {len(listing)} class folders, at least 2 are needed.")
+    return listing
+
+
+def load(root: Path, seed: int) -> tuple[tuple[str, ...], FolderSplit, FolderSplit, FolderSplit]:
+    """Class names and the train, validation and test splits of an ImageNet folder.
+
+    Raises CosignError, with the path, on a missing or empty folder.
+    """
+    listing, held_out = _listing(root / "train"), _listing(root / "val")
+    classes = tuple(listing)
+    strange = sorted(set(held_out) - set(classes))
+    if strange:
+        raise CosignError(f"{root / 'val' / strange[0]} has no counterpart in {root / 'train'}.")
+    train: list[tuple[Path, int]] = []
+    val: list[tuple[Path, int]] = []
+    for label, name in enumerate(classes):
+        paths = listing[name]
+        if len(paths) < 2:
+            raise CosignError(
+                f"{root / 'train' / name} holds one image; at least 2 are needed to set one "
+                "aside for validation."
+            )
+        order = np.random.default_rng([seed, 1, label]).permutation(len(paths))
+        cut = max(1, round(len(paths) * _VALIDATION_SHARE))
+        val += [(paths[index], label) for index in sorted(order[:cut])]
+        train += [(paths[index], label) for index in sorted(order[cut:])]
+    test = [(path, classes.index(name)) for name, paths in held_out.items() for path in paths]
+    return classes, *(
+        FolderSplit([path for path, _ in part], np.array([label for _, label in part]))
+        for part in (train, val, test)
+    )
+
+
+def fetch_imagenette(progress: Callable[[str], None] | None = None) -> Path:
+    """The folder of imagenette2-320 in the cache, downloaded (342 MB) when it is not there.
+
+    Raises CosignError when the download fails or its SHA-256 differs.
+    """
+    folder = cache_dir() / "imagenette2-320"
+    if folder.is_dir():
+        return folder
+    tell = progress or (lambda _: None)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".imagenette-") as scratch:
+            archive = Path(scratch) / "imagenette2-320.tgz"
+            tell(f"downloading {IMAGENETTE_URL} (342 MB)")
+            with (
+                urllib.request.urlopen(IMAGENETTE_URL, timeout=30) as response,
+                archive.open("wb") as file,
+            ):
+                shutil.copyfileobj(response, file, 1 << 20)
+            if file_sha256(archive) != IMAGENETTE_SHA256:
+                raise CosignError(
+                    f"the download of {IMAGENETTE_URL} is damaged (its SHA-256 differs); run again."
+                )
+            tell("unpacking imagenette2-320.tgz")
+            with tarfile.open(archive) as tar:
+                tar.extractall(scratch, filter="data")  # refuses paths that leave the folder
+            (Path(scratch) / "imagenette2-320").rename(folder)
+    except (OSError, tarfile.TarError) as error:
+        raise CosignError(
+            f"imagenette could not be fetched from {IMAGENETTE_URL} ({error}); download and "
+            "unpack it elsewhere and give the folder by --data."
+        ) from error
+    return folder

