@@ -23,7 +23,8 @@ class CoreConfig:
     lanes : output pixels computed in parallel, 1..256
     filters : filters computed in parallel on the same activation vector (dense only;
         1 is the `dense-scalar` core, more is `dense-2d`); multipliers = lanes * filters
-    weight_bits : weight operand, two's complement, 2..8
+    weight_bits : n of the widest levels that the core takes, 2..8; the operand that carries
+        them has `operand_bits` bits, because +2**(n-1) does not fit n bits
     act_bits : activations, two's complement; 8
     index_bits : width of an address delta in the sparse entry stream
     acc_bits : accumulator, two's complement
@@ -38,15 +39,15 @@ class CoreConfig:
     """
 
     core: Literal["sparse", "dense"] = "sparse"
-    lanes: int = 57
+    lanes: int = 61
     filters: int = 1
     weight_bits: int = 8
     act_bits: int = 8
-    index_bits: int = 8
+    index_bits: int = 12
     acc_bits: int = 24
     weight_depth: int = 2048
-    act_banks: int = 8
-    bank_bytes: int = 8
+    act_banks: int = 16
+    bank_bytes: int = 4
     act_depth: int = 2560
     drain: int = 1
     mul_bits: int = 16
@@ -86,11 +87,42 @@ class CoreConfig:
             f"{self.act_banks * self.bank_bytes}",
         )
         demand(self.core == "dense" or self.filters == 1, "the sparse core computes one filter")
+        demand(
+            self.filters == 1 or self.lanes % self.drain == 0,
+            f"drain is {self.drain}, must divide the {self.lanes} lanes of several filters",
+        )
         demand(self.clock_ns > 0, f"clock_ns is {self.clock_ns}, must be positive")
 
     @property
     def multipliers(self) -> int:
         return self.lanes * self.filters
+
+    @property
+    def operand_bits(self) -> int:
+        """Width of a weight operand, two's complement: holds +-max_level(weight_bits)."""
+        return min(self.weight_bits + 1, 8)
+
+    @property
+    def entry_bits(self) -> int:
+        """Width of a word of the weight buffers."""
+        if self.core == "sparse":
+            return self.index_bits + self.weight_bits
+        return self.filters * self.operand_bits
+
+    @property
+    def stream_bits(self) -> int:
+        """Width of a word of the weight stream: a sparse entry also carries `last`."""
+        return self.entry_bits + (self.core == "sparse")
+
+    @property
+    def address_bits(self) -> int:
+        """Width of a byte address of the activation memory."""
+        return (self.act_bytes - 1).bit_length()
+
+    @property
+    def tile_shifts(self) -> int:
+        """Drain cycles of a whole tile."""
+        return self.filters * -(-self.lanes // self.drain)
 
     @property
     def act_word_bytes(self) -> int:

@@ -1,0 +1,125 @@
+"""Activation memory: banked SRAM that reads `lanes` neighbouring bytes from any address.
+
+Byte A lies in bank (A / bank_bytes) mod act_banks, row A / act_word_bytes. A read at A takes the row
+from the banks at or after A's bank and the next row from those before it; a barrel
+rotator in two pipeline stages then moves byte A to lane 0.
+"""
+
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl import sram
+from rtl.config import CoreConfig
+from rtl.fanout import delay, register_copy, tree
+
+LOADS = 32
+"""Multiplexers that one copy of a rotator select drives."""
+
+
+class ActivationMemory(wiring.Component):
+    """Load rows while `loading`, read bytes at `address` otherwise.
+
+    `i` takes rows (act_word_bytes bytes, byte 0 lowest) at one a cycle, from row 0 on
+    after `rewind`. `address` is a register's output; the bytes that it selects are in
+    registers, ready for the multipliers, four edges later. `acts[copy]` are `lanes` bytes,
+    `copies` times the same, so that several filters can share them.
+    """
+
+    def __init__(self, config: CoreConfig, copies: int):
+        self._config = config
+        self._copies = copies
+        vector = signed(config.act_bits)
+        super().__init__(
+            {
+                "i": In(stream.Signature(8 * config.act_word_bytes)),
+                "loading": In(1),
+                "rewind": In(1),
+                "address": In(config.address_bits),
+                "valid": In(1),
+                "acts": Out(vector).array(copies, config.lanes),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        row_bits = sram.address_bits(config.act_depth)
+        low_bits = config.act_word_bytes.bit_length() - 1
+        bank_shift = config.bank_bytes.bit_length() - 1
+
+        # Loading: the row registers of the banks hold the next row to write.
+        ready = Signal()
+        write_row = Signal(row_bits)
+        next_write_row = Signal(row_bits)
+        fire = Signal()
+        m.d.comb += [
+            self.i.ready.eq(ready & self.loading),
+            fire.eq(self.i.valid & self.i.ready),
+            next_write_row.eq(Mux(fire, write_row + 1, write_row)),
+        ]
+        m.d.sync += [
+            ready.eq(self.loading & ~self.rewind),
+            write_row.eq(Mux(self.rewind, 0, next_write_row)),
+        ]
+
+        # Reading: stage 1, a row for each bank.
+        low = self.address[:low_bits]
+        row = self.address[low_bits:]
+        first_bank = low[bank_shift:]
+        next_row = Signal(row_bits)
+        m.d.comb += next_row.eq(row + 1)
+        read = Signal()
+        m.d.sync += read.eq(self.valid)
+        words = []
+        for bank in range(config.act_banks):
+            bank_row = Signal(row_bits, name=f"row_{bank}", reset_less=True)
+            wraps = bank < first_bank
+            m.d.sync += bank_row.eq(Mux(self.loading, next_write_row, Mux(wraps, next_row, row)))
+            word = Signal(8 * config.bank_bytes, name=f"bank_{bank}")
+            m.submodules[f"bank_{bank}"] = sram.instance(
+                config.act_depth,
+                8 * config.bank_bytes,
+                ce=fire | read,
+                we=fire,
+                addr=bank_row,
+                d=self.i.payload.word_select(bank, 8 * config.bank_bytes),
+                q=word,
+            )
+            words.append(word)
+
+        # Stages 3 and 4: rotate, large steps first so that the last steps need few bytes.
+        memory = Cat(words)
+        data = [memory[8 * n : 8 * n + 8] for n in range(config.act_word_bytes)]
+        split = low_bits // 2
+        data = self._rotate(m, data, low, range(low_bits - 1, split - 1, -1), "coarse")
+        middle = [Signal(8, name=f"middle_{n}", reset_less=True) for n in range(len(data))]
+        m.d.sync += [register.eq(byte) for register, byte in zip(middle, data, strict=True)]
+        late = delay(m, low[:split], 1, "low", reset_less=True)
+        data = self._rotate(m, list(middle), late, range(split - 1, -1, -1), "fine")
+        for lane, byte in enumerate(data):
+            if self._copies == 1:
+                register = Signal(signed(8), name=f"act_{lane}", reset_less=True)
+                m.d.sync += register.eq(byte)
+                m.d.comb += self.acts[0][lane].eq(register)
+            else:
+                value = Signal(signed(8), name=f"rotated_{lane}")
+                m.d.comb += value.eq(byte)
+                for copy in range(self._copies):
+                    name = f"act_{copy}_{lane}"
+                    m.d.comb += self.acts[copy][lane].eq(register_copy(m, value, name))
+        return m
+
+    def _rotate(self, m: Module, data: list, amount, steps: range, name: str) -> list:  # type: ignore[no-untyped-def]
+        """Rotate towards byte 0 by the bits `steps` of amount, which arrives two edges earlier."""
+        config = self._config
+        for step in steps:
+            distance = 1 << step
+            needed = min(config.act_word_bytes, config.lanes + distance - 1)
+            loads = max(1, LOADS // 8)
+            select = tree(m, amount[step], -(-needed // loads), f"{name}_{step}")
+            data = [
+                Mux(select[n // loads], data[(n + distance) % len(data)], data[n])
+                for n in range(needed)
+            ]
+        return data

@@ -1,0 +1,81 @@
+"""The memories of a core: single-port macros, told apart from logic.
+
+A macro `cosign_sram_<words>x<bits>` has one port and a registered read: on a rising clock edge
+with `ce`, a word is written (`we`) or read; `q` holds the word that was last read. Synthesis treats the
+modules as black boxes with a Liberty model; simulation uses the behavioural text below.
+"""
+
+from typing import NamedTuple
+
+from amaranth import Instance, Value
+from amaranth.hdl import ClockSignal
+
+from rtl.config import CoreConfig
+
+
+class Macro(NamedTuple):
+    """One kind of SRAM in a core: `count` macros of `words` x `bits`; purpose says what for."""
+
+    purpose: str
+    words: int
+    bits: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        return name(self.words, self.bits)
+
+
+def name(words: int, bits: int) -> str:
+    """Module name of the macro."""
+    return f"cosign_sram_{words}x{bits}"
+
+
+def macros(config: CoreConfig) -> tuple[Macro, ...]:
+    """The SRAMs of the core: "activation" banks and the two "weight" buffers."""
+    return (
+        Macro("activation", config.act_depth, 8 * config.bank_bytes, config.act_banks),
+        Macro("weight", config.weight_depth, config.entry_bits, 2),
+    )
+
+
+def address_bits(words: int) -> int:
+    """Width of the address port."""
+    return max(1, (words - 1).bit_length())
+
+
+def instance(
+    words: int, bits: int, *, ce: Value, we: Value, addr: Value, d: Value, q: Value
+) -> Instance:
+    """An Amaranth instance of the macro on the sync clock."""
+    return Instance(
+        name(words, bits),
+        i_clk=ClockSignal(),
+        i_ce=ce,
+        i_we=we,
+        i_addr=addr,
+        i_d=d,
+        o_q=q,
+    )
+
+
+def behavioural(words: int, bits: int) -> str:
+    """Verilog of the macro for simulation; an address past the last word reads as undefined."""
+    return f"""\
+// Single-port SRAM, {words} words of {bits} bits, registered read. For simulation only.
+module {name(words, bits)} (
+    input  wire clk,
+    input  wire ce,
+    input  wire we,
+    input  wire [{address_bits(words) - 1}:0] addr,
+    input  wire [{bits - 1}:0] d,
+    output reg  [{bits - 1}:0] q
+);
+  reg [{bits - 1}:0] mem [0:{words - 1}];
+  always @(posedge clk)
+    if (ce) begin
+      if (we) mem[addr] <= d;
+      else q <= mem[addr];
+    end
+endmodule
+"""
