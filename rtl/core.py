@@ -1,7 +1,7 @@
 """`cosign_core`: the whole machine."""
 
 from amaranth import Const, Instance, Module, Mux, Signal, signed
-from amaranth.hdl import ClockSignal
+from amaranth.hdl import ClockSignal, ResetSignal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -163,6 +163,7 @@ class Core(wiring.Component):
             m.submodules[f"lane_{number}"] = Instance(
                 lane.MODULE,
                 i_clk=ClockSignal(),
+                i_rst=ResetSignal(),
                 i_act=acts[f // OPERAND_LOADS][l],
                 i_weight=weights[f][l // OPERAND_LOADS],
                 i_snap=snaps[number // CONTROL_LOADS],
