@@ -1,0 +1,90 @@
+"""ADMM for one constraint per layer (§3.2): state Z, U and rho, and the three updates.
+
+*How* a layer is projected is a function handed in, *when* the updates happen is the training
+stage's business.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Projection = Callable[[str, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Frobenius norms by layer after an ADMM iteration; both tend to zero on convergence.
+
+    Parameters
+    ----------
+    primal : ||W - Z||
+    dual : ||Z - Z of the iteration before||
+    """
+
+    primal: dict[str, float]
+    dual: dict[str, float]
+
+
+class Admm:
+    """Scaled-form ADMM on a network's weights.
+
+    Parameters
+    ----------
+    weights : the parameters W_i by layer
+    project : (layer, tensor) -> nearest tensor of the constraint set S_i (Eqn. 7)
+    rho : penalty parameter; `update` may change it
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], project: Projection, rho: float) -> None:
+        self._weights = weights
+        self._project = project
+        self.rho = rho
+        self.z = {name: project(name, weight.detach()) for name, weight in weights.items()}
+        self.u = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        self._target = dict(self.z)  # Z - U, what the weights are drawn to
+
+    def penalty(self) -> float:
+        """Sum of rho/2 ||W - Z + U||_F^2, the second term of Eqn. 5."""
+        return sum(
+            self.rho / 2 * float(torch.sum((weight.detach() - self._target[name]) ** 2))
+            for name, weight in self._weights.items()
+        )
+
+    @torch.no_grad()
+    def add_gradient(self) -> None:
+        """Add the penalty's gradient, rho (W - Z + U), to the weights' gradients."""
+        for name, weight in self._weights.items():
+            if weight.grad is None:
+                raise ValueError(f"{name} has no gradient yet")
+            weight.grad.add_(weight, alpha=self.rho).sub_(self._target[name], alpha=self.rho)
+
+    @torch.no_grad()
+    def update(self, next_rho: float | None = None) -> Residuals:
+        """Z := projection of W + U (Eqn. 7), U := U + W - Z; then rho := next_rho.
+
+        U is scaled by 1/rho, so that a change of rho leaves the multipliers rho U as they are.
+        """
+        primal, dual = {}, {}
+        for name, weight in self._weights.items():
+            before = self.z[name]
+            self.z[name] = self._project(name, weight + self.u[name])
+            gap = weight - self.z[name]
+            self.u[name].add_(gap)
+            primal[name] = float(torch.linalg.vector_norm(gap))
+            dual[name] = float(torch.linalg.vector_norm(self.z[name] - before))
+            if next_rho is not None:
+                self.u[name].mul_(self.rho / next_rho)
+            self._target[name] = self.z[name] - self.u[name]
+        self.rho = self.rho if next_rho is None else next_rho
+        return Residuals(primal, dual)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to go on exactly from here."""
+        return {"rho": self.rho, "z": self.z, "u": self.u}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rho, self.z, self.u = state["rho"], dict(state["z"]), dict(state["u"])
+        self._target = {name: self.z[name] - self.u[name] for name in self.z}

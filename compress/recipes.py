@@ -1,0 +1,207 @@
+"""Recipes: how long, how fast and how far to compress each built-in network."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from compress.models import NetworkSpec, spec_of
+from cosign import CosignError
+
+# MACs in millions: Table 8 by row, conv1..conv5, fc1..fc3. A row over the first is its density.
+_TABLE8 = {
+    "alexnet": (211, 448, 299, 224, 150, 75, 34, 8),
+    "ours1": (133, 31, 18, 16, 11, 7, 3, 2),
+    "han": (177, 170, 105, 83, 56, 7, 3, 2),
+    "mao": (175, 116, 67, 52, 35, 5, 2, 1.5),
+    "wen": (180, 107, 44, 42, 36, 75, 34, 8),
+}
+_TABLE7 = (0.81, 0.20, 0.19, 0.20, 0.20, 0.028, 0.059, 0.093)
+_ALEXNET_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc1", "fc2", "fc3")
+# Table 9's Ours2 is given as 40.5x over conv2-5 with conv1 dense, not layer by layer: ours1
+# scaled evenly to that total. ours1 keeps 154.5K of the 2,297.8K weights of conv2-5.
+_OURS2_SCALE = 2297.8 / 40.5 / 154.5
+
+
+def _alphas() -> dict[str, dict[str, tuple[float, ...]]]:
+    rows = {
+        name: tuple(part / whole for part, whole in zip(row, _TABLE8["alexnet"], strict=True))
+        for name, row in _TABLE8.items()
+        if name != "alexnet"
+    }
+    ours = rows["ours1"]
+    rows["ours2"] = (1.0, *(density * _OURS2_SCALE for density in ours[1:5]), *ours[5:])
+    return {
+        "alexnet": {"table7": _TABLE7, **rows},
+        "lenet5": {"default": (0.40, 0.10, 0.0115, 0.10), "85x": (0.25, 0.07, 0.007, 0.08)},
+    }
+
+
+ALPHAS = _alphas()
+"""Densities (remaining over all weights) by network and preset, in layer order."""
+
+DEFAULT_ALPHA = {"lenet5": "default", "alexnet": "ours1"}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One run of the optimiser.
+
+    Parameters
+    ----------
+    steps : optimiser steps before scaling by the recipe's budget
+    lr : peak learning rate; cosine decay to 2 % of it
+    points : history points, evenly spread; in an ADMM phase each is an ADMM iteration
+    rhos : penalty parameters of an ADMM phase, each for an equal share of the iterations
+    """
+
+    steps: int
+    lr: float
+    points: int
+    rhos: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything the four stages depend on, next to the data and the seed.
+
+    Parameters
+    ----------
+    network, classes : the built-in network and its outputs
+    densities : remaining over all weights by layer, 0..1; 1 leaves a layer dense (alpha_i)
+    bits : n by layer, 1..8
+    batch : images per step
+    optimizer : "adam", or "sgd" with momentum 0.9
+    dense, prune, retrain : the phases of the first three stages
+    quantize, settle : quantisation ADMM, then training of biases and q with levels fixed
+    weight_decay : L2 penalty of the dense stage
+    warmup : steps over which a phase's learning rate rises from zero
+    budget : multiplies every phase's steps
+    threads : of torch; part of the recipe since sums depend on it in the last bits
+    checkpoint_s : least seconds between two checkpoints
+    """
+
+    network: str
+    classes: int
+    densities: dict[str, float]
+    bits: dict[str, int]
+    batch: int
+    optimizer: Literal["adam", "sgd"]
+    dense: Phase
+    prune: Phase
+    retrain: Phase
+    quantize: Phase
+    settle: Phase
+    weight_decay: float = 0.0
+    warmup: int = 0
+    budget: float = 1.0
+    threads: int = 2
+    checkpoint_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        names = set(self.spec.geometries)
+        if set(self.densities) != names or set(self.bits) != names:
+            raise CosignError(f"{self.network}: every layer needs a density and a bit width.")
+        for name in names:
+            if not 0 < self.densities[name] <= 1:
+                raise CosignError(
+                    f"{name}: density is {self.densities[name]}, must be above 0 and at most 1."
+                )
+            if not 1 <= self.bits[name] <= 8:
+                raise CosignError(f"{name}: bits is {self.bits[name]}, must be 1..8.")
+        if self.budget <= 0:
+            raise CosignError(f"budget is {self.budget}, must be positive.")
+
+    @property
+    def spec(self) -> NetworkSpec:
+        return spec_of(self.network, self.classes)
+
+    @property
+    def keep(self) -> dict[str, int]:
+        """alpha_i: weights that stay, by layer; at least one."""
+        return {
+            name: max(1, round(self.densities[name] * geometry.weights))
+            for name, geometry in self.spec.geometries.items()
+        }
+
+    def steps(self, phase: Phase) -> int:
+        """Steps of a phase after scaling; at least one per history point."""
+        return max(phase.points, round(phase.steps * self.budget))
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def recipe(
+    network: str,
+    classes: int = 10,
+    alpha: str | None = None,
+    budget: float = 1.0,
+    scale: Literal["full", "tiny"] = "full",
+) -> Recipe:
+    """The preset of a network. `scale="tiny"` runs a few steps only, for tests.
+
+    Raises CosignError on an unknown network or alpha preset.
+    """
+    if network not in ALPHAS:
+        raise CosignError(f"unknown network {network!r}; choose {' or '.join(ALPHAS)}.")
+    name = alpha or DEFAULT_ALPHA[network]
+    if name not in ALPHAS[network]:
+        raise CosignError(
+            f"{network} has no alpha preset {name!r}; choose {', '.join(ALPHAS[network])}."
+        )
+    full = _lenet5(ALPHAS[network][name]) if network == "lenet5" else _alexnet(name, classes)
+    full = dataclasses.replace(full, budget=budget)
+    return full if scale == "full" else _tiny(full)
+
+
+def _lenet5(alpha: tuple[float, ...]) -> Recipe:
+    layers = ("conv1", "conv2", "fc1", "fc2")
+    return Recipe(
+        network="lenet5",
+        classes=10,
+        densities=dict(zip(layers, alpha, strict=True)),
+        bits={"conv1": 4, "conv2": 4, "fc1": 3, "fc2": 3},
+        batch=64,
+        optimizer="adam",
+        dense=Phase(steps=4300, lr=1e-3, points=5),
+        prune=Phase(steps=5160, lr=1e-3, points=12, rhos=(1e-3, 1e-2, 1e-1)),
+        retrain=Phase(steps=3440, lr=1e-3, points=4),
+        quantize=Phase(steps=1720, lr=3e-4, points=8, rhos=(1e-2, 1e-1)),
+        settle=Phase(steps=860, lr=3e-4, points=1),
+    )
+
+
+def _alexnet(alpha: str, classes: int) -> Recipe:
+    return Recipe(
+        network="alexnet",
+        classes=classes,
+        densities=dict(zip(_ALEXNET_LAYERS, ALPHAS["alexnet"][alpha], strict=True)),
+        bits={name: 5 if name.startswith("conv") else 3 for name in _ALEXNET_LAYERS},
+        batch=32,
+        optimizer="adam",
+        dense=Phase(steps=100, lr=2e-4, points=4),
+        prune=Phase(steps=90, lr=2e-4, points=6, rhos=(1e-2, 1e-1, 1.0)),
+        retrain=Phase(steps=50, lr=2e-4, points=2),
+        quantize=Phase(steps=30, lr=5e-5, points=3, rhos=(1e-1, 1.0)),
+        settle=Phase(steps=12, lr=1e-4, points=1),
+        warmup=10,
+    )
+
+
+def _tiny(full: Recipe) -> Recipe:
+    """A handful of steps of the same stages; keeps the compression, not the accuracy."""
+    batch = 16 if full.network == "lenet5" else 4
+    steps = 24 if full.network == "lenet5" else 2
+
+    def shrink(phase: Phase) -> Phase:
+        return dataclasses.replace(phase, steps=steps, points=min(phase.points, 2))
+
+    return dataclasses.replace(
+        full,
+        batch=batch,
+        dense=shrink(full.dense),
+        prune=shrink(full.prune),
+        retrain=shrink(full.retrain),
+        quantize=shrink(full.quantize),
+        settle=shrink(full.settle),
+    )

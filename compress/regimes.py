@@ -1,0 +1,156 @@
+"""Regimes: what a phase of training does besides stepping the optimiser."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compress import projections
+from compress.admm import Admm, Projection
+from compress.models import Network
+
+
+class Regime:
+    """Plain training of all parameters; with masks, pruned weights stay zero.
+
+    Masked gradients keep the optimiser's moments of pruned weights at zero too, so that their
+    updates are exactly zero.
+    """
+
+    def __init__(self, network: Network, masks: dict[str, Tensor]) -> None:
+        self.network = network
+        self.masks = masks
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        return self.network.parameters()
+
+    def after_backward(self) -> None:
+        """Change the gradients before the optimiser sees them."""
+        for name, mask in self.masks.items():
+            grad = self.network.weights[name].grad
+            if grad is not None:
+                grad.mul_(mask)
+
+    def after_step(self) -> None:
+        """Restore what the optimiser's step has broken."""
+
+    def point(self, rho: float | None) -> dict[str, Any]:
+        """A history point: an ADMM iteration where there is one. `rho` is the next one's."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class AdmmRegime(Regime):
+    """Training under the ADMM penalty (Eqn. 5), with an iteration at every history point."""
+
+    def __init__(
+        self, network: Network, masks: dict[str, Tensor], project: Projection, rho: float
+    ) -> None:
+        super().__init__(network, masks)
+        self.admm = Admm(network.weights, project, rho)
+
+    def after_backward(self) -> None:
+        self.admm.add_gradient()
+        super().after_backward()
+
+    def point(self, rho: float | None) -> dict[str, Any]:
+        used = self.admm.rho
+        residuals = self.admm.update(rho)
+        return {"rho": used, "primal": residuals.primal, "dual": residuals.dual}
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.admm.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.admm.load_state_dict(state)
+
+
+class SettleRegime(Regime):
+    """Levels fixed; biases and each layer's q are trained, W = q * level throughout.
+
+    q is parametrised as q0 * exp(s), so that one learning rate suits every layer; its gradient
+    is dL/ds = sum(dL/dW * W).
+    """
+
+    def __init__(self, network: Network, masks: dict[str, Tensor], bits: dict[str, int]) -> None:
+        super().__init__(network, masks)
+        self.levels: dict[str, Tensor] = {}
+        self.q0: dict[str, float] = {}
+        self.log_scale: dict[str, nn.Parameter] = {}
+        for name, weight in network.weights.items():
+            kept = weight.detach()[masks[name]].numpy()
+            self.q0[name] = projections.best_interval(kept, bits[name])
+            levels = torch.zeros(weight.shape, dtype=torch.int8)
+            found = projections.levels_of(kept, self.q0[name], bits[name])
+            levels[masks[name]] = torch.from_numpy(found)
+            self.levels[name] = levels
+            self.log_scale[name] = nn.Parameter(torch.zeros(()))
+        self.after_step()
+
+    @property
+    def q(self) -> dict[str, float]:
+        return {
+            name: float(self.q0[name] * torch.exp(scale.detach().double()))
+            for name, scale in self.log_scale.items()
+        }
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        return [*self.network.biases.values(), *self.log_scale.values()]
+
+    def after_backward(self) -> None:
+        for name, weight in self.network.weights.items():
+            assert weight.grad is not None
+            self.log_scale[name].grad = torch.sum(weight.grad * weight.detach())
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        for name, q in self.q.items():
+            weight = self.network.weights[name]
+            weight.copy_(self.levels[name])
+            weight.mul_(q)
+            weight.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        scales = {name: scale.detach() for name, scale in self.log_scale.items()}
+        return {"levels": self.levels, "q0": self.q0, "log_scale": scales}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.levels, self.q0 = dict(state["levels"]), dict(state["q0"])
+        with torch.no_grad():
+            for name, scale in state["log_scale"].items():
+                self.log_scale[name].copy_(scale)
+        self.after_step()
+
+
+def prune_projection(keep: dict[str, int]) -> Projection:
+    """Keep alpha_i weights of layer i."""
+
+    def project(name: str, tensor: Tensor) -> Tensor:
+        return torch.where(mask_of(tensor, keep[name]), tensor, 0.0)
+
+    return project
+
+
+def quantize_projection(bits: dict[str, int], masks: dict[str, Tensor]) -> Projection:
+    """Nearest quantisation value of the kept weights; q is found anew every time."""
+
+    def project(name: str, tensor: Tensor) -> Tensor:
+        kept = tensor[masks[name]].numpy()
+        q = projections.best_interval(kept, bits[name])
+        result = torch.zeros_like(tensor)
+        levels = projections.levels_of(kept, q, bits[name])
+        result[masks[name]] = torch.from_numpy(levels).to(tensor.dtype) * q
+        return result
+
+    return project
+
+
+def mask_of(weight: Tensor, keep: int) -> Tensor:
+    """bool tensor: the `keep` largest magnitudes."""
+    return torch.from_numpy(projections.prune_mask(weight.detach().contiguous().numpy(), keep))

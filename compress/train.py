@@ -1,0 +1,302 @@
+"""The four training stages of joint pruning and quantisation (Fig. 2), resumable at any moment.
+
+- dense: ordinary training;
+- prune: ADMM towards alpha_i weights per layer, then the cut;
+- retrain: the kept weights only;
+- quantize: ADMM towards n-bit levels of the kept weights, then levels fixed while biases and q
+  are trained.
+
+Everything random (order of the images, crops, dropout) is a function of (seed, stage, step).
+So the step number is the state of the random generators, and a run that was killed and
+resumed from its last checkpoint ends in the same weights as an uninterrupted one.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from compress import stages
+from compress.data import Dataset, Split
+from compress.models import Network
+from compress.recipes import Phase, Recipe
+from compress.regimes import (
+    AdmmRegime,
+    Regime,
+    SettleRegime,
+    mask_of,
+    prune_projection,
+    quantize_projection,
+)
+from compress.stages import STAGES, StageResult
+from cosign import CosignError
+
+Report = Callable[[str, int, int, dict[str, Any]], None]
+_FINAL_LR = 0.02
+_EVALUATION_BATCH = 100
+
+
+def run_stage(
+    stage: str,
+    recipe: Recipe,
+    dataset: Dataset,
+    folder: Path,
+    seed: int,
+    report: Report | None = None,
+) -> StageResult:
+    """Run, resume or just load one stage.
+
+    `folder` holds the results `<stage>.pt` of this and the stages before, and the checkpoint of
+    the stage at work. `report(stage, step, steps, metrics)` is called after every step; metrics
+    holds "loss" and, at history points, "accuracy" on the validation split. Raises CosignError
+    when the stage before is missing, a file is of another recipe, or training diverges.
+    """
+    if stage not in STAGES:
+        raise CosignError(f"unknown stage {stage!r}; choose {', '.join(STAGES)}.")
+    if len(dataset.classes) != recipe.classes or dataset.shape != recipe.spec.shape:
+        raise CosignError(
+            f"{dataset.name} has {len(dataset.classes)} classes of {dataset.shape} images, the "
+            f"recipe of {recipe.network} expects {recipe.classes} of {recipe.spec.shape}."
+        )
+    folder = Path(folder)
+    path = folder / f"{stage}.pt"
+    checkpoint = folder / f"{stage}.checkpoint.pt"
+    owner = stages.identity(stage, recipe, dataset, seed)
+    if path.exists():
+        checkpoint.unlink(missing_ok=True)  # left by a kill between the two last lines below
+        return stages.load_result(path, recipe, owner)
+    torch.set_num_threads(recipe.threads)
+    previous = None
+    if stage != STAGES[0]:
+        before = STAGES[STAGES.index(stage) - 1]
+        if not (folder / f"{before}.pt").exists():
+            raise CosignError(f"stage {stage} needs {folder / before}.pt; run {before} first.")
+        previous = stages.load_result(
+            folder / f"{before}.pt", recipe, stages.identity(before, recipe, dataset, seed)
+        )
+    trainer = _Trainer(stage, recipe, dataset, seed, previous, checkpoint, owner)
+    result = trainer.run(report or (lambda *_: None))
+    stages.save_result(path, result, owner)
+    checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def to_input(dataset: Dataset, pixels: np.ndarray) -> Tensor:
+    """uint8 [n, C, H, W] to normalised float32, channels last in memory (a third faster)."""
+    x = torch.from_numpy(np.ascontiguousarray(pixels)).to(torch.float32)
+    mean = torch.tensor(dataset.mean)[:, None, None]
+    std = torch.tensor(dataset.std)[:, None, None]
+    return x.div_(255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def evaluate(network: Network, dataset: Dataset, split: Split) -> float:
+    """Top-1 accuracy of the float network on a split, 0..1."""
+    was_training = network.training
+    network.eval()
+    count = len(split.labels)
+    right = 0
+    for start in range(0, count, _EVALUATION_BATCH):
+        indices = np.arange(start, min(start + _EVALUATION_BATCH, count))
+        logits = network(to_input(dataset, split.images(indices)))
+        right += int(np.sum(logits.argmax(1).numpy() == split.labels[indices]))
+    network.train(was_training)
+    return right / count
+
+
+class _Trainer:
+    """One stage at work: `run` goes through its phases and returns the result."""
+
+    def __init__(
+        self,
+        stage: str,
+        recipe: Recipe,
+        dataset: Dataset,
+        seed: int,
+        previous: StageResult | None,
+        checkpoint: Path,
+        owner: str,
+    ) -> None:
+        self.stage, self.recipe, self.dataset = stage, recipe, dataset
+        self.checkpoint, self.owner = checkpoint, owner
+        self.random = (seed, STAGES.index(stage))
+        self.masks = dict(previous.masks) if previous else {}
+        if previous:
+            self.network = previous.network
+        else:
+            torch.manual_seed(seed)
+            self.network = Network(recipe.spec)
+        self.network.to(memory_format=torch.channels_last)
+        self.phases: tuple[Phase, ...] = (
+            (recipe.quantize, recipe.settle) if stage == "quantize" else (getattr(recipe, stage),)
+        )
+        self.total = sum(recipe.steps(phase) for phase in self.phases)
+        self.step = 0  # of the stage
+        self.history: list[dict[str, Any]] = []
+        self.losses: list[float] = []  # since the last history point
+        self.seconds = 0.0
+        self._saved_at, self._saving = time.monotonic(), 0.0
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+
+    def run(self, report: Report) -> StageResult:
+        resumed = self._load_checkpoint()
+        self._clock = time.monotonic()
+        first = 0
+        for phase in self.phases:
+            last = first + self.recipe.steps(phase)
+            if self.step < last or phase is self.phases[-1]:
+                regime, optimizer = self._begin(phase, resumed)
+                resumed = None
+                while self.step < last:
+                    self._train_step(phase, self.step - first, regime, optimizer, report)
+                    if self.step < last:
+                        self._save_checkpoint(regime, optimizer)
+            first = last
+        q = self._finish(regime)
+        seconds = self._elapsed()
+        accuracy = evaluate(self.network, self.dataset, self.dataset.val)
+        self.network.eval()
+        return StageResult(self.stage, self.network, accuracy, self.history, self.masks, q, seconds)
+
+    def _begin(
+        self, phase: Phase, state: dict[str, Any] | None
+    ) -> tuple[Regime, torch.optim.Optimizer]:
+        """The regime and optimiser of a phase, as new or as the checkpoint has them."""
+        network, recipe = self.network, self.recipe
+        regime: Regime
+        if phase is recipe.settle and self.stage == "quantize":
+            regime = SettleRegime(network, self.masks, recipe.bits)
+        elif phase.rhos:
+            project = (
+                prune_projection(recipe.keep)
+                if self.stage == "prune"
+                else quantize_projection(recipe.bits, self.masks)
+            )
+            regime = AdmmRegime(network, self.masks, project, phase.rhos[0])
+        else:
+            regime = Regime(network, self.masks)
+        decay = recipe.weight_decay if self.stage == "dense" else 0.0
+        parameters = list(regime.parameters())
+        optimizer: torch.optim.Optimizer
+        if recipe.optimizer == "adam" or isinstance(regime, SettleRegime):
+            optimizer = torch.optim.Adam(parameters, phase.lr, weight_decay=decay, fused=True)
+        else:
+            optimizer = torch.optim.SGD(
+                parameters, phase.lr, momentum=0.9, weight_decay=decay, fused=True
+            )
+        if state is not None:
+            regime.load_state_dict(state["regime"])
+            optimizer.load_state_dict(state["optimizer"])
+        return regime, optimizer
+
+    def _train_step(
+        self,
+        phase: Phase,
+        step: int,
+        regime: Regime,
+        optimizer: torch.optim.Optimizer,
+        report: Report,
+    ) -> None:
+        """One optimiser step; `step` counts within the phase."""
+        steps = self.recipe.steps(phase)
+        for group in optimizer.param_groups:
+            group["lr"] = self._learning_rate(phase, step)
+        indices, rng = self._batch()
+        torch.manual_seed(int(rng.integers(1 << 62)))
+        split = self.dataset.train
+        x = to_input(self.dataset, split.augmented(indices, rng))
+        self.network.train()
+        loss = functional.cross_entropy(self.network(x), torch.from_numpy(split.labels[indices]))
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise CosignError(
+                f"training diverged: the loss is {value} at step {self.step + 1} of stage "
+                f"{self.stage}; lower the learning rate or rho of this stage in the recipe."
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        regime.after_backward()
+        optimizer.step()
+        regime.after_step()
+        self.step += 1
+        self.losses.append(value)
+        metrics: dict[str, Any] = {"loss": value}
+        points_done = (step + 1) * phase.points // steps
+        if points_done > step * phase.points // steps:
+            metrics["accuracy"] = self._point(phase, points_done, regime)
+        report(self.stage, self.step, self.total, metrics)
+
+    def _point(self, phase: Phase, points_done: int, regime: Regime) -> float:
+        """Close a history point; returns the validation accuracy."""
+        rho = None
+        if phase.rhos and points_done < phase.points:
+            rho = phase.rhos[points_done * len(phase.rhos) // phase.points]
+        residuals = regime.point(rho)
+        accuracy = evaluate(self.network, self.dataset, self.dataset.val)
+        loss = math.fsum(self.losses) / len(self.losses)
+        self.history.append({"step": self.step, "loss": loss, "accuracy": accuracy, **residuals})
+        self.losses = []
+        return accuracy
+
+    def _learning_rate(self, phase: Phase, step: int) -> float:
+        progress = step / self.recipe.steps(phase)
+        cosine = (1 + math.cos(math.pi * progress)) / 2
+        warm = min(1.0, (step + 1) / self.recipe.warmup) if self.recipe.warmup else 1.0
+        return phase.lr * warm * (_FINAL_LR + (1 - _FINAL_LR) * cosine)
+
+    def _batch(self) -> tuple[np.ndarray, np.random.Generator]:
+        """Indices of this step's images and a generator for what happens to them."""
+        count = len(self.dataset.train.labels)
+        batch = min(self.recipe.batch, count)
+        epoch, position = divmod(self.step, count // batch)
+        if self._order[0] != epoch:
+            shuffle = np.random.default_rng([*self.random, 0, epoch])
+            self._order = (epoch, shuffle.permutation(count))
+        indices = self._order[1][position * batch : (position + 1) * batch]
+        return indices, np.random.default_rng([*self.random, 1, self.step])
+
+    @torch.no_grad()
+    def _finish(self, regime: Regime) -> dict[str, float]:
+        """Make the stage's constraint hold exactly; returns q by layer."""
+        if self.stage == "prune":
+            for name, weight in self.network.weights.items():
+                self.masks[name] = mask_of(weight, self.recipe.keep[name])
+                weight.mul_(self.masks[name])
+        return regime.q if isinstance(regime, SettleRegime) else {}
+
+    def _elapsed(self) -> float:
+        return self.seconds + time.monotonic() - self._clock
+
+    def _save_checkpoint(self, regime: Regime, optimizer: torch.optim.Optimizer) -> None:
+        """Write the checkpoint when it is due; saving takes a twentieth of the time at most."""
+        now = time.monotonic()
+        if now - self._saved_at < max(self.recipe.checkpoint_s, 20 * self._saving):
+            return
+        content = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "regime": regime.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "history": self.history,
+            "losses": self.losses,
+            "seconds": self._elapsed(),
+        }
+        stages.save(self.checkpoint, content, self.owner)
+        self._saved_at = time.monotonic()
+        self._saving = self._saved_at - now
+
+    def _load_checkpoint(self) -> dict[str, Any] | None:
+        """Restore the stage from its checkpoint, if there is one of this stage."""
+        if not self.checkpoint.exists():
+            return None
+        state = stages.load(self.checkpoint, self.owner)
+        self.network.load_state_dict(state["network"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.history, self.losses = state["history"], state["losses"]
+        return state
