@@ -1,0 +1,209 @@
+"""Timing sign-off by OpenSTA: constraints, reports kept as the tool wrote them, one parser.
+
+The clock is ideal. Wires load by the library's default wire-load model, which OpenSTA applies by
+itself. Inputs arrive, and outputs are wanted, IO_SHARE of the period from the clock edge.
+"""
+
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosign import CosignError, atomic_write
+from synth.pdk import Pdk
+from synth.process import run_tool
+
+PACKAGE = "opensta (apt)"
+UNCERTAINTY_NS = 0.05
+IO_SHARE = 0.2
+OUTPUT_LOAD_FF = 10.0
+
+SETUP = """\
+set_cmd_units -time ns -capacitance fF
+read_liberty {liberty}
+read_liberty {macros}
+read_verilog {netlist}
+link_design {top}
+create_clock -name clk -period {period} [get_ports {clock}]
+set_clock_uncertainty {uncertainty} [get_clocks clk]
+foreach port [all_inputs] {{
+  if {{[get_full_name $port] != "{clock}"}} {{
+    set_input_delay {io} -clock clk $port
+    set_driving_cell -lib_cell {driver} $port
+  }}
+}}
+set_output_delay {io} -clock clk [all_outputs]
+set_load {load} [all_outputs]
+"""
+
+SIGN_OFF = """\
+check_setup -verbose -loops -unconstrained_endpoints -no_clock > check_setup.rpt
+report_checks -path_delay max -fields {slew cap fanout} -digits 4 > timing.rpt
+report_checks -path_delay max -fields {slew cap fanout} -digits 4 -group_count 20 > timing_top20.rpt
+report_checks -path_delay min -fields {slew cap fanout} -digits 4 > timing_hold.rpt
+report_tns > timing_tns.rpt
+"""
+
+SLACKS = """\
+report_checks -path_delay max -fields {slew cap fanout} -digits 4 > timing.rpt
+set out [open slack.txt w]
+foreach pin [get_pins */*] {
+  if {[get_property $pin direction] == "output"} {
+    puts $out "[get_full_name $pin] [get_property $pin max_rise_slack] \
+[get_property $pin max_fall_slack]"
+  }
+}
+close $out
+"""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One cell on a path: instance, port, cell, delay through it and the net behind (ns)."""
+
+    instance: str
+    pin: str
+    kind: str
+    delay_ns: float
+    load_ff: float
+
+
+@dataclass(frozen=True)
+class TimingRecord:
+    """The slowest path. `slack_ns` is against `period_ns`; negative means violated."""
+
+    period_ns: float
+    slack_ns: float
+    start: str
+    end: str
+    stages: tuple[Stage, ...]
+
+    @property
+    def fmax_hz(self) -> float:
+        """The clock at which the slack is zero: every constraint moves with the edge."""
+        return 1e9 / (self.period_ns - self.slack_ns)
+
+    def words(self) -> str:
+        """The path as an engineer would tell it."""
+        spent: dict[str, list[float]] = {}
+        for stage in self.stages:
+            spent.setdefault(re.sub(r"_X\d+$", "", stage.kind), []).append(stage.delay_ns)
+        costly = sorted(spent.items(), key=lambda item: -sum(item[1]))[:3]
+        parts = ", ".join(f"{len(d)} {kind} {1000 * sum(d):.0f} ps" for kind, d in costly)
+        total = sum(stage.delay_ns for stage in self.stages)
+        return (
+            f"{self.start} to {self.end}: {len(self.stages)} cells, {1000 * total:.0f} ps; "
+            f"most of it in {parts}"
+        )
+
+
+def opensta_version(folder: Path) -> str:
+    """Raises CosignError when `sta` is not installed."""
+    text = run_tool(("sta", "-version"), folder / "sta_version.log", folder, PACKAGE)
+    return f"OpenSTA {text.strip()}"
+
+
+def _run(
+    netlist: Path,
+    top: str,
+    pdk: Pdk,
+    macros: Path,
+    period_ns: float,
+    commands: str,
+    cancel: threading.Event | None,
+) -> None:
+    folder = netlist.parent
+    setup = SETUP.format(
+        liberty=f"{{{pdk.liberty}}}",
+        macros=macros.name,
+        netlist=netlist.name,
+        top=top,
+        clock="clk",
+        period=f"{period_ns:.6g}",
+        uncertainty=UNCERTAINTY_NS,
+        io=f"{IO_SHARE * period_ns:.6g}",
+        driver=pdk.library.buffers[min(2, len(pdk.library.buffers) - 1)].name,
+        load=OUTPUT_LOAD_FF,
+    )
+    with atomic_write(folder / "sta.tcl") as file:
+        file.write((setup + commands).encode())
+    for stale in ("timing.rpt", "slack.txt"):
+        (folder / stale).unlink(missing_ok=True)
+    command = ("sta", "-no_splash", "-no_init", "-exit", "sta.tcl")
+    log = run_tool(command, folder / "sta.log", folder, PACKAGE, cancel)
+    if match := re.search(r"module (\S+) not found\.\s+Creating black box", log):
+        raise CosignError(
+            f"the netlist of {top} holds the unmapped cell {match[1]}; "
+            "use a Liberty file with the usual gates and D flip-flops."
+        )
+    if match := re.search(r"^Error: (.*)", log, re.M):
+        raise CosignError(f"OpenSTA refused {netlist.name}: {match[1].rstrip('.')}.")
+
+
+def sign_off(
+    netlist: Path,
+    top: str,
+    pdk: Pdk,
+    macros: Path,
+    period_ns: float,
+    cancel: threading.Event | None = None,
+) -> TimingRecord:
+    """Time `netlist` (mapped Verilog) at `period_ns`; the reports stay beside it.
+
+    Raises CosignError when `sta` is missing, a cell is unmapped, the logic has a combinational
+    loop, or no path was reported.
+    """
+    _run(netlist, top, pdk, macros, period_ns, SIGN_OFF, cancel)
+    checks = (netlist.parent / "check_setup.rpt").read_text()
+    if re.search(r"combinational loop", checks, re.I):
+        raise CosignError(f"{top} holds a combinational loop; break it with a register.")
+    return parse_timing(netlist.parent / "timing.rpt", period_ns)
+
+
+def slacks(
+    netlist: Path,
+    top: str,
+    pdk: Pdk,
+    macros: Path,
+    period_ns: float,
+    cancel: threading.Event | None = None,
+) -> tuple[TimingRecord, dict[str, float]]:
+    """The slowest path, and for every instance the worst slack of its outputs (ns)."""
+    _run(netlist, top, pdk, macros, period_ns, SLACKS, cancel)
+    found: dict[str, float] = {}
+    for line in (netlist.parent / "slack.txt").read_text().splitlines():
+        pin, rise, fall = line.split()
+        instance = pin.rpartition("/")[0]
+        found[instance] = min(float(rise), float(fall), found.get(instance, float("inf")))
+    return parse_timing(netlist.parent / "timing.rpt", period_ns), found
+
+
+_NUMBER = r"-?\d+\.\d+"
+_STAGE = re.compile(
+    rf"^\s*(?:\d+\s+)?(?:({_NUMBER})\s+)?{_NUMBER}\s+({_NUMBER})\s+{_NUMBER}\s+[v^]\s+"
+    r"(\S+)/(\S+)\s+\((\S+)\)\s*$"
+)
+
+
+def parse_timing(path: Path, period_ns: float) -> TimingRecord:
+    """Read a `report_checks` text. Raises CosignError when it holds no constrained path."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise CosignError(f"OpenSTA wrote no timing report at {path}; see sta.log there.") from error
+    start = re.search(r"^Startpoint: (\S+)", text, re.M)
+    end = re.search(r"^Endpoint: (\S+)", text, re.M)
+    slack = re.search(rf"({_NUMBER})\s+slack \((?:MET|VIOLATED)\)", text)
+    if not (start and end and slack):
+        raise CosignError(
+            f"the timing report {path} holds no path; the core has no register that a clock "
+            "reaches, or its ports are unconstrained."
+        )
+    stages = []
+    for line in text[: slack.start()].splitlines():
+        if line.strip().startswith("data arrival"):
+            break
+        match = _STAGE.match(line)
+        if match and match[1]:
+            stages.append(Stage(match[3], match[4], match[5], float(match[2]), float(match[1])))
+    return TimingRecord(period_ns, float(slack[1]), start[1], end[1], tuple(stages))
