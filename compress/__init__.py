@@ -1,5 +1,17 @@
 """compress: PyTorch makes the network small and writes it down.
 
 `compress.container` is the wall to the hardware rooms and needs no torch; import the
-training modules (`models`, `data`, `admm`, `train`, `export`) by name.
+training modules (`models`, `data`, `recipes`, `train`, `export`) by name:
+
+    dataset = data.load_dataset("lenet5", None, seed=0)
+    recipe = recipes.recipe("lenet5")
+    for stage in train.STAGES:
+        result = train.run_stage(stage, recipe, dataset, folder, seed=0)
+    model = export.export(result, recipe, dataset)
 """
+
+import os
+
+# Torch's OpenMP threads spin while they wait. On a machine that does other work too, a training
+# step of LeNet-5 then takes ten times as long. Read once, when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
