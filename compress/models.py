@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.container import Geometry
+from compress.graph import Geometry
 from cosign import CosignError
 
 Op = Literal["conv", "linear", "maxpool", "lrn", "flatten", "dropout"]

@@ -6,7 +6,7 @@ weights) in about a second.
 
 import numpy as np
 
-from compress.container import max_level
+from compress.graph import max_level
 
 _COARSE_STEPS = 1024
 _FINE_STEPS = 64

@@ -148,17 +148,18 @@ class _Trainer:
         resumed = self._load_checkpoint()
         self._clock = time.monotonic()
         first = 0
+        q: dict[str, float] = {}
         for phase in self.phases:
             last = first + self.recipe.steps(phase)
-            if self.step < last or phase is self.phases[-1]:
+            if self.step < last:  # else it was over before the checkpoint
                 regime, optimizer = self._begin(phase, resumed)
                 resumed = None
                 while self.step < last:
                     self._train_step(phase, self.step - first, regime, optimizer, report)
                     if self.step < last:
                         self._save_checkpoint(regime, optimizer)
+                q = self._finish(regime)
             first = last
-        q = self._finish(regime)
         seconds = self._elapsed()
         accuracy = evaluate(self.network, self.dataset, self.dataset.val)
         self.network.eval()
