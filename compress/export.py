@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compress.graph import CompressedModel, Geometry, HostOp, InputSpec, Layer, Node
 from compress.data import Dataset
+from compress.graph import CompressedModel, Geometry, HostOp, InputSpec, Layer, Node
 from compress.models import NetworkSpec, NodeSpec
 from compress.recipes import Recipe
 from compress.stages import StageResult
@@ -49,7 +49,7 @@ def export(result: StageResult, recipe: Recipe, dataset: Dataset) -> CompressedM
             alias[node.name] = alias[node.input]
         elif node.geometry is not None:
             nodes.append(_layer(node, node.geometry, alias[node.input], result, recipe, scales))
-        else:
+        elif node.op in ("maxpool", "lrn", "flatten"):
             attrs = dict(node.attrs)
             if node.op == "lrn":
                 attrs |= {"in_scale": scales[node.input], "out_scale": scales[node.name]}

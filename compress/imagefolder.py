@@ -133,10 +133,12 @@ def load(root: Path, seed: int) -> tuple[tuple[str, ...], FolderSplit, FolderSpl
         val += [(paths[index], label) for index in sorted(order[:cut])]
         train += [(paths[index], label) for index in sorted(order[cut:])]
     test = [(path, classes.index(name)) for name, paths in held_out.items() for path in paths]
-    return classes, *(
-        FolderSplit([path for path, _ in part], np.array([label for _, label in part]))
-        for part in (train, val, test)
-    )
+    return classes, _split(train), _split(val), _split(test)
+
+
+def _split(images: list[tuple[Path, int]]) -> FolderSplit:
+    paths, labels = zip(*images, strict=True)
+    return FolderSplit(list(paths), np.array(labels))
 
 
 def fetch_imagenette(progress: Callable[[str], None] | None = None) -> Path:

@@ -195,27 +195,26 @@ def _layer(geometry: Geometry) -> nn.Conv2d | nn.Linear:
 
 
 class Network(nn.Module):
-    """A NetworkSpec in torch: float32 [N, C, H, W] normalised images to [N, classes] logits."""
+    """A NetworkSpec in torch: float32 [N, C, H, W] normalised images to [N, classes] logits.
+
+    `weights` ([out, in / groups, kh, kw] or [out, in]) and `biases` ([out]) are the parameters
+    by layer name.
+    """
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
         self.layers = nn.ModuleDict()
+        self.weights: dict[str, nn.Parameter] = {}
+        self.biases: dict[str, nn.Parameter] = {}
         for name, geometry in spec.geometries.items():
             layer = _layer(geometry)
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             assert layer.bias is not None
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
             self.layers[name] = layer
-
-    @property
-    def weights(self) -> dict[str, nn.Parameter]:
-        """Weights by layer: [out, in / groups, kh, kw] or [out, in]."""
-        return {name: layer.weight for name, layer in self.layers.items()}
-
-    @property
-    def biases(self) -> dict[str, nn.Parameter]:
-        return {name: layer.bias for name, layer in self.layers.items()}
+            self.weights[name] = layer.get_parameter("weight")
+            self.biases[name] = layer.get_parameter("bias")
 
     def forward(self, x: Tensor, observe: Callable[[str, Tensor], None] | None = None) -> Tensor:
         """`observe(node, output)` sees every node's output, the input included."""

@@ -136,8 +136,8 @@ def _scan(prefix: _Prefix) -> float:
     )
     best = [float(coarse[np.argmin(error)])]
     for valley in valleys[np.argsort(error[valleys])][:8]:
-        bracket = coarse[[max(valley - 1, 0), min(valley + 1, len(coarse) - 1)]]
-        fine = np.geomspace(*bracket, _FINE_STEPS)
+        below, above = max(valley - 1, 0), min(valley + 1, len(coarse) - 1)
+        fine = np.geomspace(coarse[below], coarse[above], _FINE_STEPS)
         best += [prefix.settle(float(q)) for q in fine[np.argsort(prefix.error(fine))[:4]]]
     candidates = np.array(best)
     return float(candidates[np.argmin(prefix.error(candidates))])

@@ -95,6 +95,13 @@ def to_input(dataset: Dataset, pixels: np.ndarray) -> Tensor:
     return x.div_(255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
 
 
+def channels_last(network: Network) -> None:
+    """Lay the weights of convolutions out with channels last, in place."""
+    for weight in network.weights.values():
+        if weight.dim() == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+
+
 @torch.no_grad()
 def evaluate(network: Network, dataset: Dataset, split: Split) -> float:
     """Top-1 accuracy of the float network on a split, 0..1."""
@@ -132,7 +139,7 @@ class _Trainer:
         else:
             torch.manual_seed(seed)
             self.network = Network(recipe.spec)
-        self.network.to(memory_format=torch.channels_last)
+        channels_last(self.network)
         self.phases: tuple[Phase, ...] = (
             (recipe.quantize, recipe.settle) if stage == "quantize" else (getattr(recipe, stage),)
         )
