@@ -85,22 +85,18 @@ def _layer(
     scales: dict[str, float],
 ) -> Layer:
     q = result.q[node.name]
-    weight = result.network.weights[node.name].detach().double().contiguous().numpy()
-    levels = np.rint(weight / q).astype(np.int64).reshape(geometry.out_channels, geometry.columns)
-    rows, columns = np.nonzero(levels)
-    counts = np.bincount(rows, minlength=geometry.out_channels)
+    weight = result.network.weights[node.name].detach().contiguous().numpy()
+    levels = np.rint(weight / np.float32(q)).astype(np.int8)
     unit = scales[node.input] * q  # real value of one accumulator unit
     bias = result.network.biases[node.name].detach().double().numpy()
     mul, shift = fixed_point(unit / scales[node.name])
-    return Layer(
+    return Layer.from_dense(
+        levels.reshape(geometry.out_channels, geometry.columns),
         name=node.name,
         input=source,
         geometry=geometry,
         bits=recipe.bits[node.name],
         q=q,
-        row_ptr=np.concatenate([[0], np.cumsum(counts)]),
-        col_idx=columns,
-        levels=levels[rows, columns],
         bias=np.rint(bias / unit).astype(np.int64),
         mul=mul,
         shift=shift,
