@@ -1,0 +1,107 @@
+"""The built-in networks: Table 7's weight counts, and a forward pass against plain torch."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from compress import models
+from cosign import CosignError
+
+# Table 7, "Para. No.", rounded there to the digits shown
+TABLE7 = {
+    "conv1": 34_848,
+    "conv2": 307_200,
+    "conv3": 884_736,
+    "conv4": 663_552,
+    "conv5": 442_368,
+    "fc1": 37_748_736,
+    "fc2": 16_777_216,
+    "fc3": 4_096_000,
+}
+SHOWN = {
+    "conv1": "34.8K",
+    "conv2": "307.2K",
+    "conv3": "884.7K",
+    "conv4": "663.5K",
+    "conv5": "442.4K",
+    "fc1": "37.7M",
+    "fc2": "16.8M",
+    "fc3": "4.1M",
+}
+
+
+def test_alexnets_weights_are_those_of_table_7() -> None:
+    spec = models.alexnet_spec()
+    assert {name: geometry.weights for name, geometry in spec.geometries.items()} == TABLE7
+    for name, shown in SHOWN.items():
+        unit = {"K": 1e3, "M": 1e6}[shown[-1]]
+        assert TABLE7[name] == pytest.approx(float(shown[:-1]) * unit, abs=0.1 * unit)
+    assert sum(TABLE7.values()) == pytest.approx(60.9e6, abs=0.1e6)
+
+
+def test_alexnets_modules_have_the_weights_of_the_spec() -> None:
+    network = models.alexnet(10)
+    geometries = network.spec.geometries
+    assert {n: w.numel() for n, w in network.weights.items()} == {
+        n: g.weights for n, g in geometries.items()
+    }
+    maps = {name: (g.in_height, g.out_height) for name, g in geometries.items()}
+    assert [maps[f"conv{i}"] for i in range(1, 6)] == [
+        (227, 55),
+        (27, 27),
+        (13, 13),
+        (13, 13),
+        (13, 13),
+    ]
+    assert network(torch.zeros(1, 3, 227, 227)).shape == (1, 10)
+
+
+def test_alexnets_macs_are_those_of_table_8() -> None:
+    """Table 8 counts a multiply and an add as two operations; conv2, conv4, conv5 are grouped."""
+    shown = {"conv1": 211, "conv2": 448, "conv3": 299, "conv4": 224, "conv5": 150, "fc1": 75}
+    for name, geometry in models.alexnet_spec().geometries.items():
+        if name in shown:
+            assert 2 * geometry.macs == pytest.approx(shown[name] * 1e6, rel=0.01)
+
+
+def test_lenet5_has_430500_weights() -> None:
+    geometries = models.lenet5_spec().geometries
+    assert sum(geometry.weights for geometry in geometries.values()) == 430_500
+
+
+def test_lenet5_computes_what_torch_does() -> None:
+    torch.manual_seed(0)
+    network = models.lenet5()
+    x = torch.randn(3, 1, 28, 28)
+    w, b = network.weights, network.biases
+    y = functional.max_pool2d(functional.conv2d(x, w["conv1"], b["conv1"]).relu(), 2)
+    y = functional.max_pool2d(functional.conv2d(y, w["conv2"], b["conv2"]).relu(), 2)
+    y = functional.linear(y.flatten(1), w["fc1"], b["fc1"]).relu()
+    y = functional.linear(y, w["fc2"], b["fc2"])
+    assert torch.allclose(network(x), y, atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "beta"), [(5, 0.75), (3, 0.5), (1, 0.75)])
+def test_lrn_and_its_gradient_are_torchs(size: int, beta: float) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 7, 4, 3, dtype=torch.double, requires_grad=True)
+    mine = models._LocalResponseNorm.apply(x, size, 0.3, beta, 2.0)
+    torchs = functional.local_response_norm(x, size, 0.3, beta, 2.0)
+    assert torch.allclose(mine, torchs)
+    upstream = torch.randn_like(x)
+    assert torch.allclose(
+        torch.autograd.grad(mine, x, upstream)[0], torch.autograd.grad(torchs, x, upstream)[0]
+    )
+
+
+def test_every_node_can_be_observed() -> None:
+    network = models.lenet5().eval()
+    seen = {}
+    y = network(torch.randn(1, 1, 28, 28), observe=seen.__setitem__)
+    assert list(seen) == ["input", *(node.name for node in network.spec.nodes)]
+    assert seen["fc2"] is y
+
+
+def test_unknown_network() -> None:
+    with pytest.raises(CosignError, match="unknown network 'vgg'; choose lenet5 or alexnet"):
+        models.spec_of("vgg", 10)
