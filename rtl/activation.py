@@ -1,11 +1,11 @@
 """Activation memory: banked SRAM that reads `lanes` neighbouring bytes from any address.
 
-Byte A lies in bank (A / bank_bytes) mod act_banks, row A / act_word_bytes. A read at A takes the row
-from the banks at or after A's bank and the next row from those before it; a barrel
-rotator in two pipeline stages then moves byte A to lane 0.
+Byte A lies in bank (A / bank_bytes) mod act_banks, row A / act_word_bytes. A read at A takes the
+row from the banks at or after A's bank and the next row from those before it; a barrel rotator
+in two pipeline stages then moves byte A to lane 0.
 """
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -110,7 +110,9 @@ class ActivationMemory(wiring.Component):
                     m.d.comb += self.acts[copy][lane].eq(register_copy(m, value, name))
         return m
 
-    def _rotate(self, m: Module, data: list, amount, steps: range, name: str) -> list:  # type: ignore[no-untyped-def]
+    def _rotate(
+        self, m: Module, data: list[Value], amount: Value, steps: range, name: str
+    ) -> list[Value]:
         """Rotate towards byte 0 by the bits `steps` of amount, which arrives two edges earlier."""
         config = self._config
         for step in steps:

@@ -158,14 +158,14 @@ class Core(wiring.Component):
         ]
         shadows = [Signal(signed(config.acc_bits), name=f"shadow_{n}") for n in range(total)]
         for number in range(total):
-            f, l = divmod(number, config.lanes)
+            f, column = divmod(number, config.lanes)
             follower = number + config.drain
             m.submodules[f"lane_{number}"] = Instance(
                 lane.MODULE,
                 i_clk=ClockSignal(),
                 i_rst=ResetSignal(),
-                i_act=acts[f // OPERAND_LOADS][l],
-                i_weight=weights[f][l // OPERAND_LOADS],
+                i_act=acts[f // OPERAND_LOADS][column],
+                i_weight=weights[f][column // OPERAND_LOADS],
                 i_snap=snaps[number // CONTROL_LOADS],
                 i_shift=shifts[number // CONTROL_LOADS],
                 i_chain=shadows[follower] if follower < total else Const(0, config.acc_bits),

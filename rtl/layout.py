@@ -131,7 +131,7 @@ class Layout:
         return self.tap_address(*np.indices((channels, *g.kernel))).reshape(-1)
 
     def pack(self, x: np.ndarray, word_bytes: int) -> np.ndarray:
-        """int8 [C, H, W] (linear: [batch, C]) to uint8 [words, word_bytes] as the memory holds it."""
+        """Memory image, uint8 [words, word_bytes], of int8 [C, H, W] (linear: [batch, C])."""
         g = self.geometry
         x = np.asarray(x, np.int8)
         maps = x.T.reshape(g.in_channels, 1, self.batch) if g.kind == "linear" else x

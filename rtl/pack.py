@@ -230,10 +230,11 @@ def _sparse_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarra
 def _dense_words(layer: Layer, config: CoreConfig, passes: int) -> np.ndarray:
     """One word per tap: the levels of the pass's filters, filter 0 lowest."""
     g = layer.geometry
-    levels = np.zeros((g.groups, passes * config.filters, g.columns), np.int64)
+    shape = (g.groups * passes, config.filters, g.columns)
+    levels = np.zeros(shape, np.int64).reshape(g.groups, -1, g.columns)
     levels[:, : g.out_channels // g.groups] = layer.dense_levels().reshape(g.groups, -1, g.columns)
-    words = levels.reshape(g.groups * passes, config.filters, g.columns).transpose(0, 2, 1)
-    return _to_bytes(words.reshape(-1, config.filters), config.operand_bits)
+    words = levels.reshape(shape).transpose(0, 2, 1).reshape(-1, config.filters)
+    return _to_bytes(words, config.operand_bits)
 
 
 def _to_bytes(fields: np.ndarray, bits: int) -> np.ndarray:
@@ -266,8 +267,8 @@ def _loops(layer: Layer, layout: Layout, config: CoreConfig) -> dict[str, int]:
     for values in steps.values():
         if values.size and np.any(values != values.flat[0]):
             raise CosignError(
-                f"layer {layer.name!r} does not fit the core: a dense core steps through dilation "
-                f"{g.dilation} only where the stride {g.stride} divides it or is 1; use the sparse core."
+                f"layer {layer.name!r} does not fit the core: a dense core cannot step "
+                f"through dilation {g.dilation} at stride {g.stride}; use the sparse core."
             )
     return {
         "last_word": g.columns - 1,

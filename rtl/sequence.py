@@ -5,8 +5,10 @@
 the loop counters of the other.
 """
 
+import enum
+
 from amaranth import Array, Module, Mux, Signal, signed
-from amaranth.lib import enum, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl import sram
@@ -105,9 +107,9 @@ class Sequencer(wiring.Component):
 class SparseAddress(wiring.Component):
     """Index decoder: entries (delta, code) to addresses and weights, one a cycle.
 
-    The address is the sum of the deltas since the tile's base. A delta of all ones is a
-    filler: it moves the address and its weight is zero, like that of a bubble. The code is zero-free: its
-    sign bit and |level| - 1. `address` is ready after edge 2, `weight` after edge 2 too.
+    The address is the sum of the deltas since the tile's base. A delta of all ones is a filler: it
+    moves the address and its weight is zero, like that of a bubble. The code is zero-free: sign bit
+    and |level| - 1. `address` and `weight` are ready after edge 2.
     """
 
     def __init__(self, config: CoreConfig):
@@ -149,7 +151,7 @@ class SparseAddress(wiring.Component):
         return m
 
 
-class Step(enum.Enum, shape=3):
+class Step(enum.IntEnum):
     """What was left behind by the previous tap: which step leads to the next one."""
 
     COLUMN = 0
@@ -221,7 +223,7 @@ class DenseAddress(wiring.Component):
         issued = delay(m, self.issue, 2, "issued")
         first = delay(m, self.first, 2, "first", reset_less=True)
         base = delay(m, self.base, 2, "base", reset_less=True)
-        kind = delay(m, step.as_value(), 1, "kind", reset_less=True)
+        kind = delay(m, step, 1, "kind", reset_less=True)
         increment = Signal(len(self.address), reset_less=True)
         m.d.sync += increment.eq(steps[kind])
         with m.If(issued):

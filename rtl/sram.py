@@ -1,11 +1,11 @@
 """The memories of a core: single-port macros, told apart from logic.
 
 A macro `cosign_sram_<words>x<bits>` has one port and a registered read: on a rising clock edge
-with `ce`, a word is written (`we`) or read; `q` holds the word that was last read. Synthesis treats the
-modules as black boxes with a Liberty model; simulation uses the behavioural text below.
+with `ce`, a word is written (`we`) or read; `q` holds the word that was last read. Synthesis treats
+the modules as black boxes with a Liberty model; simulation uses the behavioural text below.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from amaranth import Instance, Value
 from amaranth.hdl import ClockSignal
@@ -13,7 +13,8 @@ from amaranth.hdl import ClockSignal
 from rtl.config import CoreConfig
 
 
-class Macro(NamedTuple):
+@dataclass(frozen=True)
+class Macro:
     """One kind of SRAM in a core: `count` macros of `words` x `bits`; purpose says what for."""
 
     purpose: str

@@ -12,7 +12,8 @@ from rtl.config import CoreConfig
 def generate(config: CoreConfig) -> dict[str, str]:
     """File names and texts: `cosign_core.v` and one `cosign_sram_<words>x<bits>.v` per macro.
 
-    The top module is `cosign_core`. Synthesis reads `cosign_core.v` alone; SRAMs are then black boxes.
+    The top module is `cosign_core`. Synthesis reads `cosign_core.v` alone, with the SRAMs as black
+    boxes.
     """
     body = "\n".join(
         (

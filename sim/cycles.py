@@ -1,8 +1,8 @@
 """The exact cycle model: what the core's `cycles` counter shows when no stream ever waits.
 
-A tile of a pass costs max(entries, drain of the tile before it); besides that there is the loading of the
-first pass, any pass that is longer to load than the one before it is to compute, and
-a constant for the pipeline. Tests hold the model equal to the RTL.
+A tile of a pass costs max(entries, drain of the tile before it). On top come the loading of the
+first pass, what a pass takes longer to load than the one before it to compute, and a
+constant for the pipeline. Tests hold the model equal to the RTL.
 """
 
 import numpy as np
