@@ -1,1 +1,26 @@
-"""What the machine costs."""
+"""What the machine costs: area, clock, memories, and the break-even pruning ratio.
+
+    report = synthesize(config, out)            # Yosys, ABC, OpenSTA -> CoreReport
+    reports = synthesize_many(configs, out)     # two at a time
+    curve = measure(workload, dense, sparse, "openram", "streamed")   # section 5.1, Fig. 4
+    HardwareProfile.read(path)                  # what the pruner is told
+
+Verilog comes from rtl; cycles come in as a callable, because this room does not know sim.
+"""
+
+from synth.breakeven import Curve, Point, Stored, Workload, measure
+from synth.profile import HardwareProfile, LayerCost
+from synth.report import CoreReport, synthesize, synthesize_many
+
+__all__ = [
+    "CoreReport",
+    "Curve",
+    "HardwareProfile",
+    "LayerCost",
+    "Point",
+    "Stored",
+    "Workload",
+    "measure",
+    "synthesize",
+    "synthesize_many",
+]

@@ -140,4 +140,3 @@ def _count(value: object) -> int:
     if not isinstance(value, int):
         raise TypeError
     return value
-

@@ -1,5 +1,7 @@
 """Outside tools, each in a process of its own, ended with us and explained when they fail."""
 
+import os
+import selectors
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -58,3 +60,52 @@ def _wait(process: "subprocess.Popen[bytes]", cancel: threading.Event | None) ->
             if cancel is not None and cancel.is_set():
                 raise Cancelled from None
 
+
+class Conversation:
+    """A program that reads commands and answers until a mark, kept alive between them."""
+
+    def __init__(
+        self, command: Command, cwd: Path, package: str, cancel: threading.Event | None = None
+    ) -> None:
+        self._cancel = cancel
+        self._name = Path(command[0]).name
+        try:
+            self._process = subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+            )
+        except FileNotFoundError as error:
+            raise CosignError(
+                f"cannot find the program {command[0]}; install the package {package}."
+            ) from error
+
+    def ask(self, command: str, end: str) -> str:
+        """Send `command`; returns what comes before the line `end`. Raises as `run_tool` does."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(command.encode())
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise CosignError(f"{self._name} ended before its answer; run again.") from error
+        answer = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            while end.encode() not in answer:
+                if selector.select(timeout=0.2):
+                    part = os.read(self._process.stdout.fileno(), 1 << 16)
+                    if not part:
+                        text = answer.decode(errors="replace").strip().splitlines()
+                        said = f"; it said: {text[-1].rstrip('.')}" if text else ""
+                        raise CosignError(f"{self._name} ended before its answer{said}.")
+                    answer += part
+                if self._cancel is not None and self._cancel.is_set():
+                    raise Cancelled
+        return answer.decode(errors="replace").partition(end)[0]
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()

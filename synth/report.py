@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import threading
@@ -25,8 +24,8 @@ from synth.netlist import Netlist, require_mapped
 from synth.pdk import Pdk, find_pdk
 from synth.process import Cancelled
 from synth.recipe import recipe_hash
-from synth.sizing import close_timing
-from synth.sta import opensta_version, sign_off, slacks
+from synth.sizing import buffer_fanout, close_timing
+from synth.sta import Timer, opensta_version, sign_off
 
 SCHEMA = 1
 TOP = "cosign_core"
@@ -193,13 +192,12 @@ def _synthesize(
     require_mapped(netlist, set(pdk.library.cells) | {macro.name for macro in macros})
     path = folder / "netlist.v"
 
-    def time_it(current: Netlist) -> tuple[float, dict[str, float]]:
+    def open_timer(current: Netlist) -> Timer:
         current.write(path)
-        record, slack = slacks(path, TOP, pdk, liberty, config.clock_ns, cancel)
-        return record.slack_ns, slack
+        return Timer(path, TOP, pdk, liberty, config.clock_ns, cancel)
 
-    clock = frozenset(netlist.ports["clk"][1])
-    close_timing(netlist, pdk.library, clock, time_it)
+    buffer_fanout(netlist, pdk.library, frozenset(netlist.ports["clk"][1]))
+    close_timing(netlist, pdk.library, open_timer)
     netlist.write(path)
     area = measure_area(path, TOP, pdk, liberty, cancel)
     timing = sign_off(path, TOP, pdk, liberty, config.clock_ns, cancel)
@@ -240,7 +238,7 @@ def _store(folder: Path, entry: Path) -> None:
             shutil.copyfile(folder / name, fresh / name)
         if entry.exists() and _cached(entry) is None:
             shutil.rmtree(entry)
-        os.rename(fresh, entry)
+        fresh.rename(entry)
 
 
 def _copy_kept(source: Path, out: Path) -> None:
@@ -250,7 +248,7 @@ def _copy_kept(source: Path, out: Path) -> None:
         for name in KEPT:
             partial = out / f".{name}.part"
             shutil.copyfile(source / name, partial)
-            os.replace(partial, out / name)
+            partial.replace(out / name)
     except OSError as error:
         raise CosignError(
             f"cannot write {out}: {error.strerror}; free some space or choose another folder."

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from synth.liberty import Library
 from synth.netlist import Bit, Cell, Netlist
 from synth.sram import INPUT_FF as MACRO_INPUT_FF
+from synth.sta import Timer
 
-TimeIt = Callable[[Netlist], tuple[float, dict[str, float]]]
+OpenTimer = Callable[[Netlist], Timer]
 
 MAX_FANOUT = 12
 ROUNDS = 14
@@ -150,8 +151,12 @@ class Sizer:
             for name in self.order
         }
 
-    def apply(self) -> None:
-        """Choose every cell's drive by its load and its share, from the outputs to the inputs."""
+    def apply(self) -> dict[str, str]:
+        """Choose every cell's drive by its load and its share, from the outputs to the inputs.
+
+        Returns what changed: {instance: library cell}.
+        """
+        changed = {}
         for name in self.order:
             cell = self.netlist.cells[name]
             ladder = self.library.variants.get(cell.kind, ())
@@ -160,7 +165,10 @@ class Sizer:
             load = max((self.loads.load_ff(net) for net in self.outputs[name]), default=0.0)
             share = self.share[name]
             fitting = (v for v in ladder if load <= share * v.max_load_ff)
-            cell.kind = next(fitting, ladder[-1]).name
+            kind = next(fitting, ladder[-1]).name
+            if kind != cell.kind:
+                cell.kind = changed[name] = kind
+        return changed
 
     def tighten(self, slack_ns: dict[str, float], below_ns: float) -> None:
         """Shrink the share of every cell whose slack is under `below_ns`."""
@@ -170,32 +178,28 @@ class Sizer:
                 self.share[name] = max(LOWEST_SHARE, share * STEP)
 
 
-def close_timing(
-    netlist: Netlist, library: Library, ideal: frozenset[Bit], time_it: TimeIt
-) -> None:
-    """Buffer and size `netlist`, in place, until the clock target is met or nothing helps.
+def close_timing(netlist: Netlist, library: Library, open_timer: OpenTimer) -> None:
+    """Size `netlist`, in place, until its clock target is met or nothing helps.
 
-    `time_it(netlist)` gives the worst slack and every instance's slack (ns, OpenSTA). The drives
-    of the best round are kept; a round that made it worse is undone and a narrower set of cells
-    is tried from there.
+    `open_timer(netlist)` starts OpenSTA on it. The drives of the best round are kept; a round that
+    made it worse is undone, and a narrower set of cells is tried from there.
     """
-    buffer_fanout(netlist, library, ideal)
     sizer = Sizer(netlist, library)
-    window = WINDOW_NS
-    best: tuple[float, dict[str, float], dict[str, float]] | None = None
-    for _ in range(ROUNDS):
-        sizer.apply()
-        worst, slack = time_it(netlist)
-        if best is None or worst > best[0]:
-            stuck = best is not None and worst < best[0] + ENOUGH_NS
-            best = (worst, slack, dict(sizer.share))
-            window = window / 2 if stuck else window
-        else:
-            sizer.share = dict(best[1 + 1])
-            window /= 2
-        if best[0] >= 0 or window < ENOUGH_NS:
-            break
-        sizer.tighten(best[1], min(best[0] + window, 0.0))
-    assert best is not None
-    sizer.share = best[2]
+    sizer.apply()
+    with open_timer(netlist) as timer:
+        slack = timer.slacks()
+        worst, share = min(slack.values()), dict(sizer.share)
+        window = WINDOW_NS
+        for _ in range(ROUNDS):
+            if worst >= 0 or window < ENOUGH_NS:
+                break
+            sizer.share = dict(share)
+            sizer.tighten(slack, min(worst + window, 0.0))
+            timer.exchange(sizer.apply())
+            now = timer.slacks()
+            if min(now.values()) < worst + ENOUGH_NS:
+                window /= 2
+            if min(now.values()) > worst:
+                slack, worst, share = now, min(now.values()), dict(sizer.share)
+    sizer.share = share
     sizer.apply()

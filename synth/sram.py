@@ -1,8 +1,8 @@
 """What memories cost: area under two models, timing as a Liberty black box.
 
 `openram`: macros that OpenRAM laid out for FreePDK45 (one read-write port, typical corner, 1.0 V;
-table openram_freepdk45.csv, made by benchmarks/openram_table.py), tiled to the words and bits that a
-core asks for. The decoder and multiplexers between stacked macros are not counted.
+table openram_freepdk45.csv, made by benchmarks/openram_table.py), tiled to the words and bits
+that a core asks for. The decoder and multiplexers between stacked macros are not counted.
 `flat`: 0.57 um2 per bit whatever the shape, as the CACTI-like fakeram45 macros have it: an
 optimistic bound. Every result is quoted under both.
 
@@ -199,9 +199,7 @@ def _cell(macro: Macro) -> str:
         f"    pin (clk) {{ direction : input; clock : true; capacitance : {INPUT_FF}; }}",
     ]
     for pin in ("ce", "we"):
-        lines.append(
-            f"    pin ({pin}) {{ direction : input; capacitance : {INPUT_FF}; {setup}}}"
-        )
+        lines.append(f"    pin ({pin}) {{ direction : input; capacitance : {INPUT_FF}; {setup}}}")
     for pin, width in (("addr", address_bits(macro.words)), ("d", macro.bits)):
         lines.append(
             f"    bus ({pin}) {{ bus_type : bus{width}; direction : input; "

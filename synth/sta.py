@@ -11,9 +11,10 @@ from pathlib import Path
 
 from cosign import CosignError, atomic_write
 from synth.pdk import Pdk
-from synth.process import run_tool
+from synth.process import Conversation, run_tool
 
 PACKAGE = "opensta (apt)"
+END = "@@end-of-answer"
 UNCERTAINTY_NS = 0.05
 IO_SHARE = 0.2
 OUTPUT_LOAD_FF = 10.0
@@ -44,14 +45,19 @@ report_checks -path_delay min -fields {slew cap fanout} -digits 4 > timing_hold.
 report_tns > timing_tns.rpt
 """
 
-SLACKS = """\
-report_checks -path_delay max -fields {slew cap fanout} -digits 4 > timing.rpt
-set out [open slack.txt w]
+DRIVERS = """\
+set drivers {}
 foreach pin [get_pins */*] {
   if {[get_property $pin direction] == "output"} {
-    puts $out "[get_full_name $pin] [get_property $pin max_rise_slack] \
-[get_property $pin max_fall_slack]"
+    lappend drivers [get_full_name $pin] $pin
   }
+}
+"""
+
+SLACKS = """\
+set out [open slack.txt w]
+foreach {name pin} $drivers {
+  puts $out "$name [get_property $pin max_rise_slack] [get_property $pin max_fall_slack]"
 }
 close $out
 """
@@ -103,17 +109,8 @@ def opensta_version(folder: Path) -> str:
     return f"OpenSTA {text.strip()}"
 
 
-def _run(
-    netlist: Path,
-    top: str,
-    pdk: Pdk,
-    macros: Path,
-    period_ns: float,
-    commands: str,
-    cancel: threading.Event | None,
-) -> None:
-    folder = netlist.parent
-    setup = SETUP.format(
+def _setup(netlist: Path, top: str, pdk: Pdk, macros: Path, period_ns: float) -> str:
+    return SETUP.format(
         liberty=f"{{{pdk.liberty}}}",
         macros=macros.name,
         netlist=netlist.name,
@@ -125,19 +122,73 @@ def _run(
         driver=pdk.library.buffers[min(2, len(pdk.library.buffers) - 1)].name,
         load=OUTPUT_LOAD_FF,
     )
-    with atomic_write(folder / "sta.tcl") as file:
-        file.write((setup + commands).encode())
-    for stale in ("timing.rpt", "slack.txt"):
-        (folder / stale).unlink(missing_ok=True)
-    command = ("sta", "-no_splash", "-no_init", "-exit", "sta.tcl")
-    log = run_tool(command, folder / "sta.log", folder, PACKAGE, cancel)
+
+
+def _raise_on_error(log: str, top: str) -> None:
     if match := re.search(r"module (\S+) not found\.\s+Creating black box", log):
         raise CosignError(
             f"the netlist of {top} holds the unmapped cell {match[1]}; "
             "use a Liberty file with the usual gates and D flip-flops."
         )
     if match := re.search(r"^Error: (.*)", log, re.M):
-        raise CosignError(f"OpenSTA refused {netlist.name}: {match[1].rstrip('.')}.")
+        raise CosignError(f"OpenSTA refused {top}: {match[1].rstrip('.')}.")
+
+
+class Timer:
+    """OpenSTA kept alive on one netlist, retimed after cells were exchanged.
+
+    A context manager. Sign-off is done afterwards by a fresh process on the written file.
+    """
+
+    def __init__(
+        self,
+        netlist: Path,
+        top: str,
+        pdk: Pdk,
+        macros: Path,
+        period_ns: float,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        self._top = top
+        self._folder = netlist.parent
+        self._library = pdk.library.name
+        setup = _setup(netlist, top, pdk, macros, period_ns)
+        self._tool = Conversation(
+            ("sta", "-no_splash", "-no_init"), netlist.parent, PACKAGE, cancel
+        )
+        self._tell(setup + DRIVERS)
+
+    def __enter__(self) -> "Timer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tool.close()
+
+    def _tell(self, commands: str) -> None:
+        script = self._folder / "step.tcl"
+        script.write_text(f"{commands}\nputs {END}\nflush stdout\n")
+        _raise_on_error(self._tool.ask(f"source {script.name}\n", END), self._top)
+
+    def exchange(self, kinds: dict[str, str]) -> None:
+        """Give instances another library cell: {instance: cell}."""
+        self._tell(
+            "\n".join(
+                f"replace_cell [get_cells {name}] [get_lib_cells {self._library}/{kind}]"
+                for name, kind in kinds.items()
+            )
+        )
+
+    def slacks(self) -> dict[str, float]:
+        """For every instance the worst setup slack of its outputs, ns."""
+        self._tell(SLACKS)
+        found: dict[str, float] = {}
+        for line in (self._folder / "slack.txt").read_text().splitlines():
+            pin, rise, fall = line.split()
+            instance = pin.rpartition("/")[0]
+            found[instance] = min(float(rise), float(fall), found.get(instance, float("inf")))
+        if min(found.values(), default=float("inf")) == float("inf"):
+            raise CosignError(f"{self._top} has no path between registers, so it has no Fmax.")
+        return found
 
 
 def sign_off(
@@ -153,29 +204,16 @@ def sign_off(
     Raises CosignError when `sta` is missing, a cell is unmapped, the logic has a combinational
     loop, or no path was reported.
     """
-    _run(netlist, top, pdk, macros, period_ns, SIGN_OFF, cancel)
-    checks = (netlist.parent / "check_setup.rpt").read_text()
+    folder = netlist.parent
+    with atomic_write(folder / "sta.tcl") as file:
+        file.write((_setup(netlist, top, pdk, macros, period_ns) + SIGN_OFF).encode())
+    (folder / "timing.rpt").unlink(missing_ok=True)
+    command = ("sta", "-no_splash", "-no_init", "-exit", "sta.tcl")
+    _raise_on_error(run_tool(command, folder / "sta.log", folder, PACKAGE, cancel), top)
+    checks = (folder / "check_setup.rpt").read_text()
     if re.search(r"combinational loop", checks, re.I):
         raise CosignError(f"{top} holds a combinational loop; break it with a register.")
-    return parse_timing(netlist.parent / "timing.rpt", period_ns)
-
-
-def slacks(
-    netlist: Path,
-    top: str,
-    pdk: Pdk,
-    macros: Path,
-    period_ns: float,
-    cancel: threading.Event | None = None,
-) -> tuple[TimingRecord, dict[str, float]]:
-    """The slowest path, and for every instance the worst slack of its outputs (ns)."""
-    _run(netlist, top, pdk, macros, period_ns, SLACKS, cancel)
-    found: dict[str, float] = {}
-    for line in (netlist.parent / "slack.txt").read_text().splitlines():
-        pin, rise, fall = line.split()
-        instance = pin.rpartition("/")[0]
-        found[instance] = min(float(rise), float(fall), found.get(instance, float("inf")))
-    return parse_timing(netlist.parent / "timing.rpt", period_ns), found
+    return parse_timing(folder / "timing.rpt", period_ns)
 
 
 _NUMBER = r"-?\d+\.\d+"
@@ -190,7 +228,9 @@ def parse_timing(path: Path, period_ns: float) -> TimingRecord:
     try:
         text = path.read_text()
     except OSError as error:
-        raise CosignError(f"OpenSTA wrote no timing report at {path}; see sta.log there.") from error
+        raise CosignError(
+            f"OpenSTA wrote no timing report at {path}; see sta.log there."
+        ) from error
     start = re.search(r"^Startpoint: (\S+)", text, re.M)
     end = re.search(r"^Endpoint: (\S+)", text, re.M)
     slack = re.search(rf"({_NUMBER})\s+slack \((?:MET|VIOLATED)\)", text)

@@ -1,0 +1,248 @@
+"""The break-even pruning ratio as section 5.1 measures it, from synthesised cores only.
+
+The dense core's total area, memories included, is the hard limit. For every pruning portion the
+sparse core is sized to it: its memories hold what that portion leaves, and of the lane counts
+that were really synthesised the fastest that still fits is taken, with its own Fmax and its own
+cycles. speedup = (dense cycles / dense Fmax) / (sparse cycles / sparse Fmax); break-even is the
+pruning ratio 1 / (1 - portion) at which the speedup becomes 1 for good.
+
+Two accountings of the weight memory: "streamed" (two buffers of one filter each; compressed weights
+arrive from outside) and "on-chip" (the two buffers together hold the whole layer).
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cosign import CosignError
+from rtl.config import CoreConfig
+from synth.report import CoreReport
+
+PORTIONS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+ACCOUNTINGS = ("streamed", "on-chip")
+RESOLUTION = 0.005  # of the portion at the crossing
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Weight words to store at some portion: of the whole layer, and of its longest filter.
+
+    A word is what one address of the core's weight buffer holds: an entry (sparse, fillers
+    included) or one weight for each of the core's filters (dense).
+    """
+
+    layer: int
+    filter: int
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A layer as the cores see it.
+
+    `cycles(config, portion)` is measured or from the exact cycle model, never nnz / lanes;
+    `stored(config, portion)` sizes the weight memory. A dense core gets portion 0.
+    """
+
+    network: str
+    layer: str
+    cycles: Callable[[CoreConfig, float], int]
+    stored: Callable[[CoreConfig, float], Stored]
+
+
+@dataclass(frozen=True)
+class Point:
+    """The sparse core at one portion. `lanes` and `speedup` are 0 when no core fits the area."""
+
+    portion: float
+    ratio: float
+    lanes: int
+    area_um2: float
+    fmax_hz: float
+    cycles: int
+    speedup: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Speedup over pruning portion (Fig. 4) and its crossing.
+
+    `break_even_ratio` is None when the curve never stays at 1 or above. The crossing lies in
+    `bracket_ratio`, the two measured ratios around it. `difference_um2` is sparse minus dense, by
+    block, at the upper end of the bracket; `note` says in words what eats the difference.
+    """
+
+    network: str
+    layer: str
+    core: str
+    against: str
+    sram_model: str
+    equal_bits: bool
+    weights: str
+    limit_um2: float
+    break_even_ratio: float | None
+    bracket_ratio: tuple[float, float] | None
+    difference_um2: dict[str, float]
+    note: str
+    points: tuple[Point, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Curve":
+        """Raises CosignError when a field is missing or of another type."""
+        try:
+            fields = {f.name: value[f.name] for f in dataclasses.fields(cls)}
+            bracket, ratio = fields["bracket_ratio"], fields["break_even_ratio"]
+            fields["bracket_ratio"] = None if bracket is None else (bracket[0], bracket[1])
+            fields["break_even_ratio"] = None if ratio is None else float(ratio)
+            fields["points"] = tuple(Point(**point) for point in fields["points"])
+            return cls(**fields)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise CosignError(f"a break-even curve is damaged ({error}); measure again.") from error
+
+
+@dataclass(frozen=True)
+class _Trial:
+    report: CoreReport
+    cycles: int
+
+    @property
+    def seconds(self) -> float:
+        return self.cycles / self.report.fmax_hz
+
+
+def _load(report: CoreReport, workload: Workload, portion: float, weights: str) -> _Trial:
+    """The core with the weight memory that this portion and accounting need, and its cycles."""
+    stored = workload.stored(report.config, portion)
+    words = stored.filter if weights == "streamed" else -(-stored.layer // 2)
+    config = dataclasses.replace(report.config, weight_depth=max(2, words))
+    return _Trial(report.with_memories(config), workload.cycles(config, portion))
+
+
+def measure(
+    workload: Workload,
+    dense: CoreReport,
+    sparse: Sequence[CoreReport],
+    sram_model: str,
+    weights: str,
+    portions: Sequence[float] = PORTIONS,
+) -> Curve:
+    """The curve of `workload` for the synthesised `sparse` cores against `dense`.
+
+    Activation memories are those of the given reports (their act_depth); weight memories are
+    sized here. Raises CosignError when there is no sparse core or an unknown accounting.
+    """
+    if not sparse:
+        raise CosignError("break-even needs at least one synthesised sparse core.")
+    if weights not in ACCOUNTINGS:
+        raise CosignError(f"weights {weights!r} is not one of {', '.join(ACCOUNTINGS)}.")
+    reference = _load(dense, workload, 0.0, weights)
+    limit = reference.report.area_um2(sram_model)
+
+    def at(portion: float) -> tuple[Point, _Trial]:
+        trials = [_load(report, workload, portion, weights) for report in sparse]
+        fitting = [t for t in trials if t.report.area_um2(sram_model) <= limit]
+        ratio = 1 / (1 - portion)
+        if not fitting:
+            least = min(trials, key=lambda t: t.report.area_um2(sram_model))
+            area = least.report.area_um2(sram_model)
+            return Point(portion, ratio, 0, area, 0.0, 0, 0.0), least
+        best = min(fitting, key=lambda t: t.seconds)
+        report = best.report
+        speedup = reference.seconds / best.seconds
+        area = report.area_um2(sram_model)
+        lanes = report.config.lanes
+        return Point(portion, ratio, lanes, area, report.fmax_hz, best.cycles, speedup), best
+
+    found = {portion: at(portion) for portion in sorted(set(portions))}
+    low, high = _crossing(found)
+    while low is not None and high is not None and high - low > RESOLUTION:
+        middle = (low + high) / 2
+        found[middle] = at(middle)
+        low, high = (low, middle) if found[middle][0].speedup >= 1 else (middle, high)
+    points = tuple(found[portion][0] for portion in sorted(found))
+    common = {
+        "network": workload.network,
+        "layer": workload.layer,
+        "core": sparse[0].config.core,
+        "against": dense.name,
+        "sram_model": sram_model,
+        "equal_bits": len({r.config.weight_bits for r in (dense, *sparse)}) == 1,
+        "weights": weights,
+        "limit_um2": limit,
+        "points": points,
+    }
+    end = found[max(found) if high is None else high]
+    difference = _difference(end[1].report, reference.report, sram_model)
+    why = _explain(end, reference, difference)
+    if high is None:
+        note = f"never as fast as {dense.name} up to a ratio of {points[-1].ratio:.2f}: {why}"
+        return Curve(
+            **common,
+            break_even_ratio=None,
+            bracket_ratio=None,
+            difference_um2=difference,
+            note=note,
+        )
+    top = found[high][0]
+    if low is None:
+        note = f"as fast as {dense.name} at the lowest portion measured already: {why}"
+        bracket, ratio = (top.ratio, top.ratio), top.ratio
+    else:
+        bottom = found[low][0]
+        bracket, ratio = (bottom.ratio, top.ratio), top.ratio
+        note = why
+        if bottom.lanes:
+            share = (1 - bottom.speedup) / (top.speedup - bottom.speedup)
+            ratio = 1 / (1 - (low + share * (high - low)))
+        else:
+            note = f"set by area: below this ratio no synthesised core fits; {why}"
+    return Curve(
+        **common,
+        break_even_ratio=ratio,
+        bracket_ratio=bracket,
+        difference_um2=difference,
+        note=note,
+    )
+
+
+def _crossing(
+    found: dict[float, tuple[Point, _Trial]],
+) -> tuple[float | None, float | None]:
+    """The neighbouring portions between which the speedup reaches 1 for good.
+
+    (None, p): already at the lowest portion p. (p, None): never.
+    """
+    low = None
+    for portion in sorted(found, reverse=True):
+        if found[portion][0].speedup < 1:
+            low = portion
+            break
+    above = [p for p in sorted(found) if low is None or p > low]
+    return low, above[0] if above else None
+
+
+def _difference(sparse: CoreReport, dense: CoreReport, sram_model: str) -> dict[str, float]:
+    """Sparse minus dense, per block, in square micrometres."""
+    ours, theirs = sparse.sram_um2[sram_model], dense.sram_um2[sram_model]
+    memories = {
+        f"{purpose} SRAM": ours.get(purpose, 0.0) - theirs.get(purpose, 0.0)
+        for purpose in sorted({*ours, *theirs})
+    }
+    return {"logic": sparse.logic_um2 - dense.logic_um2, **memories}
+
+
+def _explain(end: tuple[Point, _Trial], reference: _Trial, difference: dict[str, float]) -> str:
+    """What eats the difference at `end`, in words."""
+    sparse, dense = end[1].report, reference.report
+    block, area = max(difference.items(), key=lambda item: item[1])
+    parts = [
+        f"{sparse.config.multipliers} multipliers against {dense.config.multipliers}",
+        f"Fmax x{sparse.fmax_hz / dense.fmax_hz:.3f}",
+        f"cycles x{end[1].cycles / reference.cycles:.3f}",
+    ]
+    if area > 0:
+        parts.append(f"the largest extra area is {block}, {area:,.0f} um2")
+    return ", ".join(parts)
