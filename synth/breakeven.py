@@ -162,50 +162,41 @@ def measure(
         middle = (low + high) / 2
         found[middle] = at(middle)
         low, high = (low, middle) if found[middle][0].speedup >= 1 else (middle, high)
-    points = tuple(found[portion][0] for portion in sorted(found))
-    common = {
-        "network": workload.network,
-        "layer": workload.layer,
-        "core": sparse[0].config.core,
-        "against": dense.name,
-        "sram_model": sram_model,
-        "equal_bits": len({r.config.weight_bits for r in (dense, *sparse)}) == 1,
-        "weights": weights,
-        "limit_um2": limit,
-        "points": points,
-    }
     end = found[max(found) if high is None else high]
     difference = _difference(end[1].report, reference.report, sram_model)
-    why = _explain(end, reference, difference)
-    if high is None:
-        note = f"never as fast as {dense.name} up to a ratio of {points[-1].ratio:.2f}: {why}"
-        return Curve(
-            **common,
-            break_even_ratio=None,
-            bracket_ratio=None,
-            difference_um2=difference,
-            note=note,
-        )
-    top = found[high][0]
-    if low is None:
-        note = f"as fast as {dense.name} at the lowest portion measured already: {why}"
-        bracket, ratio = (top.ratio, top.ratio), top.ratio
-    else:
-        bottom = found[low][0]
-        bracket, ratio = (bottom.ratio, top.ratio), top.ratio
-        note = why
-        if bottom.lanes:
-            share = (1 - bottom.speedup) / (top.speedup - bottom.speedup)
-            ratio = 1 / (1 - (low + share * (high - low)))
-        else:
-            note = f"set by area: below this ratio no synthesised core fits; {why}"
+    ratio, bracket, how = _read_off(found, low, high)
     return Curve(
-        **common,
+        network=workload.network,
+        layer=workload.layer,
+        core=sparse[0].config.core,
+        against=dense.name,
+        sram_model=sram_model,
+        equal_bits=len({r.config.weight_bits for r in (dense, *sparse)}) == 1,
+        weights=weights,
+        limit_um2=limit,
         break_even_ratio=ratio,
         bracket_ratio=bracket,
         difference_um2=difference,
-        note=note,
+        note=f"{how}: {_explain(end, reference, difference)}",
+        points=tuple(found[portion][0] for portion in sorted(found)),
     )
+
+
+def _read_off(
+    found: dict[float, tuple[Point, _Trial]], low: float | None, high: float | None
+) -> tuple[float | None, tuple[float, float] | None, str]:
+    """Ratio and bracket of the crossing between two measured portions, and what set it."""
+    if high is None:
+        return None, None, f"not reached up to a ratio of {1 / (1 - max(found)):.2f}"
+    top = found[high][0]
+    if low is None:
+        return top.ratio, (top.ratio, top.ratio), "won at the lowest portion already"
+    bottom = found[low][0]
+    bracket = (bottom.ratio, top.ratio)
+    if not bottom.lanes:
+        return top.ratio, bracket, "set by area, below it no synthesised core fits"
+    share = (1 - bottom.speedup) / (top.speedup - bottom.speedup)
+    return 1 / (1 - (low + share * (high - low))), bracket, "crossed"
 
 
 def _crossing(

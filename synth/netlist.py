@@ -39,8 +39,11 @@ class Netlist:
     counter: int = field(default=0, repr=False)
 
     @classmethod
-    def from_yosys(cls, path: Path, top: str) -> "Netlist":
-        """Read `write_json` output. Registers get instance names from the nets they drive."""
+    def from_yosys(cls, path: Path, top: str, registers: frozenset[str]) -> "Netlist":
+        """Read `write_json` output; cells of the kinds `registers` are named after their nets.
+
+        Raises CosignError when a cell is neither in the library nor a memory macro.
+        """
         design = json.loads(Path(path).read_text())
         module = design["modules"][top]
         inputs = {
@@ -53,11 +56,16 @@ class Netlist:
         taken: set[str] = set(ports)
         for index, (name, cell) in enumerate(module["cells"].items()):
             kind = cell["type"]
+            if kind not in inputs:
+                raise CosignError(
+                    f"the netlist of {top} holds {kind} ({name}), which the Liberty file does not "
+                    "have; use a Liberty file with the usual gates and D flip-flops."
+                )
             pins = {pin: list(bits) for pin, bits in cell["connections"].items()}
             if name.startswith("$"):
-                out = next((b for p, b in pins.items() if p not in inputs.get(kind, ())), [None])
-                known = names.get(out[0]) if "CK" in pins or "clk" in pins else None
-                name = f"{known}_reg" if known else f"g{index}"
+                drives = [b for p, bits in pins.items() if p not in inputs[kind] for b in bits]
+                known = [names[b] for b in drives if isinstance(b, int) and b in names]
+                name = f"{known[0]}_reg" if known and kind in registers else f"g{index}"
             name = _identifier(name)
             while name in taken:
                 name += "_"
@@ -158,13 +166,3 @@ def _net_names(netnames: dict[str, Any]) -> dict[int, str]:
             if isinstance(bit, int) and (bit not in best or len(text) < len(best[bit])):
                 best[bit] = text
     return best
-
-
-def require_mapped(netlist: Netlist, known: set[str]) -> None:
-    """Raise CosignError when an instance is neither a library cell nor a memory macro."""
-    for name, cell in netlist.cells.items():
-        if cell.kind not in known:
-            raise CosignError(
-                f"the netlist of {netlist.top} holds {cell.kind} ({name}), which the Liberty file "
-                "does not have; use a Liberty file with the usual gates and D flip-flops."
-            )

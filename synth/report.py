@@ -20,7 +20,7 @@ from rtl import verilog
 from rtl.config import CoreConfig
 from synth import sram
 from synth.map import map_core, measure_area, yosys_version
-from synth.netlist import Netlist, require_mapped
+from synth.netlist import Netlist
 from synth.pdk import Pdk, find_pdk
 from synth.process import Cancelled
 from synth.recipe import recipe_hash
@@ -188,8 +188,8 @@ def _synthesize(
     liberty = folder / "cosign_sram.lib"
     sram.write_liberty(macros, liberty)
     mapped = map_core(logic, TOP, pdk, liberty, folder, cancel)
-    netlist = Netlist.from_yosys(mapped, TOP)
-    require_mapped(netlist, set(pdk.library.cells) | {macro.name for macro in macros})
+    registers = frozenset(c.name for c in pdk.library.cells.values() if c.sequential)
+    netlist = Netlist.from_yosys(mapped, TOP, registers)
     path = folder / "netlist.v"
 
     def open_timer(current: Netlist) -> Timer:
