@@ -114,8 +114,8 @@ def unpack_outputs(program: LayerProgram, config: CoreConfig, raw: np.ndarray) -
     missing = program.tiles * config.tile_shifts - ((program.tiles - 1) * config.tile_shifts + last)
     per_pass = np.pad(per_pass, ((0, 0), (0, missing * config.drain)))
     tiles = per_pass.reshape(passes, program.tiles, config.filters, rows)[..., : config.lanes]
-    values = tiles.transpose(0, 2, 1, 3).reshape(g.groups, -1, program.tiles * config.lanes)
-    values = values[:, : g.out_channels // g.groups].reshape(g.out_channels, -1)
+    maps = tiles.transpose(0, 2, 1, 3).reshape(g.groups, -1, program.tiles * config.lanes)
+    values = maps[:, : g.out_channels // g.groups].reshape(g.out_channels, -1)
     return program.layout.unpack(values)
 
 

@@ -119,6 +119,11 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
         done = subprocess.run(
             step, cwd=target, env=environment, capture_output=True, text=True, check=False
         )
+        if "lz4.h: No such file" in done.stderr:
+            raise CosignError(
+                "FST waves need the lz4 headers; install the system package liblz4-dev "
+                "(apt install liblz4-dev)."
+            )
         if done.returncode:
             tail = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
             raise CosignError(f"{step[0]} failed in {target}:\n{tail}")
