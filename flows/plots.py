@@ -89,9 +89,10 @@ def layers(results: dict[str, Any]) -> Figure:
     figure, (left, right) = _figure(columns=2, width=8.6)
     names = [layer["name"] for layer in results["layers"]]
     left.bar(names, [100 / layer["pruning_ratio"] for layer in results["layers"]], color=BLUE)
+    ran = [layer for layer in results["layers"] if layer["speedup"] is not None]
     left.set_yscale("log")
     left.set_title("Weights kept, %")
-    right.bar(names, [layer["speedup"] for layer in results["layers"]], color=GREEN)
+    right.bar([layer["name"] for layer in ran], [layer["speedup"] for layer in ran], color=GREEN)
     right.axhline(1, color=INK, linewidth=1)
     right.set_title("Speedup over dense hardware of the same area")
     for axes in (left, right):

@@ -8,6 +8,7 @@ from rich.table import Table
 from flows import paper
 
 Results = dict[str, Any]
+_CYCLES = ("dense", "sparse")
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -67,8 +68,7 @@ def layer_table(results: Results) -> Table:
             f"{layer['nonzeros']:,}",
             times(layer["pruning_ratio"], 1),
             str(layer["bits"]),
-            f"{layer['cycles']['dense']:,.0f}",
-            f"{layer['cycles']['sparse']:,.0f}",
+            *(f"{layer['cycles'][core]:,.0f}" if layer["cycles"] else "–" for core in _CYCLES),
             times(layer["speedup"], 1),
             times(layer["break_even"]),
             layer["decision"],

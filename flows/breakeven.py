@@ -1,0 +1,148 @@
+"""From core reports to break-even and speedup per layer (§5.1), cycles from the cycle model."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from compress.container import Layer
+from flows import machines
+from flows.workload import RandomMasks
+from rtl.config import CoreConfig
+from sim import cycles
+from synth import breakeven
+from synth.profile import HardwareProfile, LayerCost
+from synth.report import CoreReport
+
+SRAM_MODELS = ("openram", "flat")
+HEADLINE = ("openram", "streamed")
+"""SRAM model and accounting of the layer table: measured macros, one filter's double buffer."""
+
+LANES = (61, 46)
+"""Of the sparse cores that are synthesised; 61 makes three tiles of AlexNet's CONV4, 46 four."""
+
+_LAYER_OF_THE_PAPER = "conv4"
+
+
+def cores() -> list[CoreConfig]:
+    """What has to be synthesised: dense-2d, dense-scalar, and the sparse cores."""
+    sparse = [dataclasses.replace(machines.SPARSE, lanes=lanes) for lanes in LANES]
+    return [machines.DENSE_2D, machines.DENSE_SCALAR, *sparse]
+
+
+def measure(
+    network: str,
+    layers: Sequence[Layer],
+    reports: Sequence[CoreReport],
+    batch: int,
+    seed: int,
+    report: Callable[[str, int, int], None],
+) -> tuple[HardwareProfile, dict[str, Any]]:
+    """The profile of `network`, and what results.json says of its layers.
+
+    layers : those that the machine executes; `batch` images are the pixels of a linear one
+    reports : of `cores()`, in that order
+
+    Break-even is measured for each layer on hardware with memories for that layer; speedups are
+    those of one chip whose memories hold the largest layer.
+    """
+    chip = Chip(layers, reports, batch)
+    headline = headline_layer(layers)
+    curves: list[breakeven.Curve] = []
+    rows, costs = {}, []
+    for number, layer in enumerate(layers):
+        masks = RandomMasks(layer.geometry, machines.batch_of(layer, batch), seed)
+        work = breakeven.Workload(network, layer.name, masks.cycles, masks.stored)
+        dense, _, *sparse = (
+            r.with_memories(machines.fit(r.config, [layer], batch)) for r in reports
+        )
+        settings = [HEADLINE]
+        if layer is headline:
+            settings = [
+                (sram, weights) for weights in breakeven.ACCOUNTINGS for sram in SRAM_MODELS
+            ]
+        found = {setting: breakeven.measure(work, dense, sparse, *setting) for setting in settings}
+        curves += found.values()
+        ratio = found[HEADLINE].break_even_ratio
+        pays = ratio is not None and layer.geometry.weights >= ratio * layer.nnz
+        rows[layer.name] = {
+            **chip.speedups(layer),
+            "break_even": ratio,
+            "decision": "sparse" if pays else "dense",
+        }
+        costs.append(LayerCost(layer.name, chip.cycles(layer), ratio))
+        report("breakeven", number + 1, len(layers))
+    profile = HardwareProfile(
+        network=network,
+        cores=chip.reports,
+        layers=tuple(costs),
+        curves=tuple(curves),
+        basis={"against": reports[0].name, "sram_model": HEADLINE[0], "weights": HEADLINE[1]},
+        provenance=reports[0].provenance,
+    )
+    return profile, {
+        "layer": headline.name,
+        "break_even": rows[headline.name]["break_even"],
+        "layers": rows,
+        "cores": [_cost(core) for core in chip.reports],
+    }
+
+
+def headline_layer(layers: Sequence[Layer]) -> Layer:
+    """The paper's CONV4 where there is one, else the layer with the most work."""
+    named = [layer for layer in layers if layer.name == _LAYER_OF_THE_PAPER]
+    return named[0] if named else max(layers, key=lambda layer: layer.geometry.macs)
+
+
+class Chip:
+    """The synthesised cores with memories for a whole network.
+
+    `reports` are dense-2d, dense-scalar, the sparse core with as many lanes as dense-scalar, and
+    the fastest sparse core that is no larger than dense-2d, if it is another one.
+    """
+
+    def __init__(self, layers: Sequence[Layer], reports: Sequence[CoreReport], batch: int) -> None:
+        self._batch = batch
+        fitted = [r.with_memories(machines.fit(r.config, layers, batch)) for r in reports]
+        self._dense, self._scalar, self._equal_pes, *_ = fitted
+        limit = self._dense.area_um2(HEADLINE[0])
+        fitting = [r for r in fitted[2:] if r.area_um2(HEADLINE[0]) <= limit]
+        self._equal_area = max(fitting, key=lambda r: r.config.lanes, default=None)
+        chosen = [self._dense, self._scalar, self._equal_pes]
+        if self._equal_area is not None and self._equal_area is not self._equal_pes:
+            chosen.append(self._equal_area)
+        self.reports = tuple(chosen)
+
+    def cycles(self, layer: Layer) -> dict[str, int]:
+        """Clock cycles of one run of the layer, by core name."""
+        return {core.name: self._cycles(layer, core) for core in self.reports}
+
+    def _cycles(self, layer: Layer, core: CoreReport) -> int:
+        return cycles.layer_cycles(layer, core.config, machines.batch_of(layer, self._batch))
+
+    def speedups(self, layer: Layer) -> dict[str, float | None]:
+        """Time on dense over time on sparse: of equal area, and of equal multipliers."""
+
+        def seconds(core: CoreReport) -> float:
+            return self._cycles(layer, core) / core.fmax_hz
+
+        smaller = self._equal_area
+        return {
+            "speedup": None if smaller is None else seconds(self._dense) / seconds(smaller),
+            "speedup_equal_pes": seconds(self._scalar) / seconds(self._equal_pes),
+        }
+
+
+def _cost(core: CoreReport) -> dict[str, Any]:
+    by_purpose = {"logic": core.logic_um2, **core.sram_um2[HEADLINE[0]]}
+    return {
+        "name": core.name,
+        "core": core.config.core,
+        "lanes": core.config.lanes,
+        "filters": core.config.filters,
+        "config_hash": core.config.hash,
+        "logic_um2": core.logic_um2,
+        "area_um2": core.area_um2(HEADLINE[0]),
+        "area_by_purpose_um2": by_purpose,
+        "fmax_hz": core.fmax_hz,
+        "critical_path": core.critical_path,
+    }

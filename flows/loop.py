@@ -1,0 +1,252 @@
+"""The loop, stage by stage, from weights to silicon numbers.
+
+Each stage reads what the ones before it left in the run directory, does its work through one
+room's door and returns a small JSON value; `flows.results` puts the values together.
+"""
+
+import dataclasses
+import functools
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compress import container, export, recipes, stages, train
+from compress.container import CompressedModel, Layer
+from compress.data import Dataset, Split, load_dataset
+from cosign import CosignError, write_json
+from flows import breakeven, machines, report, results
+from flows.machines import Machines
+from flows.progress import Reporter
+from flows.rundir import RunConfig, RunDir
+from rtl import verilog
+from sim import build, cycles, golden
+from sim import run as sim_run
+from synth import pdk
+from synth.profile import HardwareProfile
+from synth.report import CoreReport, synthesize_many
+
+_EVALUATION_BATCH = 50
+_BYTES_PER_WEIGHT = (
+    64  # checkpoints: weights, Z, U, optimiser state, twice while one replaces another
+)
+
+
+def preflight(config: RunConfig, path: Path) -> None:
+    """Refuse in a second what would fail after an hour: tools, library, preset, disk."""
+    build.tools()
+    pdk.find_pdk(Path(config.liberty) if config.liberty else None)
+    if shutil.which("sta") is None:
+        raise CosignError("OpenSTA (`sta`) is not installed; run `apt install opensta`.")
+    recipe = recipes.recipe(config.network, alpha=config.alpha)
+    weights = sum(geometry.weights for geometry in recipe.spec.geometries.values())
+    needed = weights * _BYTES_PER_WEIGHT + (500 << 20)
+    existing = next(
+        folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists()
+    )
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise CosignError(
+            f"the run needs about {needed / 1e9:.1f} GB in {existing}, which has {free / 1e9:.1f} GB "
+            "free; choose another --out."
+        )
+    if config.data not in (None, "imagenette") and not Path(config.data).is_dir():
+        raise CosignError(f"--data {config.data} is no folder; give an ImageNet folder.")
+
+
+def run(run: RunDir, reporter: Reporter) -> dict[str, Any]:
+    """Go through all stages, skipping those that are done; returns results.json's content."""
+    loop = Loop(run, reporter)
+    found: dict[str, Any] = {}
+    for name, stage in STAGES.items():
+        found[name] = run.run(name, functools.partial(stage, loop))
+    profile = HardwareProfile.read(run.path / "profile.json")
+    content = results.build(run, loop.dataset, loop.model, loop.machines, profile, found)
+    write_json(run.path / "results.json", content)
+    report.write(content, run.path / "report.html")
+    return content
+
+
+class Loop:
+    """One run's values, each made when a stage first asks for it."""
+
+    def __init__(self, run: RunDir, reporter: Reporter) -> None:
+        self.run = run
+        self.config = run.config
+        self.reporter = reporter
+        self.path = run.path
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        return load_dataset(
+            self.config.network, self.config.data, self.config.seed, self.reporter.note
+        )
+
+    @functools.cached_property
+    def recipe(self) -> recipes.Recipe:
+        return recipes.recipe(
+            self.config.network,
+            len(self.dataset.classes),
+            self.config.alpha,
+            self.config.budget,
+        )
+
+    @functools.cached_property
+    def model(self) -> CompressedModel:
+        return container.load(self.path / "model.cosign")
+
+    @functools.cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """Layers that the machine executes: all of a small network, else the convolutions.
+
+        The paper's accelerator does the same: FC layers as large as AlexNet's stay outside (§5).
+        """
+        return tuple(
+            layer
+            for layer in self.model.layers
+            if layer.geometry.kind == "conv" or self.config.network == "lenet5"
+        )
+
+    @functools.cached_property
+    def machines(self) -> Machines:
+        return machines.machines_for(self.layers, self.config.images)
+
+    @functools.cached_property
+    def simulators(self) -> Path:
+        """Compiled simulators outlive the run, where the cache can be written."""
+        shared = sim_run.simulators_dir()
+        try:
+            shared.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return self.path / "sim" / "simulators"
+        return shared if os.access(shared, os.W_OK) else self.path / "sim" / "simulators"
+
+    def trained(self, stage: str) -> stages.StageResult:
+        """Run, resume or load one of the four training stages."""
+        return train.run_stage(
+            stage,
+            self.recipe,
+            self.dataset,
+            self.path / "checkpoints",
+            self.config.seed,
+            self.reporter.show,
+        )
+
+    def liberty(self) -> Path | None:
+        return Path(self.config.liberty) if self.config.liberty else None
+
+
+def _train(stage: str, loop: Loop) -> dict[str, Any]:
+    result = loop.trained(stage)
+    return {
+        "val_accuracy": result.accuracy,
+        "history": result.history,
+        "seconds": round(result.seconds, 1),
+    }
+
+
+def _export(loop: Loop) -> dict[str, Any]:
+    model = export.export(loop.trained("quantize"), loop.recipe, loop.dataset)
+    container.save(model, loop.path / "model.cosign")
+    return {name: dataclasses.asdict(size) for name, size in container.sizes(model).items()}
+
+
+def _evaluate(loop: Loop) -> dict[str, Any]:
+    """The one look at the test split."""
+    split = loop.dataset.test
+    float_accuracy = {
+        name: train.evaluate(loop.trained(stage).network, loop.dataset, split)
+        for name, stage in (("dense", "dense"), ("pruned", "retrain"))
+    }
+    images = len(split.labels)
+    right, _ = golden.correct(
+        loop.model,
+        _batches(split),
+        lambda done: loop.reporter.show("evaluate", done, images),
+    )
+    return {**float_accuracy, "integer": right / images}
+
+
+def _batches(split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for start in range(0, len(split.labels), _EVALUATION_BATCH):
+        indices = np.arange(start, min(start + _EVALUATION_BATCH, len(split.labels)))
+        yield split.images(indices), split.labels[indices]
+
+
+def _rtl(loop: Loop) -> dict[str, Any]:
+    return {
+        name: [
+            path.name for path in verilog.write(config, loop.path / "rtl" / name.replace("_", "-"))
+        ]
+        for name, config in loop.machines._asdict().items()
+    }
+
+
+def _simulate(loop: Loop) -> dict[str, Any]:
+    """Every accelerated layer on the sparse and the strongest dense core, bit for bit."""
+    pixels = loop.dataset.test.images(np.arange(loop.config.images))
+    images = loop.model.input.quantize(pixels)
+    names = [layer.name for layer in loop.layers]
+    cores = {"sparse": loop.machines.sparse, "dense": loop.machines.dense}
+    done: list[str] = []
+
+    def show(layer: sim_run.LayerVerification) -> None:
+        done.append(layer.name)
+        loop.reporter.show("simulate", len(done), len(names) * len(cores))
+
+    found = {
+        name: sim_run.verify(
+            loop.model, images, config, loop.path / "sim", names, show, loop.simulators
+        ).to_json()
+        for name, config in cores.items()
+    }
+    for name, checked in found.items():
+        for layer, check in zip(loop.layers, checked["layers"], strict=True):
+            batch = machines.batch_of(layer, len(images))
+            runs = len(images) // batch
+            check["model_cycles"] = runs * cycles.layer_cycles(layer, cores[name], batch)
+    return found
+
+
+def _synthesize(loop: Loop) -> dict[str, Any]:
+    """The cores with default memories; the macros of other depths are added afterwards."""
+    wanted = breakeven.cores()
+    done: list[str] = []
+
+    def show(_: object, what: str) -> None:
+        if what == "done":
+            done.append(what)
+        loop.reporter.show("synthesize", len(done), len(wanted))
+
+    reports = synthesize_many(wanted, loop.path / "synth", loop.liberty(), progress=show)
+    return {"reports": [report.to_json() for report in reports]}
+
+
+def _breakeven(loop: Loop) -> dict[str, Any]:
+    synthesized = loop.run.result("synthesize")
+    assert synthesized is not None  # stages run in order
+    reports = [CoreReport.from_json(value) for value in synthesized["reports"]]
+    profile, rows = breakeven.measure(
+        loop.config.network,
+        loop.layers,
+        reports,
+        loop.config.images,
+        loop.config.seed,
+        loop.reporter.show,
+    )
+    profile.write(loop.path / "profile.json")
+    return rows
+
+
+STAGES: dict[str, Callable[[Loop], dict[str, Any]]] = {
+    **{stage: functools.partial(_train, stage) for stage in stages.STAGES},
+    "export": _export,
+    "evaluate": _evaluate,
+    "rtl": _rtl,
+    "simulate": _simulate,
+    "synthesize": _synthesize,
+    "breakeven": _breakeven,
+}

