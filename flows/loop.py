@@ -44,13 +44,12 @@ def preflight(config: RunConfig, path: Path) -> None:
     recipe = recipes.recipe(config.network, alpha=config.alpha)
     weights = sum(geometry.weights for geometry in recipe.spec.geometries.values())
     needed = weights * _BYTES_PER_WEIGHT + (500 << 20)
-    existing = next(
-        folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists()
-    )
-    free = shutil.disk_usage(existing).free
+    folders = (path.absolute(), *path.absolute().parents)
+    place = next(folder for folder in folders if folder.exists())
+    free = shutil.disk_usage(place).free
     if free < needed:
         raise CosignError(
-            f"the run needs about {needed / 1e9:.1f} GB in {existing}, which has {free / 1e9:.1f} GB "
+            f"the run needs about {needed / 1e9:.1f} GB in {place}, where {free / 1e9:.1f} GB are "
             "free; choose another --out."
         )
     if config.data not in (None, "imagenette") and not Path(config.data).is_dir():

@@ -6,12 +6,13 @@ what the wires add. Two edits repair that, and neither can change the function:
 - a net with more sinks than `MAX_FANOUT` gets a balanced tree of buffers;
 - a cell is exchanged for another of its family (same pins, same logic, other drive).
 
-The drive follows the load: the smallest cell whose load stays below a share of its maximum
-load, a share that shrinks for cells that OpenSTA found on slow paths.
+The drive first follows the load: the smallest cell whose load stays below a share of its maximum
+load. Then cells on the slow paths that OpenSTA finds grow, round by round.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from synth.liberty import Library
 from synth.netlist import Bit, Cell, Netlist
@@ -21,12 +22,10 @@ from synth.sta import Timer
 OpenTimer = Callable[[Netlist], Timer]
 
 MAX_FANOUT = 12
-ROUNDS = 14
+ROUNDS = 16
 WINDOW_NS = 0.06  # cells this close to the worst slack count as slow
 ENOUGH_NS = 0.004
 SHARE = 0.30  # of a cell's maximum load, for a cell with slack to spare
-LOWEST_SHARE = 0.04
-STEP = 0.70  # the share of a slow cell shrinks by this, round by round
 OUTPUT_LOAD_FF = 10.0  # an output port drives another block's input and the wire to it
 
 
@@ -131,16 +130,27 @@ def _fanin(
     return found
 
 
+class Step(NamedTuple):
+    """A possible growth of a cell: its gain, and the load it adds to its critical input."""
+
+    name: str
+    kind: str
+    gain: float
+    net: int
+    extra_ff: float
+    driver_max_ff: float
+
+
 class Sizer:
-    """Holds every cell's share and turns shares into drives."""
+    """Chooses drives: first by load alone, then a step up where OpenSTA found slow paths."""
 
     def __init__(self, netlist: Netlist, library: Library) -> None:
         self.netlist = netlist
         self.library = library
         self.loads = Loads(netlist, library)
         self.order = _backwards(netlist, library)
-        self.share = dict.fromkeys(self.order, SHARE)
-        self.outputs = {
+        self.drivers = netlist.drivers()
+        self.nets = {
             name: [
                 bit
                 for pin, bits in netlist.cells[name].pins.items()
@@ -151,55 +161,85 @@ class Sizer:
             for name in self.order
         }
 
-    def apply(self) -> dict[str, str]:
-        """Choose every cell's drive by its load and its share, from the outputs to the inputs.
+    def load_ff(self, name: str) -> float:
+        """The largest load on an output of the cell."""
+        return max((self.loads.load_ff(net) for net in self.nets[name]), default=0.0)
 
-        Returns what changed: {instance: library cell}.
-        """
-        changed = {}
+    def fit(self) -> None:
+        """The smallest drives that keep every load within SHARE, from the outputs backwards."""
         for name in self.order:
             cell = self.netlist.cells[name]
             ladder = self.library.variants.get(cell.kind, ())
-            if len(ladder) < 2:
-                continue
-            load = max((self.loads.load_ff(net) for net in self.outputs[name]), default=0.0)
-            share = self.share[name]
-            fitting = (v for v in ladder if load <= share * v.max_load_ff)
-            kind = next(fitting, ladder[-1]).name
-            if kind != cell.kind:
-                cell.kind = changed[name] = kind
-        return changed
+            if len(ladder) > 1:
+                load = self.load_ff(name)
+                fitting = (v for v in ladder if load <= SHARE * v.max_load_ff)
+                cell.kind = next(fitting, ladder[-1]).name
 
-    def tighten(self, slack_ns: dict[str, float], below_ns: float) -> None:
-        """Shrink the share of every cell whose slack is under `below_ns`."""
-        for name, slack in slack_ns.items():
-            share = self.share.get(name)
-            if share is not None and slack < below_ns:
-                self.share[name] = max(LOWEST_SHARE, share * STEP)
+    def stronger(self, name: str, slack_ns: dict[str, float]) -> Step | None:
+        """What the next drive of a slow cell would bring, None if it is at its largest."""
+        cell = self.netlist.cells[name]
+        ladder = self.library.variants.get(cell.kind, ())
+        here = next((i for i, v in enumerate(ladder) if v.name == cell.kind), len(ladder))
+        if here + 1 >= len(ladder):
+            return None
+        now, then = ladder[here], ladder[here + 1]
+        gain = self.load_ff(name) * (1 / now.max_load_ff - 1 / then.max_load_ff)
+        net, extra, drive, worst = 0, 0.0, float("inf"), 0.0
+        for pin, more in then.capacitance_ff.items():
+            for bit in () if now.sequential else cell.pins.get(pin, ()):
+                source = self.drivers.get(bit, ("", ""))[0] if isinstance(bit, int) else ""
+                if source and slack_ns.get(source, 0.0) < worst:
+                    worst, net = slack_ns[source], int(bit)
+                    extra = more - now.capacitance_ff[pin]
+                    kind = self.library.cells.get(self.netlist.cells[source].kind)
+                    drive = kind.max_load_ff if kind else float("inf")
+        return Step(name, then.name, gain, net, extra, drive)
+
+    def strengthen(self, slack_ns: dict[str, float], below_ns: float) -> dict[str, str]:
+        """Give slow cells the next drive where their path gains; {instance: cell it was}.
+
+        Delay goes as load / maximum load. What a larger cell gains is held against what its
+        input capacitance, and that of the other cells grown on the same net, costs the driver.
+        """
+        slow = (name for name in self.order if slack_ns.get(name, 0.0) < below_ns)
+        steps = [step for name in slow if (step := self.stronger(name, slack_ns)) is not None]
+        grown: dict[int, float] = {}
+        before: dict[str, str] = {}
+        for step in sorted(steps, key=lambda step: (-step.gain, step.name)):
+            added = grown.get(step.net, 0.0) + step.extra_ff
+            if step.gain > added / step.driver_max_ff:
+                grown[step.net] = added
+                before[step.name] = self.netlist.cells[step.name].kind
+                self.netlist.cells[step.name].kind = step.kind
+        return before
+
+    def assign(self, kinds: dict[str, str]) -> None:
+        for name, kind in kinds.items():
+            self.netlist.cells[name].kind = kind
 
 
 def close_timing(netlist: Netlist, library: Library, open_timer: OpenTimer) -> None:
     """Size `netlist`, in place, until its clock target is met or nothing helps.
 
-    `open_timer(netlist)` starts OpenSTA on it. The drives of the best round are kept; a round that
-    made it worse is undone, and a narrower set of cells is tried from there.
+    `open_timer(netlist)` starts OpenSTA on it. A round that made the worst slack worse is undone,
+    and a narrower set of slow cells is tried.
     """
     sizer = Sizer(netlist, library)
-    sizer.apply()
+    sizer.fit()
     with open_timer(netlist) as timer:
         slack = timer.slacks()
-        worst, share = min(slack.values()), dict(sizer.share)
         window = WINDOW_NS
         for _ in range(ROUNDS):
+            worst = min(slack.values())
             if worst >= 0 or window < ENOUGH_NS:
-                break
-            sizer.share = dict(share)
-            sizer.tighten(slack, min(worst + window, 0.0))
-            timer.exchange(sizer.apply())
+                return
+            before = sizer.strengthen(slack, min(worst + window, 0.0))
+            timer.exchange({name: netlist.cells[name].kind for name in before})
             now = timer.slacks()
+            if min(now.values()) > worst:
+                slack = now
+            else:
+                sizer.assign(before)
+                timer.exchange(before)
             if min(now.values()) < worst + ENOUGH_NS:
                 window /= 2
-            if min(now.values()) > worst:
-                slack, worst, share = now, min(now.values()), dict(sizer.share)
-    sizer.share = share
-    sizer.apply()
