@@ -190,6 +190,7 @@ def _cell(group: Group, unit: float) -> LibCell:
     max_load: list[float] = []
     odd = group.attributes.get("dont_use") == "true"
     odd |= "clock_gating_integrated_cell" in group.attributes
+    odd |= group.args.upper().startswith("CLK")  # clock buffers: balanced edges, slow data
     odd |= any(True for _ in group.all("test_cell")) or any(True for _ in group.all("statetable"))
     for pin in group.all("pin"):
         if pin.attributes.get("direction") == "input":

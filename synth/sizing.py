@@ -23,8 +23,9 @@ OpenTimer = Callable[[Netlist], Timer]
 
 MAX_FANOUT = 12
 ROUNDS = 16
-WINDOW_NS = 0.06  # cells this close to the worst slack count as slow
+WINDOW_NS = 0.03  # cells this close to the worst slack count as slow
 ENOUGH_NS = 0.004
+REGISTER_GAIN = 0.08  # a larger flip-flop is slower by itself, so it must carry a real load
 SHARE = 0.30  # of a cell's maximum load, for a cell with slack to spare
 OUTPUT_LOAD_FF = 10.0  # an output port drives another block's input and the wire to it
 
@@ -207,7 +208,8 @@ class Sizer:
         before: dict[str, str] = {}
         for step in sorted(steps, key=lambda step: (-step.gain, step.name)):
             added = grown.get(step.net, 0.0) + step.extra_ff
-            if step.gain > added / step.driver_max_ff:
+            least = REGISTER_GAIN if step.net == 0 else added / step.driver_max_ff
+            if step.gain > least:
                 grown[step.net] = added
                 before[step.name] = self.netlist.cells[step.name].kind
                 self.netlist.cells[step.name].kind = step.kind

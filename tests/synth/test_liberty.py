@@ -59,7 +59,7 @@ def test_small_library(tmp_path: Path) -> None:
 
 
 def test_groups_nest() -> None:
-    top = parse("library (a) { x : 1; cell (b) { pin (c) { y : \"z\"; } } }", "text")
+    top = parse('library (a) { x : 1; cell (b) { pin (c) { y : "z"; } } }', "text")
     assert top.attributes == {"x": "1"}
     (cell,) = top.all("cell")
     (pin,) = cell.all("pin")
