@@ -1,1 +1,7 @@
-"""sim: what the machine does. Golden model, exact cycle model, RTL benches."""
+"""sim: what the machine does.
+
+- `sim.golden`: the integer model that defines every value
+- `sim.cycles.layer_cycles`: the exact number of clock cycles, without simulating
+- `sim.run.run_layer` / `verify`: layers and networks on the RTL, compared value by value
+- `sim.simulate.simulate`: many jobs in one simulator process; `sim.build.build` compiles it
+"""

@@ -99,6 +99,7 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
         "WEIGHT_BITS": config.stream_bits,
         "BIAS_BITS": config.acc_bits,
         "OUT_BITS": 8 * config.drain,
+        "PATIENCE": 65536 + 16 * config.weight_depth,
     }
     # cocotb's own build command makes every signal public, which costs most of the speed; here
     # only the ports of the bench are.

@@ -46,28 +46,38 @@ def simulate(
 ) -> list[JobResult]:
     """Execute jobs one after the other, without a reset between them.
 
-    folder : holds the compiled simulators, and temporary files while running
+    folder : holds the compiled simulators
     stall_seed : random idle cycles and back-pressure on every stream
     waves : write an FST wave there
 
     Raises CosignError when a tool is missing or the simulation fails.
     """
     simulator = build(config, folder, waves=waves is not None)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="run-") as name:
+    with tempfile.TemporaryDirectory(prefix="cosign-") as name:
         run = Path(name)
-        lines = []
-        written: dict[int, Path] = {}
-        for number, job in enumerate(jobs):
-            prefix = run / str(number)
-            _write(prefix, job, config, written)
-            layer = pack_descriptor(job.program.descriptor, config)
-            lines.append(f"{number} {layer:x}\n")
-        (run / "jobs").write_text("".join(lines))
+        try:
+            _write_jobs(run, jobs, config)
+        except OSError as error:
+            raise CosignError(
+                f"cannot write the simulation's files to {run}: {error.strerror}; free some space "
+                "or set TMPDIR to another folder."
+            ) from error
         arguments = ["+jobs=jobs", "+results=results"]
         if stall_seed is not None:
             arguments.append(f"+stall={stall_seed}")
         _execute(simulator, run, arguments, waves)
         return _collect(run, jobs, config)
+
+
+def _write_jobs(run: Path, jobs: Sequence[Job], config: CoreConfig) -> None:
+    """Write the job list and all streams."""
+    lines = []
+    written: dict[int, Path] = {}
+    for number, job in enumerate(jobs):
+        _write(run / str(number), job, config, written)
+        layer = pack_descriptor(job.program.descriptor, config)
+        lines.append(f"{number} {layer:x}\n")
+    (run / "jobs").write_text("".join(lines))
 
 
 def _write(prefix: Path, job: Job, config: CoreConfig, written: dict[int, Path]) -> None:
@@ -120,6 +130,11 @@ def _collect(run: Path, jobs: Sequence[Job], config: CoreConfig) -> list[JobResu
     for job, line in zip(jobs, lines, strict=True):
         prefix, cycles, stalls, words, left_over = line.split()
         raw = np.fromfile(run / f"{prefix}.out", np.int8)
+        if len(raw) != int(words) * config.drain:
+            raise CosignError(
+                f"the simulation's output in {run} is cut short; is the disk full? Free some space "
+                "or set TMPDIR to another folder."
+            )
         if int(words) != job.program.output_words or left_over != "0":
             raise CosignError(
                 f"the core gave {words} output words where {job.program.output_words} belong, or "

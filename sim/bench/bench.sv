@@ -13,7 +13,8 @@ module bench #(
     parameter ACT_BITS = 512,
     parameter WEIGHT_BITS = 21,
     parameter BIAS_BITS = 24,
-    parameter OUT_BITS = 8
+    parameter OUT_BITS = 8,
+    parameter PATIENCE = 65536  // cycles without an output word after which the core has hung
 ) (
     input  wire clk,
     input  wire rst,
@@ -24,7 +25,6 @@ module bench #(
   localparam WEIGHT_BYTES = (WEIGHT_BITS + 7) / 8;
   localparam BIAS_BYTES = (BIAS_BITS + 7) / 8;
   localparam OUT_BYTES = OUT_BITS / 8;
-  localparam PATIENCE = 1 << 20;  // cycles without an output word or an end
 
   reg [8*ACT_BYTES-1:0] act, act_read;
   reg [8*WEIGHT_BYTES-1:0] weight, weight_read;

@@ -1,5 +1,6 @@
 """The RTL against the golden model, bit for bit, and its cycle counter against the cycle model."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -40,9 +41,11 @@ def geometries(draw: st.DrawFn) -> Geometry:
         return Geometry("linear", draw(st.integers(1, 200)), draw(st.integers(1, 12)))
     groups = draw(st.integers(1, 3))
     kernel = draw(pairs(1, 5))
+    dilation = draw(pairs(1, 2))
     padding = draw(pairs(0, 2))
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
     sizes = [
-        max(1, k - 2 * p) + draw(st.integers(0, 9)) for k, p in zip(kernel, padding, strict=True)
+        max(1, r - 2 * p) + draw(st.integers(0, 9)) for r, p in zip(reach, padding, strict=True)
     ]
     return Geometry(
         "conv",
@@ -52,6 +55,7 @@ def geometries(draw: st.DrawFn) -> Geometry:
         kernel=kernel,
         stride=draw(pairs(1, 3)),
         padding=padding,
+        dilation=dilation,
         groups=groups,
     )
 
@@ -197,6 +201,14 @@ def test_a_wave_is_written_on_request(tmp_path: Path):
             pytest.skip("the lz4 headers are not installed")
         raise
     assert (tmp_path / "wave.fst").stat().st_size > 1000
+
+
+def test_a_core_that_waits_for_ever_is_reported():
+    layer, x = layer_and_input(Geometry("conv", 1, 2, 4, 4, (2, 2)), 1.0)
+    program = pack_layer(layer, CORES["sparse"])
+    program = dataclasses.replace(program, weights=program.weights[:-1])
+    with pytest.raises(CosignError, match="stopped answering"):
+        simulate([Job(program, x[0])], CORES["sparse"], simulators_dir())
 
 
 def test_wrong_input_shapes_are_refused():
