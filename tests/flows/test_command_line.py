@@ -1,0 +1,62 @@
+"""Wrong arguments end in one sentence and status 2, before anything is written."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "flows" / "run_cosign.py"
+
+
+def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | environment,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("lenet6",), "unknown network 'lenet6'; choose one of: lenet5, alexnet"),
+        ((), "no network given"),
+        (("lenet5", "--data", "nowhere"), "nowhere"),
+        (("alexnet", "--data", "nowhere"), "nowhere"),
+        (("alexnet", "--alpha", "ours9"), "no alpha preset 'ours9'"),
+        (("lenet5", "--liberty", "nothing.lib"), "nothing.lib"),
+        (("lenet5", "--liberty", str(SCRIPT)), "run_cosign.py"),
+        (("--resume", "."), "not a run directory"),
+        (("lenet5", "--out", str(SCRIPT.parent)), "is not empty"),
+        (("lenet5", "--budget", "-1"), "not positive"),
+    ],
+)
+def test_bad_arguments(arguments, sentence, tmp_path):
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_compiler_is_one_sentence(tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    work = tmp_path / "work"
+    work.mkdir()
+    done = run("lenet5", cwd=work, PATH=str(empty))
+    assert done.returncode == 2
+    assert "g++" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(work.iterdir())
+
+
+def test_help_needs_no_torch(tmp_path):
+    done = run("--help", cwd=tmp_path, PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0
+    assert "--resume" in done.stdout
+    assert "torch" not in done.stderr
