@@ -1,0 +1,130 @@
+"""Break-even on cores and workloads simple enough to be computed by hand."""
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cosign import CosignError
+from rtl.config import CoreConfig
+from rtl.sram import macros
+from synth.breakeven import Curve, Stored, Workload, measure
+from synth.report import CoreReport
+from synth.sram import MODELS, area_by_purpose
+
+WEIGHTS = 600_000  # of the layer
+FILTERS = 300
+PIXELS = 180
+
+
+def report(config: CoreConfig, logic_um2: float, fmax_hz: float = 1e9) -> CoreReport:
+    areas = {model: area_by_purpose(model, macros(config)) for model in MODELS}
+    return CoreReport(config, logic_um2, areas, fmax_hz, 0.0, "a to b", {}, 0, {}, 0.0)
+
+
+def sparse(lanes: int, logic_um2: float, fmax_hz: float = 1e9) -> CoreReport:
+    return report(CoreConfig(lanes=lanes, act_banks=32, act_depth=256), logic_um2, fmax_hz)
+
+
+DENSE = report(CoreConfig(core="dense", lanes=60, act_banks=32, act_depth=256), 80_000.0)
+
+
+def stored(config: CoreConfig, portion: float) -> Stored:
+    left = WEIGHTS if config.core == "dense" else round(WEIGHTS * (1 - portion))
+    return Stored(layer=left, filter=left // FILTERS)
+
+
+def cycles(config: CoreConfig, portion: float) -> int:
+    return stored(config, portion).layer * math.ceil(PIXELS / config.lanes)
+
+
+LAYER = Workload("net", "conv", cycles, stored)
+
+
+def test_equal_cores_break_even_at_once() -> None:
+    curve = measure(LAYER, DENSE, [sparse(60, 70_000.0)], "flat", "streamed", (0.5, 0.9))
+    assert curve.break_even_ratio == pytest.approx(2.0)
+    assert "lowest portion" in curve.note
+    assert [point.speedup for point in curve.points] == pytest.approx([2.0, 10.0], rel=1e-3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(slower=st.floats(0.3, 0.95))
+def test_crossing_is_where_cycles_make_up_for_fmax(slower: float) -> None:
+    """Same lanes, streamed, lower Fmax: the speedup is slower / (1 - portion)."""
+    core = sparse(60, 1_000.0, slower * 1e9)
+    curve = measure(LAYER, DENSE, [core], "flat", "streamed")
+    assert curve.break_even_ratio == pytest.approx(1 / slower, rel=0.01)
+    low, high = curve.bracket_ratio or (0.0, 0.0)
+    assert low <= 1 / slower * 1.0001
+    assert high >= 1 / slower * 0.9999
+    for point in curve.points:
+        assert point.speedup == pytest.approx(slower / (1 - point.portion), rel=1e-3)
+
+
+def test_on_chip_is_set_by_area() -> None:
+    """An entry has 20 bits, a dense weight 8: below 60 % pruning the layer does not fit."""
+    curve = measure(LAYER, DENSE, [sparse(60, 80_000.0)], "flat", "on-chip")
+    assert curve.break_even_ratio == pytest.approx(20 / 8, rel=0.02)
+    assert "set by area" in curve.note
+    assert curve.points[0].lanes == 0
+    assert curve.points[0].speedup == 0
+    limit = 80_000 + 0.57 * 8 * (WEIGHTS + CoreConfig(act_banks=32, act_depth=256).act_bytes)
+    assert curve.limit_um2 == pytest.approx(limit, rel=1e-6)
+    for point in curve.points:
+        assert (point.area_um2 <= limit) == (point.lanes > 0)
+
+
+def test_fastest_fitting_core_is_taken() -> None:
+    cores = [sparse(46, 60_000.0), sparse(60, 80_000.0), sparse(91, 400_000.0)]
+    curve = measure(LAYER, DENSE, cores, "flat", "on-chip", (0.0, 0.6, 0.95))
+    lanes = {point.portion: point.lanes for point in curve.points}
+    assert lanes[0.0] == 0
+    assert lanes[0.95] == 91
+    by_hand = {}
+    for core in cores:
+        config = dataclasses.replace(
+            core.config, weight_depth=-(-stored(core.config, 0.95).layer // 2)
+        )
+        area = core.logic_um2 + sum(area_by_purpose("flat", macros(config)).values())
+        if area <= curve.limit_um2:
+            by_hand[core.config.lanes] = cycles(config, 0.95)
+    best = min(by_hand.values())
+    last = next(point for point in curve.points if point.portion == 0.95)
+    assert last.cycles == best
+    assert last.speedup == pytest.approx(cycles(DENSE.config, 0.0) / best)
+
+
+def test_never_and_errors() -> None:
+    curve = measure(LAYER, DENSE, [sparse(60, 1.0, 1e6)], "openram", "streamed")
+    assert curve.break_even_ratio is None
+    assert "not reached" in curve.note
+    with pytest.raises(CosignError, match="at least one"):
+        measure(LAYER, DENSE, [], "flat", "streamed")
+    with pytest.raises(CosignError, match="streamed, on-chip"):
+        measure(LAYER, DENSE, [sparse(60, 1.0)], "flat", "both")
+    with pytest.raises(CosignError, match="no SRAM model"):
+        measure(LAYER, DENSE, [sparse(60, 1.0)], "other", "streamed")
+
+
+def test_a_dip_below_one_moves_the_crossing_behind_it() -> None:
+    def dipping(config: CoreConfig, portion: float) -> int:
+        if config.core == "dense":
+            return 100
+        return 200 if 0.55 < portion < 0.65 else 90
+
+    layer = Workload("net", "conv", dipping, lambda *_: Stored(100, 10))
+    curve = measure(layer, DENSE, [sparse(60, 1.0)], "flat", "streamed")
+    assert curve.break_even_ratio == pytest.approx(1 / (1 - 0.65), rel=0.02)
+
+
+def test_difference_and_json() -> None:
+    curve = measure(LAYER, DENSE, [sparse(60, 81_000.0, 0.9e9)], "openram", "on-chip")
+    assert curve.difference_um2["logic"] == pytest.approx(1_000.0)
+    assert curve.difference_um2["activation SRAM"] == 0
+    assert curve.equal_bits
+    assert Curve.from_json(curve.to_json()) == curve
+    with pytest.raises(CosignError, match="damaged"):
+        Curve.from_json({"network": "net"})
