@@ -17,6 +17,7 @@ from cosign import CosignError
 # Images of the generated set, a multiple of its twelve classes each.
 SYNTHETIC_SIZES = {"train": 3000, "val": 240, "test": 480}
 _MNIST_VALIDATION = 5_000
+_MNIST_SHIFT = 1  # pixels
 
 Progress = Callable[[str], None]
 
@@ -64,17 +65,29 @@ class Dataset:
 
 
 class ArraySplit:
-    """Images held in memory, uint8 [N, C, H, W]; not augmented."""
+    """Images held in memory, uint8 [N, C, H, W]; training shifts them by up to `shift` pixels.
 
-    def __init__(self, pixels: np.ndarray, labels: np.ndarray) -> None:
+    What a shift uncovers is black, like the border of a digit.
+    """
+
+    def __init__(self, pixels: np.ndarray, labels: np.ndarray, shift: int = 0) -> None:
         self._pixels = pixels
+        self._shift = shift
         self.labels = labels.astype(np.int64)
 
     def images(self, indices: np.ndarray) -> np.ndarray:
         return self._pixels[indices]
 
     def augmented(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return self._pixels[indices]
+        images = self._pixels[indices]
+        margin = self._shift
+        if not margin:
+            return images
+        height, width = images.shape[2:]
+        padded = np.pad(images, ((0, 0), (0, 0), (margin, margin), (margin, margin)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
+        top, left = rng.integers(0, 2 * margin + 1, (2, len(images)))
+        return windows[np.arange(len(images)), :, top, left]
 
 
 class SyntheticSplit:
@@ -149,7 +162,7 @@ def _mnist(seed: int, progress: Progress | None) -> Dataset:
         classes=tuple("0123456789"),
         mean=(0.1307,),
         std=(0.3081,),
-        train=ArraySplit(pixels[train], labels[train]),
+        train=ArraySplit(pixels[train], labels[train], _MNIST_SHIFT),
         val=ArraySplit(pixels[val], labels[val]),
         test=ArraySplit(files["t10k-images-idx3-ubyte"][:, None], files["t10k-labels-idx1-ubyte"]),
     )

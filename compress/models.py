@@ -114,7 +114,7 @@ def lenet5_spec() -> NetworkSpec:
     )
 
 
-def alexnet_spec(classes: int = 1000) -> NetworkSpec:
+def alexnet_spec(classes: int = 1000, dropout: float = 0.5) -> NetworkSpec:
     """BVLC AlexNet: 227 x 227 input, grouped conv2/4/5, LRN before pooling, 60.9M weights."""
     return _chain(
         "alexnet",
@@ -131,19 +131,22 @@ def alexnet_spec(classes: int = 1000) -> NetworkSpec:
         _pool("pool5", 3, 2),
         {"name": "flatten", "op": "flatten"},
         _linear("fc1", 4096),
-        {"name": "drop1", "op": "dropout", "p": 0.5},
+        {"name": "drop1", "op": "dropout", "p": dropout},
         _linear("fc2", 4096),
-        {"name": "drop2", "op": "dropout", "p": 0.5},
+        {"name": "drop2", "op": "dropout", "p": dropout},
         _linear("fc3", classes, relu=False),
     )
 
 
-def spec_of(network: str, classes: int) -> NetworkSpec:
-    """The built-in network of that name. Raises CosignError on another name."""
+def spec_of(network: str, classes: int, dropout: float = 0.5) -> NetworkSpec:
+    """The built-in network of that name (lenet5 has no dropout).
+
+    Raises CosignError on another name.
+    """
     if network == "lenet5":
         return lenet5_spec()
     if network == "alexnet":
-        return alexnet_spec(classes)
+        return alexnet_spec(classes, dropout)
     raise CosignError(f"unknown network {network!r}; choose lenet5 or alexnet.")
 
 
@@ -220,13 +223,14 @@ class Network(nn.Module):
         """`observe(node, output)` sees every node's output, the input included."""
         values = {"input": x}
         for node in self.spec.nodes:
-            values[node.name] = self._compute(node, values[node.input])
+            values[node.name] = self.compute(node, values[node.input])
         if observe is not None:
             for name, value in values.items():
                 observe(name, value)
         return values[self.spec.nodes[-1].name]
 
-    def _compute(self, node: NodeSpec, x: Tensor) -> Tensor:
+    def compute(self, node: NodeSpec, x: Tensor) -> Tensor:
+        """One node's output."""
         attrs = node.attrs
         if node.geometry is not None:
             y = self.layers[node.name](x)
@@ -240,6 +244,27 @@ class Network(nn.Module):
         if node.op == "flatten":
             return torch.flatten(x, 1)
         return functional.dropout(x, attrs["p"], self.training)
+
+
+@torch.no_grad()
+def scale_to_data(network: Network, x: Tensor) -> None:
+    """Layer-sequential unit-variance initialisation (Mishkin & Matas 2016) on a batch `x`.
+
+    Every layer's output gets a root mean square of 1, the logits' of 0.1: without batch
+    normalisation AlexNet otherwise stands still for its first hundreds of steps. Filters of the
+    first layer start with zero mean, so that the colour of an image does not drown its texture.
+    """
+    values = {"input": x}
+    last = network.spec.nodes[-1].name
+    for node in network.spec.nodes:
+        if node.geometry is not None:
+            weight = network.weights[node.name]
+            if node.input == "input":
+                weight.sub_(weight.flatten(1).mean(1).reshape(-1, *[1] * (weight.dim() - 1)))
+            rms = float(network.compute(node, values[node.input]).square().mean().sqrt())
+            if rms > 0:
+                weight.mul_((0.1 if node.name == last else 1.0) / rms)
+        values[node.name] = network.compute(node, values[node.input])
 
 
 def lenet5() -> Network:

@@ -74,6 +74,7 @@ class Recipe:
     dense, prune, retrain : the phases of the first three stages
     quantize, settle : quantisation ADMM, then training of biases and q with levels fixed
     weight_decay : L2 penalty of the dense stage
+    dropout : probability behind AlexNet's fc1 and fc2 while training
     warmup : steps over which a phase's learning rate rises from zero
     budget : multiplies every phase's steps
     threads : of torch; part of the recipe since sums depend on it in the last bits
@@ -92,6 +93,7 @@ class Recipe:
     quantize: Phase
     settle: Phase
     weight_decay: float = 0.0
+    dropout: float = 0.5
     warmup: int = 0
     budget: float = 1.0
     threads: int = 2
@@ -113,7 +115,7 @@ class Recipe:
 
     @property
     def spec(self) -> NetworkSpec:
-        return spec_of(self.network, self.classes)
+        return spec_of(self.network, self.classes, self.dropout)
 
     @property
     def keep(self) -> dict[str, int]:
@@ -179,11 +181,12 @@ def _alexnet(alpha: str, classes: int) -> Recipe:
         bits={name: 5 if name.startswith("conv") else 3 for name in _ALEXNET_LAYERS},
         batch=32,
         optimizer="adam",
-        dense=Phase(steps=100, lr=2e-4, points=4),
-        prune=Phase(steps=90, lr=2e-4, points=6, rhos=(1e-2, 1e-1, 1.0)),
-        retrain=Phase(steps=50, lr=2e-4, points=2),
+        dense=Phase(steps=100, lr=1.5e-4, points=4),
+        prune=Phase(steps=80, lr=1e-4, points=5, rhos=(1e-2, 1e-1, 1.0)),
+        retrain=Phase(steps=60, lr=1.5e-4, points=2),
         quantize=Phase(steps=30, lr=5e-5, points=3, rhos=(1e-1, 1.0)),
         settle=Phase(steps=12, lr=1e-4, points=1),
+        dropout=0.0,  # too few steps to overfit; raise it with the budget
         warmup=10,
     )
 

@@ -25,6 +25,7 @@ _COMMON = (
     "batch",
     "optimizer",
     "weight_decay",
+    "dropout",
     "warmup",
     "budget",
     "threads",

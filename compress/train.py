@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from compress import stages
 from compress.data import Dataset, Split
-from compress.models import Network
+from compress.models import Network, scale_to_data
 from compress.recipes import Phase, Recipe
 from compress.regimes import (
     AdmmRegime,
@@ -40,6 +40,7 @@ from cosign import CosignError
 Report = Callable[[str, int, int, dict[str, Any]], None]
 _FINAL_LR = 0.02
 _EVALUATION_BATCH = 100
+_INITIAL_IMAGES = 48
 
 
 def run_stage(
@@ -139,6 +140,8 @@ class _Trainer:
         else:
             torch.manual_seed(seed)
             self.network = Network(recipe.spec)
+            some = np.arange(min(_INITIAL_IMAGES, len(dataset.train.labels)))
+            scale_to_data(self.network, to_input(dataset, dataset.train.images(some)))
         channels_last(self.network)
         self.phases: tuple[Phase, ...] = (
             (recipe.quantize, recipe.settle) if stage == "quantize" else (getattr(recipe, stage),)

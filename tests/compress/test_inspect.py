@@ -1,0 +1,62 @@
+"""python -m compress inspect."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from compress import container, export
+from compress.__main__ import inspect, main
+from compress.stages import StageResult
+
+
+@pytest.fixture(scope="module")
+def model(
+    toy: ModuleType, trained: dict[str, StageResult], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    path = tmp_path_factory.mktemp("inspect") / "model.cosign"
+    container.save(export.export(trained["quantize"], toy.recipe(), toy.dataset()), path)
+    return path
+
+
+def test_every_byte_is_accounted_for(model: Path) -> None:
+    report = inspect(model)
+    total = report["total"]
+    parts = ("data_bytes", "index_bytes", "bias_bytes", "header_bytes")
+    assert total["file_bytes"] == model.stat().st_size == sum(total[part] for part in parts)
+    assert total["weights"] == 430_500
+    fc1 = report["layers"][2]
+    assert fc1["data_bytes"] == (fc1["nonzeros"] * fc1["bits"] + 7) // 8
+
+
+def test_table_and_json(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(model), "--json", str(tmp_path / "sizes.json")]) == 0
+    printed = capsys.readouterr().out
+    report = json.loads((tmp_path / "sizes.json").read_text())
+    for layer in report["layers"]:
+        assert layer["name"] in printed
+    assert f"{report['total']['file_bytes']:,} B" in printed
+
+
+def test_bad_files_are_one_sentence_and_status_2(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "short.cosign").write_bytes(model.read_bytes()[:-10])
+    for path, words in [("short.cosign", "truncated or damaged"), ("none.cosign", "cannot read")]:
+        assert main(["inspect", str(tmp_path / path), "--json", str(tmp_path / "x.json")]) == 2
+        message = capsys.readouterr().err
+        assert words in message
+        assert message.count("\n") == 1
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_it_runs_without_torch(model: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; from compress.__main__ import main; "
+        f"sys.exit(main(['inspect', {str(model)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr
