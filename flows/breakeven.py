@@ -1,6 +1,7 @@
 """From core reports to break-even and speedup per layer (§5.1), cycles from the cycle model."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,27 +43,15 @@ def measure(
     layers : those that the machine executes; `batch` images are the pixels of a linear one
     reports : of `cores()`, in that order
 
-    Break-even is measured for each layer on hardware with memories for that layer; speedups are
-    those of one chip whose memories hold the largest layer.
+    The curves are those of §5.1: hardware made for one layer. The layers' own break-even ratios
+    and speedups are those of one chip, whose memories hold the largest layer.
     """
     chip = Chip(layers, reports, batch)
     headline = headline_layer(layers)
-    curves: list[breakeven.Curve] = []
     rows, costs = {}, []
     for number, layer in enumerate(layers):
         masks = RandomMasks(layer.geometry, machines.batch_of(layer, batch), seed)
-        work = breakeven.Workload(network, layer.name, masks.cycles, masks.stored)
-        dense, _, *sparse = (
-            r.with_memories(machines.fit(r.config, [layer], batch)) for r in reports
-        )
-        settings = [HEADLINE]
-        if layer is headline:
-            settings = [
-                (sram, weights) for weights in breakeven.ACCOUNTINGS for sram in SRAM_MODELS
-            ]
-        found = {setting: breakeven.measure(work, dense, sparse, *setting) for setting in settings}
-        curves += found.values()
-        ratio = found[HEADLINE].break_even_ratio
+        ratio = chip.break_even(network, layer, masks)
         pays = ratio is not None and layer.geometry.weights >= ratio * layer.nnz
         rows[layer.name] = {
             **chip.speedups(layer),
@@ -70,21 +59,35 @@ def measure(
             "decision": "sparse" if pays else "dense",
         }
         costs.append(LayerCost(layer.name, chip.cycles(layer), ratio))
-        report("breakeven", number + 1, len(layers))
+        report("breakeven", number + 1, len(layers) + 1)
+    curves = _curves(network, headline, reports, batch, seed)
+    report("breakeven", len(layers) + 1, len(layers) + 1)
     profile = HardwareProfile(
         network=network,
         cores=chip.reports,
         layers=tuple(costs),
-        curves=tuple(curves),
+        curves=curves,
         basis={"against": reports[0].name, "sram_model": HEADLINE[0], "weights": HEADLINE[1]},
         provenance=reports[0].provenance,
     )
     return profile, {
         "layer": headline.name,
-        "break_even": rows[headline.name]["break_even"],
+        "break_even": curves[0].break_even_ratio,
         "layers": rows,
         "cores": [_cost(core) for core in chip.reports],
     }
+
+
+def _curves(
+    network: str, layer: Layer, reports: Sequence[CoreReport], batch: int, seed: int
+) -> tuple[breakeven.Curve, ...]:
+    """Fig. 4 for `layer` under both SRAM models and both accountings, HEADLINE first."""
+    masks = RandomMasks(layer.geometry, machines.batch_of(layer, batch), seed)
+    work = breakeven.Workload(network, layer.name, masks.cycles, masks.stored)
+    dense, _, *sparse = (r.with_memories(machines.fit(r.config, [layer], batch)) for r in reports)
+    settings = [*itertools.product(SRAM_MODELS, breakeven.ACCOUNTINGS)]
+    settings.sort(key=lambda setting: setting != HEADLINE)
+    return tuple(breakeven.measure(work, dense, sparse, *setting) for setting in settings)
 
 
 def headline_layer(layers: Sequence[Layer]) -> Layer:
@@ -103,9 +106,10 @@ class Chip:
     def __init__(self, layers: Sequence[Layer], reports: Sequence[CoreReport], batch: int) -> None:
         self._batch = batch
         fitted = [r.with_memories(machines.fit(r.config, layers, batch)) for r in reports]
+        self._sparse = fitted[2:]
         self._dense, self._scalar, self._equal_pes, *_ = fitted
         limit = self._dense.area_um2(HEADLINE[0])
-        fitting = [r for r in fitted[2:] if r.area_um2(HEADLINE[0]) <= limit]
+        fitting = [r for r in self._sparse if r.area_um2(HEADLINE[0]) <= limit]
         self._equal_area = max(fitting, key=lambda r: r.config.lanes, default=None)
         chosen = [self._dense, self._scalar, self._equal_pes]
         if self._equal_area is not None and self._equal_area is not self._equal_pes:
@@ -119,6 +123,19 @@ class Chip:
     def _cycles(self, layer: Layer, core: CoreReport) -> int:
         return cycles.layer_cycles(layer, core.config, machines.batch_of(layer, self._batch))
 
+    def break_even(self, network: str, layer: Layer, masks: RandomMasks) -> float | None:
+        """Pruning ratio from which the sparse chip is faster on this layer, or None."""
+
+        def stored(config: CoreConfig, portion: float) -> breakeven.Stored:
+            # A filter longer than the chip's buffer enlarges the buffer; a shorter one does not
+            # shrink it.
+            chip = next(r.config for r in (self._dense, *self._sparse) if _alike(r.config, config))
+            needed = masks.stored(config, portion)
+            return breakeven.Stored(needed.layer, max(needed.filter, chip.weight_depth))
+
+        work = breakeven.Workload(network, layer.name, masks.cycles, stored)
+        return breakeven.measure(work, self._dense, self._sparse, *HEADLINE).break_even_ratio
+
     def speedups(self, layer: Layer) -> dict[str, float | None]:
         """Time on dense over time on sparse: of equal area, and of equal multipliers."""
 
@@ -130,6 +147,11 @@ class Chip:
             "speedup": None if smaller is None else seconds(self._dense) / seconds(smaller),
             "speedup_equal_pes": seconds(self._scalar) / seconds(self._equal_pes),
         }
+
+
+def _alike(one: CoreConfig, other: CoreConfig) -> bool:
+    """Whether two configs differ in the weight memory at most."""
+    return dataclasses.replace(one, weight_depth=other.weight_depth) == other
 
 
 def _cost(core: CoreReport) -> dict[str, Any]:

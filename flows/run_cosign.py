@@ -106,6 +106,8 @@ def _run(options: argparse.Namespace) -> int:
         run = RunDir.create(path, config)
 
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
     reporter = Reporter(Console(stderr=True), options.quiet)
     try:
         with run.locked(), reporter.running():

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -12,9 +13,9 @@ _CYCLES = ("dense", "sparse")
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right")
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
     return table
 
 
@@ -27,7 +28,7 @@ def accuracy_table(results: Results) -> Table:
     """Accuracy of the network as it shrinks, on the full test split."""
     note = results["dataset"]["note"]
     table = _table(
-        f"{results['network']} on {results['dataset']['name']}" + (f" ({note})" if note else ""),
+        f"{results['network']}, {note}",
         "model",
         "test accuracy",
         "weights",
@@ -49,15 +50,15 @@ def accuracy_table(results: Results) -> Table:
 def layer_table(results: Results) -> Table:
     """One row per accelerated layer; cycles of one image."""
     table = _table(
-        "Layers",
+        "Layers: cycles of one image; speedup over, and break-even with, dense-2d of the same area",
         "layer",
         "weights",
         "non-zeros",
         "ratio",
         "bits",
         "cycles dense",
-        "cycles sparse",
-        "speedup, equal area",
+        "sparse",
+        "speedup",
         "break-even",
         "decision",
     )
@@ -70,7 +71,7 @@ def layer_table(results: Results) -> Table:
             str(layer["bits"]),
             *(f"{layer['cycles'][core]:,.0f}" if layer["cycles"] else "–" for core in _CYCLES),
             times(layer["speedup"], 1),
-            times(layer["break_even"]),
+            "never" if layer["cycles"] and not layer["break_even"] else times(layer["break_even"]),
             layer["decision"],
         )
     return table
@@ -134,23 +135,21 @@ def all_tables(results: Results) -> list[Table]:
 
 
 def verdict(results: Results) -> str:
-    """The run in two sentences."""
+    """The run in three sentences."""
     compression, check = results["compression"], results["verification"]
-    hardware = results["hardware"]
-    ratio = hardware["break_even"]
+    hardware, note = results["hardware"], results["dataset"]["note"]
+    ratio, layer = hardware["break_even"], hardware["break_even_layer"]
     crossing = (
-        f"sparse hardware beats dense hardware of the same area from {times(ratio)} pruning on "
-        f"({hardware['break_even_layer']}; the paper's figure is {paper.BREAK_EVEN_RATIO}×)"
+        f"from {times(ratio)} pruning on {layer}, sparse hardware beats dense hardware of the same "
+        f"area (the paper's figure, on CONV4 of AlexNet, is {paper.BREAK_EVEN_RATIO}×)."
         if ratio is not None
-        else "no measured pruning ratio made sparse hardware beat dense hardware of the same area"
+        else f"on {layer}, dense hardware of the same area won at every pruning ratio measured."
     )
     return (
         f"{results['network']}: {times(compression['pruning_ratio'], 1)} fewer weights, "
-        f"{compression['file_bytes']:,} bytes, {results['accuracy']['integer']:.2%} on "
-        f"{results['dataset']['name']}"
-        + (f" ({results['dataset']['note']})" if results["dataset"]["note"] else "")
-        + f"; the RTL computed {check['values_compared']:,} values with {check['mismatches']} "
-        f"mismatches. Measured break-even: {crossing}."
+        f"{compression['file_bytes']:,} bytes, {results['accuracy']['integer']:.2%} ({note}). "
+        f"The RTL computed {check['values_compared']:,} values with {check['mismatches']} "
+        f"mismatches. Break-even: {crossing}"
     )
 
 
