@@ -64,7 +64,7 @@ def break_even(results: dict[str, Any]) -> Figure:
     colors = {"streamed": BLUE, "on-chip": ORANGE}
     lines = {"openram": "-", "flat": "--"}
     for curve in results["hardware"]["curves"]:
-        points = curve["points"]
+        points = [point for point in curve["points"] if point["lanes"]]  # else no core fits
         axes.plot(
             [point["portion"] * 100 for point in points],
             [point["speedup"] for point in points],
@@ -127,7 +127,7 @@ def convergence(results: dict[str, Any]) -> Figure:
         history = results["admm"][stage]
         for name in history[0]["distance"]:
             axes.plot([step["distance"][name] for step in history], marker=".", label=name)
-        axes.set(xlabel="ADMM iteration", ylabel="‖W−Z‖ / ‖W‖", yscale="log", title=stage)
+        axes.set(xlabel="ADMM iteration", ylabel="‖W−Z‖", yscale="log", title=stage)
         axes.grid(True)
         axes.legend(fontsize=8, ncols=2)
     return figure

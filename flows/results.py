@@ -9,7 +9,7 @@ from typing import Any
 import cosign
 from compress.container import CompressedModel, Layer
 from compress.data import Dataset
-from flows import paper
+from flows import paper, tables
 from flows.machines import Machines, batch_of
 from flows.rundir import RunConfig, RunDir
 from sim import cycles
@@ -71,7 +71,7 @@ def build(
             ]
             for stage in ("prune", "quantize")
         },
-        "remarks": _remarks(config, dataset),
+        "remarks": _remarks(config, dataset, profile),
         "provenance": _provenance(config, profile, machines),
         "wall_s": {stage: run.wall_s()[stage] for stage in found},
     }
@@ -170,7 +170,7 @@ def _table_9(layers: list[dict[str, Any]], accuracy: dict[str, float]) -> dict[s
     }
 
 
-def _remarks(config: RunConfig, dataset: Dataset) -> list[str]:
+def _remarks(config: RunConfig, dataset: Dataset, profile: HardwareProfile) -> list[str]:
     remarks = [
         "Accuracies are top-1 on the whole test split; the integer model is what the RTL computes.",
         "Cycles were counted by the RTL of the sparse and the two-dimensional dense core; those of "
@@ -178,6 +178,11 @@ def _remarks(config: RunConfig, dataset: Dataset) -> list[str]:
         "Area is of the mapped and sized netlist before placement; Fmax assumes an ideal clock. "
         "Wires are estimated by fan-out.",
         "Composed SRAM counts the macros, not the decoders and multiplexers between them.",
+        *(
+            f"Break-even on {curve.layer}, weights {curve.weights}, SRAM {curve.sram_model}: "
+            f"{tables.times(curve.break_even_ratio)}, {curve.note}."
+            for curve in profile.curves
+        ),
         f"PDK licence: {pdk.LICENCE_NOTE}",
     ]
     if config.network == "alexnet":
