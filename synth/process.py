@@ -22,7 +22,7 @@ def run_tool(
     """Run `command` in `cwd`, its output into `log`; returns that text.
 
     Raises CosignError when the program is missing (naming the `package` to install) or when it
-    fails (naming the log), Cancelled when `cancel` is set meanwhile.
+    fails (with what it said), Cancelled when `cancel` is set meanwhile.
     """
     try:
         with (
@@ -46,9 +46,10 @@ def run_tool(
         ) from error
     text = log.read_text(errors="replace")
     if status != 0:
-        reason = next((line for line in text.splitlines() if "error" in line.lower()), "")
-        told = f": {reason.strip()}" if reason else f" with status {status}"
-        raise CosignError(f"{Path(command[0]).name} failed{told.rstrip('.')}; its log is {log}.")
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        said = next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "")
+        told = f"; it said: {said.rstrip('.')}" if said else ""
+        raise CosignError(f"{Path(command[0]).name} ended with status {status}{told}.")
     return text
 
 

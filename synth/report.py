@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,16 +255,6 @@ def _copy_kept(source: Path, out: Path) -> None:
         ) from error
 
 
-@contextlib.contextmanager
-def _cancelling() -> Iterator[threading.Event]:
-    event = threading.Event()
-    try:
-        yield event
-    except BaseException:
-        event.set()
-        raise
-
-
 def synthesize_many(
     configs: Sequence[CoreConfig],
     out: Path | None = None,
@@ -279,11 +269,12 @@ def synthesize_many(
     Files go to `out`/<config hash>. `progress(config, what)` is called from this thread when a core
     is "started" (all at once, in order) and "done". The first error stops the others.
     """
+    cancel = threading.Event()
     pool = ThreadPoolExecutor(max_workers=workers)
     reports: dict[int, CoreReport] = {}
-    with _cancelling() as cancel, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        stack.push(lambda kind, *_: cancel.set() if kind else None)
+        stack.callback(cancel.set)  # runs first: an error or Ctrl-C stops the tools of the others
         jobs = {}
         for index, config in enumerate(configs):
             folder = None if out is None else Path(out) / config.hash
