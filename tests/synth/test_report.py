@@ -95,8 +95,6 @@ module bench (input clk);
   integer cycle = 0, mismatches = 0, words = 0, layers = 0;
   initial begin
     rst = 1; {quiet}
-    layer__last_pass = 2; layer__last_tile = 1; layer__last_in_group = 0; layer__group_step = 16;
-    layer__last_shifts = 3; layer__mul = 16'h6abc; layer__last_shift = 9; layer__relu = 0;
   end
   always @(posedge clk) begin
     cycle <= cycle + 1;
@@ -107,11 +105,17 @@ module bench (input clk);
       if (done_a) layers <= layers + 1;
     end
     start <= ($urandom % 100) == 0;
+    if (!busy_a && !start) begin  // the descriptor is held while the core is busy
+      layer__last_pass <= $urandom % 4; layer__last_tile <= $urandom % 4;
+      layer__last_in_group <= $urandom % 2; layer__group_step <= $urandom;
+      layer__last_shifts <= $urandom; layer__mul <= $urandom; layer__relu <= $urandom;
+      layer__last_shift <= 7 + $urandom % 12;
+    end
     i_acts__valid <= $urandom; i_acts__payload <= {{$urandom, $urandom}};
     i_weights__valid <= $urandom; i_weights__payload <= $urandom;
     i_biases__valid <= $urandom; i_biases__payload <= $urandom;
     o__ready <= ($urandom % 4) != 0;
-    if (cycle == 20000) begin
+    if (cycle == 100000) begin
       $display("RESULT %0d %0d %0d", mismatches, words, layers);
       $finish;
     end
