@@ -41,16 +41,18 @@ def taps(x: np.ndarray, layer: Layer) -> Iterator[np.ndarray]:
 def accumulate(layer: Layer, x: np.ndarray) -> np.ndarray:
     """Exact sums of level * activation, without bias: int64 [N, out_channels, Ho, Wo]."""
     g = layer.geometry
-    levels = layer.dense_levels()
+    rows = np.repeat(np.arange(g.out_channels), np.diff(layer.row_ptr))
     # BLAS is exact on integers as long as no partial sum leaves the mantissa.
-    largest = int(np.abs(levels.astype(np.int64)).sum(axis=1).max()) * 128
+    magnitudes = np.abs(layer.levels.astype(np.float64))
+    largest = np.bincount(rows, magnitudes, minlength=g.out_channels).max() * 128
     dtype = np.float32 if largest < 1 << 24 else np.float64
-    filters = levels.astype(dtype).reshape(g.groups, -1, g.columns)
+    filters = np.zeros((g.out_channels, g.columns), dtype)
+    filters[rows, layer.col_idx] = layer.levels
     sums = [
-        np.matmul(filters[group], columns.astype(dtype))
-        for group, columns in enumerate(taps(x, layer))
+        np.tensordot(part, columns.astype(dtype), axes=(1, 1))  # [filters, N, Ho * Wo]
+        for part, columns in zip(np.split(filters, g.groups), taps(x, layer), strict=True)
     ]
-    acc = np.concatenate(sums, axis=1)
+    acc = np.concatenate(sums).transpose(1, 0, 2)
     return acc.reshape(len(x), g.out_channels, g.out_height, g.out_width).astype(np.int64)
 
 
