@@ -18,7 +18,7 @@ from compress import container, export, recipes, stages, train
 from compress.container import CompressedModel, Layer
 from compress.data import Dataset, Split, load_dataset
 from cosign import CosignError, write_json
-from flows import breakeven, machines, report, results
+from flows import breakeven, machines, plots, report, results
 from flows.machines import Machines
 from flows.progress import Reporter
 from flows.rundir import RunConfig, RunDir
@@ -66,6 +66,7 @@ def run(run: RunDir, reporter: Reporter) -> dict[str, Any]:
     content = results.build(run, loop.dataset, loop.model, loop.machines, profile, found)
     write_json(run.path / "results.json", content)
     report.write(content, run.path / "report.html")
+    plots.write_png(plots.break_even(content), run.path / "break-even.png")
     return content
 
 

@@ -10,6 +10,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from cosign import atomic_write
 from flows import paper
 
 # Mid-tones that stay readable on white and on near-black paper.
@@ -51,10 +52,12 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def save_png(figure: Figure, path: Path) -> None:
-    """The figure on white paper, for a README."""
-    with plt.rc_context(_STYLE):
-        figure.savefig(path, dpi=140, transparent=False, facecolor="white")
+def write_png(figure: Figure, path: Path) -> None:
+    """The figure on white paper, atomically; for slides and READMEs."""
+    with plt.rc_context(_STYLE), atomic_write(path) as file:
+        figure.savefig(
+            file, format="png", dpi=140, transparent=False, facecolor="white", metadata={}
+        )
     plt.close(figure)
 
 
