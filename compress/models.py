@@ -251,16 +251,17 @@ def scale_to_data(network: Network, x: Tensor) -> None:
     """Layer-sequential unit-variance initialisation (Mishkin & Matas 2016) on a batch `x`.
 
     Every layer's output gets a root mean square of 1, the logits' of 0.1: without batch
-    normalisation AlexNet otherwise stands still for its first hundreds of steps. Filters of the
-    first layer start with zero mean, so that the colour of an image does not drown its texture.
+    normalisation AlexNet otherwise stands still for its first hundreds of steps. Every filter
+    starts with zero mean, in the first layer over each colour: what all images have in common,
+    and their mean colour, would otherwise drown what tells them apart.
     """
     values = {"input": x}
     last = network.spec.nodes[-1].name
     for node in network.spec.nodes:
         if node.geometry is not None:
             weight = network.weights[node.name]
-            if node.input == "input":
-                weight.sub_(weight.flatten(1).mean(1).reshape(-1, *[1] * (weight.dim() - 1)))
+            axes = tuple(range(2 if node.input == "input" else 1, weight.dim()))
+            weight.sub_(weight.mean(axes, keepdim=True))
             rms = float(network.compute(node, values[node.input]).square().mean().sqrt())
             if rms > 0:
                 weight.mul_((0.1 if node.name == last else 1.0) / rms)

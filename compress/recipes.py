@@ -73,6 +73,7 @@ class Recipe:
     optimizer : "adam", or "sgd" with momentum 0.9
     dense, prune, retrain : the phases of the first three stages
     quantize, settle : quantisation ADMM, then training of biases and q with levels fixed
+    beta2 : decay of Adam's second moment; shorter runs want less than the usual 0.999
     weight_decay : L2 penalty of the dense stage
     dropout : probability behind AlexNet's fc1 and fc2 while training
     warmup : steps over which a phase's learning rate rises from zero
@@ -92,6 +93,7 @@ class Recipe:
     retrain: Phase
     quantize: Phase
     settle: Phase
+    beta2: float = 0.999
     weight_decay: float = 0.0
     dropout: float = 0.5
     warmup: int = 0
@@ -179,13 +181,14 @@ def _alexnet(alpha: str, classes: int) -> Recipe:
         classes=classes,
         densities=dict(zip(_ALEXNET_LAYERS, ALPHAS["alexnet"][alpha], strict=True)),
         bits={name: 5 if name.startswith("conv") else 3 for name in _ALEXNET_LAYERS},
-        batch=32,
+        batch=16,
         optimizer="adam",
-        dense=Phase(steps=100, lr=1.5e-4, points=4),
-        prune=Phase(steps=80, lr=1e-4, points=5, rhos=(1e-2, 1e-1, 1.0)),
-        retrain=Phase(steps=60, lr=1.5e-4, points=2),
-        quantize=Phase(steps=30, lr=5e-5, points=3, rhos=(1e-1, 1.0)),
-        settle=Phase(steps=12, lr=1e-4, points=1),
+        dense=Phase(steps=220, lr=1.5e-4, points=4),
+        prune=Phase(steps=160, lr=1.5e-4, points=6, rhos=(1e-2, 1e-1, 1.0)),
+        retrain=Phase(steps=100, lr=1.5e-4, points=2),
+        quantize=Phase(steps=50, lr=5e-5, points=4, rhos=(1e-1, 1.0)),
+        settle=Phase(steps=20, lr=1e-4, points=1),
+        beta2=0.98,
         dropout=0.0,  # too few steps to overfit; raise it with the budget
         warmup=10,
     )

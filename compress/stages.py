@@ -24,6 +24,7 @@ _COMMON = (
     "classes",
     "batch",
     "optimizer",
+    "beta2",
     "weight_decay",
     "dropout",
     "warmup",

@@ -196,7 +196,10 @@ class _Trainer:
         parameters = list(regime.parameters())
         optimizer: torch.optim.Optimizer
         if recipe.optimizer == "adam" or isinstance(regime, SettleRegime):
-            optimizer = torch.optim.Adam(parameters, phase.lr, weight_decay=decay, fused=True)
+            betas = (0.9, recipe.beta2)
+            optimizer = torch.optim.Adam(
+                parameters, phase.lr, betas, weight_decay=decay, fused=True
+            )
         else:
             optimizer = torch.optim.SGD(
                 parameters, phase.lr, momentum=0.9, weight_decay=decay, fused=True
