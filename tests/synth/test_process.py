@@ -53,6 +53,8 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*command, "--out", str(tmp_path / "out")],
         cwd=root, env=environment, stderr=subprocess.PIPE, text=True,
+        # A job in the background of a shell inherits SIGINT as ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not (scripts := list(tmp_path.glob("cosign-synth-*/map.log"))):
