@@ -118,7 +118,7 @@ def table_9(results: Results) -> Table | None:
         *speedups, loss = values
         table.add_row(f"{row} (paper)", *(f"{value:g}×" for value in speedups), f"{loss:.1f} %")
     table.add_row(
-        "cosign (this run)",
+        f"cosign, {results['dataset']['note']}",
         *(times(value) for value in ours["speedup"]),
         times(ours["speedup_conv"]),
         times(ours["prune_ratio_conv"], 1),
