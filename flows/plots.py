@@ -15,38 +15,37 @@ from flows import paper
 
 # Mid-tones that stay readable on white and on near-black paper.
 INK, BLUE, ORANGE, GREEN, RED = "#808890", "#3b82c4", "#d9822b", "#3a9a5c", "#c75450"
-_STYLE: Any = {
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.titlesize": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": INK,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-    "legend.labelcolor": INK,
-    "savefig.transparent": True,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "cosign",
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "font.size": 10,
-}
+plt.rcParams.update(
+    {
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "axes.titlecolor": INK,
+        "axes.titlesize": 11,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": INK,
+        "grid.alpha": 0.25,
+        "legend.frameon": False,
+        "legend.labelcolor": INK,
+        "savefig.transparent": True,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "cosign",
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "font.size": 10,
+    }
+)
 
 
 def _figure(columns: int = 1, width: float = 7.2, height: float = 3.6) -> tuple[Figure, Any]:
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(1, columns, figsize=(width, height), layout="constrained")
-    return figure, axes
+    return plt.subplots(1, columns, figsize=(width, height), layout="constrained")
 
 
 def svg(figure: Figure) -> str:
     """The figure as an <svg> element, the same text every time."""
     buffer = io.StringIO()
-    with plt.rc_context(_STYLE):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
     plt.close(figure)
     text = buffer.getvalue()
     return text[text.index("<svg") :]
@@ -54,7 +53,7 @@ def svg(figure: Figure) -> str:
 
 def write_png(figure: Figure, path: Path) -> None:
     """The figure on white paper, atomically; for slides and READMEs."""
-    with plt.rc_context(_STYLE), atomic_write(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(
             file, format="png", dpi=140, transparent=False, facecolor="white", metadata={}
         )
@@ -97,7 +96,7 @@ def layers(results: dict[str, Any]) -> Figure:
     left.set_title("Weights kept, %")
     right.bar([layer["name"] for layer in ran], [layer["speedup"] for layer in ran], color=GREEN)
     right.axhline(1, color=INK, linewidth=1)
-    right.set_title("Speedup over dense hardware of the same area")
+    right.set_title("Speedup at equal area")
     for axes in (left, right):
         axes.tick_params(axis="x", rotation=45)
         axes.grid(True, axis="y")
