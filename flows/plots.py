@@ -117,7 +117,7 @@ def area(results: dict[str, Any]) -> Figure:
     axes.invert_yaxis()
     axes.set(xlabel="area, mm²", title=f"Area, SRAM: {results['hardware']['sram_model']}")
     axes.grid(True, axis="x")
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
