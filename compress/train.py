@@ -72,6 +72,8 @@ def run_stage(
     if path.exists():
         checkpoint.unlink(missing_ok=True)  # left by a kill between the two last lines below
         return stages.load_result(path, recipe, owner)
+    for torn in folder.glob(f".{stage}.*"):
+        torn.unlink(missing_ok=True)  # half-written when a run was killed
     torch.set_num_threads(recipe.threads)
     previous = None
     if stage != STAGES[0]:
