@@ -53,7 +53,7 @@ class EncodedIndex:
     payload: bytes
 
 
-def _gaps(row_ptr: np.ndarray, col_idx: np.ndarray) -> np.ndarray:
+def zero_gaps(row_ptr: np.ndarray, col_idx: np.ndarray) -> np.ndarray:
     """Zeros before each non-zero, counted from the previous one of its row; int64 [nnz]."""
     gaps = np.diff(col_idx, prepend=-1) - 1
     firsts = row_ptr[:-1][np.diff(row_ptr) > 0]
@@ -61,14 +61,14 @@ def _gaps(row_ptr: np.ndarray, col_idx: np.ndarray) -> np.ndarray:
     return gaps
 
 
-def relative_entries(row_ptr: np.ndarray, col_idx: np.ndarray, bits: int) -> int:
-    """Entries, fillers included, that a relative index of `bits` bits needs."""
-    return len(col_idx) + int((_gaps(row_ptr, col_idx) // ((1 << bits) - 1)).sum())
+def relative_entries(gaps: np.ndarray, bits: int) -> int:
+    """Entries, fillers included, that a relative index of `bits` bits needs for these gaps."""
+    return len(gaps) + int((gaps // ((1 << bits) - 1)).sum())
 
 
 def _relative(row_ptr: np.ndarray, col_idx: np.ndarray, bits: int) -> np.ndarray:
     skip = (1 << bits) - 1
-    fillers, rest = np.divmod(_gaps(row_ptr, col_idx), skip)
+    fillers, rest = np.divmod(zero_gaps(row_ptr, col_idx), skip)
     codes = np.full(len(col_idx) + int(fillers.sum()), skip, np.int64)
     codes[np.cumsum(fillers + 1) - 1] = rest
     return codes
@@ -80,13 +80,12 @@ def encode_index(row_ptr: np.ndarray, col_idx: np.ndarray, columns: int) -> Enco
     counts = np.diff(row_ptr)
     count_bits = width_of(columns)
     absolute_bits = width_of(columns - 1)
-    gaps = _gaps(row_ptr, col_idx)
+    gaps = zero_gaps(row_ptr, col_idx)
     costs = {("bitmask", 1): rows * columns}
     row_cost = rows * count_bits
     costs["absolute", absolute_bits] = row_cost + nnz * absolute_bits
     for bits in range(1, absolute_bits + 1):
-        entries = nnz + int((gaps // ((1 << bits) - 1)).sum())
-        costs["relative", bits] = row_cost + entries * bits
+        costs["relative", bits] = row_cost + relative_entries(gaps, bits) * bits
     coding, bits = min(costs, key=lambda key: (costs[key], key))
     if coding == "bitmask":
         mask = np.zeros(rows * columns, np.uint8)

@@ -13,6 +13,3 @@ TABLE_9: dict[str, tuple[float, ...]] = {
     "Mao": (0.17, 2.6, 3, 3, 3, 0.81, 4.1, 0.0),
     "Wen": (0.15, 2.9, 4.6, 3.8, 2.9, 0.77, 5, 0.0),
 }
-
-# Tables 1 and 5, LeNet-5: (accuracy, pruning ratio) of the two published points.
-LENET5_PRUNING = ((0.992, 85), (0.990, 167))

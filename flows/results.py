@@ -29,7 +29,7 @@ def build(
     found: dict[str, Any],
 ) -> dict[str, Any]:
     """The content of results.json from the stages' results `found`."""
-    config = run.config
+    config, wall_s = run.config, run.wall_s()
     layers = [_layer(layer, machines, found, config) for layer in model.layers]
     accuracy = {name: found["evaluate"][name] for name in ("dense", "pruned", "integer")}
     return {
@@ -73,7 +73,7 @@ def build(
         },
         "remarks": _remarks(config, dataset, profile),
         "provenance": _provenance(config, profile, machines),
-        "wall_s": {stage: run.wall_s()[stage] for stage in found},
+        "wall_s": {stage: wall_s[stage] for stage in found},
     }
 
 
