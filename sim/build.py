@@ -33,6 +33,8 @@ _FLAGS = (
     "-Wno-lint",
 )
 _CXX_FLAGS = "-O2"
+# No rpath: a simulator in the cache outlives the virtual environment that compiled it.
+_LIBRARY = "-lcocotbvpi_verilator"
 
 
 def layer_fields(config: CoreConfig) -> dict[str, int]:
@@ -76,7 +78,7 @@ def build(config: CoreConfig, folder: Path, *, waves: bool = False) -> Path:
 
 def simulator_name(config: CoreConfig, *, waves: bool = False) -> str:
     """Name of the build: a function of the core's and the bench's text and the compiler flags."""
-    recipe = (sorted(_sources(config).items()), _FLAGS, _CXX_FLAGS, waves, provenance())
+    recipe = (sorted(_sources(config).items()), _FLAGS, _CXX_FLAGS, _LIBRARY, waves, provenance())
     digest = hashlib.sha256(repr(recipe).encode()).hexdigest()
     return f"{config.core}-{config.hash}-{digest[:8]}"
 
@@ -111,7 +113,7 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
         *("--trace-fst", "--trace-structs") * waves,
         *_FLAGS,
         *("-CFLAGS", _CXX_FLAGS, "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O1 OPT_GLOBAL=-O2"),
-        *("-LDFLAGS", f"-Wl,-rpath,{library} -L{library} -lcocotbvpi_verilator"),
+        *("-LDFLAGS", f"-L{library} {_LIBRARY}"),
         *(f"-G{name}={value}" for name, value in parameters.items()),
         str(main),
         "bench.sv",

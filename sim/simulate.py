@@ -1,5 +1,6 @@
 """Run layer programs on the compiled RTL: many jobs in one simulator process."""
 
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,8 +100,10 @@ def _write(prefix: Path, job: Job, config: CoreConfig, written: dict[int, Path])
 
 
 def _execute(simulator: Path, run: Path, arguments: list[str], waves: Path | None) -> None:
+    from cocotb_tools import config as cocotb_config
     from cocotb_tools.runner import get_results, get_runner
 
+    libraries = [str(cocotb_config.libs_dir), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
     log, results = run / "log", run / "results.xml"
     trace = ["--trace", "--trace-file", str(waves.resolve())] if waves else []
     try:
@@ -114,7 +117,10 @@ def _execute(simulator: Path, run: Path, arguments: list[str], waves: Path | Non
             plusargs=arguments,
             results_xml=str(results.resolve()),
             log_file=log,
-            extra_env={"COCOTB_TRUST_INERTIAL_WRITES": "1"},
+            extra_env={
+                "COCOTB_TRUST_INERTIAL_WRITES": "1",
+                "LD_LIBRARY_PATH": os.pathsep.join(libraries),
+            },
         )
         tests, failed = get_results(results)
     except (SystemExit, RuntimeError, OSError):

@@ -15,6 +15,7 @@ from compress.container import Geometry, Layer, max_level
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.pack import pack_layer
+from sim.build import TOP, build
 from sim.cycles import dense_cycles, layer_cycles
 from sim.golden import layer_output
 from sim.run import run_layer, simulators_dir
@@ -209,6 +210,13 @@ def test_a_core_that_waits_for_ever_is_reported():
     program = dataclasses.replace(program, weights=program.weights[:-1])
     with pytest.raises(CosignError, match="stopped answering"):
         simulate([Job(program, x[0])], CORES["sparse"], simulators_dir())
+
+
+def test_a_cached_simulator_outlives_the_environment_that_compiled_it():
+    from cocotb_tools import config as cocotb_config
+
+    simulator = build(CORES["sparse"], simulators_dir()) / TOP
+    assert str(cocotb_config.libs_dir).encode() not in simulator.read_bytes()
 
 
 def test_wrong_input_shapes_are_refused():
