@@ -17,13 +17,23 @@ LOADS = 32
 """Multiplexers that one copy of a rotator select drives."""
 
 
-class ActivationMemory(wiring.Component):
-    """Load rows while `loading`, read bytes at `address` otherwise.
+def outside(config: CoreConfig, address: Value) -> Value:
+    """Whether byte `address` lies behind the memory's last row."""
+    low_bits = config.act_word_bytes.bit_length() - 1
+    return address[low_bits:] >= config.act_depth
 
-    `i` takes rows (act_word_bytes bytes, byte 0 lowest) at one a cycle, from row 0 on
-    after `rewind`. `address` is a register's output; the bytes that it selects are in
-    registers, ready for the multipliers, four edges later. `acts[copy]` are `lanes` bytes,
-    `copies` times the same, so that several filters can share them.
+
+class ActivationMemory(wiring.Component):
+    """Take maps row by row, read bytes at `address`.
+
+    `i` takes rows (act_word_bytes bytes, byte 0 lowest; `last` on top) at one a cycle: from row 0
+    on, until the `last` row of a map, then no more until `swap` takes the map into use. With two
+    buffers the next map is loaded while the core is `busy`; with one only otherwise. `full`: a map
+    waits. `overflow`: its rows are more than the memory has.
+
+    `address` is a register's output; the bytes that it selects are in registers, ready for the
+    multipliers, four edges later. `acts[copy]` are `read_bytes` bytes, `copies` times the same,
+    so that several filters can share them.
     """
 
     def __init__(self, config: CoreConfig, copies: int):
@@ -32,12 +42,14 @@ class ActivationMemory(wiring.Component):
         vector = signed(config.act_bits)
         super().__init__(
             {
-                "i": In(stream.Signature(8 * config.act_word_bytes)),
-                "loading": In(1),
-                "rewind": In(1),
+                "i": In(stream.Signature(8 * config.act_word_bytes + 1)),
+                "busy": In(1),
+                "swap": In(1),
+                "full": Out(1),
+                "overflow": Out(1),
                 "address": In(config.address_bits),
                 "valid": In(1),
-                "acts": Out(vector).array(copies, config.lanes),
+                "acts": Out(vector).array(copies, config.read_bytes),
             }
         )
 
@@ -47,21 +59,29 @@ class ActivationMemory(wiring.Component):
         row_bits = sram.address_bits(config.act_depth)
         low_bits = config.act_word_bytes.bit_length() - 1
         bank_shift = config.bank_bytes.bit_length() - 1
+        double = config.act_buffers == 2
 
         # Loading: the row registers of the banks hold the next row to write.
-        ready = Signal()
+        open_ = Signal()
         write_row = Signal(row_bits)
         next_write_row = Signal(row_bits)
-        fire = Signal()
+        fire, last = Signal(), Signal()
+        side = Signal()  # the buffer in use
         m.d.comb += [
-            self.i.ready.eq(ready & self.loading),
+            last.eq(self.i.payload[-1]),
+            self.i.ready.eq(open_ & ~self.full & (double | ~self.busy)),
             fire.eq(self.i.valid & self.i.ready),
+            self.overflow.eq(fire & ~last & (write_row == config.act_depth - 1)),
             next_write_row.eq(Mux(fire, write_row + 1, write_row)),
         ]
+        # A bank's row register needs a cycle after `busy` to point at the row to write.
         m.d.sync += [
-            ready.eq(self.loading & ~self.rewind),
-            write_row.eq(Mux(self.rewind, 0, next_write_row)),
+            open_.eq((double | ~self.busy) & ~self.swap),
+            write_row.eq(Mux(self.swap, 0, next_write_row)),
+            self.full.eq((self.full | (fire & last)) & ~self.swap),
         ]
+        if double:
+            m.d.sync += side.eq(side ^ self.swap)
 
         # Reading: stage 1, a row for each bank.
         low = self.address[:low_bits]
@@ -73,20 +93,27 @@ class ActivationMemory(wiring.Component):
         m.d.sync += read.eq(self.valid)
         words = []
         for bank in range(config.act_banks):
-            bank_row = Signal(row_bits, name=f"row_{bank}", reset_less=True)
             wraps = bank < first_bank
-            m.d.sync += bank_row.eq(Mux(self.loading, next_write_row, Mux(wraps, next_row, row)))
-            word = Signal(8 * config.bank_bytes, name=f"bank_{bank}")
-            m.submodules[f"bank_{bank}"] = sram.instance(
-                config.act_depth,
-                8 * config.bank_bytes,
-                ce=fire | read,
-                we=fire,
-                addr=bank_row,
-                d=self.i.payload.word_select(bank, 8 * config.bank_bytes),
-                q=word,
-            )
-            words.append(word)
+            payload = self.i.payload.word_select(bank, 8 * config.bank_bytes)
+            parts = []
+            for buffer in range(config.act_buffers):
+                name = f"{bank}_{buffer}" if double else f"{bank}"
+                loads = side != buffer if double else ~self.busy
+                bank_row = Signal(row_bits, name=f"row_{name}", reset_less=True)
+                m.d.sync += bank_row.eq(Mux(loads, next_write_row, Mux(wraps, next_row, row)))
+                word = Signal(8 * config.bank_bytes, name=f"bank_{name}")
+                writes = fire & loads
+                m.submodules[f"bank_{name}"] = sram.instance(
+                    config.act_depth,
+                    8 * config.bank_bytes,
+                    ce=writes | (read & ~loads if double else read),
+                    we=writes,
+                    addr=bank_row,
+                    d=payload,
+                    q=word,
+                )
+                parts.append(word)
+            words.append(Mux(side, parts[-1], parts[0]))
 
         # Stages 3 and 4: rotate, large steps first so that the last steps need few bytes.
         memory = Cat(words)
@@ -117,7 +144,7 @@ class ActivationMemory(wiring.Component):
         config = self._config
         for step in steps:
             distance = 1 << step
-            needed = min(config.act_word_bytes, config.lanes + distance - 1)
+            needed = min(config.act_word_bytes, config.read_bytes + distance - 1)
             loads = max(1, LOADS // 8)
             select = tree(m, amount[step], -(-needed // loads), f"{name}_{step}")
             data = [

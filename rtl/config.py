@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from cosign import CosignError
 
-SCHEMA = 1
-CORES = ("sparse", "dense")
+SCHEMA = 2
+CORES = ("sparse", "dense-scalar", "dense-2d", "sparse-rows")
+CODINGS = ("relative", "absolute", "bitmask")
 
 
 @dataclass(frozen=True)
@@ -19,38 +20,58 @@ class CoreConfig:
     Parameters
     ----------
     core : "sparse" decodes one non-zero a cycle and broadcasts it to all lanes;
-        "dense" steps through every (c, r, s) instead
-    lanes : output pixels computed in parallel, 1..256
-    filters : filters computed in parallel on the same activation vector (dense only;
-        1 is the `dense-scalar` core, more is `dense-2d`); multipliers = lanes * filters
-    weight_bits : n of the widest levels that the core takes, 2..8; the operand that carries
+        "dense-scalar" steps through every (c, r, s) instead; "dense-2d" does so for several
+        filters at once; "sparse-rows" has a decoder for each of several filters
+    lanes : output pixels computed in parallel by a tile, 1..256
+    filters : filters computed in parallel on the same activations (`dense-2d` and
+        `sparse-rows`; 1 otherwise)
+    tiles : lockstep copies of lanes and activation memory on disjoint stripes of the map
+    weight_bits : n of the widest levels that the core takes, 1..8; the operand that carries
         them has `operand_bits` bits, because +2**(n-1) does not fit n bits
     act_bits : activations, two's complement; 8
-    index_bits : width of an address delta in the sparse entry stream
+    coding : how the sparse core's stream tells where a weight is: "relative" (distance to the
+        previous one, fillers for long ones), "absolute" (address) or "bitmask" (a bit per column)
+    index_bits : width of a relative distance
+    mask_bits : columns of a mask word (bitmask)
+    tap_depth : words of the table that turns a bit's place into an address (bitmask)
+    mask_depth : words in each of the two mask buffers (bitmask)
+    window_reads, window_span : a window of `sparse-rows` holds that many reads of
+        lanes + span - 1 bytes, so that a read serves `span` neighbouring taps
     acc_bits : accumulator, two's complement
     weight_depth : entries in each of the two weight buffers
     act_banks, bank_bytes : activation memory is act_banks macros, each bank_bytes wide; a
         read returns act_banks * bank_bytes neighbouring bytes from any multiple of
-        bank_bytes, so act_banks * bank_bytes >= lanes + bank_bytes - 1 (bytes)
+        bank_bytes, so act_banks * bank_bytes >= read_bytes + bank_bytes - 1 (bytes)
     act_depth : words in each activation bank
-    drain : requantisers, outputs leaving per cycle
+    act_buffers : 2 loads the next map while the core computes (ping-pong), 1 does not
+    drain : requantisers of a tile, outputs leaving per cycle
     mul_bits : requantisation multiplier, unsigned
+    pipeline : registers between operands and accumulator, 0..2; 2 also splits the product
     clock_ns : synthesis clock target, nanoseconds
     """
 
-    core: Literal["sparse", "dense"] = "sparse"
+    core: Literal["sparse", "dense-scalar", "dense-2d", "sparse-rows"] = "sparse"
     lanes: int = 61
     filters: int = 1
+    tiles: int = 1
     weight_bits: int = 8
     act_bits: int = 8
+    coding: Literal["relative", "absolute", "bitmask"] = "relative"
     index_bits: int = 12
+    mask_bits: int = 27
+    tap_depth: int = 128
+    mask_depth: int = 128
+    window_reads: int = 3
+    window_span: int = 5
     acc_bits: int = 24
     weight_depth: int = 2048
     act_banks: int = 16
     bank_bytes: int = 4
     act_depth: int = 2560
+    act_buffers: int = 1
     drain: int = 1
     mul_bits: int = 16
+    pipeline: int = 1
     clock_ns: float = 1.0
 
     def __post_init__(self) -> None:
@@ -59,17 +80,26 @@ class CoreConfig:
                 raise CosignError(f"CoreConfig: {what}.")
 
         demand(self.core in CORES, f"core {self.core!r} is not one of {', '.join(CORES)}")
+        demand(self.coding in CODINGS, f"coding {self.coding!r} is not one of {', '.join(CODINGS)}")
         for name, low, high in (
             ("lanes", 1, 256),
             ("filters", 1, 64),
-            ("weight_bits", 2, 8),
+            ("tiles", 1, 16),
+            ("weight_bits", 1, 8),
             ("act_bits", 8, 8),
             ("index_bits", 1, 24),
+            ("mask_bits", 2, 64),
+            ("tap_depth", 2, 1 << 12),
+            ("mask_depth", 2, 1 << 16),
+            ("window_reads", 1, 8),
+            ("window_span", 1, 8),
             ("acc_bits", 12, 40),
             ("weight_depth", 2, 1 << 22),
             ("act_depth", 2, 1 << 22),
+            ("act_buffers", 1, 2),
             ("drain", 1, 64),
             ("mul_bits", 8, 16),
+            ("pipeline", 0, 2),
         ):
             value = getattr(self, name)
             demand(isinstance(value, int), f"{name} must be a whole number, not {value!r}")
@@ -80,13 +110,16 @@ class CoreConfig:
                 isinstance(value, int) and value > 0 and value & (value - 1) == 0,
                 f"{name} is {value}, must be a power of two",
             )
-        span = self.lanes + self.bank_bytes - 1
+        span = self.read_bytes + self.bank_bytes - 1
         demand(
             self.act_banks * self.bank_bytes >= span,
             f"{self.lanes} lanes read up to {span} bytes at once, but act_banks x bank_bytes is "
             f"{self.act_banks * self.bank_bytes}",
         )
-        demand(self.core == "dense" or self.filters == 1, "the sparse core computes one filter")
+        demand(
+            self.filters == 1 or self.core in ("dense-2d", "sparse-rows"),
+            f"the {self.core} core computes one filter at a time, filters is {self.filters}",
+        )
         demand(
             self.filters == 1 or self.lanes % self.drain == 0,
             f"drain is {self.drain}, must divide the {self.lanes} lanes of several filters",
@@ -94,8 +127,18 @@ class CoreConfig:
         demand(self.clock_ns > 0, f"clock_ns is {self.clock_ns}, must be positive")
 
     @property
+    def dense(self) -> bool:
+        """Whether the core steps through every tap, pruned or not."""
+        return self.core in ("dense-scalar", "dense-2d")
+
+    @property
+    def read_bytes(self) -> int:
+        """Neighbouring bytes that a read of the activation memory must deliver."""
+        return self.lanes + (self.window_span - 1 if self.core == "sparse-rows" else 0)
+
+    @property
     def multipliers(self) -> int:
-        return self.lanes * self.filters
+        return self.lanes * self.filters * self.tiles
 
     @property
     def operand_bits(self) -> int:
@@ -103,16 +146,38 @@ class CoreConfig:
         return min(self.weight_bits + 1, 8)
 
     @property
+    def place_bits(self) -> int:
+        """Width of the part of a weight buffer's word that tells where the weight is."""
+        if self.core == "sparse-rows":  # read (all ones: filler), shift, last of its window
+            return self.window_reads.bit_length() + (self.window_span - 1).bit_length() + 1
+        if self.dense or self.coding == "bitmask":
+            return 0
+        return self.index_bits if self.coding == "relative" else self.address_bits
+
+    @property
     def entry_bits(self) -> int:
-        """Width of a word of the weight buffers."""
-        if self.core == "sparse":
-            return self.index_bits + self.weight_bits
-        return self.filters * self.operand_bits
+        """Width of a word of the weight buffers (of each row's, in `sparse-rows`)."""
+        if self.dense:
+            return self.filters * self.operand_bits
+        return self.place_bits + self.weight_bits
+
+    @property
+    def table(self) -> bool:
+        """Whether the core has a table of tap addresses, loaded ahead of a layer's weights."""
+        return self.core == "sparse-rows" or self.masked
+
+    @property
+    def masked(self) -> bool:
+        """Whether a bitmask tells where the weights are."""
+        return self.core == "sparse" and self.coding == "bitmask"
 
     @property
     def stream_bits(self) -> int:
-        """Width of a word of the weight stream: a sparse entry also carries `last`."""
-        return self.entry_bits + (self.core == "sparse")
+        """Width of a word of the weight stream, `last` of a filter on top unless dense."""
+        if self.dense:
+            return self.entry_bits
+        widths = [self.entry_bits, self.table * self.address_bits, self.masked * self.mask_bits]
+        return max(widths) + 1
 
     @property
     def address_bits(self) -> int:

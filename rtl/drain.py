@@ -12,14 +12,16 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from rtl.config import CoreConfig
-from rtl.layer import OUTPUT_DEPTH, REQUANTIZE_STAGES, descriptor
+from rtl.fanout import delay
+from rtl.layer import REQUANTIZE_STAGES, descriptor, output_depth
 from rtl.requantize import Requantizer
 
 
 class DrainControl(wiring.Component):
     """Count the drain of the tile that ended; `last` (a tile ends) starts it.
 
-    `take` sends one group of `drain` results off, with `row_end` for the last group of a filter.
+    `take` sends one group of `drain` results off, with `row_end` for the last group of a filter,
+    `all_end` for that of the layer.
     `idle` is high when no result is on its way. `popped` returns a word of the output queue.
     """
 
@@ -30,10 +32,12 @@ class DrainControl(wiring.Component):
                 "layer": In(descriptor(config)),
                 "last": In(1),
                 "tile_last": In(1),
+                "pass_last": In(1),
                 "popped": In(1),
                 "may_end": Out(1),
                 "take": Out(1),
                 "row_end": Out(1),
+                "all_end": Out(1),
                 "idle": Out(1),
             }
         )
@@ -42,17 +46,23 @@ class DrainControl(wiring.Component):
         m = Module()
         config = self._config
         left = Signal(range(config.tile_shifts + 1))
-        free = Signal(range(OUTPUT_DEPTH + 1), init=OUTPUT_DEPTH)
+        depth = output_depth(config)
+        free = Signal(range(depth + 1), init=depth)
+        final = Signal()  # the tile that is drained is the layer's last
         m.d.comb += [
             self.take.eq((left != 0) & (free != 0)),
             self.may_end.eq((left == 0) | ((left == 1) & self.take)),
-            self.idle.eq((left == 0) & (free == OUTPUT_DEPTH)),
+            self.idle.eq((left == 0) & (free == depth)),
+            self.all_end.eq(final & (left == 1)),
         ]
         m.d.sync += free.eq(free + self.popped - self.take)
         with m.If(self.take):
             m.d.sync += left.eq(left - 1)
         with m.If(self.last):
-            m.d.sync += left.eq(Mux(self.tile_last, self.layer.last_shifts + 1, config.tile_shifts))
+            m.d.sync += [
+                left.eq(Mux(self.tile_last, self.layer.last_shifts + 1, config.tile_shifts)),
+                final.eq(self.tile_last & self.pass_last),
+            ]
         if config.filters > 1:
             row_shifts = config.tile_shifts // config.filters
             in_row = Signal(range(row_shifts))
@@ -116,10 +126,11 @@ class Biases(wiring.Component):
 
 
 class Output(wiring.Component):
-    """`drain` requantisers and the output queue, after the lanes.
+    """`drain` requantisers for each lockstep tile and the output queue, after the lanes.
 
-    `take` marks the cycle in which `results` hold a group; its word can be read from `o`
-    REQUANTIZE_STAGES + 1 cycles later. `popped` tells that a word has left.
+    `take` marks the cycle in which `results` hold a group, `take_last` the layer's last one; its word
+    can be read from `o`, with `o_last`, REQUANTIZE_STAGES + 1 cycles later. `popped` tells that a
+    word has left.
     """
 
     def __init__(self, config: CoreConfig):
@@ -128,9 +139,11 @@ class Output(wiring.Component):
             {
                 "layer": In(descriptor(config)),
                 "take": In(1),
-                "results": In(signed(config.acc_bits)).array(config.drain),
+                "take_last": In(1),
+                "results": In(signed(config.acc_bits)).array(config.drain * config.tiles),
                 "bias": In(signed(config.acc_bits)),
-                "o": Out(stream.Signature(8 * config.drain)),
+                "o": Out(stream.Signature(8 * config.drain * config.tiles)),
+                "o_last": Out(1),
                 "popped": Out(1),
             }
         )
@@ -138,13 +151,11 @@ class Output(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        m.submodules.queue = queue = SyncFIFO(width=8 * config.drain, depth=OUTPUT_DEPTH)
-        written = self.take
-        for stage in range(REQUANTIZE_STAGES):
-            register = Signal(name=f"take_{stage + 1}")
-            m.d.sync += register.eq(written)
-            written = register
-        for n in range(config.drain):
+        count = config.drain * config.tiles
+        m.submodules.queue = queue = SyncFIFO(width=8 * count + 1, depth=output_depth(config))
+        written = delay(m, self.take, REQUANTIZE_STAGES, "take")
+        last = delay(m, self.take_last, REQUANTIZE_STAGES, "last")
+        for n in range(count):
             m.submodules[f"requantizer_{n}"] = requantizer = Requantizer(config)
             m.d.comb += [
                 requantizer.acc.eq(self.results[n]),
@@ -156,7 +167,8 @@ class Output(wiring.Component):
             ]
         m.d.comb += [
             queue.w_en.eq(written),
-            self.o.payload.eq(queue.r_data),
+            queue.w_data[-1].eq(last),
+            Cat(self.o.payload, self.o_last).eq(queue.r_data),
             self.o.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.o.ready),
             self.popped.eq(self.o.valid & self.o.ready),

@@ -1,6 +1,6 @@
 """One lane: multiplier, accumulator, and the shadow register through which results leave."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,14 +12,14 @@ MODULE = "cosign_lane"
 class Lane(wiring.Component):
     """A multiply-accumulate lane, one product a cycle.
 
-    `act` and `weight` come from registers and reach the accumulator two edges later. `snap`
-    marks the cycle after a tile's last product was added: the sum moves to the shadow register,
-    and the accumulator starts anew with whatever product arrives then (a bubble is a
+    `act` and `weight` come from registers and reach the accumulator `pipeline` + 1 edges later.
+    `snap` marks the cycle after a tile's last product was added: the sum moves to the shadow
+    register, and the accumulator starts anew with whatever product arrives then (a bubble is a
     product with weight zero). `shift` passes the shadow registers along the chain.
     """
 
     def __init__(self, config: CoreConfig):
-        self._acc_bits = config.acc_bits
+        self._config = config
         super().__init__(
             {
                 "act": In(signed(config.act_bits)),
@@ -33,13 +33,31 @@ class Lane(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        product = Signal(signed(len(self.act) + len(self.weight)), reset_less=True)
-        acc = Signal(signed(self._acc_bits), reset_less=True)
-        shadow = Signal(signed(self._acc_bits), reset_less=True)
+        width = signed(self._config.acc_bits)
+        acc, shadow = (Signal(width, name=name, reset_less=True) for name in ("acc", "shadow"))
+        product = self._product(m)
         m.d.sync += [
-            product.eq(self.act * self.weight),
             acc.eq(Mux(self.snap, 0, acc) + product),
             shadow.eq(Mux(self.snap, acc, Mux(self.shift, self.chain, shadow))),
         ]
         m.d.comb += self.shadow.eq(shadow)
         return m
+
+    def _product(self, m: Module) -> Value:
+        """act * weight, `pipeline` edges later; the second register adds two half products."""
+
+        def register(value: Value, name: str) -> Value:
+            signal = Signal(value.shape(), name=name, reset_less=True)
+            m.d.sync += signal.eq(value)
+            return signal
+
+        stages, half = self._config.pipeline, len(self.weight) // 2
+        product: Value = self.act * self.weight
+        if stages == 2 and half:
+            low = register(self.act * self.weight[:half], "product_low")
+            high = register(self.act * self.weight[half:].as_signed(), "product_high")
+            product = (low + (high << half))[: len(product)].as_signed()
+            stages = 1
+        for stage in range(stages):
+            product = register(product, f"product_{stage}")
+        return product

@@ -1,36 +1,82 @@
-"""Pipeline timing and the layer descriptor: what the parts of a core agree on.
+"""Pipeline timing, events and the layer descriptor: what the parts of a core agree on.
 
-Edges after the cycle t in which an entry is issued (0 ends that cycle):
+Edges after the cycle t in which an entry is issued (0 ends that cycle), with one product register:
 
     0 weight SRAM samples      3 bank rows          6 activation and weight registers
     1 entry or increment       4 activation SRAM    7 product
     2 address                  5 rotated, coarse    8 accumulator        9 shadow
 
+In `sparse-rows` the activations of edge 6 enter a window at edge 7; an entry's read is picked
+from the window at its edge 7, its taps at edge 8, so that a window can be used from the cycle after
+its last read was issued, and overwritten by reads issued after its last entry.
+
 Everything after the issue runs without a stall: whether a tile may end is decided where entries
 are issued, and the commands of the drain follow the data through the same delay.
 """
 
-from amaranth.lib import wiring
+import enum
+
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
 from rtl.config import CoreConfig
 
 ADDRESS_EDGE = 2
-OPERAND_EDGE = 6
-COMMAND_EDGE = 8
-"""The edge that loads `snap` and `shift` into their last registers: they act at edge 9."""
+ACT_EDGE = 6
+"""The edge that loads the activations of an address into their registers."""
 REQUANTIZE_STAGES = 7
-OUTPUT_LATENCY = COMMAND_EDGE + 1 + REQUANTIZE_STAGES + 1
-"""Cycles from a drain command at the issue to its word on the output stream."""
-OUTPUT_DEPTH = OUTPUT_LATENCY + 2
-"""Words of the output queue: those on their way, and those that may be back-pressured."""
-
 COUNT_BITS = 16
+
+
+def operand_edge(config: CoreConfig) -> int:
+    """The edge that loads the multipliers' operands."""
+    return ACT_EDGE + 2 if config.core == "sparse-rows" else ACT_EDGE
+
+
+def command_edge(config: CoreConfig) -> int:
+    """The edge that loads `snap` and `shift` into their last registers: they act one later."""
+    return operand_edge(config) + 1 + config.pipeline
+
+
+def output_latency(config: CoreConfig) -> int:
+    """Cycles from a drain command at the issue to its word on the output stream."""
+    return command_edge(config) + 1 + REQUANTIZE_STAGES + 1
+
+
+def output_depth(config: CoreConfig) -> int:
+    """Words of the output queue: those on their way, and those that may be back-pressured."""
+    return output_latency(config) + 2
+
+
+class Error(enum.IntEnum):
+    """Bits of a core's `error` port."""
+
+    WEIGHTS = 0
+    """A filter of the weight stream is longer than its buffer."""
+    ADDRESS = 1
+    """A weight reads behind the end of the activation memory."""
+    ACTS = 2
+    """A map of the activation stream is longer than the memory."""
+    LEVELS = 3
+    """A filter's bitmask and its levels have different lengths."""
+
+
+def events(config: CoreConfig) -> data.StructLayout:
+    """What happens in a cycle, for counters outside the core.
+
+    waiting : for a map
+    stall_weights, stall_bias, stall_drain : an entry was due, and this was not ready
+    nonzeros, fillers : entries with, and without, a weight that reached the multipliers
+    """
+    count = config.filters.bit_length()
+    stalls = {name: 1 for name in ("waiting", "stall_weights", "stall_bias", "stall_drain")}
+    return data.StructLayout(stalls | {"nonzeros": count, "fillers": count})
 
 
 def descriptor(config: CoreConfig) -> wiring.Signature:
     """The layer descriptor, held stable while the core is busy. Counts are stored less one.
 
+    new_map : wait for a map of the activation stream and take it; 0 uses the last one again
     last_pass : filter groups (of `filters` filters) of the layer
     last_tile : tiles of a pass
     last_in_group : passes that read the same input channels
@@ -44,26 +90,37 @@ def descriptor(config: CoreConfig) -> wiring.Signature:
     step_column, step_phase_x : to the next column, in the same / the first phase plane
     step_row, step_phase_y : to the first column of the next row, likewise
     step_channel : to the first tap of the next channel; bytes, modulo the memory's size
+    Cores with a table of tap addresses repeat it every few channels, a period:
+    last_slot : words of the table
+    period_step : bytes from one period's channels to the next's
+    last_mask, last_in_period : mask words of a filter, and of a period (bitmask)
+    last_read, last_window : reads of a tile, and windows of a tile (`sparse-rows`)
     """
-    common = {
-        "last_pass": Out(COUNT_BITS),
-        "last_tile": Out(COUNT_BITS),
-        "last_in_group": Out(COUNT_BITS),
-        "group_step": Out(config.address_bits),
-        "last_shifts": Out(max(1, (config.tile_shifts - 1).bit_length())),
-        "mul": Out(config.mul_bits),
-        "last_shift": Out(6),
-        "relu": Out(1),
+    slot_bits = max(1, (config.tap_depth - 1).bit_length())
+    fields: dict[str, int] = {
+        "new_map": 1,
+        "last_pass": COUNT_BITS,
+        "last_tile": COUNT_BITS,
+        "last_in_group": COUNT_BITS,
+        "group_step": config.address_bits,
+        "last_shifts": max(1, (config.tile_shifts - 1).bit_length()),
+        "mul": config.mul_bits,
+        "last_shift": 6,
+        "relu": 1,
     }
-    if config.core == "sparse":
-        return wiring.Signature(common)
-    return wiring.Signature(
-        common
-        | {"last_word": Out(max(1, (config.weight_depth - 1).bit_length()))}
-        | {name: Out(COUNT_BITS) for name in ("last_channel",)}
-        | {name: Out(8) for name in ("last_column", "last_row", "last_phase_x", "last_phase_y")}
-        | {f"step_{name}": Out(config.address_bits) for name in STEPS}
-    )
+    if config.dense:
+        fields |= {"last_word": max(1, (config.weight_depth - 1).bit_length())}
+        fields |= {"last_channel": COUNT_BITS}
+        fields |= {f"last_{name}": 8 for name in ("column", "row", "phase_x", "phase_y")}
+        fields |= {f"step_{name}": config.address_bits for name in STEPS}
+    if config.table:
+        fields |= {"last_slot": slot_bits, "period_step": config.address_bits}
+    if config.masked:
+        fields |= {"last_mask": max(1, (config.mask_depth - 1).bit_length())}
+        fields |= {"last_in_period": slot_bits}
+    if config.core == "sparse-rows":
+        fields |= {"last_read": COUNT_BITS, "last_window": COUNT_BITS}
+    return wiring.Signature({name: Out(width) for name, width in fields.items()})
 
 
 STEPS = ("column", "phase_x", "row", "phase_y", "channel")

@@ -33,11 +33,19 @@ def name(words: int, bits: int) -> str:
 
 
 def macros(config: CoreConfig) -> tuple[Macro, ...]:
-    """The SRAMs of the core: "activation" banks and the two "weight" buffers."""
-    return (
-        Macro("activation", config.act_depth, 8 * config.bank_bytes, config.act_banks),
-        Macro("weight", config.weight_depth, config.entry_bits, 2),
-    )
+    """The SRAMs of the core: "activation" banks, "weight" buffers, and "index" memories (mask
+    buffers, table of tap addresses) where the core has them."""
+    banks = config.act_banks * config.act_buffers * config.tiles
+    rows = config.filters if config.core == "sparse-rows" else 1
+    found = [
+        Macro("activation", config.act_depth, 8 * config.bank_bytes, banks),
+        Macro("weight", config.weight_depth, config.entry_bits, 2 * rows),
+    ]
+    if config.masked:
+        found.append(Macro("index", config.mask_depth, config.mask_bits, 2))
+    if config.table:
+        found.append(Macro("index", config.tap_depth, config.address_bits, 1))
+    return tuple(found)
 
 
 def address_bits(words: int) -> int:

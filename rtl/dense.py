@@ -1,0 +1,152 @@
+"""Front end of the dense cores: loop counters walk through every (c, r, s) of a filter."""
+
+import enum
+
+from amaranth import Array, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from rtl.activation import outside
+from rtl.config import CoreConfig
+from rtl.fanout import delay
+from rtl.layer import ACT_EDGE, COUNT_BITS, STEPS, Error, descriptor
+from rtl.sequence import Sequencer, front_signature
+from rtl.weights import DoubleBuffer, Router
+
+
+class DenseFront(wiring.Component):
+    """A word of weights, one for each filter, for every tap in turn. Ports: `front_signature`."""
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__(front_signature(config))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        # Weights are read just in time for the broadcast tree.
+        late = ACT_EDGE - 4
+        m.submodules.router = router = Router(config)
+        m.submodules.buffer = buffer = DoubleBuffer(config.weight_depth, config.entry_bits, late)
+        m.submodules.sequencer = sequencer = Sequencer(config, config.weight_depth)
+        m.submodules.address = address = DenseAddress(config)
+        connect(m, flipped(self.i), router.i)
+        connect(m, router.weights[0], buffer.i)
+        for part in (sequencer, address):
+            connect(m, flipped(self.layer), part.layer)
+            m.d.comb += part.start.eq(self.start)
+        m.d.comb += [
+            router.start.eq(self.start),
+            router.busy.eq(self.busy),
+            router.last_pass.eq(self.layer.last_pass),
+            router.ends.eq(buffer.write_pointer == self.layer.last_word),
+            buffer.start.eq(self.start),
+            buffer.enable.eq(router.enable),
+            buffer.ends.eq(router.ends),
+            buffer.read.eq(1),
+            buffer.side.eq(sequencer.side),
+            buffer.pointer.eq(sequencer.pointer),
+            buffer.release.eq(sequencer.release),
+            sequencer.ready.eq(buffer.ready.bit_select(sequencer.side, 1)),
+            sequencer.at_last.eq(address.at_last),
+            sequencer.may_end.eq(self.may_end),
+            address.issue.eq(sequencer.issue),
+            address.first.eq(sequencer.first),
+            address.base.eq(sequencer.base),
+            self.valid.eq(address.valid),
+            self.address.eq(address.address),
+            self.fault[Error.WEIGHTS].eq(buffer.overflow),
+            self.fault[Error.ADDRESS].eq(address.valid & outside(config, address.address)),
+        ]
+        for name in ("running", "ready", "at_last", "last", "tile_first", "tile_last", "pass_last"):
+            m.d.comb += getattr(self, name).eq(getattr(sequencer, name))
+        issued = delay(m, address.valid, late, "issued")
+        present = []
+        for n, operand in enumerate(self.operands):
+            level = buffer.word.word_select(n, config.operand_bits)
+            m.d.comb += operand.eq(Mux(issued, level, 0))
+            present.append(operand.any())
+        found = sum(present)
+        m.d.comb += [self.nonzeros.eq(found), self.fillers.eq(Mux(issued, config.filters, 0) - found)]
+        return m
+
+
+class Step(enum.IntEnum):
+    """What was left behind by the previous tap: which step leads to the next one."""
+
+    COLUMN = 0
+    PHASE_X = 1
+    ROW = 2
+    PHASE_Y = 3
+    CHANNEL = 4
+
+
+class DenseAddress(wiring.Component):
+    """Loop counters: the addresses of every tap, columns inside rows inside channels.
+
+    `at_last` is high when the next entry to issue is the last tap. `address` is ready after
+    edge 2.
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__(
+            {
+                "layer": In(descriptor(config)),
+                "start": In(1),
+                "issue": In(1),
+                "first": In(1),
+                "base": In(config.address_bits),
+                "at_last": Out(1),
+                "valid": Out(1),
+                "address": Out(config.address_bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        layer = self.layer
+        column, row, phase_x, phase_y = (Signal(8, name=n) for n in ("s", "r", "ps", "pr"))
+        channel = Signal(COUNT_BITS, name="c")
+        step = Signal(Step)
+        ends_row = column == layer.last_column
+        ends_channel = row == layer.last_row
+        wraps_x = phase_x == layer.last_phase_x
+        wraps_y = phase_y == layer.last_phase_y
+        m.d.comb += self.at_last.eq(ends_row & ends_channel & (channel == layer.last_channel))
+        with m.If(self.issue):
+            with m.If(~ends_row):
+                m.d.sync += [
+                    column.eq(column + 1),
+                    phase_x.eq(Mux(wraps_x, 0, phase_x + 1)),
+                    step.eq(Mux(wraps_x, Step.PHASE_X, Step.COLUMN)),
+                ]
+            with m.Else():
+                m.d.sync += [column.eq(0), phase_x.eq(0)]
+                with m.If(~ends_channel):
+                    m.d.sync += [
+                        row.eq(row + 1),
+                        phase_y.eq(Mux(wraps_y, 0, phase_y + 1)),
+                        step.eq(Mux(wraps_y, Step.PHASE_Y, Step.ROW)),
+                    ]
+                with m.Else():
+                    m.d.sync += [
+                        row.eq(0),
+                        phase_y.eq(0),
+                        channel.eq(Mux(self.at_last, 0, channel + 1)),
+                        step.eq(Step.CHANNEL),
+                    ]
+        with m.If(self.start):
+            m.d.sync += [s.eq(0) for s in (column, row, phase_x, phase_y, channel)]
+
+        steps = Array(getattr(layer, f"step_{name}") for name in STEPS)
+        issued = delay(m, self.issue, 2, "issued")
+        first = delay(m, self.first, 2, "first", reset_less=True)
+        base = delay(m, self.base, 2, "base", reset_less=True)
+        kind = delay(m, step, 1, "kind", reset_less=True)
+        increment = Signal(len(self.address), reset_less=True)
+        m.d.sync += increment.eq(steps[kind])
+        with m.If(issued):
+            m.d.sync += self.address.eq(Mux(first, base, self.address + increment))
+        m.d.sync += self.valid.eq(issued)
+        return m

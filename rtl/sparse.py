@@ -1,0 +1,127 @@
+"""Front end of the sparse core: one non-zero a cycle, found by a distance or by an address."""
+
+from amaranth import Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from rtl.activation import outside
+from rtl.config import CoreConfig
+from rtl.fanout import delay
+from rtl.layer import ACT_EDGE, ADDRESS_EDGE, Error
+from rtl.sequence import Sequencer, front_signature
+from rtl.weights import DoubleBuffer, Router
+
+
+class SparseFront(wiring.Component):
+    """Entries {place, code} with pre-linearised places. Ports: `front_signature`."""
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__(front_signature(config))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.router = router = Router(config)
+        m.submodules.buffer = buffer = DoubleBuffer(config.weight_depth, config.entry_bits)
+        m.submodules.sequencer = sequencer = Sequencer(config, config.weight_depth)
+        m.submodules.address = address = SparseAddress(config)
+        connect(m, flipped(self.i), router.i)
+        connect(m, router.weights[0], buffer.i)
+        connect(m, flipped(self.layer), sequencer.layer)
+        side, pointer = sequencer.side, sequencer.pointer
+        m.d.comb += [
+            router.start.eq(self.start),
+            router.busy.eq(self.busy),
+            router.last_pass.eq(self.layer.last_pass),
+            router.ends.eq(self.i.payload[-1]),
+            buffer.start.eq(self.start),
+            buffer.enable.eq(router.enable),
+            buffer.ends.eq(router.ends),
+            buffer.read.eq(1),
+            buffer.side.eq(side),
+            buffer.pointer.eq(pointer),
+            buffer.release.eq(sequencer.release),
+            sequencer.start.eq(self.start),
+            sequencer.ready.eq(buffer.ready.bit_select(side, 1)),
+            sequencer.at_last.eq(pointer == Mux(side, buffer.lengths[1], buffer.lengths[0])),
+            sequencer.may_end.eq(self.may_end),
+            address.issue.eq(sequencer.issue),
+            address.first.eq(sequencer.first),
+            address.base.eq(sequencer.base),
+            address.entry.eq(buffer.word),
+            self.valid.eq(address.valid),
+            self.address.eq(address.address),
+            self.operands[0].eq(delay(m, address.weight, ACT_EDGE - 2 - ADDRESS_EDGE, "weight")),
+            self.nonzeros.eq(address.weight.any()),
+            self.fillers.eq(address.valid & ~address.weight.any()),
+            self.fault[Error.WEIGHTS].eq(buffer.overflow),
+            self.fault[Error.ADDRESS].eq(address.beyond),
+        ]
+        for name in ("running", "ready", "at_last", "last", "tile_first", "tile_last", "pass_last"):
+            m.d.comb += getattr(self, name).eq(getattr(sequencer, name))
+        return m
+
+
+def level_of(m: Module, code: Value, name: str) -> Value:
+    """The level of a zero-free code: sign bit and |level| - 1, as a two's complement operand."""
+    magnitude, level = (
+        Signal(signed(min(len(code) + 1, 8)), name=f"{name}_{part}")
+        for part in ("magnitude", "level")
+    )
+    m.d.comb += [
+        magnitude.eq(code[:-1]),
+        level.eq(Mux(code[-1], ~magnitude, magnitude + 1)),
+    ]
+    return level
+
+
+class SparseAddress(wiring.Component):
+    """Index decoder: entries {place, code} to addresses and weights, one a cycle.
+
+    Relative: the address is the sum of the distances since the tile's base. Absolute: the base plus
+    the place. A place of all ones is a filler: its weight is zero, like that of a bubble; a relative
+    one still moves the address. `address`, `weight` and `beyond` (the weight's address is not in the
+    activation memory) are ready after edge 2.
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__(
+            {
+                "issue": In(1),
+                "first": In(1),
+                "base": In(config.address_bits),
+                "entry": In(config.entry_bits),
+                "valid": Out(1),
+                "address": Out(config.address_bits),
+                "beyond": Out(1),
+                "weight": Out(signed(config.operand_bits)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        relative = config.coding == "relative"
+        issued = delay(m, self.issue, 2, "issued")
+        first = delay(m, self.first, 2, "first", reset_less=True)
+        base = delay(m, self.base, 2, "base", reset_less=True)
+        entry = delay(m, self.entry, 1, "entry", reset_less=True)
+        code, place = entry[: config.weight_bits], entry[config.weight_bits :]
+        level = level_of(m, code, "code")
+        present = Signal()
+        m.d.comb += present.eq(issued & ~place.all())
+        total = Signal(max(config.address_bits, len(place)) + 1)
+        m.d.comb += total.eq((Mux(first, base, self.address) if relative else base) + place)
+        carry = total[config.address_bits :].any()
+        wrapped = Signal()
+        with m.If(issued):
+            m.d.sync += [
+                self.address.eq(total),
+                wrapped.eq(carry | (wrapped & ~first) if relative else carry),
+            ]
+        m.d.sync += [self.valid.eq(issued), self.weight.eq(Mux(present, level, 0))]
+        beyond = wrapped | outside(config, self.address)
+        m.d.comb += self.beyond.eq(self.weight.any() & beyond)
+        return m
