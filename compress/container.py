@@ -19,12 +19,12 @@ from compress import coding
 from compress.graph import (
     CompressedModel,
     Geometry,
-    HostOp,
     InputSpec,
     Layer,
     Node,
     max_level,
 )
+from compress.hostops import HostOp
 from cosign import CosignError, atomic_write
 
 __all__ = [

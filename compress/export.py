@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from compress.data import Dataset
-from compress.graph import CompressedModel, Geometry, HostOp, InputSpec, Layer, Node
-from compress.models import NetworkSpec, NodeSpec
+from compress.graph import CompressedModel, Geometry, InputSpec, Layer, Node
+from compress.hostops import HostOp
+from compress.networks import NetworkSpec, NodeSpec
 from compress.recipes import Recipe
 from compress.stages import StageResult
 from compress.train import to_input
