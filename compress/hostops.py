@@ -4,6 +4,7 @@ What they compute, in integers, is in `sim.golden`; docs/format.md specifies it.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -68,9 +69,11 @@ class HostOp:
                 f"{', '.join(wanted) or 'none'}, not {', '.join(self.attrs) or 'none'}."
             )
         for key, value in self.attrs.items():
-            if not isinstance(value, int | float) or (key not in _REAL and value != int(value)):
+            number = isinstance(value, int | float) and math.isfinite(value)
+            if not number or (key not in _REAL and value != int(value)):
+                kind = "real" if key in _REAL else "whole"
                 raise CosignError(
-                    f"node {self.name!r}: {key} is {value!r}, must be a whole number."
+                    f"node {self.name!r}: {key} is {value!r}, must be a {kind} number."
                 )
         for key in wanted:
             low, high = _bounds(key)
@@ -94,6 +97,8 @@ def _bounds(key: str) -> tuple[float, float]:
         "stride": (1, 1 << 15),
         "padding": (0, 1 << 15),
         "size": (1, 1 << 15),
+        "in_scale": (1e-30, 1e30),
+        "out_scale": (1e-30, 1e30),
     }.get(key, (-1e300, 1e300))
 
 
@@ -109,7 +114,7 @@ def check_inputs(name: str, op: str, count: int) -> None:
         raise CosignError(f"node {name!r}: {op} takes {wanted}, not {count}.")
 
 
-def window(attrs: dict[str, float], shape: Shape) -> tuple[tuple[int, int], int, int]:
+def pooling_window(attrs: dict[str, float], shape: Shape) -> tuple[tuple[int, int], int, int]:
     """(kernel height and width, stride, padding) of a pooling over maps of `shape`."""
     kernel, stride = int(attrs["kernel"]), int(attrs["stride"])
     padding = int(attrs.get("padding", 0))
@@ -122,7 +127,7 @@ def output_shape(name: str, op: str, attrs: dict[str, float], shapes: Sequence[S
     if op in ("maxpool", "avgpool"):
         if op == "maxpool" and not attrs["kernel"]:
             raise CosignError(f"node {name!r}: kernel is 0, must be at least 1.")
-        kernel, stride, padding = window(attrs, shapes[0])
+        kernel, stride, padding = pooling_window(attrs, shapes[0])
         # as in torch: more padding could leave a window without a single pixel
         if 2 * padding > min(kernel):
             raise CosignError(

@@ -1,6 +1,7 @@
 """The torch module that computes a `NetworkSpec` of compress.networks."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compress.graph import Geometry
-from compress.hostops import window
+from compress.hostops import pooling_window
 from compress.networks import NetworkSpec, NodeSpec, alexnet_spec, lenet5_spec
 
 
@@ -116,7 +117,7 @@ class Network(nn.Module):
         if node.op in ("maxpool", "avgpool"):
             pool = functional.max_pool2d if node.op == "maxpool" else functional.avg_pool2d
             channels, height, width = x.shape[1:]
-            kernel, stride, padding = window(attrs, (channels, height, width))
+            kernel, stride, padding = pooling_window(attrs, (channels, height, width))
             return pool(x, kernel, stride, padding)
         if node.op == "lrn":
             return _LocalResponseNorm.apply(
@@ -152,6 +153,33 @@ def scale_to_data(network: Network, x: Tensor) -> None:
             if rms > 0:
                 weight.mul_((0.1 if node.name == last else 1.0) / rms)
         values[node.name] = network.compute(node, *(values[name] for name in node.inputs))
+
+
+def fold(network: Network) -> Network:
+    """The same function in evaluation, without batch normalisation: new weights and biases.
+
+    y = gamma (W x - mean) / sqrt(var + eps) + beta has weights gamma / sqrt(var + eps) W. Since
+    that scales filters differently, levels must be found after folding.
+    """
+    nodes = tuple(replace(node, batch_norm=False) for node in network.spec.nodes)
+    folded = Network(replace(network.spec, nodes=nodes))
+    with torch.no_grad():
+        for node in network.spec.nodes:
+            if node.geometry is None:
+                continue
+            weight, bias = network.weights[node.name], network.biases[node.name]
+            if node.batch_norm:
+                norm = network.norms[_key(node.name)]
+                assert isinstance(norm, nn.BatchNorm2d)
+                assert norm.running_mean is not None
+                assert norm.running_var is not None
+                scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+                folded.weights[node.name].copy_(weight * scale[:, None, None, None])
+                folded.biases[node.name].copy_(bias - norm.running_mean * scale)
+            else:
+                folded.weights[node.name].copy_(weight)
+                folded.biases[node.name].copy_(bias)
+    return folded.eval()
 
 
 def lenet5() -> Network:

@@ -11,7 +11,16 @@ from pathlib import Path
 from compress.nodes import Builder, NetworkSpec, NodeSpec
 from cosign import CosignError
 
-__all__ = ["ALPHAS", "NETWORKS", "NetworkSpec", "NodeSpec", "densities", "spec_of"]
+__all__ = [
+    "ALPHAS",
+    "NETWORKS",
+    "NetworkSpec",
+    "NodeSpec",
+    "default_bits",
+    "densities",
+    "kept_weights",
+    "spec_of",
+]
 
 
 def lenet5_spec(classes: int = 10) -> NetworkSpec:
@@ -228,3 +237,29 @@ def densities(network: str, alpha: str) -> dict[str, float]:
                 f"{path}: the density of {name} is {value!r}, must be above 0 and at most 1."
             )
     return {name: float(given[name]) for name in layers}
+
+
+def kept_weights(spec: NetworkSpec, densities: dict[str, float]) -> dict[str, int]:
+    """alpha_i: weights that stay at these densities, by layer; at least one."""
+    return {
+        name: max(1, round(densities[name] * geometry.weights))
+        for name, geometry in spec.geometries.items()
+    }
+
+
+# n of convolutional and of fully connected layers: Table 6; lenet5's are ours (§4.2 says more bits
+# for the former), caffenet's are alexnet's.
+_BITS = {
+    "lenet5": (4, 3),
+    "alexnet": (5, 3),
+    "caffenet": (5, 3),
+    "vgg16": (5, 3),
+    "resnet50": (4, 4),
+}
+
+
+def default_bits(network: str) -> dict[str, int]:
+    """n by layer of a built-in network."""
+    conv, linear = _BITS[network]
+    geometries = spec_of(network).geometries
+    return {name: conv if g.kind == "conv" else linear for name, g in geometries.items()}

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from compress.networks import NetworkSpec, densities, spec_of
+from compress.networks import NetworkSpec, default_bits, densities, kept_weights, spec_of
 from cosign import CosignError
 
 DEFAULT_ALPHA = {"lenet5": "default", "alexnet": "ours1"}
@@ -90,10 +90,7 @@ class Recipe:
     @property
     def keep(self) -> dict[str, int]:
         """alpha_i: weights that stay, by layer; at least one."""
-        return {
-            name: max(1, round(self.densities[name] * geometry.weights))
-            for name, geometry in self.spec.geometries.items()
-        }
+        return kept_weights(self.spec, self.densities)
 
     def steps(self, phase: Phase) -> int:
         """Steps of a phase after scaling; at least one per history point."""
@@ -129,7 +126,7 @@ def _lenet5(alpha: str) -> Recipe:
         network="lenet5",
         classes=10,
         densities=densities("lenet5", alpha),
-        bits={"conv1": 4, "conv2": 4, "fc1": 3, "fc2": 3},
+        bits=default_bits("lenet5"),
         batch=64,
         optimizer="adam",
         dense=Phase(steps=4300, lr=1e-3, points=5),
@@ -141,12 +138,11 @@ def _lenet5(alpha: str) -> Recipe:
 
 
 def _alexnet(alpha: str, classes: int) -> Recipe:
-    by_layer = densities("alexnet", alpha)
     return Recipe(
         network="alexnet",
         classes=classes,
-        densities=by_layer,
-        bits={name: 5 if name.startswith("conv") else 3 for name in by_layer},
+        densities=densities("alexnet", alpha),
+        bits=default_bits("alexnet"),
         batch=16,
         optimizer="adam",
         dense=Phase(steps=220, lr=1.5e-4, points=4),
