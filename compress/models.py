@@ -46,7 +46,7 @@ def _channel_sum(x: Tensor, size: int) -> Tensor:
     return total
 
 
-def _key(name: str) -> str:
+def module_key(name: str) -> str:
     """A node's name as torch accepts it for a module."""
     return name.replace(".", "/")
 
@@ -86,9 +86,11 @@ class Network(nn.Module):
                 continue
             layer = _layer(node.geometry, bias=not node.batch_norm)
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            self.layers[_key(node.name)] = layer
+            self.layers[module_key(node.name)] = layer
             if node.batch_norm:
-                norm = self.norms[_key(node.name)] = nn.BatchNorm2d(node.geometry.out_channels)
+                norm = self.norms[module_key(node.name)] = nn.BatchNorm2d(
+                    node.geometry.out_channels
+                )
                 bias = norm.get_parameter("bias")
             else:
                 bias = layer.get_parameter("bias")
@@ -110,9 +112,9 @@ class Network(nn.Module):
         """One node's output."""
         x, attrs = inputs[0], node.attrs
         if node.geometry is not None:
-            y = self.layers[_key(node.name)](x)
+            y = self.layers[module_key(node.name)](x)
             if node.batch_norm:
-                y = self.norms[_key(node.name)](y)
+                y = self.norms[module_key(node.name)](y)
             return functional.relu_(y) if node.relu else y
         if node.op in ("maxpool", "avgpool"):
             pool = functional.max_pool2d if node.op == "maxpool" else functional.avg_pool2d
@@ -169,7 +171,7 @@ def fold(network: Network) -> Network:
                 continue
             weight, bias = network.weights[node.name], network.biases[node.name]
             if node.batch_norm:
-                norm = network.norms[_key(node.name)]
+                norm = network.norms[module_key(node.name)]
                 assert isinstance(norm, nn.BatchNorm2d)
                 assert norm.running_mean is not None
                 assert norm.running_var is not None
