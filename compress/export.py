@@ -76,7 +76,7 @@ def assemble(
             "found."
         )
     network.eval()
-    scales = {"input": source.scale, **_calibrate(network, batches)}
+    scales = _calibrate(network, batches, source.scale)
     alias = {"input": "input"}  # a dropout is its input
     shapes: dict[str, Shape] = {"input": source.shape}
     nodes: list[Node] = []
@@ -177,8 +177,10 @@ def _owners(spec: NetworkSpec) -> dict[str, str]:
     return owners
 
 
-def _calibrate(network: Network, batches: Callable[[], Iterable[Tensor]]) -> dict[str, float]:
-    """Real value of one int8 unit of every node but the input.
+def _calibrate(
+    network: Network, batches: Callable[[], Iterable[Tensor]], input_scale: float
+) -> dict[str, float]:
+    """Real value of one int8 unit of every node; the input's is given.
 
     A scale is judged by what finally reads it, after pooling. The output keeps its largest
     value: clipped logits would tie.
@@ -203,7 +205,8 @@ def _calibrate(network: Network, batches: Callable[[], Iterable[Tensor]]) -> dic
         owner: (top if owner == output else best_clip(counts[owner].numpy(), top)) / _TOP or 1.0
         for owner, top in largest.items()
     }
-    return {name: scales[owner] for name, owner in owners.items() if owner != "input"}
+    scales["input"] = input_scale
+    return {name: scales[owner] for name, owner in owners.items()}
 
 
 def _activations(
