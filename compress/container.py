@@ -173,7 +173,7 @@ def from_bytes(blob: bytes, source: str = "model.cosign") -> CompressedModel:
         return CompressedModel(head["name"], InputSpec(**head["input"]), tuple(nodes))
     except CosignError as error:
         raise CosignError(f"{source}: {error}") from error
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise CosignError(
             f"{source}: the header does not fit schema {SCHEMA} ({error})."
         ) from error

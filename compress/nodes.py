@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from compress.graph import Geometry
-from compress.hostops import Shape, output_shape
+from compress.hostops import HostOpName, Shape, check_inputs, output_shape
 from cosign import CosignError
 
 Op = Literal["conv", "linear", "maxpool", "avgpool", "lrn", "flatten", "dropout", "add", "concat"]
@@ -83,7 +83,7 @@ class Builder:
         source: str | None = None,
     ) -> str:
         source = source or self.last
-        channels, height, width = self._shapes[source]
+        channels, height, width = self._shape(name, source)
         geometry = Geometry(
             "conv",
             channels,
@@ -103,10 +103,18 @@ class Builder:
         geometry = Geometry("linear", channels * height * width, out)
         return self._append(NodeSpec(name, "linear", (self.last,), geometry, relu), (out, 1, 1))
 
-    def host(self, name: str, op: Op, *sources: str, relu: bool = False, **attrs: float) -> str:
+    def host(
+        self,
+        name: str,
+        op: HostOpName | Literal["dropout"],
+        *sources: str,
+        relu: bool = False,
+        **attrs: float,
+    ) -> str:
         """Any node without weights."""
         sources = sources or (self.last,)
-        shape = output_shape(name, op, attrs, [self._shapes[source] for source in sources])
+        check_inputs(name, op, len(sources))
+        shape = output_shape(name, op, attrs, [self._shape(name, source) for source in sources])
         return self._append(NodeSpec(name, op, sources, relu=relu, attrs=attrs), shape)
 
     def maxpool(self, name: str, kernel: int, stride: int, padding: int = 0) -> str:
@@ -114,6 +122,11 @@ class Builder:
 
     def spec(self) -> NetworkSpec:
         return NetworkSpec(self.name, self.shape, tuple(self._nodes))
+
+    def _shape(self, name: str, source: str) -> Shape:
+        if source not in self._shapes:
+            raise CosignError(f"node {name!r} reads {source!r}, which is not before it.")
+        return self._shapes[source]
 
     def _append(self, node: NodeSpec, shape: Shape) -> str:
         if node.name in self._shapes:

@@ -43,8 +43,10 @@ def compress(
     weights : a state dict; None for an initialisation by `seed`, scaled to the images
     images : folder of images to calibrate on; None for the generated ones of `seed`
 
-    Raises CosignError when weights or images are unfit.
+    Raises CosignError when weights, images or the seed are unfit.
     """
+    if not 0 <= seed < 1 << 63:
+        raise CosignError(f"seed is {seed}, must be 0 or more and below 2**63.")
     torch.manual_seed(seed)
     built = Network(spec_of(network)).eval()
     if weights is not None:

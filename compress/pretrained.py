@@ -1,6 +1,6 @@
 """Pretrained weights by name: state dicts of torchvision, converted Caffe models, or our own."""
 
-import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,10 +53,14 @@ def load_weights(network: Network, path: Path) -> None:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        path.open("rb").close()
     except OSError as error:
         raise CosignError(f"cannot read {path}: {error.strerror or error}.") from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's unpickler raises anything on a damaged file
         raise CosignError(
             f"{path} is not a file of weights; write one with torch.save(model.state_dict(), ...)."
         ) from error

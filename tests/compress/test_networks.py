@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from compress import networks
+from compress.nodes import Builder
 from cosign import CosignError
 
 # Table 7, "Para. No.", rounded there to the digits shown
@@ -180,3 +181,21 @@ def test_unknown_presets_and_missing_files_are_named() -> None:
 def test_networks_import_without_torch() -> None:
     code = "import sys; sys.modules['torch'] = None; import compress.networks"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_network_that_does_not_fit_together_is_refused() -> None:
+    def net() -> Builder:
+        started = Builder("net", (2, 4, 4))
+        started.conv("conv", 2, 1)
+        return started
+
+    with pytest.raises(CosignError, match="'sum': add takes two inputs, not 1"):
+        net().host("sum", "add", "conv")
+    with pytest.raises(CosignError, match="'sum' reads 'conv9', which is not before it"):
+        net().host("sum", "add", "conv", "conv9")
+    with pytest.raises(CosignError, match="two nodes are called 'conv'"):
+        net().conv("conv", 2, 1)
+    strided = net()
+    strided.conv("down", 2, 1, stride=2)
+    with pytest.raises(CosignError, match=r"'sum' adds maps of \(2, 4, 4\) and \(2, 2, 2\)"):
+        strided.host("sum", "add", "conv", "down")

@@ -91,6 +91,7 @@ def test_images_are_scaled_cropped_and_in_order(tmp_path: Path) -> None:
         (["--alpha", "90x"], "lenet5 has no alpha preset '90x'; choose default, 85x"),
         (["--weights", "none.pt"], "cannot read none.pt"),
         (["--weights", __file__], "is not a file of weights"),
+        (["--seed", "-1"], "seed is -1"),
         (["--images", "nowhere"], "nowhere does not exist"),
         (["--images", "EMPTY"], "holds no image"),
         (["--images", "BROKEN"], "cannot read the image"),
