@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 from compress.container import Geometry, Layer
-from rtl.config import CoreConfig
+from rtl.config import CORES, CoreConfig
 from sim.build import build, provenance
 from sim.cycles import layer_cycles
 from sim.golden import layer_output
@@ -55,7 +55,7 @@ def random_layer(name: str, geometry: Geometry, density: float, seed: int) -> La
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--core", choices=("sparse", "dense"), default="sparse")
+    parser.add_argument("--core", choices=CORES, default="sparse")
     parser.add_argument("--lanes", type=int, default=61)
     parser.add_argument("--filters", type=int, default=1)
     parser.add_argument("--layers", nargs="+", choices=LAYERS, default=list(LAYERS))

@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 from compress.container import Layer
 from rtl.config import CoreConfig
+from rtl.encode import work
 from rtl.layout import Layout
-from rtl.pack import entry_counts
 
 SPARSE = CoreConfig(core="sparse", drain=2)
-DENSE_SCALAR = dataclasses.replace(SPARSE, core="dense", drain=1)
+DENSE_SCALAR = dataclasses.replace(SPARSE, core="dense-scalar", drain=1)
 DENSE_2D = dataclasses.replace(
-    DENSE_SCALAR, lanes=8, filters=8, act_banks=4, bank_bytes=4, act_depth=10240
+    DENSE_SCALAR, core="dense-2d", lanes=8, filters=8, act_banks=4, bank_bytes=4, act_depth=10240
 )
 _STEP = 64  # memories grow in steps of this many words
 
@@ -42,7 +42,7 @@ def fit(config: CoreConfig, layers: Sequence[Layer], batch: int) -> CoreConfig:
     layouts = [Layout(layer.geometry, batch_of(layer, batch)) for layer in layers]
     map_bytes = max(layout.bytes for layout in layouts)
     entries = max(
-        int(entry_counts(layer, layout, config).max())
+        int(work(layer, layout, config).stored.max())
         for layer, layout in zip(layers, layouts, strict=True)
     )
     return dataclasses.replace(

@@ -7,8 +7,8 @@ import numpy as np
 
 from compress.container import Geometry, Layer
 from rtl.config import CoreConfig
+from rtl.encode import Work, work
 from rtl.layout import Layout
-from rtl.pack import entry_counts
 from sim import cycles
 from synth.breakeven import Stored
 
@@ -26,7 +26,7 @@ class RandomMasks:
         self.geometry = geometry
         self.layout = Layout(geometry, batch)
         self._seed = seed
-        self._entries = functools.cache(self._count)
+        self._costs = functools.cache(self._count)
 
     def layer(self, portion: float) -> Layer:
         """The geometry with all levels 1 where the mask keeps a weight."""
@@ -49,21 +49,21 @@ class RandomMasks:
             out_scale=1.0,
         )
 
-    def _count(self, config: CoreConfig, portion: float) -> np.ndarray:
-        return entry_counts(self.layer(portion), self.layout, config)
+    def _count(self, config: CoreConfig, portion: float) -> Work:
+        return work(self.layer(portion), self.layout, config)
 
     def cycles(self, config: CoreConfig, portion: float) -> int:
         """Clock cycles of one run, from the exact cycle model; a dense core ignores `portion`."""
-        return cycles.pass_cycles(self._words(config, portion), self.layout, config)
+        return cycles.run_cycles(self._work(config, portion), self.layout, config)
 
     def stored(self, config: CoreConfig, portion: float) -> Stored:
         """Weight words of the whole layer, and of the longest pass."""
-        words = self._words(config, portion)
-        return Stored(layer=int(words.sum()), filter=int(words.max()))
+        cost = self._work(config, portion)
+        return Stored(layer=int(cost.words.sum()), filter=int(cost.stored.max()))
 
-    def _words(self, config: CoreConfig, portion: float) -> np.ndarray:
+    def _work(self, config: CoreConfig, portion: float) -> Work:
         # Neither memory depth changes the stream: leave them out of what the cache looks at.
-        return self._entries(
+        return self._costs(
             dataclasses.replace(config, weight_depth=2, act_depth=2),
-            0.0 if config.core == "dense" else portion,
+            0.0 if config.dense else portion,
         )

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from rtl.activation import outside
 from rtl.config import CoreConfig
 from rtl.fanout import delay
-from rtl.layer import ACT_EDGE, COUNT_BITS, STEPS, Error, descriptor
+from rtl.layer import ACT_EDGE, ADDRESS_EDGE, COUNT_BITS, STEPS, Error, descriptor
 from rtl.sequence import Sequencer, front_signature
 from rtl.weights import DoubleBuffer, Router
 
@@ -25,7 +25,7 @@ class DenseFront(wiring.Component):
         m = Module()
         config = self._config
         # Weights are read just in time for the broadcast tree.
-        late = ACT_EDGE - 4
+        late = ACT_EDGE - 2
         m.submodules.router = router = Router(config)
         m.submodules.buffer = buffer = DoubleBuffer(config.weight_depth, config.entry_bits, late)
         m.submodules.sequencer = sequencer = Sequencer(config, config.weight_depth)
@@ -60,14 +60,17 @@ class DenseFront(wiring.Component):
         ]
         for name in ("running", "ready", "at_last", "last", "tile_first", "tile_last", "pass_last"):
             m.d.comb += getattr(self, name).eq(getattr(sequencer, name))
-        issued = delay(m, address.valid, late, "issued")
+        issued = delay(m, address.valid, late - ADDRESS_EDGE, "issued")
         present = []
         for n, operand in enumerate(self.operands):
             level = buffer.word.word_select(n, config.operand_bits)
             m.d.comb += operand.eq(Mux(issued, level, 0))
             present.append(operand.any())
         found = sum(present)
-        m.d.comb += [self.nonzeros.eq(found), self.fillers.eq(Mux(issued, config.filters, 0) - found)]
+        m.d.comb += [
+            self.nonzeros.eq(found),
+            self.fillers.eq(Mux(issued, config.filters, 0) - found),
+        ]
         return m
 
 

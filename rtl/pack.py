@@ -3,15 +3,18 @@
 Everything that the core could not execute is refused here, before anything runs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from compress.container import Layer, level_codes, max_level
+from compress.container import Geometry, Layer, max_level
 from cosign import CosignError
 from rtl.config import CoreConfig
+from rtl.encode import Work, encode, mask_plan, passes_of, read_plan, work
 from rtl.layer import COUNT_BITS
 from rtl.layout import Layout
+from rtl.stripes import cut, join, stripe
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,42 +23,70 @@ class LayerProgram:
 
     Parameters
     ----------
-    layout : addresses of its input map
+    geometry, batch : the layer, and the images that are the pixels of a linear one
+    stripes : parts of the map, `tiles` of them in one run of the core
+    layout : addresses of a stripe's input map
     descriptor : values of the core's `layer` ports, by name
-    weights : uint8 [words, bytes], the weight stream, each word little-endian
-    biases : int64 [passes * filters], the bias stream
-    entries : int64 [passes], weight words of each pass
-    tiles : tiles of each pass
-    output_words : words of the output stream
+    weights : uint8 [words, bytes], the weight stream of a run, each word little-endian
+    biases : int64 [passes * filters], the bias stream of a run
+    tiles : lane tiles of each pass
+    output_words : words of the output stream of a run
     """
 
+    geometry: Geometry
+    batch: int
+    stripes: int
     layout: Layout
     descriptor: dict[str, int]
     weights: np.ndarray
     biases: np.ndarray
-    entries: np.ndarray
     tiles: int
     output_words: int
 
+    def runs(self, config: CoreConfig) -> int:
+        """Runs of the core that one input map takes."""
+        return self.stripes // config.tiles
 
-def shape_of(layout: Layout, config: CoreConfig) -> tuple[int, int, int]:
-    """(passes of a group, tiles, drain cycles of a pass's last tile)."""
-    g = layout.geometry
-    passes = -(-(g.out_channels // g.groups) // config.filters)
+    def maps(self, x: np.ndarray, config: CoreConfig) -> list[np.ndarray]:
+        """The activation stream of each run, uint8 [rows, tiles * act_word_bytes].
+
+        x : int8 [C, H, W], or [batch, C] for a linear layer
+        """
+        words = [
+            self.layout.pack(part, config.act_word_bytes)
+            for part in cut(x, self.geometry, self.stripes)
+        ]
+        return [
+            np.concatenate(words[n : n + config.tiles], axis=1)
+            for n in range(0, self.stripes, config.tiles)
+        ]
+
+
+def stripes_of(geometry: Geometry, batch: int, config: CoreConfig) -> tuple[int, Layout]:
+    """(number of stripes, a stripe's layout): the fewest, in multiples of `tiles`, that fit the
+    activation memory; as many as there are rows if none do."""
+    rows = batch if geometry.kind == "linear" else geometry.out_height
+    most = -(-rows // config.tiles) * config.tiles
+    count = config.tiles
+    while True:
+        layout = layout_of(geometry, batch, count)
+        if layout.bytes <= config.act_bytes or count >= most:
+            return count, layout
+        count += config.tiles
+
+
+def layout_of(geometry: Geometry, batch: int, stripes: int) -> Layout:
+    """Layout of one of the stripes."""
+    if geometry.kind == "linear":
+        return Layout(geometry, -(-batch // stripes))
+    return Layout(stripe(geometry, stripes), batch)
+
+
+def shape_of(layout: Layout, config: CoreConfig) -> tuple[int, int]:
+    """(lane tiles of a pass, drain cycles of its last tile)."""
     tiles = -(-layout.positions // config.lanes)
     last = layout.positions - (tiles - 1) * config.lanes
-    last_shifts = -(-last // config.drain) if config.filters == 1 else config.tile_shifts
-    return passes, tiles, last_shifts
-
-
-def entry_counts(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
-    """int64 [passes]: weight words of each pass, fillers included."""
-    if config.core == "dense":
-        passes, _, _ = shape_of(layout, config)
-        return np.full(layer.geometry.groups * passes, layer.geometry.columns, np.int64)
-    row, _, _, fillers = _deltas(layer, layout, config.index_bits)
-    counts = np.bincount(row, weights=fillers + 1, minlength=layer.geometry.out_channels)
-    return np.maximum(counts.astype(np.int64), 1)
+    return tiles, -(-last // config.drain) if config.filters == 1 else config.tile_shifts
 
 
 def pack_layer(
@@ -71,12 +102,14 @@ def pack_layer(
 
     Raises CosignError, naming the parameter to change, when the layer does not fit the core.
     """
-    layout = Layout(layer.geometry, batch)
-    passes, tiles, last_shifts = shape_of(layout, config)
-    entries = entry_counts(layer, layout, config)
-    _check(layer, layout, config, entries, tiles, input_range)
     g = layer.geometry
+    stripes, layout = stripes_of(g, batch, config)
+    passes = passes_of(layout, config)
+    tiles, last_shifts = shape_of(layout, config)
+    cost = work(layer, layout, config)
+    _check(layer, layout, config, cost, tiles, input_range)
     descriptor = {
+        "new_map": 1,
         "last_pass": g.groups * passes - 1,
         "last_tile": tiles - 1,
         "last_in_group": passes - 1,
@@ -86,27 +119,48 @@ def pack_layer(
         "last_shift": layer.shift - 1,
         "relu": int(layer.relu),
     }
+    if config.dense:
+        descriptor |= _loops(layer, layout, config)
+    elif config.masked:
+        plan = mask_plan(layout, config)
+        descriptor |= {"last_mask": plan.words - 1, "last_in_period": plan.in_period - 1}
+        descriptor |= {"last_slot": len(plan.table) - 1, "period_step": plan.step}
+    elif config.core == "sparse-rows":
+        reads = read_plan(layout, config)
+        descriptor |= {"last_read": reads.reads - 1, "last_window": len(cost.reads) - 1}
+        descriptor |= {"last_slot": len(reads.table) - 1, "period_step": reads.step}
     per_filter = np.zeros((g.groups, passes * config.filters), np.int64)
     per_filter[:, : g.out_channels // g.groups] = layer.bias.reshape(g.groups, -1)
-    if config.core == "dense":
-        descriptor |= _loops(layer, layout, config)
-        weights = _dense_words(layer, config, passes)
-    else:
-        weights = _sparse_words(layer, layout, config)
     return LayerProgram(
+        geometry=g,
+        batch=batch,
+        stripes=stripes,
         layout=layout,
         descriptor=descriptor,
-        weights=weights,
+        weights=encode(layer, layout, config),
         biases=per_filter.reshape(-1),
-        entries=entries,
         tiles=tiles,
         output_words=g.groups * passes * ((tiles - 1) * config.tile_shifts + last_shifts),
     )
 
 
-def unpack_outputs(program: LayerProgram, config: CoreConfig, raw: np.ndarray) -> np.ndarray:
-    """The output stream, int8 [output_words * drain], as a map [K, Ho, Wo] (linear: [batch, K])."""
-    g = program.layout.geometry
+def unpack_outputs(
+    program: LayerProgram, config: CoreConfig, streams: Sequence[np.ndarray]
+) -> np.ndarray:
+    """The output streams of all runs as a map [K, Ho, Wo] (linear: [batch, K]).
+
+    streams : int8 [output_words * tiles * drain] each
+    """
+    stripes = [
+        _unpack_stripe(program, config, raw.reshape(-1, config.tiles, config.drain)[:, n])
+        for raw in streams
+        for n in range(config.tiles)
+    ]
+    return join(np.stack(stripes), program.geometry, program.batch)
+
+
+def _unpack_stripe(program: LayerProgram, config: CoreConfig, raw: np.ndarray) -> np.ndarray:
+    g = program.geometry
     rows = config.tile_shifts // config.filters * config.drain  # of a filter, padding included
     last = program.descriptor["last_shifts"] + 1
     passes = program.descriptor["last_pass"] + 1
@@ -120,15 +174,15 @@ def unpack_outputs(program: LayerProgram, config: CoreConfig, raw: np.ndarray) -
 
 
 def largest_batch(layer: Layer, config: CoreConfig) -> int:
-    """Images of a linear layer that fit the activation memory at once; at least 1."""
-    return max(1, config.act_bytes // layer.geometry.in_channels)
+    """Images of a linear layer that fit the activation memories at once; at least 1."""
+    return max(1, config.act_bytes // layer.geometry.in_channels) * config.tiles
 
 
 def _check(
     layer: Layer,
     layout: Layout,
     config: CoreConfig,
-    entries: np.ndarray,
+    cost: Work,
     tiles: int,
     input_range: tuple[int, int],
 ) -> None:
@@ -142,20 +196,41 @@ def _check(
         f"its levels reach {largest}, weight_bits = {config.weight_bits} holds "
         f"+-{max_level(config.weight_bits)}; raise weight_bits",
     )
+    relative = config.core == "sparse" and config.coding == "relative"
     demand(
-        int(entries.max()) <= config.weight_depth,
-        f"a filter takes {int(entries.max())} weight words, the buffer has "
-        f"{config.weight_depth}; raise weight_depth (or index_bits, if fillers are many)",
+        int(cost.stored.max()) <= config.weight_depth,
+        f"a filter takes {int(cost.stored.max())} weight words, the buffer has "
+        f"{config.weight_depth}; raise weight_depth"
+        + " (or index_bits, if fillers are many)"
+        * relative,
+    )
+    demand(
+        cost.mask_words <= config.mask_depth,
+        f"a filter takes {cost.mask_words} mask words, the buffer has {config.mask_depth}; raise "
+        "mask_depth or mask_bits",
+    )
+    demand(
+        cost.table_words <= config.tap_depth,
+        f"its kernel takes {cost.table_words} words of the table of tap addresses, there are "
+        f"{config.tap_depth}; raise tap_depth",
+    )
+    last_tap = int(layout.tap_addresses().max())
+    demand(
+        config.core != "sparse"
+        or config.coding != "absolute"
+        or last_tap < (1 << config.address_bits) - 1,
+        f"a weight reads byte {last_tap}, whose address means a filler; raise act_depth",
     )
     words = -(-layout.bytes // config.act_word_bytes)
     demand(
         words <= config.act_depth,
-        f"its input map takes {words} words of activation memory, there are "
+        f"one row of its output reads {words} words of activation memory, there are "
         f"{config.act_depth}; raise act_depth",
     )
     counts = {
-        "passes": len(entries),
+        "passes": len(cost.words),
         "tiles": tiles,
+        "reads": int(cost.reads.sum()),
         "channels": layer.geometry.in_channels // layer.geometry.groups,
     }
     for what, count in counts.items():
@@ -189,61 +264,6 @@ def accumulator_bits(layer: Layer, input_range: tuple[int, int] = (-128, 127)) -
         largest.bit_length() if largest > 0 else 0,
         (-smallest - 1).bit_length() if smallest < 0 else 0,
     )
-
-
-def _deltas(
-    layer: Layer, layout: Layout, index_bits: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(filter, order into the layer's levels, remaining delta, fillers before) of each non-zero.
-
-    Within a filter, non-zeros are visited by address.
-    """
-    row = np.repeat(np.arange(layer.geometry.out_channels), np.diff(layer.row_ptr))
-    address = layout.tap_addresses()[layer.col_idx]
-    order = np.lexsort((address, row))
-    row, address = row[order], address[order]
-    delta = np.diff(address, prepend=0)
-    first = np.diff(row, prepend=-1) != 0
-    delta[first] = address[first]
-    fillers, delta = np.divmod(delta, (1 << index_bits) - 1)
-    return row, order, delta, fillers
-
-
-def _sparse_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
-    """Entries {last, delta, code}; a filter without weights is a single filler."""
-    filler = ((1 << config.index_bits) - 1) << config.weight_bits
-    row, order, delta, fillers = _deltas(layer, layout, config.index_bits)
-    empty = np.flatnonzero(np.diff(layer.row_ptr) == 0)
-    counts = np.concatenate([fillers + 1, np.ones(len(empty), np.int64)])
-    rows = np.concatenate([row, empty])
-    codes = level_codes(layer.levels[order], config.weight_bits).astype(np.int64)
-    values = np.concatenate([delta << config.weight_bits | codes, np.full(len(empty), filler)])
-    by_row = np.argsort(rows, kind="stable")
-    ends = np.cumsum(counts[by_row])
-    words = np.full(int(ends[-1]), filler, np.int64)
-    words[ends - 1] = values[by_row]
-    last_of_row = np.diff(rows[by_row], append=-1) != 0
-    words[ends[last_of_row] - 1] |= 1 << config.entry_bits
-    return _to_bytes(words[:, None], config.stream_bits)
-
-
-def _dense_words(layer: Layer, config: CoreConfig, passes: int) -> np.ndarray:
-    """One word per tap: the levels of the pass's filters, filter 0 lowest."""
-    g = layer.geometry
-    shape = (g.groups * passes, config.filters, g.columns)
-    levels = np.zeros(shape, np.int64).reshape(g.groups, -1, g.columns)
-    levels[:, : g.out_channels // g.groups] = layer.dense_levels().reshape(g.groups, -1, g.columns)
-    words = levels.reshape(shape).transpose(0, 2, 1).reshape(-1, config.filters)
-    return _to_bytes(words, config.operand_bits)
-
-
-def _to_bytes(fields: np.ndarray, bits: int) -> np.ndarray:
-    """int64 [words, fields] of `bits` bits each to uint8 [words, bytes], little-endian."""
-    if bits == 8:
-        return fields.astype(np.uint8)
-    planes = (fields[..., None] >> np.arange(bits)) & 1
-    flat = planes.reshape(len(fields), -1).astype(np.uint8)
-    return np.packbits(flat, axis=1, bitorder="little")
 
 
 def _loops(layer: Layer, layout: Layout, config: CoreConfig) -> dict[str, int]:

@@ -193,7 +193,10 @@ class Router(wiring.Component):
         row = Signal(range(self._buffers))
         word = self.i.payload
         offered = Signal()
-        m.d.comb += [self.enable.eq(self.busy & ~loaded_all), offered.eq(self.i.valid & self.enable)]
+        m.d.comb += [
+            self.enable.eq(self.busy & ~loaded_all),
+            offered.eq(self.i.valid & self.enable),
+        ]
         if config.table:
             m.d.comb += self.slot_valid.eq(offered & ~tabled)
             with m.If(self.slot_valid):

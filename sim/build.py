@@ -99,10 +99,11 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
     main = cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"
     parameters = {
         "LAYER_BITS": sum(layer_fields(config).values()),
-        "ACT_BITS": 8 * config.act_word_bytes,
+        "ACT_BITS": 8 * config.act_word_bytes * config.tiles,
         "WEIGHT_BITS": config.stream_bits,
         "BIAS_BITS": config.acc_bits,
-        "OUT_BITS": 8 * config.drain,
+        "OUT_BITS": 8 * config.drain * config.tiles,
+        "COUNT_BITS": config.filters.bit_length(),
         "PATIENCE": 65536 + 16 * config.weight_depth,
     }
     # cocotb's own build command makes every signal public, which costs most of the speed; here
@@ -137,13 +138,16 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
 def _instance(config: CoreConfig) -> str:
     """The core inside the bench: its descriptor ports are slices of `layer`."""
     ports = {
-        **{name: name for name in ("clk", "rst", "start", "busy", "done", "cycles", "stalls")},
-        "i_acts__payload": "act",
+        "clk": "clk",
+        "rst": "rst || resetting",
+        **{name: name for name in ("start", "busy", "done", "error", "events")},
+        "i_acts__payload": "{act_last, act}",
         "i_weights__payload": "weight[WEIGHT_BITS-1:0]",
         "i_biases__payload": "bias[BIAS_BITS-1:0]",
         "o__payload": "out",
         "o__valid": "out_valid",
         "o__ready": "out_ready",
+        "o_last": "out_last",
     }
     for port, name in (("i_acts", "act"), ("i_weights", "weight"), ("i_biases", "bias")):
         ports |= {f"{port}__{end}": f"{name}_{end}" for end in ("valid", "ready")}

@@ -30,11 +30,54 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class JobResult:
-    """What the RTL answered: the output map, and the core's own counters (clock cycles)."""
+    """What the RTL answered.
+
+    Parameters
+    ----------
+    outputs : int8 [K, Ho, Wo], or [batch, K] for a linear layer
+    cycles : clock cycles from start to done, of all runs of the core together
+    stalls : those of them in which an entry was due and weights, bias or drain were not ready
+    nonzeros, fillers : entries with and without a weight that reached the multipliers
+    """
 
     outputs: np.ndarray
     cycles: int
     stalls: int
+    nonzeros: int
+    fillers: int
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run of the core: its streams as the bench reads them, and what is done to it.
+
+    Parameters
+    ----------
+    descriptor : values of the core's `layer` ports
+    acts : uint8 [rows, bytes], the map
+    weights : uint8 [words, bytes]
+    biases : int64 [words]
+    reset_at : cycle after the start in which the core is reset, 0 for never
+    """
+
+    descriptor: dict[str, int]
+    acts: np.ndarray
+    weights: np.ndarray
+    biases: np.ndarray
+    reset_at: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """The output stream, int8 [words * tiles * drain], the counters, and the `error` bits."""
+
+    raw: np.ndarray
+    cycles: int
+    stalls: int
+    nonzeros: int
+    fillers: int
+    left_over: int
+    error: int
 
 
 def simulate(
@@ -53,49 +96,83 @@ def simulate(
 
     Raises CosignError when a tool is missing or the simulation fails.
     """
+    runs = [
+        Run(job.program.descriptor, acts, job.program.weights, job.program.biases)
+        for job in jobs
+        for acts in job.program.maps(job.x, config)
+    ]
+    answers = iter(simulate_runs(runs, config, folder, stall_seed=stall_seed, waves=waves))
+    results = []
+    for job in jobs:
+        own = [next(answers) for _ in range(job.program.runs(config))]
+        for answer in own:
+            _check(answer, job.program, config)
+        results.append(
+            JobResult(
+                unpack_outputs(job.program, config, [answer.raw for answer in own]),
+                *(
+                    sum(getattr(answer, name) for answer in own)
+                    for name in ("cycles", "stalls", "nonzeros", "fillers")
+                ),
+            )
+        )
+    return results
+
+
+def simulate_runs(
+    runs: Sequence[Run],
+    config: CoreConfig,
+    folder: Path,
+    *,
+    stall_seed: int | None = None,
+    waves: Path | None = None,
+) -> list[RunResult]:
+    """Execute runs as `simulate` does, whatever their streams say; a run that is reset has no
+    result of its own."""
     simulator = build(config, folder, waves=waves is not None)
     with tempfile.TemporaryDirectory(prefix="cosign-") as name:
-        run = Path(name)
+        work = Path(name)
         try:
-            _write_jobs(run, jobs, config)
+            _write_jobs(work, runs, config)
         except OSError as error:
             raise CosignError(
-                f"cannot write the simulation's files to {run}: {error.strerror}; free some space "
+                f"cannot write the simulation's files to {work}: {error.strerror}; free some space "
                 "or set TMPDIR to another folder."
             ) from error
         arguments = ["+jobs=jobs", "+results=results"]
         if stall_seed is not None:
             arguments.append(f"+stall={stall_seed}")
-        _execute(simulator, run, arguments, waves)
-        return _collect(run, jobs, config)
+        _execute(simulator, work, arguments, waves)
+        return _collect(work, config)
 
 
-def _write_jobs(run: Path, jobs: Sequence[Job], config: CoreConfig) -> None:
+def _write_jobs(work: Path, runs: Sequence[Run], config: CoreConfig) -> None:
     """Write the job list and all streams."""
     lines = []
-    written: dict[int, Path] = {}
-    for number, job in enumerate(jobs):
-        _write(run / str(number), job, config, written)
-        layer = pack_descriptor(job.program.descriptor, config)
-        lines.append(f"{number} {layer:x}\n")
-    (run / "jobs").write_text("".join(lines))
+    written: dict[tuple[int, int], Path] = {}
+    for number, run in enumerate(runs):
+        _write(work / str(number), run, config, written)
+        layer = pack_descriptor(run.descriptor, config)
+        lines.append(f"{number} {len(run.acts)} {run.reset_at} {layer:x}\n")
+    (work / "jobs").write_text("".join(lines))
 
 
-def _write(prefix: Path, job: Job, config: CoreConfig, written: dict[int, Path]) -> None:
-    """Write a job's three streams; words are big-endian, as $fread takes them."""
-    program = job.program
-    acts = program.layout.pack(job.x, config.act_word_bytes)
-    prefix.with_suffix(".acts").write_bytes(acts[:, ::-1].tobytes())
+def _write(
+    prefix: Path, run: Run, config: CoreConfig, written: dict[tuple[int, int], Path]
+) -> None:
+    """Write a run's three streams; words are big-endian, as $fread takes them."""
+    prefix.with_suffix(".acts").write_bytes(run.acts[:, ::-1].tobytes())
     weights, biases = prefix.with_suffix(".weights"), prefix.with_suffix(".biases")
-    if id(program) in written:  # images of the same layer share the files
-        source = written[id(program)]
+    key = id(run.weights), id(run.biases)
+    if key in written:  # images of the same layer share the files
+        source = written[key]
         weights.symlink_to(source.with_suffix(".weights"))
         biases.symlink_to(source.with_suffix(".biases"))
         return
-    written[id(program)] = prefix
-    weights.write_bytes(program.weights[:, ::-1].tobytes())
+    written[key] = prefix
+    weights.write_bytes(run.weights[:, ::-1].tobytes())
     width = -(-config.acc_bits // 8)
-    big_endian = program.biases.astype(">i8").view(np.uint8).reshape(-1, 8)
+    big_endian = run.biases.astype(">i8").view(np.uint8).reshape(-1, 8)
     biases.write_bytes(big_endian[:, 8 - width :].tobytes())
 
 
@@ -130,22 +207,26 @@ def _execute(simulator: Path, run: Path, arguments: list[str], waves: Path | Non
         raise CosignError(f"the RTL simulation failed:\n{tail}")
 
 
-def _collect(run: Path, jobs: Sequence[Job], config: CoreConfig) -> list[JobResult]:
-    lines = (run / "results").read_text().splitlines()
+def _collect(work: Path, config: CoreConfig) -> list[RunResult]:
     results = []
-    for job, line in zip(jobs, lines, strict=True):
-        prefix, cycles, stalls, words, left_over = line.split()
-        raw = np.fromfile(run / f"{prefix}.out", np.int8)
-        if len(raw) != int(words) * config.drain:
+    for line in (work / "results").read_text().splitlines():
+        prefix, *numbers = line.split()
+        words, *counts = map(int, numbers)
+        raw = np.fromfile(work / f"{prefix}.out", np.int8)
+        if len(raw) != words * config.drain * config.tiles:
             raise CosignError(
-                f"the simulation's output in {run} is cut short; is the disk full? Free some space "
-                "or set TMPDIR to another folder."
+                f"the simulation's output in {work} is cut short; is the disk full? Free some "
+                "space or set TMPDIR to another folder."
             )
-        if int(words) != job.program.output_words or left_over != "0":
-            raise CosignError(
-                f"the core gave {words} output words where {job.program.output_words} belong, or "
-                "left weights or biases unread; the simulated core and the packer disagree."
-            )
-        outputs = unpack_outputs(job.program, config, raw)
-        results.append(JobResult(outputs, int(cycles), int(stalls)))
+        results.append(RunResult(raw, *counts))
     return results
+
+
+def _check(answer: RunResult, program: LayerProgram, config: CoreConfig) -> None:
+    words = len(answer.raw) // (config.drain * config.tiles)
+    if words != program.output_words or answer.left_over or answer.error:
+        raise CosignError(
+            f"the core gave {words} output words where {program.output_words} belong, left "
+            f"weights or biases unread or raised an error (bits {answer.error:b}); the simulated "
+            "core and the packer disagree."
+        )

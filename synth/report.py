@@ -60,9 +60,8 @@ class CoreReport:
     def name(self) -> str:
         """sparse-61, dense-scalar-61, dense-2d-8x8."""
         config = self.config
-        if config.core == "dense" and config.filters > 1:
-            return f"dense-2d-{config.filters}x{config.lanes}"
-        return f"{'dense-scalar' if config.core == 'dense' else config.core}-{config.lanes}"
+        lanes = f"{config.filters}x{config.lanes}" if config.filters > 1 else f"{config.lanes}"
+        return f"{config.core}-{lanes}"
 
     def area_um2(self, sram_model: str) -> float:
         """Logic and all SRAM under `sram_model`."""

@@ -1,12 +1,15 @@
 // DMA around cosign_core: runs a list of jobs by itself and raises `finished`.
 //
-// +jobs=FILE    text, one job a line: file prefix, then the layer's descriptor fields (hexadecimal)
-//               in the order of `layer`, most significant first. A job reads PREFIX.acts,
-//               PREFIX.weights and PREFIX.biases (binary, big-endian words) and writes PREFIX.out.
-// +results=FILE text, one line a job: prefix, cycles, stalls, output words
+// +jobs=FILE    text, one job a line: file prefix, rows of the map, cycle of a reset (0: none), then
+//               the layer's descriptor (hexadecimal, the fields of `layer`). A job reads
+//               PREFIX.acts, PREFIX.weights and PREFIX.biases (binary, big-endian words) and
+//               writes PREFIX.out.
+// +results=FILE text, one line for each job that was not reset: prefix, output words, cycles, stalls,
+//               nonzeros, fillers, whether words were left over, error
 // +stall=SEED   idle cycles on every input stream and back-pressure on the output, half of all cycles
 //
-// Words are read as they are needed, so files of any length fit.
+// Words are read as they are needed, so files of any length fit. Maps are sent by a process of their
+// own, as early as the core takes them.
 
 module bench #(
     parameter LAYER_BITS = 1,
@@ -14,6 +17,7 @@ module bench #(
     parameter WEIGHT_BITS = 21,
     parameter BIAS_BITS = 24,
     parameter OUT_BITS = 8,
+    parameter COUNT_BITS = 1,
     parameter PATIENCE = 65536  // cycles without an output word after which the core has hung
 ) (
     input  wire clk,
@@ -29,21 +33,26 @@ module bench #(
   reg [8*ACT_BYTES-1:0] act, act_read;
   reg [8*WEIGHT_BYTES-1:0] weight, weight_read;
   reg [8*BIAS_BYTES-1:0] bias, bias_read;
-  reg act_valid, weight_valid, bias_valid, out_ready;
-  wire act_ready, weight_ready, bias_ready, out_valid;
+  reg act_valid, act_last, weight_valid, bias_valid, out_ready;
+  wire act_ready, weight_ready, bias_ready, out_valid, out_last;
   wire [OUT_BITS-1:0] out;
   reg [LAYER_BITS-1:0] layer;
-  reg start;
+  reg start, resetting;
   wire busy, done;
-  wire [31:0] cycles, stalls;
+  wire [3:0] error;
+  wire [3+2*COUNT_BITS:0] events;
+  wire [COUNT_BITS-1:0] nonzeros = events[4+:COUNT_BITS], fillers = events[4+COUNT_BITS+:COUNT_BITS];
 
 `include "core.svh"
 
-  localparam IDLE = 0, LOAD = 1, RUN = 2, END = 3;
-  reg [1:0] state;
-  integer jobs, results, acts, weights, biases, outs, count, patience;
-  string jobs_name, results_name, prefix;
-  reg stalling;
+  localparam IDLE = 0, READY = 1, RUN = 2, END = 3, RESET = 4;
+  reg [2:0] state;
+  integer jobs, maps, results, acts, weights, biases, outs, number, reset_at, age;
+  integer count, patience, cycles, stalls, used, unused;
+  integer ignored, rows, skip;
+  string jobs_name, results_name, prefix, map_prefix;
+  reg [LAYER_BITS-1:0] map_layer;
+  reg stalling, ended, maps_end;
   reg [31:0] noise;
 
   // One step of an input stream: the next word when the last one has gone, and whether there is one.
@@ -62,82 +71,140 @@ module bench #(
     noise = 0;
     stalling = $value$plusargs("stall=%d", noise) != 0;
     jobs = $fopen(jobs_name, "r");
+    maps = $fopen(jobs_name, "r");
     results = $fopen(results_name, "w");
-    if (jobs == 0 || results == 0) $fatal(1, "cannot open the job or result file");
+    if (jobs == 0 || maps == 0 || results == 0) $fatal(1, "cannot open the job or result file");
+    number = 0;
+  end
+
+  // Maps. After a reset or an error the sender goes on with the job that comes next.
+  always @(posedge clk) begin
+    if (rst || resetting || (done && error != 0)) begin
+      act_valid <= 0;
+      rows <= 0;
+      acts <= 0;
+      maps_end <= 0;
+      ignored = $rewind(maps);
+      for (skip = 0; skip < number; skip = skip + 1)
+        ignored = $fscanf(maps, "%s %d %d %h", map_prefix, ignored, ignored, map_layer);
+    end else if (rows == 0 && (!act_valid || act_ready)) begin
+      act_valid <= 0;
+      if (acts != 0) $fclose(acts);
+      acts <= 0;
+      if (!maps_end) begin
+        if ($fscanf(maps, "%s %d %d %h", map_prefix, rows, ignored, map_layer) == 4)
+          acts <= $fopen({map_prefix, ".acts"}, "rb");
+        else maps_end <= 1;
+      end
+    end else if (rows != 0) begin
+      if (!act_valid || act_ready) begin
+        act_valid <= 0;
+        if ((!stalling || noise[30]) && $fread(act_read, acts) != 0) begin
+          act <= act_read;
+          act_valid <= 1;
+          act_last <= rows == 1;
+          rows <= rows - 1;
+        end
+      end
+    end
   end
 
   always @(posedge clk) begin
     start <= 0;
     noise <= noise * 32'd1664525 + 32'd1013904223;
     out_ready <= !stalling || noise[31];
+    if (busy && !events[0]) begin
+      cycles <= cycles + 1;
+      stalls <= stalls + {31'd0, |events[3:1]};
+      used <= used + {{(32-COUNT_BITS){1'b0}}, nonzeros};
+      unused <= unused + {{(32-COUNT_BITS){1'b0}}, fillers};
+    end
     if (rst) begin
       state <= IDLE;
       finished <= 0;
       hung <= 0;
-      act_valid <= 0;
       weight_valid <= 0;
       bias_valid <= 0;
       out_ready <= 0;
+      resetting <= 0;
     end else case (state)
       IDLE: if (!finished && !hung) begin
-        if ($fscanf(jobs, "%s %h", prefix, layer) == 2) begin
-          acts = $fopen({prefix, ".acts"}, "rb");
+        if ($fscanf(jobs, "%s %d %d %h", prefix, ignored, reset_at, layer) == 4) begin
+          number = number + 1;
           weights = $fopen({prefix, ".weights"}, "rb");
           biases = $fopen({prefix, ".biases"}, "rb");
           outs = $fopen({prefix, ".out"}, "wb");
-          if (acts == 0 || weights == 0 || biases == 0 || outs == 0)
+          if (weights == 0 || biases == 0 || outs == 0)
             $fatal(1, "cannot open the files of job %s", prefix);
           count <= 0;
+          age <= 0;
+          ended <= 0;
           patience <= PATIENCE;
-          state <= LOAD;
+          state <= READY;
         end else begin
           $fclose(results);
           finished <= 1;
         end
       end
-      LOAD: begin
-        `FETCH(acts, act, act_read, act_valid, act_ready, !stalling || noise[30])
-        if ($feof(acts) != 0 && (!act_valid || act_ready)) begin
-          act_valid <= 0;
-          // The first words are there before the core starts, so that it never waits for the bench.
-          if (!weight_valid) begin
-            `FETCH(weights, weight, weight_read, weight_valid, 1'b0, 1'b1)
-          end
-          if (!bias_valid) begin
-            `FETCH(biases, bias, bias_read, bias_valid, 1'b0, 1'b1)
-          end
-          start <= 1;
-          state <= RUN;
+      READY: begin
+        // The first words are there before the core starts, so that it never waits for the bench.
+        if (!weight_valid) begin
+          `FETCH(weights, weight, weight_read, weight_valid, 1'b0, 1'b1)
         end
+        if (!bias_valid) begin
+          `FETCH(biases, bias, bias_read, bias_valid, 1'b0, 1'b1)
+        end
+        cycles <= 0;
+        stalls <= 0;
+        used <= 0;
+        unused <= 0;
+        start <= 1;
+        state <= RUN;
       end
       RUN: begin
         `FETCH(weights, weight, weight_read, weight_valid, weight_ready, !stalling || noise[29])
         `FETCH(biases, bias, bias_read, bias_valid, bias_ready, !stalling || noise[28])
         patience <= patience - 1;
+        age <= age + 1;
         if (out_valid && out_ready) begin
           for (integer n = 0; n < OUT_BYTES; n = n + 1) $fwrite(outs, "%c", out[8*n +: 8]);
           count <= count + 1;
           patience <= PATIENCE;
+          if (ended) $fatal(1, "a word after the last one in job %s", prefix);
+          ended <= out_last;
         end
         if (done) state <= END;
-        else if (patience == 0) begin
+        else if (reset_at != 0 && age == reset_at) begin
+          resetting <= 1;
+          age <= 0;
+          state <= RESET;
+        end else if (patience == 0) begin
           hung <= 1;
           state <= IDLE;
         end
       end
       END: begin
-        $fclose(acts);
-        $fclose(weights);
-        $fclose(biases);
-        $fclose(outs);
+        if (error == 0 && !ended) $fatal(1, "no last word in job %s", prefix);
         // A word that is left over was never asked for: the streams were too long.
-        $fdisplay(results, "%0s %0d %0d %0d %0d", prefix, cycles, stalls, count,
-                  weight_valid || bias_valid);
+        $fdisplay(results, "%0s %0d %0d %0d %0d %0d %0d %0d", prefix, count, cycles, stalls, used,
+                  unused, weight_valid || bias_valid, error);
         $fflush(results);
-        weight_valid <= 0;
-        bias_valid <= 0;
         state <= IDLE;
       end
+      default: begin  // RESET
+        age <= age + 1;
+        if (age == 4) begin
+          resetting <= 0;
+          state <= IDLE;
+        end
+      end
     endcase
+    if (state == END || (state == RESET && age == 4)) begin
+      $fclose(weights);
+      $fclose(biases);
+      $fclose(outs);
+      weight_valid <= 0;
+      bias_valid <= 0;
+    end
   end
 endmodule

@@ -19,9 +19,9 @@ SMALL = """
 import dataclasses, sys
 from flows import breakeven, machines, run_cosign
 machines.SPARSE = dataclasses.replace(machines.SPARSE, lanes=5, act_banks=2)
-machines.DENSE_SCALAR = dataclasses.replace(machines.SPARSE, core="dense")
+machines.DENSE_SCALAR = dataclasses.replace(machines.SPARSE, core="dense-scalar")
 machines.DENSE_2D = dataclasses.replace(
-    machines.DENSE_SCALAR, lanes=2, filters=2, act_banks=2, act_depth=10240)
+    machines.DENSE_SCALAR, core="dense-2d", lanes=2, filters=2, act_banks=2, act_depth=10240)
 breakeven.LANES = (5, 3)
 sys.exit(run_cosign.main(sys.argv[1:]))
 """

@@ -14,7 +14,7 @@ from rtl.layout import Layout
 from rtl.pack import accumulator_bits, entry_counts, pack_layer
 
 SPARSE = CoreConfig(lanes=13, act_banks=4, bank_bytes=4, index_bits=5, acc_bits=32)
-DENSE = dataclasses.replace(SPARSE, core="dense", lanes=8, filters=4, weight_bits=4)
+DENSE = dataclasses.replace(SPARSE, core="dense-2d", lanes=8, filters=4, weight_bits=4)
 CONV = Geometry("conv", 6, 10, 9, 7, (3, 2), (2, 1), (1, 1), (1, 1), 2)
 
 

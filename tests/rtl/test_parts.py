@@ -72,7 +72,7 @@ def test_requantizer_rounds_half_up_and_saturates(sums, mul, shift, relu):
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 2), (5, 7)])
 def test_dense_counters_visit_every_tap_in_order(stride, kernel):
-    config = dataclasses.replace(CONFIG, core="dense")
+    config = dataclasses.replace(CONFIG, core="dense-scalar")
     geometry = Geometry("conv", 3, 1, 12, 12, kernel, (stride, stride), (1, 1))
     layout = Layout(geometry)
     zeros = np.zeros((1, geometry.columns), np.int8)

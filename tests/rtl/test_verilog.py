@@ -14,7 +14,7 @@ from rtl.sram import macros
 SMALL = {
     "sparse": CoreConfig(lanes=13, act_banks=4, bank_bytes=4, act_depth=64, weight_depth=32),
     "dense": CoreConfig(
-        "dense", lanes=8, filters=4, act_banks=4, bank_bytes=4, act_depth=64, weight_depth=32
+        "dense-2d", lanes=8, filters=4, act_banks=4, bank_bytes=4, act_depth=64, weight_depth=32
     ),
 }
 

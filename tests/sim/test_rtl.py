@@ -25,8 +25,8 @@ SMALL = {"act_banks": 4, "bank_bytes": 4, "act_depth": 512, "weight_depth": 512,
 CORES = {
     # Narrow indices make fillers; two outputs a cycle do not divide the lanes.
     "sparse": CoreConfig("sparse", lanes=13, index_bits=5, drain=2, **SMALL),
-    "dense-scalar": CoreConfig("dense", lanes=13, **SMALL),
-    "dense-2d": CoreConfig("dense", lanes=6, filters=3, drain=2, **SMALL),
+    "dense-scalar": CoreConfig("dense-scalar", lanes=13, **SMALL),
+    "dense-2d": CoreConfig("dense-2d", lanes=6, filters=3, drain=2, **SMALL),
 }
 every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 thorough = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
@@ -252,7 +252,7 @@ CONV1_TO_5 = {
 FULL_SIZE = {
     "sparse": CoreConfig(),
     "dense-2d": CoreConfig(
-        "dense", lanes=8, filters=8, act_banks=4, act_depth=10240, weight_depth=2304
+        "dense-2d", lanes=8, filters=8, act_banks=4, act_depth=10240, weight_depth=2304
     ),
 }
 

@@ -28,11 +28,11 @@ def sparse(lanes: int, logic_um2: float, fmax_hz: float = 1e9) -> CoreReport:
     return report(CoreConfig(lanes=lanes, act_banks=32, act_depth=256), logic_um2, fmax_hz)
 
 
-DENSE = report(CoreConfig(core="dense", lanes=60, act_banks=32, act_depth=256), 80_000.0)
+DENSE = report(CoreConfig(core="dense-scalar", lanes=60, act_banks=32, act_depth=256), 80_000.0)
 
 
 def stored(config: CoreConfig, portion: float) -> Stored:
-    left = WEIGHTS if config.core == "dense" else round(WEIGHTS * (1 - portion))
+    left = WEIGHTS if config.dense else round(WEIGHTS * (1 - portion))
     return Stored(layer=left, filter=left // FILTERS)
 
 
@@ -111,7 +111,7 @@ def test_never_and_errors() -> None:
 
 def test_a_dip_below_one_moves_the_crossing_behind_it() -> None:
     def dipping(config: CoreConfig, portion: float) -> int:
-        if config.core == "dense":
+        if config.dense:
             return 100
         return 200 if 0.55 < portion < 0.65 else 90
 

@@ -8,9 +8,9 @@ from synth.__main__ import main, parser
 
 
 def test_banks_follow_the_lanes() -> None:
-    line = ["report", "--core", "dense", "--lanes", "8", "--filters", "8", "--out", "x"]
+    line = ["report", "--core", "dense-2d", "--lanes", "8", "--filters", "8", "--out", "x"]
     config = config_of(parser().parse_args(line))
-    assert (config.core, config.filters, config.act_banks) == ("dense", 8, 4)
+    assert (config.core, config.filters, config.act_banks) == ("dense-2d", 8, 4)
     assert config_of(parser().parse_args(["report", "--out", "x"])).lanes == 61
 
 
@@ -47,7 +47,7 @@ def test_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COSIGN_CACHE", str(tmp_path / "cache"))
-    line = ["report", "--core", "dense", "--lanes", "1", "--act-depth", "32", "--weight-depth", "8"]
+    line = ["report", "--core", "dense-scalar", "--lanes", "1", "--act-depth", "32", "--weight-depth", "8"]
     line += ["--out", str(tmp_path / "out"), "--json", str(tmp_path / "r.json")]
     assert main(line) == 0
     said = capsys.readouterr().out

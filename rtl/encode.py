@@ -1,0 +1,351 @@
+"""The weight stream of each kind of core, and how long its passes take to issue and to load.
+
+`encode` makes the stream; `Work` is what the cycle model needs, without making it.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from compress.container import Layer, level_codes
+from rtl.config import CoreConfig
+from rtl.layout import Layout
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What the weights of a layer cost.
+
+    Parameters
+    ----------
+    entries : int64 [passes], issues of one tile of a pass, fillers included (`sparse-rows`: zero)
+    words : int64 [passes], words of the weight stream
+    stored : int64 [passes], words of the fullest weight buffer
+    mask_words : mask words of a filter, 0 without
+    table_words : words of the table of tap addresses, 0 without
+    windows : int64 [passes, windows], issues of the fullest row (`sparse-rows`), else empty
+    reads : int64 [windows], reads of the activation memory, else empty
+    rows, first : int64 [passes, filters], a row's stream words, and its issues in the first window
+    """
+
+    entries: np.ndarray
+    words: np.ndarray
+    stored: np.ndarray
+    mask_words: int = 0
+    table_words: int = 0
+    windows: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    reads: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    first: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+
+
+def work(layer: Layer, layout: Layout, config: CoreConfig) -> Work:
+    """The cost of `layer`'s weights."""
+    g = layer.geometry
+    if config.dense:
+        words = np.full(passes_of(layout, config) * g.groups, g.columns, np.int64)
+        return Work(words, words, words)
+    if config.core == "sparse-rows":
+        return _rows_work(layer, layout, config)
+    if config.coding == "bitmask":
+        return _mask_work(layer, layout, config)
+    row, _, _, fillers = _places(layer, layout, config)
+    counts = np.bincount(row, weights=fillers + 1, minlength=g.out_channels)
+    entries = np.maximum(counts.astype(np.int64), 1)
+    return Work(entries, entries, entries)
+
+
+def encode(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
+    """uint8 [words, bytes]: the weight stream, each word little-endian."""
+    if config.dense:
+        return _dense_words(layer, layout, config)
+    if config.core == "sparse-rows":
+        return _rows_words(layer, layout, config)
+    if config.coding == "bitmask":
+        return _mask_words(layer, layout, config)
+    return _place_words(layer, layout, config)
+
+
+def passes_of(layout: Layout, config: CoreConfig) -> int:
+    """Passes of a convolution group."""
+    g = layout.geometry
+    return -(-(g.out_channels // g.groups) // config.filters)
+
+
+def _rows_of(layer: Layer) -> np.ndarray:
+    """int64 [nnz]: the filter of each non-zero."""
+    return np.repeat(np.arange(layer.geometry.out_channels), np.diff(layer.row_ptr))
+
+
+# Dense: a word of levels for every tap.
+
+
+def _dense_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
+    """One word per tap: the levels of the pass's filters, filter 0 lowest."""
+    g = layer.geometry
+    shape = (g.groups * passes_of(layout, config), config.filters, g.columns)
+    levels = np.zeros(shape, np.int64).reshape(g.groups, -1, g.columns)
+    levels[:, : g.out_channels // g.groups] = layer.dense_levels().reshape(g.groups, -1, g.columns)
+    words = levels.reshape(shape).transpose(0, 2, 1).reshape(-1, config.filters)
+    return _to_bytes(words, config.operand_bits)
+
+
+# Relative and absolute: entries {last, place, code}.
+
+
+def _places(
+    layer: Layer, layout: Layout, config: CoreConfig
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(filter, order into the layer's levels, place, fillers before) of each non-zero.
+
+    Within a filter, non-zeros are visited by address.
+    """
+    row = _rows_of(layer)
+    taps = layout.tap_addresses()
+    address = taps[layer.col_idx]
+    order = np.arange(len(row))
+    if np.any(np.diff(taps) < 0):  # columns are not in the order of their addresses
+        order = np.lexsort((address, row))
+        row, address = row[order], address[order]
+    if config.coding == "absolute":
+        return row, order, address, np.zeros_like(address)
+    delta = np.diff(address, prepend=0)
+    first = np.diff(row, prepend=-1) != 0
+    delta[first] = address[first]
+    fillers, delta = np.divmod(delta, (1 << config.index_bits) - 1)
+    return row, order, delta, fillers
+
+
+def _place_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
+    """A filter without weights is a single filler."""
+    filler = ((1 << config.place_bits) - 1) << config.weight_bits
+    row, order, place, fillers = _places(layer, layout, config)
+    empty = np.flatnonzero(np.diff(layer.row_ptr) == 0)
+    counts = np.concatenate([fillers + 1, np.ones(len(empty), np.int64)])
+    rows = np.concatenate([row, empty])
+    codes = level_codes(layer.levels[order], config.weight_bits).astype(np.int64)
+    values = np.concatenate([place << config.weight_bits | codes, np.full(len(empty), filler)])
+    by_row = np.argsort(rows, kind="stable")
+    ends = np.cumsum(counts[by_row])
+    words = np.full(int(ends[-1]), filler, np.int64)
+    words[ends - 1] = values[by_row]
+    last_of_row = np.diff(rows[by_row], append=-1) != 0
+    words[ends[last_of_row] - 1] |= 1 << (config.stream_bits - 1)
+    return _to_bytes(words[:, None], config.stream_bits)
+
+
+# Bitmask: per filter its mask words, then its levels.
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPlan:
+    """Where a layer's columns are in its mask words.
+
+    A period is a mask word of several channels, or several words of one channel.
+
+    Parameters
+    ----------
+    words : mask words of a filter
+    word, bit : int64 [columns], of each column
+    in_period : words of a period
+    step : bytes from a period's channels to the next's
+    table : int64 [slots], tap addresses by {word in period, bit}
+    """
+
+    words: int
+    word: np.ndarray
+    bit: np.ndarray
+    in_period: int
+    step: int
+    table: np.ndarray
+
+
+def mask_plan(layout: Layout, config: CoreConfig) -> MaskPlan:
+    """How `layout`'s columns go into mask words of `mask_bits`."""
+    g = layout.geometry
+    area, channels = g.kernel[0] * g.kernel[1], g.in_channels // g.groups
+    addresses = layout.tap_addresses()
+    place = 1 << (config.mask_bits - 1).bit_length()
+    channel, tap = np.divmod(np.arange(g.columns), area)
+    per_word = min(channels, config.mask_bits // area)
+    if per_word:
+        in_period, period_channels = 1, per_word
+        word, bit = channel // per_word, channel % per_word * area + tap
+    else:
+        in_period, period_channels = -(-area // config.mask_bits), 1
+        word, bit = channel * in_period + tap // config.mask_bits, tap % config.mask_bits
+    used = min(g.columns, period_channels * area)
+    slots = word[:used] % in_period * place + bit[:used]
+    table = np.zeros(int(slots.max()) + 1, np.int64)
+    table[slots] = addresses[:used]
+    step = int(addresses[used] - addresses[0]) if used < g.columns else 0
+    return MaskPlan(int(word[-1]) + 1, word, bit, in_period, step, table)
+
+
+def _mask_counts(layer: Layer, plan: MaskPlan) -> np.ndarray:
+    """int64 [filters, mask words]: non-zeros of each mask word."""
+    rows = layer.geometry.out_channels
+    cell = _rows_of(layer) * plan.words + plan.word[layer.col_idx]
+    return np.bincount(cell, minlength=rows * plan.words).reshape(rows, plan.words)
+
+
+def _mask_work(layer: Layer, layout: Layout, config: CoreConfig) -> Work:
+    plan = mask_plan(layout, config)
+    counts = _mask_counts(layer, plan)
+    stored = np.maximum(np.diff(layer.row_ptr), 1)
+    return Work(
+        entries=np.maximum(counts, 1).sum(axis=1),
+        words=stored + plan.words,
+        stored=stored,
+        mask_words=plan.words,
+        table_words=len(plan.table),
+    )
+
+
+def _mask_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
+    """A filter without weights has one level that nothing reads."""
+    plan = mask_plan(layout, config)
+    rows = layer.geometry.out_channels
+    masks = np.zeros((rows, plan.words), np.uint64)
+    bits = np.uint64(1) << plan.bit[layer.col_idx].astype(np.uint64)
+    np.bitwise_or.at(masks, (_rows_of(layer), plan.word[layer.col_idx]), bits)
+    stored = np.maximum(np.diff(layer.row_ptr), 1)
+    ends = np.cumsum(stored + plan.words)
+    words = np.zeros(int(ends[-1]), np.uint64)
+    starts = ends - stored - plan.words
+    words[starts[:, None] + np.arange(plan.words)] = masks
+    inside = np.arange(layer.nnz) - layer.row_ptr[_rows_of(layer)]
+    codes = level_codes(layer.levels, config.weight_bits)
+    words[(starts + plan.words)[_rows_of(layer)] + inside] = codes
+    last = np.zeros((len(words), 1), np.uint64)
+    last[ends - 1] = 1
+    table = plan.table.astype(np.uint64)
+    return np.concatenate(
+        [
+            _wide_bytes(table, np.zeros((len(table), 1), np.uint64), config.stream_bits),
+            _wide_bytes(words, last, config.stream_bits),
+        ]
+    )
+
+
+# sparse-rows: per pass and filter the entries {last, window's last, read, shift, code}.
+
+
+@dataclass(frozen=True, eq=False)
+class ReadPlan:
+    """How windows of reads cover a layer's columns.
+
+    Parameters
+    ----------
+    read, shift : int64 [columns], the read of a tile that serves a column, and the tap in it
+    reads : reads of a tile
+    table : int64 [slots], addresses of one channel's reads
+    step : bytes from a channel to the next
+    """
+
+    read: np.ndarray
+    shift: np.ndarray
+    reads: int
+    table: np.ndarray
+    step: int
+
+
+def read_plan(layout: Layout, config: CoreConfig) -> ReadPlan:
+    """Cover each kernel row's taps with as few reads of `window_span` bytes as possible."""
+    g = layout.geometry
+    channels = g.in_channels // g.groups
+    taps = layout.tap_addresses().reshape(channels, *g.kernel)
+    read, shift = np.zeros(g.kernel, np.int64), np.zeros(g.kernel, np.int64)
+    table: list[int] = []
+    for r, row in enumerate(taps[0]):
+        for s in np.argsort(row):
+            address = int(row[s])
+            if s == np.argmin(row) or address >= table[-1] + config.window_span:
+                table.append(address)
+            read[r, s], shift[r, s] = len(table) - 1, address - table[-1]
+    number = np.arange(channels)[:, None, None] * len(table) + read
+    return ReadPlan(
+        read=number.reshape(-1),
+        shift=np.broadcast_to(shift, taps.shape).reshape(-1),
+        reads=channels * len(table),
+        table=np.array(table),
+        step=int(taps[1, 0, 0] - taps[0, 0, 0]) if channels > 1 else 0,
+    )
+
+
+def _window_counts(layer: Layer, plan: ReadPlan, config: CoreConfig) -> np.ndarray:
+    """int64 [filters, windows]: entries of each, a filler where there is no weight."""
+    windows = -(-plan.reads // config.window_reads)
+    cell = _rows_of(layer) * windows + plan.read[layer.col_idx] // config.window_reads
+    counts = np.bincount(cell, minlength=layer.geometry.out_channels * windows)
+    return np.maximum(counts, 1).reshape(-1, windows)
+
+
+def _by_pass(values: np.ndarray, layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
+    """[filters, n] as [passes, filters of a pass, n]; filters that pad a pass have ones."""
+    g = layer.geometry
+    passes = passes_of(layout, config)
+    padded = np.ones((g.groups, passes * config.filters, values.shape[1]), np.int64)
+    padded[:, : g.out_channels // g.groups] = values.reshape(g.groups, -1, values.shape[1])
+    return padded.reshape(g.groups * passes, config.filters, -1)
+
+
+def _rows_work(layer: Layer, layout: Layout, config: CoreConfig) -> Work:
+    plan = read_plan(layout, config)
+    counts = _by_pass(_window_counts(layer, plan, config), layer, layout, config)
+    stored = counts.sum(axis=2)
+    reads = np.full(counts.shape[2], config.window_reads)
+    reads[-1] = plan.reads - (len(reads) - 1) * config.window_reads
+    return Work(
+        entries=np.zeros(len(counts), np.int64),
+        words=stored.sum(axis=1),
+        stored=stored.max(axis=1),
+        table_words=len(plan.table),
+        windows=counts.max(axis=1),
+        reads=reads,
+        rows=stored,
+        first=counts[:, :, 0],
+    )
+
+
+def _rows_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
+    """Every filter has an entry in every window, if only a filler."""
+    plan = read_plan(layout, config)
+    shift_bits = (config.window_span - 1).bit_length()
+    read_bits = config.window_reads.bit_length()
+    filler = ((1 << read_bits) - 1) << (config.weight_bits + shift_bits)
+    counts = _by_pass(_window_counts(layer, plan, config), layer, layout, config)
+    ends = np.cumsum(counts.reshape(-1)).reshape(-1, counts.shape[2])  # [padded filters, windows]
+    words = np.full(int(ends[-1, -1]), filler, np.int64)
+    # Weights of a window come in the order of their columns.
+    row, read = _rows_of(layer), plan.read[layer.col_idx]
+    per_group = layer.geometry.out_channels // layer.geometry.groups
+    padded = row // per_group * (passes_of(layout, config) * config.filters) + row % per_group
+    window = read // config.window_reads
+    order = np.lexsort((layer.col_idx, window, row))
+    cell = (padded * counts.shape[2] + window)[order]
+    starts = np.flatnonzero(np.diff(cell, prepend=-1))
+    inside = np.arange(len(cell)) - np.repeat(starts, np.diff(starts, append=len(cell)))
+    at = (ends - counts.reshape(ends.shape)).reshape(-1)[cell] + inside
+    place = read % config.window_reads << shift_bits | plan.shift[layer.col_idx]
+    codes = level_codes(layer.levels, config.weight_bits).astype(np.int64)
+    words[at] = (place << config.weight_bits | codes)[order]
+    words[ends - 1] |= 1 << (config.entry_bits - 1)
+    words[ends[:, -1] - 1] |= 1 << (config.stream_bits - 1)
+    return _to_bytes(np.concatenate([plan.table, words])[:, None], config.stream_bits)
+
+
+def _to_bytes(fields: np.ndarray, bits: int) -> np.ndarray:
+    """int64 [words, fields] of `bits` bits each to uint8 [words, bytes], little-endian."""
+    if bits == 8:
+        return fields.astype(np.uint8)
+    planes = (fields[..., None] >> np.arange(bits)) & 1
+    flat = planes.reshape(len(fields), -1).astype(np.uint8)
+    return np.packbits(flat, axis=1, bitorder="little")
+
+
+def _wide_bytes(words: np.ndarray, last: np.ndarray, bits: int) -> np.ndarray:
+    """uint64 [words] and `last` [words, 1] on top of them, as words of `bits` bits."""
+    planes = (words[:, None] >> np.arange(min(bits - 1, 64), dtype=np.uint64)) & np.uint64(1)
+    flat = np.concatenate([planes, last], axis=1).astype(np.uint8)
+    return np.packbits(flat, axis=1, bitorder="little")
