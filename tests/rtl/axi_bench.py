@@ -372,8 +372,8 @@ async def a_fault_of_the_core_leaves_the_next_map_alone(dut) -> None:  # type: i
 @cocotb.test()
 async def soft_reset_ends_a_layer(dut) -> None:  # type: ignore[no-untyped-def]
     """At any moment; the rest of its packets is discarded, and its output packet closed."""
+    soc = await begin(dut, pauses=140)
     for cycles in (0, 1, 2, 3, 7, 20, 45, 80, 150):
-        soc = await begin(dut, pauses=cycles)
         job, following = Work(SHAPES[0], 1), Work(SHAPES[1], 2)
         soc.send(job)
         await soc.start(job)
