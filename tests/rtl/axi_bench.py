@@ -352,17 +352,19 @@ async def a_fault_of_the_core_leaves_the_next_map_alone(dut) -> None:  # type: i
     if CONFIG.dense:
         return  # its filters have no end mark
     soc = await begin(dut, pauses=120)
-    for seed, shape in enumerate(SHAPES):
-        job, following = Work(shape, seed), Work(SHAPES[seed - 1], seed + 10)
-        ends = 1 << (CONFIG.stream_bits - 1)
-        endless = job.program.weights[:1].copy().view(np.uint8)
-        endless[:, -1] &= ~(ends >> 8 * (endless.shape[1] - 1)) & 0xFF
+    for seed, more in enumerate((0, 3, 2 * CONFIG.weight_depth)):
+        job, following = Work(SHAPES[seed], seed), Work(SHAPES[seed - 1], seed + 10)
+        cost = work(job.layer, job.program.layout, CONFIG)
+        count = cost.table_words + cost.mask_words + CONFIG.weight_depth + more
+        endless = job.program.weights[:1].copy()
+        end = CONFIG.stream_bits - 1
+        endless[:, end // 8] &= ~(1 << end % 8) & 0xFF
         soc.send_map(job.map)
-        soc.send_weights(np.repeat(endless, 3 * CONFIG.weight_depth, axis=0))
+        soc.send_weights(np.repeat(endless, count, axis=0))
         soc.send_biases(job.biases)
         soc.send(following)
         await soc.start(job)
-        assert await soc.finished() & STATUS["error_weights"]
+        assert await soc.finished() & errors() == STATUS["error_weights"]
         frame = await with_timeout(soc.out.recv(), 200, "us")
         assert len(frame.tdata) < job.program.output_words * soc.out.byte_lanes
         await soc.start(following)
@@ -387,6 +389,33 @@ async def soft_reset_ends_a_layer(dut) -> None:  # type: ignore[no-untyped-def]
         assert len(frame.tdata) <= job.program.output_words * soc.out.byte_lanes
         await soc.rerun(following)
         assert soc.out.empty()
+
+
+@cocotb.test()
+async def soft_reset_ends_a_layer_that_waits(dut) -> None:  # type: ignore[no-untyped-def]
+    """For a map of which none, one or all but one of the rows have come: the rest is discarded."""
+    soc = await begin(dut)
+    job, following = Work(SHAPES[0], 1), Work(SHAPES[1], 2)
+    for rows in (0, 1, len(job.map) - 1):
+        soc.acts.pause = True
+        soc.send(job)
+        soc.send_map(following.map)
+        await soc.start(job)
+        for _ in range(rows):
+            soc.acts.pause = False
+            await RisingEdge(dut.aclk)
+            soc.acts.pause = True
+            await ClockCycles(dut.aclk, 3)
+        await soc.write("control", CONTROL["soft_reset"])
+        status = await soc.read("status")
+        assert status & discards() == discards()
+        soc.acts.pause = False
+        await soc.idle()
+        assert set((await with_timeout(soc.out.recv(), 200, "us")).tdata) == {0}
+        soc.send_weights(following.program.weights)
+        soc.send_biases(following.biases)
+        await soc.start(following)
+        await soc.check(following)
 
 
 @cocotb.test()

@@ -44,9 +44,7 @@ def compile_top(sources: list[Path], build: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["sparse", *SLOW])
-def test_the_top_on_its_buses(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_top_on_its_buses(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent)  # which is where the simulator looks
     config = CONFIGS[name]
     texts = verilog.generate(config) | verilog.generate_top(config)
