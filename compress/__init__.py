@@ -1,7 +1,7 @@
 """compress: PyTorch makes the network small and writes it down.
 
-`compress.container` is the wall to the hardware rooms and needs no torch; import the
-training modules (`models`, `data`, `recipes`, `train`, `export`) by name:
+`compress.container` and `compress.networks` are the doors for the hardware rooms and need no
+torch; import the training modules (`models`, `data`, `recipes`, `train`, `export`) by name:
 
     dataset = data.load_dataset("lenet5", None, seed=0)
     recipe = recipes.recipe("lenet5")

@@ -1,4 +1,8 @@
-"""python -m compress inspect model.cosign: the purpose of every byte of a compressed file."""
+"""python -m compress: what to do with compressed files.
+
+inspect shows the purpose of every byte of a file; export makes one of a built-in network at once,
+without training.
+"""
 
 import argparse
 import sys
@@ -6,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compress import container
+from compress.networks import NETWORKS, default_bits, densities
 from cosign import CosignError, write_json
 
 
@@ -86,21 +91,85 @@ def _bytes(part: dict[str, Any]) -> tuple[str, str, str]:
     return f"{part['data_bytes']:,}", f"{part['index_bytes']:,}", f"{part['bias_bytes']:,}"
 
 
-def main(arguments: list[str] | None = None) -> int:
+def export(options: argparse.Namespace) -> str:
+    """Write the file that the options ask for; returns what to say about its weights."""
+    from compress import oneshot  # torch: inspect does without
+
+    bits = default_bits(options.network)
+    if options.bits is not None:
+        bits = dict.fromkeys(bits, options.bits)
+    chosen = densities(options.network, options.alpha)
+    model = oneshot.compress(
+        options.network, chosen, bits, options.weights, options.images, options.seed
+    )
+    container.save(model, options.out)
+    images = options.images or f"{oneshot.CALIBRATION_IMAGES} generated images"
+    if options.weights is None:
+        return (
+            f"The weights are UNTRAINED (random, seed {options.seed}): the file has the structure "
+            f"of {options.network} and no accuracy. Scales are calibrated on {images}."
+        )
+    return (
+        f"Weights of {options.weights}, pruned and quantised without retraining. Scales are "
+        f"calibrated on {images}."
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m compress", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("inspect", help="show what every byte of a file is for")
     command.add_argument("model", type=Path, help="a model.cosign file")
     command.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
-    options = parser.parse_args(arguments)
+    command = commands.add_parser(
+        "export", help="compress a built-in network without training and write the file"
+    )
+    command.add_argument("--network", required=True, choices=NETWORKS)
+    command.add_argument(
+        "--alpha",
+        required=True,
+        metavar="PRESET|FILE",
+        help="densities: a preset of the network, or a JSON file {layer: density}",
+    )
+    command.add_argument(
+        "--bits",
+        type=int,
+        choices=range(1, 9),
+        metavar="N",
+        help="bits of every weight, 1 to 8 (default: the paper's for the network)",
+    )
+    command.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="state dict named as in torchvision or a converted Caffe model (default: untrained)",
+    )
+    command.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="images to calibrate activation scales on (default: generated ones)",
+    )
+    command.add_argument("--seed", type=int, default=0, help="of weights and generated images")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
+    command.add_argument("--json", type=Path, metavar="FILE", help="also write the sizes here")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
     try:
-        report = inspect(options.model)
+        note = export(options) if options.command == "export" else ""
+        report = inspect(options.out if options.command == "export" else options.model)
         if options.json:
             write_json(options.json, report)
     except CosignError as error:
         print(f"cosign: {error}", file=sys.stderr)
         return 2
-    print(table(report))
+    except KeyboardInterrupt:
+        print("stopped.", file=sys.stderr)
+        return 130
+    print("\n".join(filter(None, (table(report), note))))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`model.cosign`: one file that holds a whole compressed network (schema 1).
+"""`model.cosign`: one file that holds a whole compressed network (schema 2).
 
 The door of `compress` for the hardware rooms: the types of `compress.graph`, and `load`,
 `save`, `to_bytes`, `from_bytes` and `sizes` for the file. The byte layout is specified in
@@ -19,12 +19,12 @@ from compress import coding
 from compress.graph import (
     CompressedModel,
     Geometry,
-    HostOp,
     InputSpec,
     Layer,
     Node,
     max_level,
 )
+from compress.hostops import HostOp, pooling_window
 from cosign import CosignError, atomic_write
 
 __all__ = [
@@ -38,12 +38,14 @@ __all__ = [
     "from_bytes",
     "load",
     "max_level",
+    "pooling_window",
     "save",
     "sizes",
     "to_bytes",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
+_READABLE = (1, 2)  # schema 1 has no add, concat, avgpool and no padding in a maxpool
 _MAGIC = b"COSIGN"
 _PREFIX = struct.Struct("<6sHI")  # magic, schema, number of sections
 _SECTION = struct.Struct("<4sIII")  # tag, layer number, bytes, CRC-32
@@ -171,7 +173,7 @@ def from_bytes(blob: bytes, source: str = "model.cosign") -> CompressedModel:
         return CompressedModel(head["name"], InputSpec(**head["input"]), tuple(nodes))
     except CosignError as error:
         raise CosignError(f"{source}: {error}") from error
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise CosignError(
             f"{source}: the header does not fit schema {SCHEMA} ({error})."
         ) from error
@@ -183,8 +185,10 @@ def _read_sections(
     if len(blob) < _PREFIX.size or blob[: len(_MAGIC)] != _MAGIC:
         raise CosignError(f"{source} is not a cosign model; export it again.")
     _, schema, count = _PREFIX.unpack_from(blob)
-    if schema != SCHEMA:
-        raise CosignError(f"{source} has schema {schema}, this version reads {SCHEMA}.")
+    if schema not in _READABLE:
+        raise CosignError(
+            f"{source} has schema {schema}, this version reads {' and '.join(map(str, _READABLE))}."
+        )
     table_end = _PREFIX.size + count * _SECTION.size
     broken = CosignError(f"{source} is truncated or damaged; export it again.")
     if len(blob) < table_end + _CRC.size:

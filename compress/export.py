@@ -5,15 +5,17 @@ training images; biases in accumulator units; and each layer's requantisation co
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from compress.data import Dataset
-from compress.graph import CompressedModel, Geometry, HostOp, InputSpec, Layer, Node
-from compress.models import NetworkSpec, NodeSpec
+from compress.graph import CompressedModel, Geometry, InputSpec, Layer, Node
+from compress.hostops import HostOp, Shape, pooling_window
+from compress.models import Network
+from compress.networks import NetworkSpec, NodeSpec
 from compress.recipes import Recipe
 from compress.stages import StageResult
 from compress.train import to_input
@@ -35,26 +37,86 @@ def export(result: StageResult, recipe: Recipe, dataset: Dataset) -> CompressedM
     """
     if result.stage != "quantize":
         raise CosignError(f"stage {result.stage} leaves no levels; export the quantize stage.")
-    spec = recipe.spec
-    pixel_range = [
-        max(mean, 1 - mean) / std for mean, std in zip(dataset.mean, dataset.std, strict=True)
-    ]
-    source = InputSpec(dataset.shape, max(pixel_range) / _TOP, dataset.mean, dataset.std)
-    scales = {"input": source.scale, **_calibrate(result, dataset, recipe)}
+    count = min(CALIBRATION_IMAGES[recipe.network], len(dataset.train.labels))
+    order = np.random.default_rng(0).permutation(len(dataset.train.labels))[:count]
+
+    def batches() -> Iterator[Tensor]:
+        for start in range(0, count, _BATCH):
+            yield to_input(dataset, dataset.train.images(order[start : start + _BATCH]))
+
+    source = input_spec(dataset.shape, dataset.mean, dataset.std)
+    return assemble(result.network, result.q, recipe.bits, source, batches)
+
+
+def input_spec(
+    shape: tuple[int, int, int], mean: tuple[float, ...], std: tuple[float, ...]
+) -> InputSpec:
+    """The input with the finest scale at which no pixel saturates."""
+    largest = [max(m, 1 - m) / s for m, s in zip(mean, std, strict=True)]
+    return InputSpec(shape, max(largest) / _TOP, mean, std)
+
+
+def assemble(
+    network: Network,
+    q: dict[str, float],
+    bits: dict[str, int],
+    source: InputSpec,
+    batches: Callable[[], Iterable[Tensor]],
+) -> CompressedModel:
+    """The compressed model of a network whose weights are q * level.
+
+    `batches()` yields normalised calibration images, float32 [N, C, H, W], the same each time.
+    Raises CosignError when batch normalisation is not folded or a scale is out of range.
+    """
+    spec = network.spec
+    normalised = [node.name for node in spec.nodes if node.batch_norm]
+    if normalised:
+        raise CosignError(
+            f"layer {normalised[0]!r} is batch-normalised; fold the network before its levels are "
+            "found."
+        )
+    network.eval()
+    scales = _calibrate(network, batches, source.scale)
     alias = {"input": "input"}  # a dropout is its input
+    shapes: dict[str, Shape] = {"input": source.shape}
     nodes: list[Node] = []
     for node in spec.nodes:
-        alias[node.name] = node.name
         if node.op == "dropout":
             alias[node.name] = alias[node.input]
-        elif node.geometry is not None:
-            nodes.append(_layer(node, node.geometry, alias[node.input], result, recipe, scales))
-        elif node.op in ("maxpool", "lrn", "flatten"):
-            attrs = dict(node.attrs)
-            if node.op == "lrn":
-                attrs |= {"in_scale": scales[node.input], "out_scale": scales[node.name]}
-            nodes.append(HostOp(node.name, node.op, (alias[node.input],), attrs))
+            continue
+        alias[node.name] = node.name
+        inputs = tuple(alias[name] for name in node.inputs)
+        made: Node
+        if node.op == "conv" or node.op == "linear":
+            assert node.geometry is not None
+            layer_bits, layer_q = bits[node.name], q[node.name]
+            made = _layer(node, node.geometry, inputs[0], network, layer_q, layer_bits, scales)
+        else:
+            made = HostOp(node.name, node.op, inputs, _attributes(node, shapes[inputs[0]], scales))
+        shapes[node.name] = made.output_shape([shapes[name] for name in inputs])
+        nodes.append(made)
     return CompressedModel(spec.name, source, tuple(nodes))
+
+
+def _attributes(node: NodeSpec, shape: Shape, scales: dict[str, float]) -> dict[str, float]:
+    """A host operation's attributes with what brings its inputs to the scale of its output."""
+    attrs = dict(node.attrs)
+    factors = [scales[name] / scales[node.name] for name in node.inputs]
+    if node.op == "lrn":
+        return attrs | {"in_scale": scales[node.input], "out_scale": scales[node.name]}
+    if node.op == "avgpool":
+        height, width = pooling_window(attrs, shape)[0]
+        factors = [factors[0] / (height * width)]
+    elif node.op not in ("add", "concat"):
+        return attrs
+    # One shift for all: the largest factor gets 16 significant bits.
+    _, shift = fixed_point(max(factors))
+    for number, factor in enumerate(factors):
+        attrs[f"mul{number}"] = min(round(factor * 2**shift), (1 << 16) - 1)
+    attrs["shift"] = shift
+    if node.op == "add":
+        attrs["relu"] = int(node.relu)
+    return attrs
 
 
 def fixed_point(factor: float) -> tuple[int, int]:
@@ -80,22 +142,22 @@ def _layer(
     node: NodeSpec,
     geometry: Geometry,
     source: str,
-    result: StageResult,
-    recipe: Recipe,
+    network: Network,
+    q: float,
+    bits: int,
     scales: dict[str, float],
 ) -> Layer:
-    q = result.q[node.name]
-    weight = result.network.weights[node.name].detach().contiguous().numpy()
+    weight = network.weights[node.name].detach().contiguous().numpy()
     levels = np.rint(weight / np.float32(q)).astype(np.int8)
     unit = scales[node.input] * q  # real value of one accumulator unit
-    bias = result.network.biases[node.name].detach().double().numpy()
+    bias = network.biases[node.name].detach().double().numpy()
     mul, shift = fixed_point(unit / scales[node.name])
     return Layer.from_dense(
         levels.reshape(geometry.out_channels, geometry.columns),
         name=node.name,
         input=source,
         geometry=geometry,
-        bits=recipe.bits[node.name],
+        bits=bits,
         q=q,
         bias=np.rint(bias / unit).astype(np.int64),
         mul=mul,
@@ -115,24 +177,26 @@ def _owners(spec: NetworkSpec) -> dict[str, str]:
     return owners
 
 
-def _calibrate(result: StageResult, dataset: Dataset, recipe: Recipe) -> dict[str, float]:
-    """Real value of one int8 unit of every node but the input.
+def _calibrate(
+    network: Network, batches: Callable[[], Iterable[Tensor]], input_scale: float
+) -> dict[str, float]:
+    """Real value of one int8 unit of every node; the input's is given.
 
     A scale is judged by what finally reads it, after pooling. The output keeps its largest
     value: clipped logits would tie.
     """
-    spec = result.network.spec
+    spec = network.spec
     owners = _owners(spec)
     last_reader = {owner: name for name, owner in owners.items()}
     watched = {name: owner for owner, name in last_reader.items() if owner != "input"}
     output = owners[spec.nodes[-1].name]
     largest = dict.fromkeys(watched.values(), 0.0)
-    for name, values in _activations(result, dataset, recipe):
+    for name, values in _activations(network, batches):
         if name in watched:
             owner = watched[name]
             largest[owner] = max(largest[owner], float(values.abs().max()))
     counts = {owner: torch.zeros(_BINS, dtype=torch.float64) for owner in largest}
-    for name, values in _activations(result, dataset, recipe):
+    for name, values in _activations(network, batches):
         if name in watched and largest[watched[name]] > 0:
             owner = watched[name]
             magnitude = values.abs()
@@ -141,20 +205,18 @@ def _calibrate(result: StageResult, dataset: Dataset, recipe: Recipe) -> dict[st
         owner: (top if owner == output else best_clip(counts[owner].numpy(), top)) / _TOP or 1.0
         for owner, top in largest.items()
     }
-    return {name: scales[owner] for name, owner in owners.items() if owner != "input"}
+    scales["input"] = input_scale
+    return {name: scales[owner] for name, owner in owners.items()}
 
 
 def _activations(
-    result: StageResult, dataset: Dataset, recipe: Recipe
+    network: Network, batches: Callable[[], Iterable[Tensor]]
 ) -> Iterator[tuple[str, Tensor]]:
-    """(node, output) of every node for batch after batch of training images."""
-    count = min(CALIBRATION_IMAGES[recipe.network], len(dataset.train.labels))
-    order = np.random.default_rng(0).permutation(len(dataset.train.labels))[:count]
+    """(node, output) of every node for batch after batch."""
     with torch.no_grad():
-        for start in range(0, count, _BATCH):
+        for x in batches():
             seen: list[tuple[str, Tensor]] = []
-            x = to_input(dataset, dataset.train.images(order[start : start + _BATCH]))
-            result.network(x, observe=lambda name, value, seen=seen: seen.append((name, value)))
+            network(x, observe=lambda name, value, seen=seen: seen.append((name, value)))
             yield from seen
 
 

@@ -1,17 +1,18 @@
 """A compressed network as values: what `model.cosign` says, without how it is written.
 
 A `CompressedModel` is a small DAG of `Layer` nodes (conv, linear: run by the accelerator)
-and `HostOp` nodes (pool, LRN, flatten: run by the host), in topological order. Weights are
+and `HostOp` nodes (pooling, LRN, add...: run by the host), in topological order. Weights are
 CSR-indexed integer levels: row = filter, column = (channel within the group, r, s)
 flattened, weight = q * level.
 """
 
-import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from compress.hostops import HostOp, Shape
 from cosign import CosignError
 
 
@@ -176,6 +177,20 @@ class Layer:
         return cls(row_ptr=row_ptr, col_idx=columns, levels=levels[rows, columns], **fields)
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.input,)
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """(channels, height, width); raises CosignError when the input has another geometry."""
+        g = self.geometry
+        if tuple(shapes[0]) != (g.in_channels, g.in_height, g.in_width):
+            raise CosignError(
+                f"layer {self.name!r} takes maps of {(g.in_channels, g.in_height, g.in_width)}, "
+                f"but {self.input!r} is {tuple(shapes[0])}."
+            )
+        return g.out_channels, g.out_height, g.out_width
+
+    @property
     def nnz(self) -> int:
         return len(self.levels)
 
@@ -185,30 +200,6 @@ class Layer:
         rows = np.repeat(np.arange(self.geometry.out_channels), np.diff(self.row_ptr))
         dense[rows, self.col_idx] = self.levels
         return dense
-
-
-@dataclass(frozen=True)
-class HostOp:
-    """One node that the host computes on int8 maps [channels, height, width].
-
-    op and attrs:
-    - "maxpool": kernel, stride (pixels, square)
-    - "lrn": size, alpha, beta, k, in_scale, out_scale (local response normalisation)
-    - "flatten": to [channels * height * width, 1, 1]
-    """
-
-    name: str
-    op: Literal["maxpool", "lrn", "flatten"]
-    inputs: tuple[str, ...]
-    attrs: dict[str, float] = dataclasses.field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "inputs", tuple(self.inputs))
-        if self.op not in ("maxpool", "lrn", "flatten"):
-            raise CosignError(
-                f"node {self.name!r}: host operation {self.op!r} is not one of "
-                "maxpool, lrn, flatten."
-            )
 
 
 Node = Layer | HostOp
@@ -253,17 +244,16 @@ class CompressedModel:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
-        known = {"input"}
+        shapes: dict[str, Shape] = {"input": self.input.shape}
         for node in self.nodes:
-            sources = (node.input,) if isinstance(node, Layer) else node.inputs
-            for source in sources:
-                if source not in known:
+            for source in node.inputs:
+                if source not in shapes:
                     raise CosignError(
                         f"node {node.name!r} reads {source!r}, which is not before it."
                     )
-            if node.name in known:
+            if node.name in shapes:
                 raise CosignError(f"two nodes are called {node.name!r}.")
-            known.add(node.name)
+            shapes[node.name] = node.output_shape([shapes[source] for source in node.inputs])
 
     @property
     def layers(self) -> tuple[Layer, ...]:

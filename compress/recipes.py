@@ -4,40 +4,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from compress.models import NetworkSpec, spec_of
+from compress.networks import NetworkSpec, default_bits, densities, kept_weights, spec_of
 from cosign import CosignError
-
-# MACs in millions: Table 8 by row, conv1..conv5, fc1..fc3. A row over the first is its density.
-_TABLE8 = {
-    "alexnet": (211, 448, 299, 224, 150, 75, 34, 8),
-    "ours1": (133, 31, 18, 16, 11, 7, 3, 2),
-    "han": (177, 170, 105, 83, 56, 7, 3, 2),
-    "mao": (175, 116, 67, 52, 35, 5, 2, 1.5),
-    "wen": (180, 107, 44, 42, 36, 75, 34, 8),
-}
-_TABLE7 = (0.81, 0.20, 0.19, 0.20, 0.20, 0.028, 0.059, 0.093)
-_ALEXNET_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc1", "fc2", "fc3")
-# Table 9's Ours2 is given as 40.5x over conv2-5 with conv1 dense, not layer by layer: ours1
-# scaled evenly to that total. ours1 keeps 154.5K of the 2,297.8K weights of conv2-5.
-_OURS2_SCALE = 2297.8 / 40.5 / 154.5
-
-
-def _alphas() -> dict[str, dict[str, tuple[float, ...]]]:
-    rows = {
-        name: tuple(part / whole for part, whole in zip(row, _TABLE8["alexnet"], strict=True))
-        for name, row in _TABLE8.items()
-        if name != "alexnet"
-    }
-    ours = rows["ours1"]
-    rows["ours2"] = (1.0, *(density * _OURS2_SCALE for density in ours[1:5]), *ours[5:])
-    return {
-        "alexnet": {"table7": _TABLE7, **rows},
-        "lenet5": {"default": (0.40, 0.10, 0.0115, 0.10), "85x": (0.25, 0.07, 0.007, 0.08)},
-    }
-
-
-ALPHAS = _alphas()
-"""Densities (remaining over all weights) by network and preset, in layer order."""
 
 DEFAULT_ALPHA = {"lenet5": "default", "alexnet": "ours1"}
 
@@ -122,10 +90,7 @@ class Recipe:
     @property
     def keep(self) -> dict[str, int]:
         """alpha_i: weights that stay, by layer; at least one."""
-        return {
-            name: max(1, round(self.densities[name] * geometry.weights))
-            for name, geometry in self.spec.geometries.items()
-        }
+        return kept_weights(self.spec, self.densities)
 
     def steps(self, phase: Phase) -> int:
         """Steps of a phase after scaling; at least one per history point."""
@@ -144,27 +109,24 @@ def recipe(
 ) -> Recipe:
     """The preset of a network. `scale="tiny"` runs a few steps only, for tests.
 
+    alpha : preset or JSON file, as `networks.densities` reads it
+
     Raises CosignError on an unknown network or alpha preset.
     """
-    if network not in ALPHAS:
-        raise CosignError(f"unknown network {network!r}; choose {' or '.join(ALPHAS)}.")
+    if network not in DEFAULT_ALPHA:
+        raise CosignError(f"unknown network {network!r}; choose {' or '.join(DEFAULT_ALPHA)}.")
     name = alpha or DEFAULT_ALPHA[network]
-    if name not in ALPHAS[network]:
-        raise CosignError(
-            f"{network} has no alpha preset {name!r}; choose {', '.join(ALPHAS[network])}."
-        )
-    full = _lenet5(ALPHAS[network][name]) if network == "lenet5" else _alexnet(name, classes)
+    full = _lenet5(name) if network == "lenet5" else _alexnet(name, classes)
     full = dataclasses.replace(full, budget=budget)
     return full if scale == "full" else _tiny(full)
 
 
-def _lenet5(alpha: tuple[float, ...]) -> Recipe:
-    layers = ("conv1", "conv2", "fc1", "fc2")
+def _lenet5(alpha: str) -> Recipe:
     return Recipe(
         network="lenet5",
         classes=10,
-        densities=dict(zip(layers, alpha, strict=True)),
-        bits={"conv1": 4, "conv2": 4, "fc1": 3, "fc2": 3},
+        densities=densities("lenet5", alpha),
+        bits=default_bits("lenet5"),
         batch=64,
         optimizer="adam",
         dense=Phase(steps=4300, lr=1e-3, points=5),
@@ -179,8 +141,8 @@ def _alexnet(alpha: str, classes: int) -> Recipe:
     return Recipe(
         network="alexnet",
         classes=classes,
-        densities=dict(zip(_ALEXNET_LAYERS, ALPHAS["alexnet"][alpha], strict=True)),
-        bits={name: 5 if name.startswith("conv") else 3 for name in _ALEXNET_LAYERS},
+        densities=densities("alexnet", alpha),
+        bits=default_bits("alexnet"),
         batch=16,
         optimizer="adam",
         dense=Phase(steps=220, lr=1.5e-4, points=4),

@@ -29,7 +29,7 @@ class ActivationMemory(wiring.Component):
     `i` takes rows (act_word_bytes bytes, byte 0 lowest; `last` on top) at one a cycle: from row 0
     on, until the `last` row of a map, then no more until `swap` takes the map into use. With two
     buffers the next map is loaded while the core is `busy`; with one only otherwise. `full`: a map
-    waits. `overflow`: its rows are more than the memory has.
+    waits. `bad`: it has more rows than the memory.
 
     `address` is a register's output; the bytes that it selects are in registers, ready for the
     multipliers, four edges later. `acts[copy]` are `read_bytes` bytes, `copies` times the same,
@@ -46,7 +46,7 @@ class ActivationMemory(wiring.Component):
                 "busy": In(1),
                 "swap": In(1),
                 "full": Out(1),
-                "overflow": Out(1),
+                "bad": Out(1),
                 "address": In(config.address_bits),
                 "valid": In(1),
                 "acts": Out(vector).array(copies, config.read_bytes),
@@ -65,20 +65,21 @@ class ActivationMemory(wiring.Component):
         open_ = Signal()
         write_row = Signal(row_bits)
         next_write_row = Signal(row_bits)
-        fire, last = Signal(), Signal()
+        fire, last, overflow = Signal(), Signal(), Signal()
         side = Signal()  # the buffer in use
         m.d.comb += [
             last.eq(self.i.payload[-1]),
             self.i.ready.eq(open_ & ~self.full & (double | ~self.busy)),
             fire.eq(self.i.valid & self.i.ready),
-            self.overflow.eq(fire & ~last & (write_row == config.act_depth - 1)),
+            overflow.eq(fire & ~last & (write_row == config.act_depth - 1)),
             next_write_row.eq(Mux(fire, write_row + 1, write_row)),
         ]
         # A bank's row register needs a cycle after `busy` to point at the row to write.
         m.d.sync += [
             open_.eq((double | ~self.busy) & ~self.swap),
             write_row.eq(Mux(self.swap, 0, next_write_row)),
-            self.full.eq((self.full | (fire & last)) & ~self.swap),
+            self.full.eq((self.full | (fire & last) | overflow) & ~self.swap),
+            self.bad.eq((self.bad | overflow) & ~self.swap),
         ]
         if double:
             m.d.sync += side.eq(side ^ self.swap)

@@ -148,6 +148,7 @@ class Core(wiring.Component):
         waiting, running, giving_up = Signal(), Signal(), Signal()
         left = Signal(range(output_latency(config) + 2))
         full = Cat(memory.full for memory in memories).all()
+        bad = Cat(memory.bad for memory in memories).any()
         accepted, go, finished = Signal(), Signal(), Signal()
         fault = Signal(len(Error))
         m.d.comb += [
@@ -156,7 +157,7 @@ class Core(wiring.Component):
             finished.eq(running & ~source.running & drain.idle & ~giving_up),
             self.busy.eq(waiting | running),
             self.events.waiting.eq(waiting),
-            fault.eq(source.fault | (Cat(x.overflow for x in memories).any() << Error.ACTS)),
+            fault.eq(source.fault | ((go & self.layer.new_map & bad) << Error.ACTS)),
             flush.eq(giving_up),
         ]
         ready = Cat(memory.i.ready for memory in memories).all()

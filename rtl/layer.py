@@ -56,7 +56,7 @@ class Error(enum.IntEnum):
     ADDRESS = 1
     """A weight reads behind the end of the activation memory."""
     ACTS = 2
-    """A map of the activation stream is longer than the memory."""
+    """The map that the layer takes has more rows than the memory."""
     LEVELS = 3
     """A filter's bitmask and its levels have different lengths."""
 

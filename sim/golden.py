@@ -5,11 +5,12 @@ the bias and requantises with `requantize`; the RTL equals this bit for bit, and
 are those of this model.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from compress.container import CompressedModel, HostOp, Layer
+from compress.container import CompressedModel, HostOp, Layer, pooling_window
 
 
 def requantize(acc: np.ndarray, mul: int, shift: int, relu: bool) -> np.ndarray:
@@ -62,10 +63,45 @@ def layer_output(layer: Layer, x: np.ndarray) -> np.ndarray:
     return requantize(acc, layer.mul, layer.shift, layer.relu)
 
 
+def _windows(op: HostOp, x: np.ndarray, fill: int) -> Iterator[np.ndarray]:
+    """For each place in the pooling window the pixels of all windows, [N, C, Ho, Wo]."""
+    shape = (x.shape[1], x.shape[2], x.shape[3])
+    (height, width), stride, padding = pooling_window(op.attrs, shape)
+    _, rows, columns = op.output_shape([shape])
+    margin = (padding, padding)
+    padded = np.pad(x, ((0, 0), (0, 0), margin, margin), constant_values=fill)
+    for r, s in np.ndindex(height, width):
+        down, right = (slice(at, at + stride * n, stride) for at, n in ((r, rows), (s, columns)))
+        yield padded[:, :, down, right]
+
+
 def _maxpool(op: HostOp, x: np.ndarray) -> np.ndarray:
-    kernel, stride = int(op.attrs["kernel"]), int(op.attrs["stride"])
-    windows = np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), axis=(2, 3))
-    return windows[:, :, ::stride, ::stride].max(axis=(4, 5))
+    """Padding is -128: every window has a pixel, so that it never wins."""
+    return functools.reduce(np.maximum, _windows(op, x, -128))
+
+
+def _avgpool(op: HostOp, x: np.ndarray) -> np.ndarray:
+    """The sum of a window, zeros in the padding, times mul0 / 2**shift."""
+    shape = (x.shape[1], x.shape[2], x.shape[3])
+    total = np.zeros((len(x), *op.output_shape([shape])), np.int64)
+    for pixels in _windows(op, x, 0):
+        total += pixels
+    return requantize(total, int(op.attrs["mul0"]), int(op.attrs["shift"]), relu=False)
+
+
+def _add(op: HostOp, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    mul0, mul1, shift = (int(op.attrs[key]) for key in ("mul0", "mul1", "shift"))
+    total = x.astype(np.int64) * mul0 + y.astype(np.int64) * mul1
+    return requantize(total, 1, shift, bool(op.attrs["relu"]))
+
+
+def _concat(op: HostOp, *inputs: np.ndarray) -> np.ndarray:
+    shift = int(op.attrs["shift"])
+    parts = [
+        requantize(x.astype(np.int64), int(op.attrs[f"mul{number}"]), shift, relu=False)
+        for number, x in enumerate(inputs)
+    ]
+    return np.concatenate(parts, axis=1)
 
 
 def _lrn(op: HostOp, x: np.ndarray) -> np.ndarray:
@@ -83,8 +119,11 @@ def _flatten(op: HostOp, x: np.ndarray) -> np.ndarray:
     return x.reshape(len(x), -1, 1, 1)
 
 
-HOST_OPS: dict[str, Callable[[HostOp, np.ndarray], np.ndarray]] = {
+HOST_OPS: dict[str, Callable[..., np.ndarray]] = {
     "maxpool": _maxpool,
+    "avgpool": _avgpool,
+    "add": _add,
+    "concat": _concat,
     "lrn": _lrn,
     "flatten": _flatten,
 }
@@ -97,7 +136,7 @@ def trace(model: CompressedModel, x: np.ndarray) -> dict[str, np.ndarray]:
         if isinstance(node, Layer):
             values[node.name] = layer_output(node, values[node.input])
         else:
-            values[node.name] = HOST_OPS[node.op](node, values[node.inputs[0]])
+            values[node.name] = HOST_OPS[node.op](node, *(values[name] for name in node.inputs))
     return values
 
 

@@ -214,16 +214,14 @@ def _verify_layer(
 def _range(model: CompressedModel, layer: Layer) -> tuple[int, int]:
     """Bounds of a layer's inputs: behind a ReLU no activation is negative.
 
-    Pooling, flattening and response normalisation keep the sign.
+    Host operations never turn the sign, so that one whose inputs all are positive is too.
     """
-    nodes = {node.name: node for node in model.nodes}
-    source = layer.input
-    while source != "input":
-        node = nodes[source]
-        if isinstance(node, Layer):
-            return (0, 127) if node.relu else _INT8
-        source = node.inputs[0]
-    return _INT8
+    positive: dict[str, bool] = {"input": False}
+    for node in model.nodes:
+        relu = node.relu if isinstance(node, Layer) else bool(node.attrs.get("relu"))
+        kept = not isinstance(node, Layer) and all(positive[name] for name in node.inputs)
+        positive[node.name] = relu or kept
+    return (0, 127) if positive[layer.input] else _INT8
 
 
 def _fingerprint(layer: Layer, inputs: np.ndarray, config: CoreConfig) -> str:

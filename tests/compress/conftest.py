@@ -1,4 +1,4 @@
-"""Fixtures: the toy task, and LeNet-5 trained on it through all stages."""
+"""Fixtures: the toy task, LeNet-5 trained on it through all stages, a small residual network."""
 
 import importlib.util
 from pathlib import Path
@@ -10,14 +10,23 @@ from compress import train
 from compress.stages import StageResult
 
 
-@pytest.fixture(scope="session")
-def toy() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("toy", Path(__file__).with_name("toy.py"))
+def _module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def toy() -> ModuleType:
+    return _module("toy")
+
+
+@pytest.fixture(scope="session")
+def small() -> ModuleType:
+    return _module("small")
 
 
 @pytest.fixture(scope="session")

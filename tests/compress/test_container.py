@@ -1,6 +1,8 @@
 """model.cosign: round trip, damage is always noticed, sizes add up."""
 
+import base64
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,138 @@ def test_a_model_comes_back(bits: int, seed: int) -> None:
     assert container.to_bytes(model) == blob
 
 
+def branching(seed: int) -> CompressedModel:
+    """Every host operation: conv, padded maxpool, an add of two paths, concat, both averages."""
+    rng = np.random.default_rng(seed)
+    mul0, mul1 = rng.integers(0, 1 << 16, 2).tolist()
+    shift, relu = int(rng.integers(1, 48)), int(rng.integers(2))
+    same = Geometry("conv", 2, 2, 4, 4, (3, 3), (1, 1), (1, 1))
+    lrn = {"size": 3, "alpha": 0.1, "beta": 0.75, "k": 1.0, "in_scale": 0.1, "out_scale": 0.2}
+    pool = {"kernel": 3, "stride": 2, "padding": 1}
+    whole = {"kernel": 0, "stride": 1, "padding": 0}
+    scaled = {"mul0": mul0, "shift": shift}
+    return CompressedModel(
+        "branching",
+        InputSpec((2, 4, 4), 0.02, (0.4, 0.5), (0.2, 0.3)),
+        (
+            layer("b.conv1", "input", same, 3, seed),
+            HostOp("b.norm", "lrn", ("b.conv1",), lrn),
+            HostOp("b.add", "add", ("b.norm", "input"), {**scaled, "mul1": mul1, "relu": relu}),
+            HostOp(
+                "b.all", "concat", ("b.add", "b.conv1", "input"), {**scaled, "mul1": 1, "mul2": 2}
+            ),
+            HostOp("pool", "maxpool", ("b.all",), pool),
+            HostOp(
+                "mean", "avgpool", ("pool",), {**scaled, "kernel": 2, "stride": 1, "padding": 1}
+            ),
+            HostOp("average", "avgpool", ("mean",), {**scaled, **whole}),
+            HostOp("flatten", "flatten", ("average",)),
+            layer("fc", "flatten", Geometry("linear", 6, 3), 4, seed + 1),
+        ),
+    )
+
+
+@given(st.integers(0, 1 << 32))
+@settings(deadline=None)
+def test_a_branching_model_comes_back(seed: int) -> None:
+    model = branching(seed)
+    blob = container.to_bytes(model)
+    assert same(container.from_bytes(blob), model)
+    assert container.to_bytes(container.from_bytes(blob)) == blob
+
+
+# A file of schema 1: maxpool 2/2, flatten and a linear layer of 4 x 2 weights, 408 bytes
+SCHEMA_1 = """
+Lr+slM@|6%1ONa4NJT+J00000LjeE)HJ8V7Nlrvq0ssI20RR918N_Y)Ohr~q0ssI20{{R3B6zJ@LP<eW0ssI20RR
+91m3Is?DjTOtc-nPR(Qbn<4Ez^AM-
+^nCP5jD)s*JcKDkLlkT06wQ&rWIKWjy&D`|fPBfKwwv1AfpTz`AKp&@2#*nkfBQib_<ifY_;laB(W6fDx6Wx8hXu
+OVT-(b-
+N01USlM@<cN5UkBNvkmC5^oke?_X)op`WmAf{5VpS=H$VRRh91hS(RtlCm<+_T0_%8!BqI*j0aF@uM2ZbZqpzatB
+Y+bqU<UrP=A2Ee{_Gg{uPU}#GTz&40a^#uFEAla?Lqg^PgSIzBS!VQObut+|XQi!|?LO}YC#AJ@Juh1ngta9@*1K
+0hAN)L#NJ)42vOMjZfNwrpO*fl~xGLx)Vq-5PFDVQ-
+%+RDTWA^eov#cN1Ux|`4&iz93&g?3l9}*S!X}s|+I{z@p>Z6KRc>18((9tyfYkaJ0yZ!;Ok;W(c0ofKy
+"""
+
+
+def test_files_of_schema_1_are_still_read() -> None:
+    model = container.from_bytes(base64.b85decode(SCHEMA_1.replace("\n", "")))
+    pool = model.nodes[0]
+    assert isinstance(pool, HostOp)
+    assert pool.attrs == {"kernel": 2, "stride": 2, "padding": 0}
+    assert model.layers[0].dense_levels().tolist() == [[2, 1, 0, -1], [-1, -2, -2, -2]]
+    assert model.layers[0].bias.tolist() == [3, -4]
+    assert same(container.from_bytes(container.to_bytes(model)), model)
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attrs", "message"),
+    [
+        ("upsample", ("input",), {}, "'upsample' is not one of maxpool, avgpool, lrn"),
+        (
+            "add",
+            ("input",),
+            {"mul0": 1, "mul1": 1, "shift": 1, "relu": 0},
+            "takes two inputs, not 1",
+        ),
+        ("flatten", ("input", "input"), {}, "takes one input, not 2"),
+        ("concat", (), {"shift": 1}, "takes at least one input, not 0"),
+        ("maxpool", ("input",), {"kernel": 2}, "needs the attributes kernel, stride, padding, not"),
+        ("flatten", ("input",), {"axis": 1}, "needs the attributes none, not axis"),
+        ("maxpool", ("input",), {"kernel": 2, "stride": 0}, "stride is 0, must be 1"),
+        ("maxpool", ("input",), {"kernel": 1.5, "stride": 1}, "kernel is 1.5, must be a whole"),
+        ("maxpool", ("input",), {"kernel": math.nan, "stride": 1}, "kernel is nan"),
+        ("maxpool", ("input",), {"kernel": 2, "stride": "2"}, "stride is '2'"),
+        (
+            "add",
+            ("input", "input"),
+            {"mul0": 1 << 16, "mul1": 1, "shift": 1, "relu": 0},
+            "mul0 is 65536, must be 0..65535",
+        ),
+        (
+            "lrn",
+            ("input",),
+            {"size": 5, "alpha": 1, "beta": 1, "k": 1, "in_scale": 1, "out_scale": 0},
+            "out_scale is 0",
+        ),
+    ],
+)
+def test_an_impossible_host_operation_is_refused(
+    op: str, inputs: tuple[str, ...], attrs: dict[str, float], message: str
+) -> None:
+    with pytest.raises(CosignError, match=message) as caught:
+        HostOp("node", op, inputs, attrs)  # type: ignore[arg-type]
+    assert "node 'node'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (
+            HostOp("a", "add", ("input", "half"), {"mul0": 1, "mul1": 1, "shift": 1, "relu": 0}),
+            r"adds maps of \(2, 4, 4\) and \(2, 2, 2\)",
+        ),
+        (
+            HostOp("c", "concat", ("input", "half"), {"mul0": 1, "mul1": 1, "shift": 1}),
+            "joins maps of",
+        ),
+        (HostOp("p", "maxpool", ("half",), {"kernel": 3, "stride": 1}), "larger than the padded"),
+        (HostOp("p", "maxpool", ("half",), {"kernel": 0, "stride": 1}), "kernel is 0"),
+        (
+            HostOp("p", "maxpool", ("half",), {"kernel": 2, "stride": 1, "padding": 2}),
+            "at most half the kernel",
+        ),
+        (layer("l", "half", Geometry("conv", 2, 1, 4, 4), 3, 0), r"takes maps of \(2, 4, 4\), but"),
+        (HostOp("f", "flatten", ("nowhere",)), "reads 'nowhere', which is not before it"),
+        (HostOp("half", "flatten", ("input",)), "two nodes are called 'half'"),
+    ],
+)
+def test_nodes_that_do_not_fit_together_are_refused(node: HostOp | Layer, message: str) -> None:
+    half = HostOp("half", "maxpool", ("input",), {"kernel": 2, "stride": 2})
+    spec = InputSpec((2, 4, 4), 0.02, (0.4, 0.5), (0.2, 0.3))
+    with pytest.raises(CosignError, match=message):
+        CompressedModel("bad", spec, (half, node))
+
+
 @given(st.integers(1, 8), st.lists(st.integers(-127, 127).filter(bool), max_size=40))
 def test_level_codes_come_back_and_fit(bits: int, raw: list[int]) -> None:
     top = container.max_level(bits)
@@ -104,7 +238,7 @@ def test_every_truncation_and_extension_is_noticed() -> None:
 def test_another_schema_is_named() -> None:
     blob = bytearray(container.to_bytes(network(3, 5)))
     blob[6] = 9
-    with pytest.raises(CosignError, match="has schema 9, this version reads 1"):
+    with pytest.raises(CosignError, match="has schema 9, this version reads 1 and 2"):
         container.from_bytes(bytes(blob))
 
 

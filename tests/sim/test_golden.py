@@ -1,5 +1,8 @@
 """The golden model against nested loops and against torch."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -101,6 +104,81 @@ def test_lrn_equals_torch():
     )
     expected = np.clip(np.floor(reference.numpy() / 0.08 + 0.5), -128, 127)
     np.testing.assert_array_equal(ours, expected)
+
+
+def slow_requantize(acc: int, mul: int, shift: int, low: int = -128) -> int:
+    """Round half up by exact fractions, then saturate."""
+    return min(max(math.floor(Fraction(acc * mul, 2**shift) + Fraction(1, 2)), low), 127)
+
+
+@st.composite
+def random_pools(draw) -> tuple[HostOp, np.ndarray]:
+    op = draw(st.sampled_from(["maxpool", "avgpool"]))
+    kernel = draw(st.integers(1, 4))
+    padding = draw(st.integers(0, kernel // 2))
+    attrs = {"kernel": kernel, "stride": draw(st.integers(1, 5)), "padding": padding}
+    low = max(1, kernel - 2 * padding)
+    size = (draw(st.integers(low, 7)), draw(st.integers(low, 7)))
+    if op == "avgpool":
+        attrs |= {"mul0": draw(st.integers(0, 65535)), "shift": draw(st.integers(1, 24))}
+        if draw(st.booleans()):
+            attrs |= {"kernel": 0, "padding": draw(st.integers(0, min(size) // 2))}
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    x = rng.integers(-128, 128, (2, 3, *size)).astype(np.int8)
+    return HostOp("pool", op, ("input",), attrs), x
+
+
+@settings(max_examples=150, deadline=None)
+@given(random_pools())
+def test_pooling_equals_nested_loops(case):
+    op, x = case
+    attrs = op.attrs
+    height, width = (attrs["kernel"],) * 2 if attrs["kernel"] else x.shape[2:]
+    y = golden.HOST_OPS[op.op](op, x)
+    stride, padding = attrs["stride"], attrs["padding"]
+    assert y.dtype == np.int8
+    assert y.shape[1:] == op.output_shape([x.shape[1:]])
+    assert y.shape[2] == (x.shape[2] + 2 * padding - height) // stride + 1
+    for n, c, i, j in np.ndindex(y.shape):
+        rows = range(i * stride - padding, i * stride - padding + height)
+        columns = range(j * stride - padding, j * stride - padding + width)
+        pixels = [
+            int(x[n, c, r, s])
+            for r in rows
+            for s in columns
+            if 0 <= r < x.shape[2] and 0 <= s < x.shape[3]
+        ]
+        if op.op == "maxpool":
+            assert y[n, c, i, j] == max(pixels)
+        else:
+            assert y[n, c, i, j] == slow_requantize(sum(pixels), attrs["mul0"], attrs["shift"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(0, 65535),
+    st.integers(0, 65535),
+    st.integers(1, 47),
+    st.integers(0, 1),
+    st.integers(0, 2**32),
+)
+def test_add_equals_its_definition(mul0, mul1, shift, relu, seed):
+    x, y = np.random.default_rng(seed).integers(-128, 128, (2, 2, 3, 2, 2)).astype(np.int8)
+    attrs = {"mul0": mul0, "mul1": mul1, "shift": shift, "relu": relu}
+    out = golden.HOST_OPS["add"](HostOp("sum", "add", ("a", "b"), attrs), x, y)
+    for at in np.ndindex(x.shape):
+        total = int(x[at]) * mul0 + int(y[at]) * mul1
+        assert out[at] == slow_requantize(total, 1, shift, low=0 if relu else -128)
+
+
+def test_concat_brings_each_input_to_one_scale():
+    x, y = np.random.default_rng(0).integers(-128, 128, (2, 2, 3, 2, 2)).astype(np.int8)
+    attrs = {"mul0": 3, "mul1": 1, "shift": 1}
+    out = golden.HOST_OPS["concat"](HostOp("all", "concat", ("a", "b"), attrs), x, y[:, :1])
+    assert out.shape == (2, 4, 2, 2)
+    for n, c, i, j in np.ndindex(out.shape):
+        value, mul = (x[n, c, i, j], 3) if c < 3 else (y[n, c - 3, i, j], 1)
+        assert out[n, c, i, j] == slow_requantize(int(value), mul, 1)
 
 
 def test_a_network_counts_right_answers():

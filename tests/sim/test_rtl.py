@@ -10,88 +10,37 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from random_layers import cases, layer_of, random_input, random_layer
 
-from compress.container import Geometry, Layer, max_level
+from compress.container import Geometry, Layer
 from cosign import CosignError
 from rtl.config import CoreConfig
+from rtl.layer import Error
 from rtl.pack import pack_layer
 from sim.build import TOP, build
 from sim.cycles import dense_cycles, layer_cycles
 from sim.golden import layer_output
 from sim.run import run_layer, simulators_dir
-from sim.simulate import Job, simulate
+from sim.simulate import Job, Run, simulate, simulate_runs
 
 SMALL = {"act_banks": 4, "bank_bytes": 4, "act_depth": 512, "weight_depth": 512, "acc_bits": 28}
 CORES = {
     # Narrow indices make fillers; two outputs a cycle do not divide the lanes.
     "sparse": CoreConfig("sparse", lanes=13, index_bits=5, drain=2, **SMALL),
-    "dense-scalar": CoreConfig("dense-scalar", lanes=13, **SMALL),
+    "sparse-absolute": CoreConfig(
+        "sparse", lanes=5, tiles=2, coding="absolute", pipeline=0, act_buffers=2, **SMALL
+    ),
+    "sparse-bitmask": CoreConfig(
+        "sparse", lanes=13, coding="bitmask", mask_bits=10, tap_depth=256, pipeline=2, **SMALL
+    ),
+    "dense-scalar": CoreConfig("dense-scalar", lanes=13, act_buffers=2, **SMALL),
     "dense-2d": CoreConfig("dense-2d", lanes=6, filters=3, drain=2, **SMALL),
+    "sparse-rows": CoreConfig(
+        "sparse-rows", lanes=6, filters=3, window_reads=2, window_span=3, drain=2, **SMALL
+    ),
 }
 every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
-thorough = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
-
-
-def pairs(low: int, high: int) -> st.SearchStrategy[tuple[int, int]]:
-    return st.tuples(st.integers(low, high), st.integers(low, high))
-
-
-@st.composite
-def geometries(draw: st.DrawFn) -> Geometry:
-    if draw(st.integers(0, 4)) == 0:
-        return Geometry("linear", draw(st.integers(1, 200)), draw(st.integers(1, 12)))
-    groups = draw(st.integers(1, 3))
-    kernel = draw(pairs(1, 5))
-    dilation = draw(pairs(1, 2))
-    padding = draw(pairs(0, 2))
-    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
-    sizes = [
-        max(1, r - 2 * p) + draw(st.integers(0, 9)) for r, p in zip(reach, padding, strict=True)
-    ]
-    return Geometry(
-        "conv",
-        groups * draw(st.integers(1, 4)),
-        groups * draw(st.integers(1, 7)),
-        *sizes,
-        kernel=kernel,
-        stride=draw(pairs(1, 3)),
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-    )
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> tuple[Layer, np.ndarray]:
-    """A layer and int8 inputs [N, C, H, W]."""
-    g = draw(geometries())
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    bits = draw(st.integers(2, 8))
-    density = draw(st.sampled_from([0.0, 0.03, 0.1, 0.3, 0.7, 1.0]))
-    levels = rng.integers(1, max_level(bits) + 1, (g.out_channels, g.columns))
-    levels *= rng.choice([-1, 1], levels.shape)
-    levels[rng.random(levels.shape) >= density] = 0
-    if draw(st.booleans()):  # a filter without weights, and one with a single weight
-        levels[0] = 0
-        levels[-1] = 0
-        levels[-1, -1] = 1
-    layer = Layer.from_dense(
-        levels.astype(np.int8),
-        name="layer",
-        input="input",
-        geometry=g,
-        bits=bits,
-        q=0.5,
-        bias=rng.integers(-20000, 20000, g.out_channels),
-        mul=draw(st.integers(0, (1 << 16) - 1)),
-        shift=draw(st.integers(10, 30)),  # saturates at one end, rounds to zero at the other
-        relu=draw(st.booleans()),
-        in_scale=1.0,
-        out_scale=1.0,
-    )
-    images = draw(st.integers(1, 30)) if g.kind == "linear" else 1
-    x = rng.integers(-128, 128, (images, g.in_channels, g.in_height, g.in_width), np.int8)
-    return layer, x
+thorough = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def job_of(layer: Layer, x: np.ndarray, config: CoreConfig) -> Job:
@@ -152,41 +101,142 @@ def test_random_idle_and_back_pressure_change_nothing(config, batch, seed):
 def test_both_ends_of_the_int8_range_are_reached():
     config = CORES["sparse"]
     geometry = Geometry("conv", 2, 2, 4, 4, (3, 3), (1, 1), (1, 1))
-    levels = np.full((2, 18), 127, np.int8)
-    fields = {"name": "l", "input": "input", "geometry": geometry, "bits": 8, "q": 1.0}
-    fields |= {"bias": [0, 0], "mul": 1, "shift": 1, "in_scale": 1.0, "out_scale": 1.0}
     x = np.full((1, 2, 4, 4), -128, np.int8)
     x[..., 2:] = 127
     for relu, lowest in ((False, -128), (True, 0)):
-        layer = Layer.from_dense(levels, relu=relu, **fields)
+        layer = layer_of(np.full((2, 18), 127), geometry, relu=relu)
         run = run_layer(layer, x, config)
         assert np.array_equal(run.outputs, layer_output(layer, x))
         assert (run.outputs.min(), run.outputs.max()) == (lowest, 127)
 
 
+@every_core
+def test_the_accumulator_holds_what_its_width_promises(config):
+    """Sums at both ends of acc_bits; a bias one further is refused."""
+    geometry = Geometry("linear", 400, 2)
+    levels = np.stack([np.full(400, 127), np.full(400, -127)])
+    x = np.full((3, 400, 1, 1), -128, np.int8)
+    room = (1 << (config.acc_bits - 1)) - 400 * 127 * 128
+    layer = layer_of(levels, geometry, bias=[-room, room - 1], mul=1, shift=20)
+    run = run_layer(layer, x, config)
+    assert np.array_equal(run.outputs, layer_output(layer, x))
+    assert run.outputs[0].ravel().tolist() == [-128, 127]
+    beyond = dataclasses.replace(layer, bias=np.array([-room - 1, 0]))
+    with pytest.raises(CosignError, match="raise acc_bits"):
+        run_layer(beyond, x, config)
+
+
+@pytest.mark.parametrize("distance", [30, 31, 32, 61, 62, 63, 199])
+def test_distances_around_the_widest_index(distance):
+    """5 bits hold distances up to 30; 31 is a filler."""
+    levels = np.zeros((1, 200), np.int8)
+    levels[0, [0, distance]] = 3, -5
+    layer = layer_of(levels, Geometry("linear", 200, 1), mul=1, shift=3)
+    x = random_input(layer.geometry)
+    (cycles,) = run_and_compare([(layer, x)], CORES["sparse"])
+    assert cycles == layer_cycles(layer, CORES["sparse"])
+
+
+@every_core
+def test_a_reset_in_the_middle_of_a_layer_leaves_nothing_behind(config):
+    layer = random_layer(Geometry("conv", 4, 6, 9, 9, (3, 3)), 0.5)
+    run = run_of(layer, config)
+    cut = [dataclasses.replace(run, reset_at=at) for at in (1, 7, 40, 90, 150, 223)]
+    runs = [run, *(each for pair in zip(cut, [run] * len(cut), strict=True) for each in pair)]
+    whole = simulate_runs(runs, config, simulators_dir())
+    assert len(whole) == len(runs) - len(cut)
+    for answer in whole:
+        assert answer.error == 0
+        assert np.array_equal(answer.raw, whole[0].raw)
+
+
+def run_of(layer: Layer, config: CoreConfig) -> Run:
+    """The first run of a layer on a random map."""
+    program = pack_layer(layer, config)
+    x = random_input(layer.geometry)[0]
+    x = x[:, :, 0].T if layer.geometry.kind == "linear" else x
+    return Run(program.descriptor, program.maps(x, config)[0], program.weights, program.biases)
+
+
+def bits_of(words: np.ndarray, bits: int) -> np.ndarray:
+    return np.unpackbits(words, axis=1, bitorder="little")[:, :bits]
+
+
+def without_ends(run: Run, config: CoreConfig) -> Run:
+    """No filter ever ends."""
+    bits = bits_of(run.weights, config.stream_bits)
+    bits[:, -1] = 0
+    endless = np.tile(np.packbits(bits, axis=1, bitorder="little"), (20, 1))
+    return dataclasses.replace(run, weights=endless)
+
+
+def beyond_the_memory(run: Run, config: CoreConfig) -> Run:
+    """Places, or the addresses in the table, are as large as their bits allow."""
+    bits = bits_of(run.weights, config.stream_bits)
+    descriptor = run.descriptor
+    if config.table:
+        bits[: descriptor["last_slot"] + 1, : config.address_bits] = 1
+        descriptor = descriptor | {"period_step": config.act_bytes - 1}
+    else:
+        bits = np.tile(bits[:1], (300, 1))  # one long filter
+        bits[:, config.weight_bits + 1 : config.entry_bits] = 1
+        bits[:, config.weight_bits] = 0  # not a filler
+        bits[:, -1] = np.arange(300) == 299
+    weights = np.packbits(bits, axis=1, bitorder="little")
+    return dataclasses.replace(run, weights=weights, descriptor=descriptor)
+
+
+def too_many_rows(run: Run, config: CoreConfig) -> Run:
+    return dataclasses.replace(run, acts=np.tile(run.acts[:1], (config.act_depth + 3, 1)))
+
+
+def mismatched(run: Run, config: CoreConfig) -> Run:
+    """The filters end at another level, or in another window, than they should."""
+    dropped = -2
+    if config.core == "sparse-rows":
+        ends_window = bits_of(run.weights, config.stream_bits)[:, config.entry_bits - 1]
+        dropped = np.flatnonzero(ends_window)[-2]
+    return dataclasses.replace(run, weights=np.delete(run.weights, dropped, axis=0))
+
+
+MALFORMED = [
+    *((name, without_ends, Error.WEIGHTS) for name in CORES if "dense" not in name),
+    *((name, beyond_the_memory, Error.ADDRESS) for name in CORES if "dense" not in name),
+    *((name, too_many_rows, Error.ACTS) for name in CORES),
+    *((name, mismatched, Error.LEVELS) for name in ("sparse-bitmask", "sparse-rows")),
+]
+
+
+@pytest.mark.parametrize(("name", "spoil", "bit"), MALFORMED)
+def test_malformed_streams_raise_an_error_and_leave_the_core_restartable(name, spoil, bit):
+    config = CORES[name]
+    layer = random_layer(Geometry("conv", 4, 6, 9, 9, (3, 3)), 0.5)
+    run = run_of(layer, config)
+    before, bad, after = simulate_runs([run, spoil(run, config), run], config, simulators_dir())
+    assert bad.error == 1 << bit
+    assert (before.error, after.error) == (0, 0)
+    assert np.array_equal(after.raw, before.raw)
+
+
+@every_core
+def test_maps_that_do_not_fit_are_computed_in_stripes(config):
+    layer = random_layer(Geometry("conv", 5, 4, 60, 50, (3, 3), (1, 1), (1, 1)), 0.2)
+    assert config.act_bytes < 5 * 60 * 50
+    x = random_input(layer.geometry, 2)
+    run = run_layer(layer, x, config)
+    assert np.array_equal(run.outputs, layer_output(layer, x))
+    assert run.cycles == 2 * layer_cycles(layer, config)
+
+
 def test_dense_cycles_depend_on_the_shape_alone():
     config = CORES["dense-2d"]
     geometry = Geometry("conv", 3, 5, 9, 9, (3, 3))
-    layer = Layer.from_dense(
-        np.zeros((5, 27), np.int8),
-        name="l",
-        input="input",
-        geometry=geometry,
-        bits=8,
-        q=1.0,
-        bias=np.zeros(5),
-        mul=1,
-        shift=1,
-        relu=False,
-        in_scale=1.0,
-        out_scale=1.0,
-    )
-    assert dense_cycles(geometry, config) == layer_cycles(layer, config)
+    assert dense_cycles(geometry, config) == layer_cycles(random_layer(geometry, 0.1), config)
 
 
 def test_batches_of_a_linear_layer_are_split_by_the_activation_memory():
     config = CORES["sparse"]
-    layer, _ = layer_and_input(Geometry("linear", 1500, 3), 0.01)
+    layer = random_layer(Geometry("linear", 1500, 3), 0.01)
     x = np.random.default_rng(0).integers(-128, 128, (12, 1500, 1, 1), np.int8)
     assert config.act_bytes // 1500 < 12
     run = run_layer(layer, x, config)
@@ -194,7 +244,8 @@ def test_batches_of_a_linear_layer_are_split_by_the_activation_memory():
 
 
 def test_a_wave_is_written_on_request(tmp_path: Path):
-    layer, x = layer_and_input(Geometry("conv", 1, 2, 4, 4, (2, 2)), 1.0)
+    layer = random_layer(Geometry("conv", 1, 2, 4, 4, (2, 2)), 1.0)
+    x = random_input(layer.geometry)
     try:
         run_layer(layer, x, CORES["sparse"], waves=tmp_path / "wave.fst")
     except CosignError as error:
@@ -205,7 +256,8 @@ def test_a_wave_is_written_on_request(tmp_path: Path):
 
 
 def test_a_core_that_waits_for_ever_is_reported():
-    layer, x = layer_and_input(Geometry("conv", 1, 2, 4, 4, (2, 2)), 1.0)
+    layer = random_layer(Geometry("conv", 1, 2, 4, 4, (2, 2)), 1.0)
+    x = random_input(layer.geometry)
     program = pack_layer(layer, CORES["sparse"])
     program = dataclasses.replace(program, weights=program.weights[:-1])
     with pytest.raises(CosignError, match="stopped answering"):
@@ -220,7 +272,8 @@ def test_a_cached_simulator_outlives_the_environment_that_compiled_it():
 
 
 def test_wrong_input_shapes_are_refused():
-    layer, x = layer_and_input(Geometry("conv", 2, 2, 4, 4, (2, 2)), 1.0)
+    layer = random_layer(Geometry("conv", 2, 2, 4, 4, (2, 2)), 1.0)
+    x = random_input(layer.geometry)
     with pytest.raises(CosignError, match="takes int8 maps"):
         run_layer(layer, x[:, :1], CORES["sparse"])
 
@@ -257,35 +310,13 @@ FULL_SIZE = {
 }
 
 
-def layer_and_input(g: Geometry, density: float, bits: int = 4) -> tuple[Layer, np.ndarray]:
-    rng = np.random.default_rng(0)
-    levels = rng.integers(1, max_level(bits) + 1, (g.out_channels, g.columns))
-    levels *= rng.choice([-1, 1], levels.shape)
-    levels[rng.random(levels.shape) >= density] = 0
-    spread = 40 * max_level(bits) * np.sqrt(g.columns * density)
-    layer = Layer.from_dense(
-        levels.astype(np.int8),
-        name="layer",
-        input="input",
-        geometry=g,
-        bits=bits,
-        q=0.1,
-        bias=rng.integers(-500, 500, g.out_channels),
-        mul=min(65535, int((1 << 20) * 40 / spread)),
-        shift=20,
-        relu=True,
-        in_scale=1.0,
-        out_scale=1.0,
-    )
-    x = rng.integers(0, 128, (1, g.in_channels, g.in_height, g.in_width), np.int8)
-    return layer, x
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("config", FULL_SIZE.values(), ids=FULL_SIZE)
 @pytest.mark.parametrize("name", CONV1_TO_5)
 def test_alexnet_at_full_size(name, config):
-    layer, x = layer_and_input(*CONV1_TO_5[name])
+    geometry, density = CONV1_TO_5[name]
+    layer = random_layer(geometry, density)
+    x = np.maximum(random_input(geometry), 0)
     run = run_layer(layer, x, config, input_range=(0, 127))
     assert np.array_equal(run.outputs, layer_output(layer, x))
     assert run.cycles == layer_cycles(layer, config)

@@ -108,3 +108,45 @@ def test_what_does_not_fit_is_refused_before_anything_runs(tmp_path):
 def test_unknown_layers_are_refused(tmp_path):
     with pytest.raises(CosignError, match="no accelerated layer 'conv9'; it has conv, fc"):
         verify(small_model(), images(1), CORE, tmp_path, layers=["conv9"])
+
+
+def test_inputs_are_positive_only_if_all_that_feeds_them_is():
+    spec, rectified = small_model().input, small_model().nodes[0]
+    assert isinstance(rectified, Layer)
+    signed = dataclasses.replace(rectified, name="signed", relu=False)
+    scale = {"mul0": 1, "mul1": 1, "shift": 1}
+
+    def bounds(channels, size, *between):
+        geometry = Geometry("conv", channels, 1, size, size)
+        last = dataclasses.replace(
+            rectified,
+            name="last",
+            input=between[-1].name,
+            geometry=geometry,
+            row_ptr=[0, 0],
+            col_idx=[],
+            levels=[],
+            bias=[0],
+        )
+        return sim.run._range(CompressedModel("m", spec, (rectified, signed, *between, last)), last)
+
+    def add(first, second, relu):
+        return HostOp("add", "add", (first, second), {**scale, "relu": relu})
+
+    def join(first, second):
+        return HostOp("join", "concat", (first, second), scale)
+
+    mean = HostOp(
+        "mean",
+        "avgpool",
+        ("add",),
+        {"kernel": 0, "stride": 1, "padding": 0, "mul0": 1, "shift": 6},
+    )
+    assert bounds(4, 8, add("conv", "conv", 0)) == (0, 127)
+    assert bounds(4, 8, add("conv", "signed", 0)) == (-128, 127)
+    assert bounds(4, 8, add("signed", "conv", 0)) == (-128, 127)
+    assert bounds(4, 8, add("signed", "signed", 1)) == (0, 127)
+    assert bounds(4, 1, add("conv", "signed", 0), mean) == (-128, 127)
+    assert bounds(4, 1, add("signed", "conv", 1), mean) == (0, 127)
+    assert bounds(8, 8, join("conv", "signed")) == (-128, 127)
+    assert bounds(8, 8, join("conv", "conv")) == (0, 127)

@@ -47,7 +47,17 @@ def test_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COSIGN_CACHE", str(tmp_path / "cache"))
-    line = ["report", "--core", "dense-scalar", "--lanes", "1", "--act-depth", "32", "--weight-depth", "8"]
+    line = [
+        "report",
+        "--core",
+        "dense-scalar",
+        "--lanes",
+        "1",
+        "--act-depth",
+        "32",
+        "--weight-depth",
+        "8",
+    ]
     line += ["--out", str(tmp_path / "out"), "--json", str(tmp_path / "r.json")]
     assert main(line) == 0
     said = capsys.readouterr().out

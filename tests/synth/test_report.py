@@ -222,7 +222,9 @@ def test_many_keep_their_order_and_tell(small: tuple[CoreReport, Path], tmp_path
         [dense, SMALL], tmp_path, progress=lambda config, what: told.append((config.core, what))
     )
     assert [r.name for r in reports] == ["dense-2d-2x2", "sparse-4"]
-    assert sorted(told) == sorted((c, w) for c in ("dense-2d", "sparse") for w in ("started", "done"))
+    assert sorted(told) == sorted(
+        (c, w) for c in ("dense-2d", "sparse") for w in ("started", "done")
+    )
     for config in (dense, SMALL):
         assert (tmp_path / config.hash / "timing.rpt").is_file()
 

@@ -1,0 +1,100 @@
+"""Random layers for tests of the hardware rooms."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from compress.container import Geometry, Layer, max_level
+
+
+def layer_of(levels: np.ndarray, geometry: Geometry, **fields: Any) -> Layer:
+    """A layer with these dense `levels`; `fields` replace what is given here."""
+    defaults = {"name": "layer", "input": "input", "bits": 8, "q": 0.1, "mul": 1, "shift": 1}
+    defaults |= {"bias": np.zeros(geometry.out_channels), "relu": False}
+    defaults |= {"in_scale": 1.0, "out_scale": 1.0}
+    return Layer.from_dense(levels.astype(np.int8), geometry=geometry, **(defaults | fields))
+
+
+def random_levels(
+    rng: np.random.Generator, geometry: Geometry, density: float, bits: int
+) -> np.ndarray:
+    """int8 [out_channels, columns], each non-zero with probability `density`."""
+    levels = rng.integers(1, max_level(bits) + 1, (geometry.out_channels, geometry.columns))
+    levels *= rng.choice([-1, 1], levels.shape)
+    levels[rng.random(levels.shape) >= density] = 0
+    return levels.astype(np.int8)
+
+
+def random_layer(
+    geometry: Geometry, density: float, bits: int = 4, seed: int = 0, **fields: Any
+) -> Layer:
+    """A layer whose outputs fill int8."""
+    rng = np.random.default_rng(seed)
+    levels = random_levels(rng, geometry, density, bits)
+    spread = 40 * max_level(bits) * np.sqrt(geometry.columns * density) + 1
+    scaled = {"bits": bits, "mul": min(65535, int((1 << 20) * 40 / spread)), "shift": 20}
+    scaled |= {"bias": rng.integers(-500, 500, geometry.out_channels), "relu": True}
+    return layer_of(levels, geometry, **(scaled | fields))
+
+
+def random_input(geometry: Geometry, images: int = 1, seed: int = 0) -> np.ndarray:
+    """int8 [images, C, H, W]."""
+    rng = np.random.default_rng(seed)
+    shape = (images, geometry.in_channels, geometry.in_height, geometry.in_width)
+    return rng.integers(-128, 128, shape, np.int8)
+
+
+def pairs(low: int, high: int) -> st.SearchStrategy[tuple[int, int]]:
+    return st.tuples(st.integers(low, high), st.integers(low, high))
+
+
+@st.composite
+def geometries(draw: st.DrawFn) -> Geometry:
+    """Kernels 1..11, strides 1..4, padding, dilation, groups; linear layers."""
+    if draw(st.integers(0, 4)) == 0:
+        return Geometry("linear", draw(st.integers(1, 200)), draw(st.integers(1, 12)))
+    groups = draw(st.integers(1, 3))
+    kernel = draw(pairs(1, 5) | pairs(1, 11))
+    dilation = draw(pairs(1, 2))
+    padding = draw(pairs(0, 2))
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    sizes = [
+        max(1, r - 2 * p) + draw(st.integers(0, 9)) for r, p in zip(reach, padding, strict=True)
+    ]
+    return Geometry(
+        "conv",
+        groups * draw(st.integers(1, 4)),
+        groups * draw(st.integers(1, 7)),
+        *sizes,
+        kernel=kernel,
+        stride=draw(pairs(1, 4)),
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Layer, np.ndarray]:
+    """A layer and int8 inputs [N, C, H, W]."""
+    g = draw(geometries())
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    bits = draw(st.integers(1, 8))
+    levels = random_levels(rng, g, draw(st.sampled_from([0.0, 0.03, 0.1, 0.3, 0.7, 1.0])), bits)
+    if draw(st.booleans()):  # a filter without weights, and one with a single weight
+        levels[0] = 0
+        levels[-1] = 0
+        levels[-1, -1] = 1
+    layer = layer_of(
+        levels,
+        g,
+        bits=bits,
+        bias=rng.integers(-20000, 20000, g.out_channels),
+        mul=draw(st.integers(0, (1 << 16) - 1)),
+        shift=draw(st.integers(10, 30)),  # saturates at one end, rounds to zero at the other
+        relu=draw(st.booleans()),
+    )
+    images = draw(st.integers(1, 30)) if g.kind == "linear" else 1
+    x = rng.integers(-128, 128, (images, g.in_channels, g.in_height, g.in_width), np.int8)
+    return layer, x
