@@ -221,7 +221,7 @@ async def every_register_answers(dut) -> None:  # type: ignore[no-untyped-def]
 
 @cocotb.test()
 async def layers_follow_each_other(dut) -> None:  # type: ignore[no-untyped-def]
-    """Maps, weights and biases of all layers are on offer from the start; each has its own shape."""
+    """Maps, weights and biases of all layers are on offer from the start."""
     soc = await begin(dut, pauses=20)
     jobs = [Work(shape, seed) for seed, shape in enumerate(SHAPES * 2)]
     for job in jobs:
@@ -326,7 +326,7 @@ async def wrong_tlast_is_an_error(dut) -> None:  # type: ignore[no-untyped-def]
 
 @cocotb.test()
 async def a_map_that_is_too_long_is_an_error(dut) -> None:  # type: ignore[no-untyped-def]
-    """It is found when its own layer starts, not in the layer before; the map behind it is whole."""
+    """Its own layer ends with the error, not the one before; the map behind it is whole."""
     soc = await begin(dut, pauses=100)
     before, job, following = (Work(shape, seed) for seed, shape in enumerate(SHAPES))
     rows = np.zeros((CONFIG.act_depth + 9, job.map.shape[1]), np.uint8)

@@ -48,8 +48,10 @@ def test_verilator_reads_every_core_and_its_top(options: list[str], tmp_path: Pa
         assert name.removesuffix(".v") in head
         assert config.hash in head
     lint = subprocess.run(
-        ["verilator", "--lint-only", *YOSYS_STYLE, "--top-module", "cosign_top"]
-        + sorted(out.glob("*.v")),
+        [
+            *("verilator", "--lint-only", *YOSYS_STYLE, "--top-module", "cosign_top"),
+            *sorted(out.glob("*.v")),
+        ],
         env=tools(),
         capture_output=True,
         text=True,
