@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
+from cocotb.task import Task
 from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import (
     AxiLiteBus,
@@ -61,7 +62,7 @@ def random_layer(geometry: Geometry, seed: int) -> Layer:
     )
 
 
-class Work:
+class Job:
     """A layer, an input, and what the machine must make of it."""
 
     def __init__(self, geometry: Geometry, seed: int):
@@ -82,8 +83,9 @@ class Work:
 class Soc:
     """The buses around the top."""
 
-    def __init__(self, dut, pauses: int | None):  # type: ignore[no-untyped-def]
+    def __init__(self, dut, pauses: int | None):
         self.dut = dut
+        self.out_is_steady: Task[None] | None = None
         around = (dut.aclk, dut.aresetn)
         self.lite = AxiLiteMaster(
             AxiLiteBus.from_prefix(dut, "s_axi"), *around, reset_active_level=False
@@ -113,15 +115,15 @@ class Soc:
     async def counter(self, name: str) -> int:
         return await self.read(f"{name}_low") | await self.read(f"{name}_high") << 32
 
-    async def describe(self, job: Work, **changes: int) -> None:
+    async def describe(self, job: Job, **changes: int) -> None:
         for name, value in (job.program.descriptor | changes).items():
             await self.write(f"layer_{name}", value)
 
-    async def start(self, job: Work, **changes: int) -> None:
+    async def start(self, job: Job, **changes: int) -> None:
         await self.describe(job, **changes)
         await self.write("control", CONTROL["start"] | CONTROL["interrupt_enable"])
 
-    def send(self, job: Work) -> None:
+    def send(self, job: Job) -> None:
         self.send_map(job.map)
         self.send_weights(job.program.weights)
         self.send_biases(job.biases)
@@ -146,13 +148,13 @@ class Soc:
         assert not self.dut.interrupt.value
         return status
 
-    async def check(self, job: Work) -> None:
+    async def check(self, job: Job) -> None:
         """The layer's packet comes, and is right; nothing went wrong."""
         frame = await with_timeout(self.out.recv(), 200, "us")
         assert np.array_equal(job.outputs(frame), job.expected)
         assert not await self.finished() & errors()
 
-    async def rerun(self, job: Work) -> None:
+    async def rerun(self, job: Job) -> None:
         """Run `job` from its first word to its last."""
         self.send(job)
         await self.start(job)
@@ -181,18 +183,32 @@ def noise(seed: int) -> Iterator[bool]:
         yield rng.random() < 0.5
 
 
-async def begin(dut, pauses: int | None = None) -> Soc:  # type: ignore[no-untyped-def]
+async def steady(dut, prefix: str, *parts: str) -> None:
+    """What a channel of the top offers stays until it is taken."""
+    valid, ready, *carried = (getattr(dut, prefix + part) for part in ("valid", "ready", *parts))
+    offered = None
+    while True:
+        await RisingEdge(dut.aclk)
+        now = [int(signal.value) for signal in carried] if valid.value else None
+        assert offered in (None, now), f"{prefix} takes an offer back"
+        offered = None if ready.value else now
+
+
+async def begin(dut, pauses: int | None = None) -> Soc:
     dut.aresetn.value = 0
     Clock(dut.aclk, PERIOD_NS, unit="ns").start()
     soc = Soc(dut, pauses)
     await ClockCycles(dut.aclk, 2)
     dut.aresetn.value = 1
     await ClockCycles(dut.aclk, 2)
+    cocotb.start_soon(steady(dut, "s_axi_b", "resp"))
+    cocotb.start_soon(steady(dut, "s_axi_r", "data", "resp"))
+    soc.out_is_steady = cocotb.start_soon(steady(dut, "m_axis_out_t", "data", "last"))
     return soc
 
 
 @cocotb.test()
-async def every_register_answers(dut) -> None:  # type: ignore[no-untyped-def]
+async def every_register_answers(dut) -> None:
     soc = await begin(dut, pauses=1)
     rng = random.Random(1)
     for name, register in MAP.items():
@@ -220,10 +236,10 @@ async def every_register_answers(dut) -> None:  # type: ignore[no-untyped-def]
 
 
 @cocotb.test()
-async def layers_follow_each_other(dut) -> None:  # type: ignore[no-untyped-def]
+async def layers_follow_each_other(dut) -> None:
     """Maps, weights and biases of all layers are on offer from the start."""
     soc = await begin(dut, pauses=20)
-    jobs = [Work(shape, seed) for seed, shape in enumerate(SHAPES * 2)]
+    jobs = [Job(shape, seed) for seed, shape in enumerate(SHAPES * 2)]
     for job in jobs:
         soc.send(job)
     await soc.start(jobs[0])
@@ -237,9 +253,9 @@ async def layers_follow_each_other(dut) -> None:  # type: ignore[no-untyped-def]
 
 
 @cocotb.test()
-async def a_map_is_used_again(dut) -> None:  # type: ignore[no-untyped-def]
+async def a_map_is_used_again(dut) -> None:
     soc = await begin(dut, pauses=40)
-    job = Work(SHAPES[0], 7)
+    job = Job(SHAPES[0], 7)
     await soc.rerun(job)
     soc.send_weights(job.program.weights)
     soc.send_biases(job.biases)
@@ -248,11 +264,11 @@ async def a_map_is_used_again(dut) -> None:  # type: ignore[no-untyped-def]
 
 
 @cocotb.test()
-async def counters_tell_what_the_layer_is(dut) -> None:  # type: ignore[no-untyped-def]
+async def counters_tell_what_the_layer_is(dut) -> None:
     """Without a stall anywhere, the counters are those of the exact cycle model."""
     soc = await begin(dut)
     for seed, shape in enumerate(SHAPES):
-        job = Work(shape, seed)
+        job = Job(shape, seed)
         soc.send_map(job.map)
         soc.send_weights(job.program.weights)
         soc.send_biases(job.biases)
@@ -269,7 +285,7 @@ async def counters_tell_what_the_layer_is(dut) -> None:  # type: ignore[no-untyp
         if CONFIG.core == "sparse":
             issues = int(cost.entries.sum()) * program.tiles
             assert await soc.counter("fillers") == issues - nonzeros
-    waits = Work(SHAPES[0], 0)
+    waits = Job(SHAPES[0], 0)
     soc.send_weights(waits.program.weights)
     soc.send_biases(waits.biases)
     await soc.start(waits)
@@ -281,11 +297,11 @@ async def counters_tell_what_the_layer_is(dut) -> None:  # type: ignore[no-untyp
 
 
 @cocotb.test()
-async def start_while_busy_is_refused(dut) -> None:  # type: ignore[no-untyped-def]
+async def start_while_busy_is_refused(dut) -> None:
     soc = await begin(dut, pauses=60)
-    job = Work(SHAPES[0], 3)
+    job = Job(SHAPES[0], 3)
     await soc.start(job)
-    await soc.describe(Work(SHAPES[1], 4))
+    await soc.describe(Job(SHAPES[1], 4))
     await soc.write("control", CONTROL["start"] | CONTROL["interrupt_enable"])
     assert await soc.read("status") & errors() == STATUS["error_start_busy"]
     await soc.write("status", STATUS["error_start_busy"])
@@ -295,11 +311,11 @@ async def start_while_busy_is_refused(dut) -> None:  # type: ignore[no-untyped-d
 
 
 @cocotb.test()
-async def wrong_tlast_is_an_error(dut) -> None:  # type: ignore[no-untyped-def]
+async def wrong_tlast_is_an_error(dut) -> None:
     """A packet that is too short or too long; the following layers' packets wait behind it."""
     soc = await begin(dut, pauses=80)
     for seed, shape in enumerate(SHAPES):
-        job, following = Work(shape, seed), Work(SHAPES[seed - 1], seed + 10)
+        job, following = Job(shape, seed), Job(SHAPES[seed - 1], seed + 10)
         weights, biases = job.program.weights, job.biases
         for name, sent_weights, sent_biases in (
             ("weights_short", weights[:-1], biases),
@@ -325,10 +341,10 @@ async def wrong_tlast_is_an_error(dut) -> None:  # type: ignore[no-untyped-def]
 
 
 @cocotb.test()
-async def a_map_that_is_too_long_is_an_error(dut) -> None:  # type: ignore[no-untyped-def]
+async def a_map_that_is_too_long_is_an_error(dut) -> None:
     """Its own layer ends with the error, not the one before; the map behind it is whole."""
     soc = await begin(dut, pauses=100)
-    before, job, following = (Work(shape, seed) for seed, shape in enumerate(SHAPES))
+    before, job, following = (Job(shape, seed) for seed, shape in enumerate(SHAPES))
     rows = np.zeros((CONFIG.act_depth + 9, job.map.shape[1]), np.uint8)
     soc.send(before)
     soc.send_map(rows)
@@ -347,13 +363,13 @@ async def a_map_that_is_too_long_is_an_error(dut) -> None:  # type: ignore[no-un
 
 
 @cocotb.test()
-async def a_fault_of_the_core_leaves_the_next_map_alone(dut) -> None:  # type: ignore[no-untyped-def]
+async def a_fault_of_the_core_leaves_the_next_map_alone(dut) -> None:
     """A filter without an end overflows its buffer while the next layer's map is loaded."""
     if CONFIG.dense:
         return  # its filters have no end mark
     soc = await begin(dut, pauses=120)
     for seed, more in enumerate((0, 3, 2 * CONFIG.weight_depth)):
-        job, following = Work(SHAPES[seed], seed), Work(SHAPES[seed - 1], seed + 10)
+        job, following = Job(SHAPES[seed], seed), Job(SHAPES[seed - 1], seed + 10)
         cost = work(job.layer, job.program.layout, CONFIG)
         count = cost.table_words + cost.mask_words + CONFIG.weight_depth + more
         endless = job.program.weights[:1].copy()
@@ -372,11 +388,11 @@ async def a_fault_of_the_core_leaves_the_next_map_alone(dut) -> None:  # type: i
 
 
 @cocotb.test()
-async def soft_reset_ends_a_layer(dut) -> None:  # type: ignore[no-untyped-def]
+async def soft_reset_ends_a_layer(dut) -> None:
     """At any moment; the rest of its packets is discarded, and its output packet closed."""
     soc = await begin(dut, pauses=140)
     for cycles in (0, 1, 2, 3, 7, 20, 45, 80, 150):
-        job, following = Work(SHAPES[0], 1), Work(SHAPES[1], 2)
+        job, following = Job(SHAPES[0], 1), Job(SHAPES[1], 2)
         soc.send(job)
         await soc.start(job)
         await ClockCycles(dut.aclk, cycles)
@@ -392,10 +408,10 @@ async def soft_reset_ends_a_layer(dut) -> None:  # type: ignore[no-untyped-def]
 
 
 @cocotb.test()
-async def soft_reset_ends_a_layer_that_waits(dut) -> None:  # type: ignore[no-untyped-def]
+async def soft_reset_ends_a_layer_that_waits(dut) -> None:
     """For a map of which none, one or all but one of the rows have come: the rest is discarded."""
     soc = await begin(dut)
-    job, following = Work(SHAPES[0], 1), Work(SHAPES[1], 2)
+    job, following = Job(SHAPES[0], 1), Job(SHAPES[1], 2)
     for rows in (0, 1, len(job.map) - 1):
         soc.acts.pause = True
         soc.send(job)
@@ -419,15 +435,16 @@ async def soft_reset_ends_a_layer_that_waits(dut) -> None:  # type: ignore[no-un
 
 
 @cocotb.test()
-async def streams_can_be_cleared(dut) -> None:  # type: ignore[no-untyped-def]
+async def streams_can_be_cleared(dut) -> None:
     """The DMA is reset together with the core, in the middle of all packets."""
     soc = await begin(dut)
-    job, following = Work(SHAPES[0], 1), Work(SHAPES[1], 2)
+    job, following = Job(SHAPES[0], 1), Job(SHAPES[1], 2)
     soc.out.pause = True
     soc.send(job)
     soc.send_map(following.map)
     await soc.start(job)
     await ClockCycles(dut.aclk, 30)
+    soc.out_is_steady.cancel()  # this is the one case in which an offer is taken back
     buses = (soc.acts, soc.weights, soc.biases, soc.out)
     for bus in buses:
         bus.assert_reset(True)
