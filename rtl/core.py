@@ -43,8 +43,8 @@ class Core(wiring.Component):
     A map's rows carry a row for each lockstep tile, tile 0 lowest, and `last` on top of the last
     one. The layer begins when its map is complete, or at once if it takes no new one.
 
-    A bit of `error` (see `Error`) stays until the next start; the layer is then given up and the core
-    can start again. `busy` lasts until `done`, in either case. Reset must last 4 cycles.
+    A bit of `error` (see `Error`) stays until the next start; the layer is then given up and the
+    core can start again. `busy` lasts until `done`, in either case. Reset must last 4 cycles.
     """
 
     def __init__(self, config: CoreConfig):

@@ -128,9 +128,9 @@ class Biases(wiring.Component):
 class Output(wiring.Component):
     """`drain` requantisers for each lockstep tile and the output queue, after the lanes.
 
-    `take` marks the cycle in which `results` hold a group, `take_last` the layer's last one; its word
-    can be read from `o`, with `o_last`, REQUANTIZE_STAGES + 1 cycles later. `popped` tells that a
-    word has left.
+    `take` marks the cycle in which `results` hold a group, `take_last` the layer's last one; its
+    word can be read from `o`, with `o_last`, REQUANTIZE_STAGES + 1 cycles later. `popped` tells
+    that a word has left.
     """
 
     def __init__(self, config: CoreConfig):

@@ -69,7 +69,7 @@ def events(config: CoreConfig) -> data.StructLayout:
     nonzeros, fillers : entries with, and without, a weight that reached the multipliers
     """
     count = config.filters.bit_length()
-    stalls = {name: 1 for name in ("waiting", "stall_weights", "stall_bias", "stall_drain")}
+    stalls = dict.fromkeys(("waiting", "stall_weights", "stall_bias", "stall_drain"), 1)
     return data.StructLayout(stalls | {"nonzeros": count, "fillers": count})
 
 

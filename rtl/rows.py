@@ -51,12 +51,13 @@ class RowsFront(wiring.Component):
         connect(m, flipped(self.i), router.i)
         connect(m, flipped(layer), sequencer.layer)
         connect(m, flipped(layer), filler.layer)
-        for part in (router, sequencer, filler, *rows):
+        for part in (router, sequencer, filler):
             m.d.comb += part.start.eq(self.start)
         for n, row in enumerate(rows):
             m.submodules[f"row_{n}"] = row
             connect(m, router.weights[n], row.i)
             m.d.comb += [
+                row.start.eq(self.start),
                 row.enable.eq(router.enable),
                 row.ends.eq(router.ends),
                 row.last_tile.eq(layer.last_tile),
@@ -108,10 +109,11 @@ class RowsFront(wiring.Component):
 class Row(wiring.Component):
     """One row's buffer and decoder.
 
-    While `go`, an entry a cycle is issued until the last one of its window; `finished` tells that this
-    one is issued, or was. `advance` moves on to the next window; `side` is that of the window, and
-    `at_last` that it is the tile's last. An entry's `weight` (zero without one), `read`, `shift` are
-    in registers in the cycle after its issue. `wrong`: the entries do not end with the tile.
+    While `go`, an entry a cycle is issued until the last one of its window; `finished` tells that
+    this one is issued, or was. `advance` moves on to the next window; `side` is that of the window,
+    and `at_last` that it is the tile's last. An entry's `weight` (zero without one), `read` and
+    `shift` are in registers in the cycle after its issue. `wrong`: the entries do not end with the
+    tile.
     """
 
     def __init__(self, config: CoreConfig):
@@ -187,8 +189,8 @@ class WindowFill(wiring.Component):
     """Read the activations of one window after the other, at most two windows ahead of `advance`.
 
     A tile's reads are the table's slots, repeated with `period_step` between the repetitions.
-    `filled`: the window to be used next has all its reads issued. `valid`, `address`, `beyond` are those
-    of a read after edge 2, `write` (one hot) tells where its activations of edge 6 belong.
+    `filled`: the window to be used next has all its reads issued. `valid`, `address`, `beyond` are
+    those of a read after edge 2, `write` (one hot) tells where its activations of edge 6 belong.
     """
 
     def __init__(self, config: CoreConfig):
@@ -262,8 +264,8 @@ class Windows(wiring.Component):
     """The two windows, and the selection of every row's activations from them.
 
     `read` are the activation memory's bytes of edge 6, `write`, `reads` and `shifts` come two edges
-    before they act, through a tree of registers. `acts` of row n reach the multipliers' registers at the
-    operand edge: lane l has byte l + shift of its read.
+    before they act, through a tree of registers. `acts` of row n reach the multipliers' registers
+    at the operand edge: lane l has byte l + shift of its read.
     """
 
     def __init__(self, config: CoreConfig):
@@ -297,9 +299,10 @@ class Windows(wiring.Component):
             picked = [Signal(act, name=f"p{row}_{i}", reset_less=True) for i in range(len(held))]
             for i, byte in enumerate(picked):
                 m.d.sync += byte.eq(Array(held[i] for held in window)[reads[i // BYTES]])
-            shifts: list[Value] = [Const(0, 1)] * groups
+            lane_groups = -(-config.lanes // BYTES)
+            shifts: list[Value] = [Const(0, 1)] * lane_groups
             if config.window_span > 1:
-                shifts = tree(m, self.shifts[row], groups, f"shift_{row}")
+                shifts = tree(m, self.shifts[row], lane_groups, f"shift_{row}")
             for lane in range(config.lanes):
                 taps = Array(picked[lane : lane + config.window_span])
                 operand = Signal(act, name=f"a{row}_{lane}", reset_less=True)

@@ -80,9 +80,9 @@ class SparseAddress(wiring.Component):
     """Index decoder: entries {place, code} to addresses and weights, one a cycle.
 
     Relative: the address is the sum of the distances since the tile's base. Absolute: the base plus
-    the place. A place of all ones is a filler: its weight is zero, like that of a bubble; a relative
-    one still moves the address. `address`, `weight` and `beyond` (the weight's address is not in the
-    activation memory) are ready after edge 2.
+    the place. A place of all ones is a filler: its weight is zero, like that of a bubble; a
+    relative one still moves the address. `address`, `weight` and `beyond` (the weight's address is
+    not in the activation memory) are ready after edge 2.
     """
 
     def __init__(self, config: CoreConfig):

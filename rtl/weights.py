@@ -20,8 +20,8 @@ class DoubleBuffer(wiring.Component):
 
     `i` takes one word a cycle into a free memory. A pass ends with the word that comes with
     `ends`; from the next cycle on its memory is in `ready`, and `lengths` has its length less
-    one. `release` frees memories that were read. While `read`, `pointer` addresses memory `side`; the
-    word is in `word` after edge 0 + `late`, and stays there: a dense core needs no weight to
+    one. `release` frees memories that were read. While `read`, `pointer` addresses memory `side`;
+    the word is in `word` after edge 0 + `late`, and stays there: a dense core needs no weight to
     compute an address, so it reads weights that much later instead of delaying them.
     `overflow` tells that a pass is longer than the memory.
     """
@@ -232,7 +232,7 @@ class Router(wiring.Component):
 
 
 class TapTable(wiring.Component):
-    """Table of tap addresses: `address` = base + period + table[slot], ready after edge 2 of `issue`.
+    """Table of tap addresses: `address` = base + period + table[slot], ready after edge 2.
 
     `base` and `period` come from registers; their sum moves the whole table. `offset` is written to
     `write_slot` while `write`. `beyond` tells that `address` is not in the activation memory.

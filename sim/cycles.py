@@ -109,7 +109,7 @@ class _Rows:
     def _tile(
         self, entries: np.ndarray, bulk: tuple[int, int], first: int, limit: int
     ) -> tuple[int, int, int]:
-        """State after a tile whose first window cannot end before `first`, its last before `limit`."""
+        """State after a tile whose first window ends at `first` or later, its last at `limit`."""
         reads = self._cost.reads
         last, before, filled = self._state
         filled = max(filled, before) + int(reads[0])

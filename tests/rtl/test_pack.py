@@ -1,95 +1,194 @@
-"""The packer: its stream, decoded word by word, is the layer; what does not fit is refused."""
+"""The packer: its streams, decoded word by word, are the layer; what does not fit is refused."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_layers import cases, random_input, random_layer
 
-from compress.container import Geometry, Layer, codes_to_levels, max_level
+from compress.container import Geometry, Layer, codes_to_levels
 from cosign import CosignError
 from rtl.config import CoreConfig
-from rtl.layout import Layout
-from rtl.pack import accumulator_bits, entry_counts, pack_layer
+from rtl.encode import work
+from rtl.pack import LayerProgram, accumulator_bits, layout_of, pack_layer, stripes_of
+from rtl.stripes import cut, join, stripe
+from sim.golden import layer_output
 
 SPARSE = CoreConfig(lanes=13, act_banks=4, bank_bytes=4, index_bits=5, acc_bits=32)
+ABSOLUTE = dataclasses.replace(SPARSE, coding="absolute")
+BITMASK = dataclasses.replace(SPARSE, coding="bitmask", mask_bits=10, tap_depth=256)
+ROWS = dataclasses.replace(
+    SPARSE, core="sparse-rows", lanes=9, filters=4, window_reads=2, window_span=3
+)
 DENSE = dataclasses.replace(SPARSE, core="dense-2d", lanes=8, filters=4, weight_bits=4)
 CONV = Geometry("conv", 6, 10, 9, 7, (3, 2), (2, 1), (1, 1), (1, 1), 2)
 
 
-def random_layer(g: Geometry, density: float, bits: int = 8, seed: int = 0) -> Layer:
-    rng = np.random.default_rng(seed)
-    levels = rng.integers(1, max_level(bits) + 1, (g.out_channels, g.columns))
-    levels *= rng.choice([-1, 1], levels.shape)
-    levels[rng.random(levels.shape) >= density] = 0
-    return Layer.from_dense(
-        levels.astype(np.int8),
-        name="layer",
-        input="input",
-        geometry=g,
-        bits=bits,
-        q=0.1,
-        bias=rng.integers(-999, 999, g.out_channels),
-        mul=30000,
-        shift=22,
-        relu=True,
-        in_scale=1.0,
-        out_scale=1.0,
-    )
+def words(program: LayerProgram) -> Iterator[int]:
+    return (int.from_bytes(word.tobytes(), "little") for word in program.weights)
 
 
-def words(stream: np.ndarray) -> list[int]:
-    return [int.from_bytes(word.tobytes(), "little") for word in stream]
+def level(code: int) -> int:
+    return int(codes_to_levels(np.array([code], np.uint8), 8)[0])
 
 
-@given(st.floats(0, 1), st.integers(3, 14), st.integers(2, 8), st.integers(0, 99))
-def test_the_sparse_stream_holds_every_level_at_its_address(density, index_bits, bits, seed):
-    config = dataclasses.replace(SPARSE, index_bits=index_bits, weight_bits=8)
-    layer = random_layer(CONV, density, bits, seed)
+def field(word: int, low: int, width: int) -> int:
+    return word >> low & (1 << width) - 1
+
+
+def decode_places(program: LayerProgram, config: CoreConfig, filters: int) -> list[dict[int, int]]:
+    """{address: level} of each filter."""
+    stream, decoded = words(program), []
+    for _ in range(filters):
+        found, address, last = {}, 0, 0
+        while not last:
+            word = next(stream)
+            place, last = field(word, 8, config.place_bits), word >> (config.stream_bits - 1)
+            address = address + place if config.coding == "relative" else place
+            if place != (1 << config.place_bits) - 1:
+                found[address] = level(word & 255)
+        decoded.append(found)
+    assert next(stream, None) is None
+    return decoded
+
+
+def decode_masks(program: LayerProgram, config: CoreConfig, filters: int) -> list[dict[int, int]]:
+    """{address: level} of each filter."""
+    stream, decoded, d = words(program), [], program.descriptor
+    table = [next(stream) for _ in range(d["last_slot"] + 1)]
+    place_bits = (config.mask_bits - 1).bit_length()
+    for _ in range(filters):
+        places = []
+        for n in range(d["last_mask"] + 1):
+            mask, (period, word) = next(stream), divmod(n, d["last_in_period"] + 1)
+            for bit in range(config.mask_bits):
+                if mask >> bit & 1:
+                    places.append(period * d["period_step"] + table[(word << place_bits) + bit])
+        levels, last = [], 0
+        while not last:
+            word = next(stream)
+            last = word >> (config.stream_bits - 1)
+            levels.append(level(word & 255))
+        decoded.append(dict(zip(places, levels, strict=bool(places))))
+    assert next(stream, None) is None
+    return decoded
+
+
+def decode_rows(program: LayerProgram, config: CoreConfig, filters: int) -> list[dict[int, int]]:
+    """{address: level} of each filter; those that pad a pass have no weights and are left out."""
+    stream, d = words(program), program.descriptor
+    table = [next(stream) for _ in range(d["last_slot"] + 1)]
+    shift_bits = (config.window_span - 1).bit_length()
+    read_bits = config.window_reads.bit_length()
+    per_group = filters // ((d["last_pass"] + 1) // (d["last_in_group"] + 1))
+    decoded = []
+    for number in range((d["last_pass"] + 1) * config.filters):
+        found, window, last = {}, 0, 0
+        while not last:
+            word = next(stream)
+            last = word >> (config.stream_bits - 1)
+            read = field(word, 8 + shift_bits, read_bits)
+            if read < config.window_reads:
+                period, slot = divmod(window * config.window_reads + read, len(table))
+                shift = field(word, 8, shift_bits)
+                found[period * d["period_step"] + table[slot] + shift] = level(word & 255)
+            window += field(word, config.entry_bits - 1, 1)
+        assert window == d["last_window"] + 1
+        if number % ((d["last_in_group"] + 1) * config.filters) < per_group:
+            decoded.append(found)
+        else:
+            assert found == {}
+    assert next(stream, None) is None
+    return decoded
+
+
+@pytest.mark.parametrize(
+    ("config", "decode"),
+    [
+        (SPARSE, decode_places),
+        (ABSOLUTE, decode_places),
+        (BITMASK, decode_masks),
+        (ROWS, decode_rows),
+    ],
+    ids=["relative", "absolute", "bitmask", "rows"],
+)
+@given(case=cases())
+def test_a_sparse_stream_holds_every_level_at_its_address(config, decode, case):
+    layer, x = case
+    program = pack_layer(layer, config, len(x))
+    taps = program.layout.tap_addresses()
+    expected = [
+        {int(taps[c]): int(row[c]) for c in np.flatnonzero(row)} for row in layer.dense_levels()
+    ]
+    assert decode(program, config, layer.geometry.out_channels) == expected
+    cost = work(layer, program.layout, config)
+    assert int(cost.words.sum()) + cost.table_words == len(program.weights)
+
+
+@given(st.integers(3, 14), st.integers(0, 99))
+def test_fillers_bridge_long_distances(index_bits, seed):
+    config = dataclasses.replace(SPARSE, index_bits=index_bits)
+    layer = random_layer(CONV, 0.1, 8, seed)
     program = pack_layer(layer, config)
-    decoded: list[dict[int, int]] = [{}]
-    address = 0
-    counts = [0]
-    for word in words(program.weights):
-        code = word & 255
-        delta = word >> 8 & (1 << index_bits) - 1
-        address += delta
-        counts[-1] += 1
-        if delta != (1 << index_bits) - 1:
-            decoded[-1][address] = int(codes_to_levels(np.array([code], np.uint8), 8)[0])
-        if word >> (8 + index_bits):
-            decoded.append({})
-            counts.append(0)
-            address = 0
-    assert decoded.pop() == {}
-    assert counts[:-1] == program.entries.tolist()
-    taps = Layout(CONV).tap_addresses()
-    dense = layer.dense_levels()
-    assert decoded == [{int(taps[c]): int(row[c]) for c in np.flatnonzero(row)} for row in dense]
+    taps = program.layout.tap_addresses()
+    expected = [
+        {int(taps[c]): int(row[c]) for c in np.flatnonzero(row)} for row in layer.dense_levels()
+    ]
+    assert decode_places(program, config, 10) == expected
 
 
 def test_a_dense_word_holds_the_same_tap_of_several_filters():
     layer = random_layer(CONV, 0.5, 4)
     program = pack_layer(layer, DENSE)
-    stream = words(program.weights)
+    stream = list(words(program))
     passes = 2 * 2  # five filters a group, four at once
-    assert len(stream) == passes * CONV.columns == int(program.entries.sum())
+    assert len(stream) == passes * CONV.columns
     assert program.biases.tolist()[:8] == [*layer.bias[:5], 0, 0, 0]
     for number, word in enumerate(stream):
         group_pass, column = divmod(number, CONV.columns)
         group, part = divmod(group_pass, 2)
         for f in range(4):
-            level = (word >> (5 * f) & 31) - 32 * (word >> (5 * f + 4) & 1)
+            found = (word >> (5 * f) & 31) - 32 * (word >> (5 * f + 4) & 1)
             row = part * 4 + f
             expected = int(layer.dense_levels()[group * 5 + row, column]) if row < 5 else 0
-            assert level == expected
+            assert found == expected
 
 
 def test_an_empty_filter_is_one_filler():
     layer = random_layer(CONV, 0.0)
-    assert entry_counts(layer, Layout(CONV), SPARSE).tolist() == [1] * 10
-    assert words(pack_layer(layer, SPARSE).weights) == [(1 << 13) + (31 << 8)] * 10
+    program = pack_layer(layer, SPARSE)
+    assert work(layer, program.layout, SPARSE).entries.tolist() == [1] * 10
+    assert list(words(program)) == [(1 << 13) + (31 << 8)] * 10
+
+
+@given(cases(), st.integers(1, 5))
+def test_stripes_of_a_map_give_the_outputs_of_the_map(case, count):
+    layer, x = case
+    g = layer.geometry
+    if g.kind == "linear":
+        parts = cut(x[:, :, 0, 0], g, count)
+        outputs = np.stack([layer_output(layer, p[..., None, None])[:, :, 0, 0] for p in parts])
+        assert np.array_equal(join(outputs, g, len(x)), layer_output(layer, x)[:, :, 0, 0])
+        return
+    one = dataclasses.replace(layer, geometry=stripe(g, count))
+    outputs = np.concatenate([layer_output(one, part[None]) for part in cut(x[0], g, count)])
+    assert np.array_equal(join(outputs, g, 1), layer_output(layer, x)[0])
+
+
+def test_the_fewest_stripes_that_fit_are_taken():
+    config = dataclasses.replace(SPARSE, act_depth=32, tiles=2)
+    geometry = Geometry("conv", 4, 4, 40, 9, (3, 3), (1, 1), (1, 1))
+    count, layout = stripes_of(geometry, 1, config)
+    assert count % 2 == 0
+    assert layout.bytes <= config.act_bytes < layout_of(geometry, 1, count - 2).bytes
+    x = random_input(geometry)[0]
+    program = pack_layer(random_layer(geometry, 0.5), config)
+    maps = program.maps(x, config)
+    assert len(maps) == count // 2
+    assert {m.shape[1] for m in maps} == {2 * config.act_word_bytes}
 
 
 @given(st.integers(0, 999), st.sampled_from([(-128, 127), (0, 127)]))
@@ -107,21 +206,34 @@ def test_the_accumulator_bound_is_reached_and_never_passed(seed, input_range):
     assert extremes.min() < -(1 << (bits - 2)) or extremes.max() >= 1 << (bits - 2)
 
 
+BASE = {"sparse": SPARSE, "bitmask": BITMASK, "rows": ROWS}
+
+
 @pytest.mark.parametrize(
-    ("change", "parameter"),
+    ("core", "change", "parameter"),
     [
-        ({"weight_bits": 4}, "raise weight_bits"),
-        ({"weight_depth": 8}, "raise weight_depth"),
-        ({"act_depth": 3}, "raise act_depth"),
-        ({"acc_bits": 16}, "raise acc_bits"),
-        ({"mul_bits": 12}, "raise mul_bits"),
+        ("sparse", {"weight_bits": 4}, "raise weight_bits"),
+        ("sparse", {"weight_depth": 8}, "raise weight_depth"),
+        ("sparse", {"act_depth": 2}, "raise act_depth"),
+        ("sparse", {"acc_bits": 16}, "raise acc_bits"),
+        ("sparse", {"mul_bits": 12}, "raise mul_bits"),
+        ("bitmask", {"mask_depth": 2, "mask_bits": 4}, "raise mask_depth or mask_bits"),
+        ("bitmask", {"tap_depth": 4}, "raise tap_depth"),
+        ("rows", {"tap_depth": 2}, "raise tap_depth"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_the_parameter_to_change(change, parameter):
-    layer = random_layer(CONV, 1.0)
-    pack_layer(layer, SPARSE)
+def test_what_does_not_fit_is_refused_with_the_parameter_to_change(core, change, parameter):
+    layer = random_layer(CONV, 1.0, 8, mul=30000, shift=22)
+    pack_layer(layer, BASE[core])
     with pytest.raises(CosignError, match=parameter):
-        pack_layer(layer, dataclasses.replace(SPARSE, **change))
+        pack_layer(layer, dataclasses.replace(BASE[core], **change))
+
+
+def test_an_address_that_would_read_as_a_filler_is_refused():
+    config = dataclasses.replace(ABSOLUTE, act_depth=2)
+    layer: Layer = random_layer(Geometry("linear", 32, 1), 1.0)
+    with pytest.raises(CosignError, match="raise act_depth"):
+        pack_layer(layer, config)
 
 
 def test_a_dense_core_refuses_dilation_that_it_cannot_step_through():

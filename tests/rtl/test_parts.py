@@ -7,24 +7,19 @@ import pytest
 from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_layers import layer_of
 
-from compress.container import Geometry, Layer
+from compress.container import Geometry
+from rtl.bitmask import MaskDecoder
 from rtl.config import CoreConfig
+from rtl.dense import DenseAddress
 from rtl.drain import DrainControl
-from rtl.layer import OUTPUT_DEPTH, REQUANTIZE_STAGES
+from rtl.layer import REQUANTIZE_STAGES, output_depth
 from rtl.layout import Layout
 from rtl.pack import pack_layer
 from rtl.requantize import Requantizer
-from rtl.sequence import DenseAddress
 
 CONFIG = CoreConfig(lanes=8, act_banks=4, bank_bytes=4, acc_bits=24)
-
-
-def layer_of(geometry: Geometry, levels: np.ndarray) -> Layer:
-    fields = {"name": "l", "input": "input", "bits": 8, "q": 1.0, "mul": 1, "shift": 1}
-    fields |= {"relu": False, "in_scale": 1.0, "out_scale": 1.0}
-    bias = np.zeros(geometry.out_channels)
-    return Layer.from_dense(levels, geometry=geometry, bias=bias, **fields)
 
 
 def simulate(component, testbench) -> None:
@@ -76,7 +71,7 @@ def test_dense_counters_visit_every_tap_in_order(stride, kernel):
     geometry = Geometry("conv", 3, 1, 12, 12, kernel, (stride, stride), (1, 1))
     layout = Layout(geometry)
     zeros = np.zeros((1, geometry.columns), np.int8)
-    program = pack_layer(layer_of(geometry, zeros), config)
+    program = pack_layer(layer_of(zeros, geometry), config)
     part = DenseAddress(config)
     visited, lasts = [], []
     base = 40
@@ -123,7 +118,7 @@ def test_the_drain_never_has_more_words_on_their_way_than_the_queue_holds(seed):
             under_way += take - pop
             taken += take
             due += end * (3 if last_tile else CONFIG.tile_shifts)
-            assert 0 <= under_way <= OUTPUT_DEPTH
+            assert 0 <= under_way <= output_depth(CONFIG)
             await ctx.tick()
         ctx.set(part.last, 0)
         while not ctx.get(part.idle):
@@ -135,3 +130,44 @@ def test_the_drain_never_has_more_words_on_their_way_than_the_queue_holds(seed):
         assert taken == due
 
     simulate(part, testbench)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 2**6 - 1), min_size=1, max_size=12), st.integers(1, 3))
+def test_the_mask_decoder_visits_every_set_bit(masks, in_period):
+    part = MaskDecoder(dataclasses.replace(CONFIG, mask_bits=6, tap_depth=32))
+    step = 50
+    found = []
+
+    async def testbench(ctx):
+        ctx.set(part.last_in_period, in_period - 1)
+        ctx.set(part.period_step, step)
+        left = [*masks, *masks]  # two tiles: the second begins at the first period again
+        while len(left) or ctx.get(part.valid):
+            ctx.set(part.i_valid, bool(left))
+            if left:
+                ctx.set(part.i_mask, left[0])
+                ctx.set(part.i_last, len(left) in (1, len(masks) + 1))
+            issue = ctx.get(part.valid)
+            ctx.set(part.issue, issue)
+            if issue:
+                values = [part.present, part.slot, part.period, part.last]
+                found.append(tuple(map(ctx.get, values)))
+            if ctx.get(part.take):
+                left.pop(0)
+            await ctx.tick()
+
+    simulate(part, testbench)
+    expected = []
+    for number, mask in enumerate(masks):
+        period, word = divmod(number, in_period)
+        bits = [bit for bit in range(6) if mask >> bit & 1]
+        expected += [(1, 8 * word + bit, step * period, 0) for bit in bits]
+        if not bits:
+            expected.append((0, None, step * period, 0))
+    expected[-1] = (*expected[-1][:3], 1)
+    assert len(found) == 2 * len(expected)
+    for got, wanted in zip(found, expected * 2, strict=True):
+        assert got[0] == wanted[0]
+        assert got[1:] == wanted[1:] or not got[0]
+        assert got[3] == wanted[3]

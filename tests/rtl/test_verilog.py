@@ -16,6 +16,12 @@ SMALL = {
     "dense": CoreConfig(
         "dense-2d", lanes=8, filters=4, act_banks=4, bank_bytes=4, act_depth=64, weight_depth=32
     ),
+    "sparse-rows": CoreConfig(
+        "sparse-rows", lanes=6, filters=2, act_banks=4, act_depth=64, weight_depth=32, tap_depth=32
+    ),
+    "bitmask": CoreConfig(
+        coding="bitmask", lanes=5, tiles=2, act_banks=2, act_depth=64, weight_depth=32, tap_depth=48
+    ),
 }
 
 SYNTHESIZE = """
