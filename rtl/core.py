@@ -71,10 +71,13 @@ class Core(wiring.Component):
         rows = config.core == "sparse-rows"
         copies = 1 if rows else -(-config.filters // OPERAND_LOADS)
         flush = Signal()
+        # Only a map that is too long empties the memories: others may hold the next layer's rows.
+        spill = Signal()
+        m.d.comb += spill.eq(flush & self.error[Error.ACTS])
 
-        def control(name: str, part: wiring.Component) -> wiring.Component:
+        def control(name: str, part: wiring.Component, reset: Signal = flush) -> wiring.Component:
             """A part that an error resets."""
-            m.submodules[name] = ResetInserter(flush)(part)
+            m.submodules[name] = ResetInserter(reset)(part)
             return part
 
         source = control("front", front(config))
@@ -82,7 +85,7 @@ class Core(wiring.Component):
         biases = control("biases", Biases(config))
         output = control("output", Output(config))
         memories = [
-            control(f"activations_{n}", ActivationMemory(config, copies))
+            control(f"activations_{n}", ActivationMemory(config, copies), spill)
             for n in range(config.tiles)
         ]
         connect(m, flipped(self.i_weights), source.i)

@@ -190,7 +190,7 @@ class Router(wiring.Component):
         tabled = Signal(init=not config.table)
         m.d.comb += self.tabled.eq(tabled)
         masked = Signal(init=not config.masked)
-        row = Signal(range(self._buffers))
+        row = Signal(range(max(2, self._buffers)))
         word = self.i.payload
         offered = Signal()
         m.d.comb += [

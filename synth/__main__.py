@@ -1,12 +1,11 @@
 """`python -m synth report`: area, Fmax and critical path of one core."""
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
 
 from cosign import CosignError, write_json
-from rtl.config import CORES, CoreConfig
+from rtl.options import add_options, config_of
 from synth.report import CoreReport, synthesize
 from synth.sram import MODELS
 
@@ -15,32 +14,11 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m synth", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     report = commands.add_parser("report", help="synthesise and time one core")
-    report.add_argument("--core", choices=CORES, default="sparse")
-    for field in dataclasses.fields(CoreConfig):
-        if field.name in ("core", "act_banks"):
-            continue
-        kind = float if field.name == "clock_ns" else int
-        option = f"--{field.name.replace('_', '-')}"
-        report.add_argument(
-            option, type=kind, default=field.default, help=f"default {field.default}"
-        )
-    report.add_argument("--act-banks", type=int, help="default: the fewest that feed the lanes")
+    add_options(report)
     report.add_argument("--liberty", type=Path, help="cell library instead of NanGate 45")
     report.add_argument("--out", type=Path, required=True, help="folder for netlist and reports")
     report.add_argument("--json", type=Path, help="write the report as JSON")
     return top
-
-
-def config_of(arguments: argparse.Namespace) -> CoreConfig:
-    """The CoreConfig that the options describe. Raises CosignError."""
-    values = {
-        field.name: getattr(arguments, field.name) for field in dataclasses.fields(CoreConfig)
-    }
-    if values["act_banks"] is None:
-        span = values["lanes"] + values["bank_bytes"] - 1
-        words = -(-span // max(1, values["bank_bytes"]))
-        values["act_banks"] = 1 << max(0, (words - 1).bit_length())
-    return CoreConfig(**values)
 
 
 def table(report: CoreReport) -> str:

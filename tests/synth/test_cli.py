@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from synth.__main__ import config_of, main, parser
+from rtl.options import config_of
+from synth.__main__ import main, parser
 
 
 def test_banks_follow_the_lanes() -> None:
