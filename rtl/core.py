@@ -105,7 +105,7 @@ class Core(wiring.Component):
             self.events.nonzeros.eq(source.nonzeros),
             self.events.fillers.eq(source.fillers),
             source.start.eq(go),
-            source.busy.eq(self.busy & ~self.events.waiting),
+            source.busy.eq(self.busy & ~self.events.waiting & ~flush),
             source.may_end.eq(may_drain & may_bias),
             drain.last.eq(source.last),
             drain.tile_last.eq(source.tile_last),

@@ -77,9 +77,9 @@ module bench #(
     number = 0;
   end
 
-  // Maps. After a reset or an error the sender goes on with the job that comes next.
+  // Maps. After a reset or a map that was too long the sender goes on with the job that comes next.
   always @(posedge clk) begin
-    if (rst || resetting || (done && error != 0)) begin
+    if (rst || resetting || (done && error[2])) begin
       act_valid <= 0;
       rows <= 0;
       acts <= 0;
