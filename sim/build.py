@@ -22,6 +22,8 @@ from rtl.layer import descriptor
 
 BENCH = Path(__file__).parent / "bench"
 TOP = "bench"
+COVERAGE = "COSIGN_COVERAGE"
+"""Environment variable: a folder in which every simulation leaves its line and toggle coverage."""
 _FLAGS = (
     "-O3",
     "--x-assign",
@@ -76,9 +78,16 @@ def build(config: CoreConfig, folder: Path, *, waves: bool = False) -> Path:
     return target
 
 
+def coverage_folder() -> Path | None:
+    """Where coverage is collected, if it is."""
+    name = os.environ.get(COVERAGE)
+    return Path(name).resolve() if name else None
+
+
 def simulator_name(config: CoreConfig, *, waves: bool = False) -> str:
     """Name of the build: a function of the core's and the bench's text and the compiler flags."""
-    recipe = (sorted(_sources(config).items()), _FLAGS, _CXX_FLAGS, _LIBRARY, waves, provenance())
+    covered = coverage_folder() is not None
+    recipe = (sorted(_sources(config).items()), covered, _FLAGS, _CXX_FLAGS, _LIBRARY, waves, provenance())
     digest = hashlib.sha256(repr(recipe).encode()).hexdigest()
     return f"{config.core}-{config.hash}-{digest[:8]}"
 
@@ -96,6 +105,7 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
     from cocotb_tools import config as cocotb_config
 
     library = cocotb_config.libs_dir
+    covered = coverage_folder() is not None
     main = cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"
     parameters = {
         "LAYER_BITS": sum(layer_fields(config).values()),
@@ -112,6 +122,7 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
         *("verilator", "-cc", "--exe", "--vpi", "--public-depth", "1"),
         *("--prefix", "Vtop", "--top-module", TOP, "-o", TOP, "-Mdir", "."),
         *("--trace-fst", "--trace-structs") * waves,
+        *("--coverage-line", "--coverage-toggle") * covered,
         *_FLAGS,
         *("-CFLAGS", _CXX_FLAGS, "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O1 OPT_GLOBAL=-O2"),
         *("-LDFLAGS", f"-L{library} {_LIBRARY}"),

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.pack import LayerProgram, unpack_outputs
-from sim.build import TOP, build, pack_descriptor
+from sim.build import TOP, build, coverage_folder, pack_descriptor
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +183,11 @@ def _execute(simulator: Path, run: Path, arguments: list[str], waves: Path | Non
 
     libraries = [str(cocotb_config.libs_dir), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
     log, results = run / "log", run / "results.xml"
+    coverage = coverage_folder()
+    if coverage is not None:
+        coverage.mkdir(parents=True, exist_ok=True)
+        name = coverage / f"{simulator.name}-{uuid.uuid4().hex}.dat"
+        arguments = [*arguments, f"+verilator+coverage+file+{name}"]
     trace = ["--trace", "--trace-file", str(waves.resolve())] if waves else []
     try:
         get_runner("verilator").test(
