@@ -127,6 +127,12 @@ class CoreConfig:
         demand(self.clock_ns > 0, f"clock_ns is {self.clock_ns}, must be positive")
 
     @property
+    def name(self) -> str:
+        """sparse-61, dense-scalar-61, dense-2d-8x8."""
+        lanes = f"{self.filters}x{self.lanes}" if self.filters > 1 else f"{self.lanes}"
+        return f"{self.core}-{lanes}"
+
+    @property
     def dense(self) -> bool:
         """Whether the core steps through every tap, pruned or not."""
         return self.core in ("dense-scalar", "dense-2d")

@@ -1,4 +1,4 @@
-"""`python -m synth report`: area, Fmax and critical path of one core."""
+"""`python -m synth report|fpga`: what one core costs, in a cell library or on an FPGA."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cosign import CosignError, write_json
 from rtl.options import add_options, config_of
+from synth.fpga import PARTS, FpgaReport, Target, route
 from synth.report import CoreReport, synthesize
 from synth.sram import MODELS
 
@@ -16,8 +17,22 @@ def parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="synthesise and time one core")
     add_options(report)
     report.add_argument("--liberty", type=Path, help="cell library instead of NanGate 45")
-    report.add_argument("--out", type=Path, required=True, help="folder for netlist and reports")
-    report.add_argument("--json", type=Path, help="write the report as JSON")
+    report.add_argument(
+        "--fmax", action="store_true", help="also search the highest clock, to 1 %%"
+    )
+    fpga = commands.add_parser("fpga", help="place and route one core on a Lattice ECP5")
+    add_options(fpga)
+    fpga.add_argument("--part", choices=PARTS, default=Target.part, help=f"default {Target.part}")
+    fpga.add_argument(
+        "--speed", type=int, default=Target.speed, help=f"speed grade, default {Target.speed}"
+    )
+    fpga.add_argument(
+        "--mhz", type=float, default=Target.mhz, help=f"clock aimed at, default {Target.mhz:g}"
+    )
+    fpga.add_argument("--seed", type=int, default=Target.seed, help="of the placer")
+    for command in (report, fpga):
+        command.add_argument("--out", type=Path, required=True, help="folder for the tools' files")
+        command.add_argument("--json", type=Path, help="write the report as JSON")
     return top
 
 
@@ -29,6 +44,10 @@ def table(report: CoreReport) -> str:
         f"  logic          {report.logic_um2:14,.0f} um2   "
         f"{sum(report.cells.values()):,} cells, {report.flip_flops:,} flip-flops",
     ]
+    for block, area in report.blocks_um2.items():
+        if area:
+            share = 100 * area / report.logic_um2
+            lines.append(f"    {block:24s}{area:14,.0f} um2   {share:4.1f} %")
     for model, parts in report.sram_um2.items():
         for purpose, area in parts.items():
             lines.append(f"  {purpose + ' SRAM':15s}{area:14,.0f} um2   {model}")
@@ -38,13 +57,46 @@ def table(report: CoreReport) -> str:
         f"slack {report.slack_ns:+.3f} ns at {report.config.clock_ns:g} ns"
     )
     lines.append(f"  critical path  {report.critical_path}")
+    if (found := report.fmax_search) is not None:
+        lines += [
+            f"  fastest        {found.fmax_hz / 1e6:14,.0f} MHz   sized for speed alone "
+            f"({len(found.trials)} trials), at {found.logic_um2:,.0f} um2 of logic",
+            f"  critical path  {found.critical_path}",
+        ]
     return "\n".join(lines)
+
+
+def fpga_table(report: FpgaReport) -> str:
+    """The FPGA report for a terminal."""
+    target = report.target
+    part = PARTS[target.part]
+    return "\n".join(
+        [
+            f"{report.config.name} on {target.part}-{target.speed} (config {report.config.hash})",
+            f"  LUTs           {report.luts:8,} of {part.luts:,}",
+            f"  flip-flops     {report.flip_flops:8,}",
+            f"  DSP blocks     {report.dsps:8,} of {part.dsps}",
+            f"  block RAMs     {report.block_rams:8,} of {part.block_rams}",
+            f"  routed Fmax    {report.fmax_hz / 1e6:8,.1f} MHz (aimed at {target.mhz:g})",
+            f"  critical path  {report.critical_path}",
+        ]
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
-        report = synthesize(config_of(arguments), arguments.out, arguments.liberty, MODELS)
+        config = config_of(arguments)
+        report: CoreReport | FpgaReport
+        if arguments.command == "fpga":
+            target = Target(arguments.part, arguments.speed, arguments.mhz, arguments.seed)
+            report = route(config, arguments.out, target)
+            text = fpga_table(report)
+        else:
+            report = synthesize(
+                config, arguments.out, arguments.liberty, MODELS, search_fmax=arguments.fmax
+            )
+            text = table(report)
         if arguments.json is not None:
             write_json(arguments.json, report.to_json())
     except CosignError as error:
@@ -53,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         return 130
-    print(table(report))
+    print(text)
     return 0
 
 

@@ -28,7 +28,8 @@ class Netlist:
     """A flat module of library cells and memory macros.
 
     `ports` maps a name to (direction, nets). `inputs` names, per kind of cell, the ports that
-    it reads; all other ports drive.
+    it reads; all other ports drive. `origins` has the hierarchical names, before flattening, of
+    registers (that of the net they drive) and of memory macros.
     """
 
     top: str
@@ -37,6 +38,7 @@ class Netlist:
     inputs: dict[str, frozenset[str]]
     last_net: int = 0
     counter: int = field(default=0, repr=False)
+    origins: dict[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_yosys(cls, path: Path, top: str, registers: frozenset[str]) -> "Netlist":
@@ -53,6 +55,7 @@ class Netlist:
         names = _net_names(module["netnames"])
         ports = {name: (p["direction"], list(p["bits"])) for name, p in module["ports"].items()}
         cells: dict[str, Cell] = {}
+        origins: dict[str, str] = {}
         taken: set[str] = set(ports)
         for index, (name, cell) in enumerate(module["cells"].items()):
             kind = cell["type"]
@@ -62,19 +65,23 @@ class Netlist:
                     "have; use a Liberty file with the usual gates and D flip-flops."
                 )
             pins = {pin: list(bits) for pin, bits in cell["connections"].items()}
-            if name.startswith("$"):
+            origin = "" if name.startswith("$") else name
+            if not origin:
                 drives = [b for p, bits in pins.items() if p not in inputs[kind] for b in bits]
                 known = [names[b] for b in drives if isinstance(b, int) and b in names]
-                name = f"{known[0]}_reg" if known and kind in registers else f"g{index}"
+                origin = known[0] if known and kind in registers else ""
+                name = f"{origin}_reg" if origin else f"g{index}"
             name = _identifier(name)
             while name in taken:
                 name += "_"
             taken.add(name)
             cells[name] = Cell(kind, pins)
+            if origin:
+                origins[name] = origin
         bits = [b for c in cells.values() for v in c.pins.values() for b in v]
         bits += [b for _, v in ports.values() for b in v]
         last = max((b for b in bits if isinstance(b, int)), default=1)
-        return cls(top, ports, cells, inputs, last)
+        return cls(top, ports, cells, inputs, last, origins=origins)
 
     def new_net(self) -> int:
         self.last_net += 1

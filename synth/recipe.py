@@ -58,6 +58,14 @@ def recipe_hash() -> str:
     for text in (ABC_SCRIPT, YOSYS_SCRIPT, REPORT_SCRIPT):
         digest.update(text.encode())
     folder = Path(sizing.__file__).parent
-    for name in ("liberty.py", "netlist.py", "sizing.py", "sram.py", "sta.py"):
+    for name in (
+        "blocks.py",
+        "fmax.py",
+        "liberty.py",
+        "netlist.py",
+        "sizing.py",
+        "sram.py",
+        "sta.py",
+    ):
         digest.update((folder / name).read_bytes())
     return digest.hexdigest()[:12]

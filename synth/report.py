@@ -1,9 +1,8 @@
-"""One core, priced: logic and SRAM area, Fmax, critical path. Cached by content."""
+"""One core, priced: logic by block, SRAM, Fmax, critical path. Cached by content."""
 
 import contextlib
 import dataclasses
-import hashlib
-import json
+import math
 import shutil
 import tempfile
 import threading
@@ -14,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosign import CosignError, cache_dir, read_json, write_json
+from cosign import CosignError, read_json, write_json
 from rtl import sram as rtl_sram
 from rtl import verilog
 from rtl.config import CoreConfig
-from synth import sram
+from synth import fmax, sram
+from synth.blocks import blocks_um2
 from synth.map import map_core, measure_area, yosys_version
 from synth.netlist import Netlist
 from synth.pdk import Pdk, find_pdk
@@ -26,12 +26,14 @@ from synth.process import Cancelled
 from synth.recipe import recipe_hash
 from synth.sizing import buffer_fanout, close_timing
 from synth.sta import Timer, opensta_version, sign_off
+from synth.store import copy_kept, entry, store, whole
 
-SCHEMA = 1
+SCHEMA = 2
 TOP = "cosign_core"
 KEPT = ("netlist.v", "area.rpt", "area.json", "timing.rpt", "timing_top20.rpt", "timing_hold.rpt",
         "timing_tns.rpt", "check_setup.rpt", "sta.tcl", "map.ys", "map.abc", "map.log",
         "cosign_sram.lib", "cosign_core.v", "core.json")  # fmt: skip
+FASTEST = ("fastest.v", "fastest_timing.rpt")  # of the Fmax search
 
 Progress = Callable[[CoreConfig, str], None]
 
@@ -40,8 +42,10 @@ Progress = Callable[[CoreConfig, str], None]
 class CoreReport:
     """What one core costs. Areas in square micrometres, Fmax in hertz.
 
-    `sram_um2` is {model: {purpose: area}}; `cells` counts library cells by name. `fmax_hz` is that
-    of the netlist sized for the config's clock target. `wall_s` is the time of the synthesis
+    `sram_um2` is {model: {purpose: area}}; `cells` counts library cells by name. Area, `fmax_hz`,
+    `slack_ns` and `critical_path` are those of one netlist, sized for the config's clock target;
+    `blocks_um2` (see synth.blocks) adds up to its `logic_um2`. `fmax_search`, None unless asked
+    for, tells of another, sized to be as fast as it gets. `wall_s` is the time of the synthesis
     that made it, wherever it is read from.
     """
 
@@ -55,13 +59,13 @@ class CoreReport:
     flip_flops: int
     provenance: dict[str, Any]
     wall_s: float
+    blocks_um2: dict[str, float]
+    fmax_search: fmax.FmaxSearch | None = None
 
     @property
     def name(self) -> str:
         """sparse-61, dense-scalar-61, dense-2d-8x8."""
-        config = self.config
-        lanes = f"{config.filters}x{config.lanes}" if config.filters > 1 else f"{config.lanes}"
-        return f"{config.core}-{lanes}"
+        return self.config.name
 
     def area_um2(self, sram_model: str) -> float:
         """Logic and all SRAM under `sram_model`."""
@@ -81,6 +85,7 @@ class CoreReport:
             "config_hash": self.config.hash,
             **fields,
             "config": self.config.to_json(),
+            "fmax_search": self.fmax_search and dataclasses.asdict(self.fmax_search),
             "total_um2": total,
         }
 
@@ -90,8 +95,10 @@ class CoreReport:
         try:
             if value["schema"] != SCHEMA:
                 raise CosignError(
-                    f"a core report has schema {value['schema']}, this version reads {SCHEMA}."
+                    f"a core report has schema {value['schema']}, this version reads {SCHEMA}; "
+                    "synthesise again."
                 )
+            searched = value["fmax_search"]
             report = cls(
                 config=CoreConfig.from_json(value["config"]),
                 logic_um2=float(value["logic_um2"]),
@@ -106,11 +113,17 @@ class CoreReport:
                 flip_flops=int(value["flip_flops"]),
                 provenance=dict(value["provenance"]),
                 wall_s=float(value["wall_s"]),
+                blocks_um2={b: float(area) for b, area in value["blocks_um2"].items()},
+                fmax_search=None if searched is None else fmax.FmaxSearch.from_json(searched),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CosignError(f"a core report is damaged ({error}); synthesise again.") from error
         if report.logic_um2 <= 0 or report.fmax_hz <= 0:
             raise CosignError("a core report has no area or no Fmax; synthesise again.")
+        if not math.isclose(sum(report.blocks_um2.values()), report.logic_um2, rel_tol=1e-6):
+            raise CosignError(
+                "the blocks of a core report do not add up to its logic; synthesise again."
+            )
         return report
 
     def with_memories(self, config: CoreConfig) -> "CoreReport":
@@ -136,9 +149,12 @@ def synthesize(
     liberty: Path | None = None,
     sram_models: Sequence[str] = sram.MODELS,
     *,
+    search_fmax: bool = False,
     cancel: threading.Event | None = None,
 ) -> CoreReport:
     """Map, buffer, size and time the core of `config`; files go to `out` if given.
+
+    `search_fmax` also sizes it to be as fast as it gets (`fmax_search` of the report).
 
     Equal work is done once: the result and its files are cached under
     cosign.cache_dir()/synth by the hash of config, Verilog, recipe, Liberty and tool versions (a
@@ -159,17 +175,17 @@ def synthesize(
             "core_config": config.hash,
             "sram_models": [sram.provenance(model) for model in sram.MODELS],
         }
-        key = hashlib.sha256(json.dumps([provenance, logic], sort_keys=True).encode())
-        entry = cache_dir() / "synth" / key.hexdigest()[:24]
-        report = _cached(entry)
-        source = entry
+        kept = (FASTEST if search_fmax else ()) + KEPT  # core.json last
+        cached = entry("synth", provenance, logic, search_fmax)
+        report = _cached(cached, kept)
+        source = cached
         if report is None:
-            report = _synthesize(config, pdk, logic, scratch, provenance, cancel)
+            report = _synthesize(config, pdk, logic, scratch, provenance, search_fmax, cancel)
             source = scratch
-            with contextlib.suppress(OSError, CosignError):
-                _store(scratch, entry)
+            with contextlib.suppress(OSError):
+                store(scratch, cached, kept, damaged=_cached(cached, kept) is None)
         if out is not None:
-            _copy_kept(source, Path(out))
+            copy_kept(source, Path(out), kept)
     areas = {model: report.sram_um2[model] for model in sram_models}
     return dataclasses.replace(report, sram_um2=areas)
 
@@ -180,6 +196,7 @@ def _synthesize(
     logic: dict[str, str],
     folder: Path,
     provenance: dict[str, Any],
+    search_fmax: bool,
     cancel: threading.Event | None,
 ) -> CoreReport:
     started = time.monotonic()
@@ -191,12 +208,15 @@ def _synthesize(
     netlist = Netlist.from_yosys(mapped, TOP, registers)
     path = folder / "netlist.v"
 
-    def open_timer(current: Netlist) -> Timer:
+    def open_timer(current: Netlist, period_ns: float) -> Timer:
         current.write(path)
-        return Timer(path, TOP, pdk, liberty, config.clock_ns, cancel)
+        return Timer(path, TOP, pdk, liberty, period_ns, cancel)
 
     buffer_fanout(netlist, pdk.library, frozenset(netlist.ports["clk"][1]))
-    close_timing(netlist, pdk.library, open_timer)
+    close_timing(netlist, pdk.library, lambda current: open_timer(current, config.clock_ns))
+    found = None
+    if search_fmax:
+        found = _search(netlist, pdk, liberty, config.clock_ns, open_timer, cancel)
     netlist.write(path)
     area = measure_area(path, TOP, pdk, liberty, cancel)
     timing = sign_off(path, TOP, pdk, liberty, config.clock_ns, cancel)
@@ -212,46 +232,43 @@ def _synthesize(
         flip_flops=sum(n for kind, n in cells.items() if pdk.library.cells[kind].sequential),
         provenance=provenance,
         wall_s=round(time.monotonic() - started, 2),
+        blocks_um2=blocks_um2(netlist, pdk.library, config),
+        fmax_search=found,
     )
     write_json(folder / "core.json", report.to_json())
     return report
 
 
-def _cached(entry: Path) -> CoreReport | None:
+def _search(
+    netlist: Netlist,
+    pdk: Pdk,
+    liberty: Path,
+    clock_ns: float,
+    open_timer: fmax.OpenTimer,
+    cancel: threading.Event | None,
+) -> fmax.FmaxSearch:
+    """The search for the highest clock, signed off; its netlist and path lie beside the others."""
+    path = liberty.parent / FASTEST[0]
+    netlist.write(path)
+    slack = sign_off(path, TOP, pdk, liberty, clock_ns, cancel).slack_ns
+    first = fmax.Trial(clock_ns, slack, fmax.area_um2(netlist, pdk.library))
+    fastest, trials = fmax.search(netlist, pdk.library, open_timer, first)
+    fastest.write(path)
+    period = min(trial.achieved_ns for trial in trials)
+    timing = sign_off(path, TOP, pdk, liberty, period, cancel)
+    shutil.copyfile(liberty.parent / "timing.rpt", liberty.parent / FASTEST[1])
+    area = fmax.area_um2(fastest, pdk.library)
+    return fmax.FmaxSearch(timing.fmax_hz, area, timing.words(), tuple(trials))
+
+
+def _cached(folder: Path, kept: Sequence[str] = KEPT) -> CoreReport | None:
     """A whole entry of the cache, or None. A damaged entry counts as none."""
-    if not all((entry / name).is_file() for name in KEPT):
+    if not whole(folder, kept):
         return None
     try:
-        return CoreReport.from_json(read_json(entry / "core.json"))
+        return CoreReport.from_json(read_json(folder / "core.json"))
     except CosignError:
         return None
-
-
-def _store(folder: Path, entry: Path) -> None:
-    """Put a finished run into the cache: whole or not at all, whoever comes first."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=entry.parent, prefix=".new-") as temporary:
-        fresh = Path(temporary) / "entry"
-        fresh.mkdir()
-        for name in KEPT:
-            shutil.copyfile(folder / name, fresh / name)
-        if entry.exists() and _cached(entry) is None:
-            shutil.rmtree(entry)
-        fresh.rename(entry)
-
-
-def _copy_kept(source: Path, out: Path) -> None:
-    """Copy the kept files, core.json last, so that it stands for a whole folder."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name in KEPT:
-            partial = out / f".{name}.part"
-            shutil.copyfile(source / name, partial)
-            partial.replace(out / name)
-    except OSError as error:
-        raise CosignError(
-            f"cannot write {out}: {error.strerror}; free some space or choose another folder."
-        ) from error
 
 
 def synthesize_many(

@@ -220,11 +220,11 @@ class Sizer:
             self.netlist.cells[name].kind = kind
 
 
-def close_timing(netlist: Netlist, library: Library, open_timer: OpenTimer) -> None:
+def close_timing(netlist: Netlist, library: Library, open_timer: OpenTimer) -> float:
     """Size `netlist`, in place, until its clock target is met or nothing helps.
 
     `open_timer(netlist)` starts OpenSTA on it. A round that made the worst slack worse is undone,
-    and a narrower set of slow cells is tried.
+    and a narrower set of slow cells is tried. Returns the worst slack, ns.
     """
     sizer = Sizer(netlist, library)
     sizer.fit()
@@ -234,7 +234,7 @@ def close_timing(netlist: Netlist, library: Library, open_timer: OpenTimer) -> N
         for _ in range(ROUNDS):
             worst = min(slack.values())
             if worst >= 0 or window < ENOUGH_NS:
-                return
+                break
             before = sizer.strengthen(slack, min(worst + window, 0.0))
             timer.exchange({name: netlist.cells[name].kind for name in before})
             now = timer.slacks()
@@ -245,3 +245,4 @@ def close_timing(netlist: Netlist, library: Library, open_timer: OpenTimer) -> N
                 timer.exchange(before)
             if min(now.values()) < worst + ENOUGH_NS:
                 window /= 2
+        return min(slack.values())

@@ -21,7 +21,7 @@ PIXELS = 180
 
 def report(config: CoreConfig, logic_um2: float, fmax_hz: float = 1e9) -> CoreReport:
     areas = {model: area_by_purpose(model, macros(config)) for model in MODELS}
-    return CoreReport(config, logic_um2, areas, fmax_hz, 0.0, "a to b", {}, 0, {}, 0.0)
+    return CoreReport(config, logic_um2, areas, fmax_hz, 0.0, "a to b", {}, 0, {}, 0.0, {})
 
 
 def sparse(lanes: int, logic_um2: float, fmax_hz: float = 1e9) -> CoreReport:

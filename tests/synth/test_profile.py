@@ -11,7 +11,17 @@ from synth.profile import HardwareProfile, LayerCost
 from synth.report import CoreReport
 
 CORE = CoreReport(
-    CoreConfig(), 8e4, {"flat": {"weight": 1.0}}, 9e8, -0.1, "a to b", {"INV_X1": 3}, 2, {}, 1.5
+    CoreConfig(),
+    8e4,
+    {"flat": {"weight": 1.0}},
+    9e8,
+    -0.1,
+    "a to b",
+    {"INV_X1": 3},
+    2,
+    {},
+    1.5,
+    {"lanes": 7e4, "control": 1e4},
 )
 CURVE = Curve(
     "net", "conv1", "sparse", "dense-2d-8x8", "flat", True, "streamed", 2e5, 1.25, (1.2, 1.3),
