@@ -1,6 +1,7 @@
 """What the machine costs: area, clock, memories, and the break-even pruning ratio.
 
     report = synthesize(config, out)            # Yosys, ABC, OpenSTA -> CoreReport
+    report = route(config, out, Target())      # Yosys, nextpnr -> FpgaReport, on an ECP5
     reports = synthesize_many(configs, out)     # two at a time
     curve = measure(workload, dense, sparse, "openram", "streamed")   # section 5.1, Fig. 4
     HardwareProfile.read(path)                  # what the pruner is told
@@ -9,18 +10,22 @@ Verilog comes from rtl; cycles come in as a callable, because this room does not
 """
 
 from synth.breakeven import Curve, Point, Stored, Workload, measure
+from synth.fpga import FpgaReport, Target, route
 from synth.profile import HardwareProfile, LayerCost
 from synth.report import CoreReport, synthesize, synthesize_many
 
 __all__ = [
     "CoreReport",
     "Curve",
+    "FpgaReport",
     "HardwareProfile",
     "LayerCost",
     "Point",
     "Stored",
+    "Target",
     "Workload",
     "measure",
+    "route",
     "synthesize",
     "synthesize_many",
 ]

@@ -6,9 +6,9 @@ Mapping is not repeated: ABC maps for delay without a target, so its gates would
 """
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from cosign import CosignError
 from synth.liberty import Library
@@ -20,7 +20,11 @@ RESOLUTION = 0.01
 LEAP = 0.8  # of the best period, while no target was missed: far enough to miss the next one
 TRIALS = 8
 
-OpenTimer = Callable[[Netlist, float], Timer]
+
+class OpenTimer(Protocol):
+    """Starts OpenSTA on a netlist."""
+
+    def __call__(self, netlist: Netlist, period_ns: float) -> Timer: ...
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,12 @@ def search(
 ) -> tuple[Netlist, list[Trial]]:
     """Size copies of `netlist`, which `first` tells of, for shorter periods.
 
-    `open_timer(netlist, period_ns)` starts OpenSTA. Returns the fastest netlist and all trials.
+    Returns the fastest netlist and all trials.
     """
     fastest, trials = netlist, [first]
     while len(trials) < TRIALS and (target := next_target(trials)) is not None:
         trial_netlist = copy.deepcopy(netlist)
-        slack = close_timing(trial_netlist, library, lambda n, t=target: open_timer(n, t))
+        slack = close_timing(trial_netlist, library, partial(open_timer, period_ns=target))
         trial = Trial(target, slack, area_um2(trial_netlist, library))
         if trial.achieved_ns < min(t.achieved_ns for t in trials):
             fastest = trial_netlist

@@ -258,7 +258,7 @@ def parse_report(value: Any) -> tuple[float, str]:
         (steps,) = (
             p["path"] for p in value["critical_paths"] if "async" not in p["from"] + p["to"]
         )
-        delay = {kind: 0.0 for kind in ("clk-to-q", "logic", "routing", "setup")}
+        delay = dict.fromkeys(("clk-to-q", "logic", "routing", "setup"), 0.0)
         for step in steps:
             delay[step["type"]] += float(step["delay"])
         start, end = steps[0]["from"]["cell"], steps[-1]["to"]["cell"]

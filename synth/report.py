@@ -208,8 +208,8 @@ def _synthesize(
     netlist = Netlist.from_yosys(mapped, TOP, registers)
     path = folder / "netlist.v"
 
-    def open_timer(current: Netlist, period_ns: float) -> Timer:
-        current.write(path)
+    def open_timer(netlist: Netlist, period_ns: float) -> Timer:
+        netlist.write(path)
         return Timer(path, TOP, pdk, liberty, period_ns, cancel)
 
     buffer_fanout(netlist, pdk.library, frozenset(netlist.ports["clk"][1]))

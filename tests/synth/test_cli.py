@@ -64,5 +64,7 @@ def test_report(
     value = json.loads((tmp_path / "r.json").read_text())
     assert f"{value['logic_um2']:,.0f} um2" in said
     assert f"{value['fmax_hz'] / 1e6:,.0f} MHz" in said
+    assert f"{value['blocks_um2']['lanes']:,.0f} um2" in said
+    assert "fastest" not in said
     assert value["name"] == "dense-scalar-1"
     assert value == json.loads((tmp_path / "out" / "core.json").read_text())

@@ -57,6 +57,20 @@ def test_area_is_that_of_the_netlist(small: tuple[CoreReport, Path]) -> None:
     assert report.area_um2("openram") > report.area_um2("flat")
 
 
+def test_blocks_add_up(small: tuple[CoreReport, Path]) -> None:
+    report, _ = small
+    assert sum(report.blocks_um2.values()) == pytest.approx(report.logic_um2, rel=1e-9)
+    assert report.blocks_um2["unattributed"] == 0
+    assert report.blocks_um2["shared"] < 0.01 * report.logic_um2
+    # Four lanes of a 17-bit product, two accumulator-wide registers: at least their flip-flops.
+    flip_flops = SMALL.lanes * (2 * SMALL.acc_bits + 16)
+    assert report.blocks_um2["lanes"] > flip_flops * find_pdk().library.cells["DFF_X1"].area_um2
+    value = report.to_json()
+    value["blocks_um2"]["lanes"] += 1
+    with pytest.raises(CosignError, match="do not add up"):
+        CoreReport.from_json(value)
+
+
 def test_every_report_is_kept(small: tuple[CoreReport, Path]) -> None:
     report, out = small
     assert sorted(path.name for path in out.iterdir()) == sorted(KEPT)
