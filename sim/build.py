@@ -22,7 +22,7 @@ from rtl.layer import descriptor
 
 BENCH = Path(__file__).parent / "bench"
 TOP = "bench"
-_FLAGS = (
+FLAGS = (
     "-O3",
     "--x-assign",
     "fast",
@@ -32,7 +32,7 @@ _FLAGS = (
     "-Wno-fatal",
     "-Wno-lint",
 )
-_CXX_FLAGS = "-O2"
+CXX_FLAGS = "-O2"
 # No rpath: a simulator in the cache outlives the virtual environment that compiled it.
 _LIBRARY = "-lcocotbvpi_verilator"
 
@@ -78,7 +78,7 @@ def build(config: CoreConfig, folder: Path, *, waves: bool = False) -> Path:
 
 def simulator_name(config: CoreConfig, *, waves: bool = False) -> str:
     """Name of the build: a function of the core's and the bench's text and the compiler flags."""
-    recipe = (sorted(_sources(config).items()), _FLAGS, _CXX_FLAGS, _LIBRARY, waves, provenance())
+    recipe = (sorted(_sources(config).items()), FLAGS, CXX_FLAGS, _LIBRARY, waves, provenance())
     digest = hashlib.sha256(repr(recipe).encode()).hexdigest()
     return f"{config.core}-{config.hash}-{digest[:8]}"
 
@@ -112,8 +112,8 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
         *("verilator", "-cc", "--exe", "--vpi", "--public-depth", "1"),
         *("--prefix", "Vtop", "--top-module", TOP, "-o", TOP, "-Mdir", "."),
         *("--trace-fst", "--trace-structs") * waves,
-        *_FLAGS,
-        *("-CFLAGS", _CXX_FLAGS, "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O1 OPT_GLOBAL=-O2"),
+        *FLAGS,
+        *("-CFLAGS", CXX_FLAGS, "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O1 OPT_GLOBAL=-O2"),
         *("-LDFLAGS", f"-L{library} {_LIBRARY}"),
         *(f"-G{name}={value}" for name, value in parameters.items()),
         str(main),
