@@ -9,6 +9,7 @@ from compress.container import Layer
 from flows import machines
 from flows.workload import RandomMasks
 from rtl.config import CoreConfig
+from rtl.fit import batch_of, fit
 from sim import cycles
 from synth import breakeven
 from synth.profile import HardwareProfile, LayerCost
@@ -50,7 +51,7 @@ def measure(
     headline = headline_layer(layers)
     rows, costs = {}, []
     for number, layer in enumerate(layers):
-        masks = RandomMasks(layer.geometry, machines.batch_of(layer, batch), seed)
+        masks = RandomMasks(layer.geometry, batch_of(layer.geometry, batch), seed)
         ratio = chip.break_even(network, layer, masks)
         pays = ratio is not None and layer.geometry.weights >= ratio * layer.nnz
         rows[layer.name] = {
@@ -82,9 +83,9 @@ def _curves(
     network: str, layer: Layer, reports: Sequence[CoreReport], batch: int, seed: int
 ) -> tuple[breakeven.Curve, ...]:
     """Fig. 4 for `layer` under both SRAM models and both accountings, HEADLINE first."""
-    masks = RandomMasks(layer.geometry, machines.batch_of(layer, batch), seed)
+    masks = RandomMasks(layer.geometry, batch_of(layer.geometry, batch), seed)
     work = breakeven.Workload(network, layer.name, masks.cycles, masks.stored)
-    dense, _, *sparse = (r.with_memories(machines.fit(r.config, [layer], batch)) for r in reports)
+    dense, _, *sparse = (r.with_memories(fit(r.config, [layer], batch)) for r in reports)
     settings = [*itertools.product(SRAM_MODELS, breakeven.ACCOUNTINGS)]
     settings.sort(key=lambda setting: setting != HEADLINE)
     return tuple(breakeven.measure(work, dense, sparse, *setting) for setting in settings)
@@ -105,7 +106,7 @@ class Chip:
 
     def __init__(self, layers: Sequence[Layer], reports: Sequence[CoreReport], batch: int) -> None:
         self._batch = batch
-        fitted = [r.with_memories(machines.fit(r.config, layers, batch)) for r in reports]
+        fitted = [r.with_memories(fit(r.config, layers, batch)) for r in reports]
         self._sparse = fitted[2:]
         self._dense, self._scalar, self._equal_pes, *_ = fitted
         limit = self._dense.area_um2(HEADLINE[0])
@@ -121,7 +122,7 @@ class Chip:
         return {core.name: self._cycles(layer, core) for core in self.reports}
 
     def _cycles(self, layer: Layer, core: CoreReport) -> int:
-        return cycles.layer_cycles(layer, core.config, machines.batch_of(layer, self._batch))
+        return cycles.layer_cycles(layer, core.config, batch_of(layer.geometry, self._batch))
 
     def break_even(self, network: str, layer: Layer, masks: RandomMasks) -> float | None:
         """Pruning ratio from which the sparse chip is faster on this layer, or None."""

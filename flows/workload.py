@@ -10,6 +10,7 @@ from rtl.config import CoreConfig
 from rtl.encode import Work, work
 from rtl.layout import Layout
 from sim import cycles
+from sim.workload import masked_layer
 from synth.breakeven import Stored
 
 
@@ -32,22 +33,7 @@ class RandomMasks:
         """The geometry with all levels 1 where the mask keeps a weight."""
         g = self.geometry
         rng = np.random.default_rng([self._seed, round(portion * 1_000_000)])
-        levels = np.ones(g.weights, np.int8)
-        levels[rng.choice(g.weights, round(portion * g.weights), replace=False)] = 0
-        return Layer.from_dense(
-            levels.reshape(g.out_channels, g.columns),
-            name="random mask",
-            input="input",
-            geometry=g,
-            bits=8,
-            q=1.0,
-            bias=np.zeros(g.out_channels),
-            mul=1 << 15,
-            shift=15,
-            relu=True,
-            in_scale=1.0,
-            out_scale=1.0,
-        )
+        return masked_layer(g, g.weights - round(portion * g.weights), rng)
 
     def _count(self, config: CoreConfig, portion: float) -> Work:
         return work(self.layer(portion), self.layout, config)
