@@ -11,7 +11,8 @@ RTL_ALPHA_resnet50 := 17x
 # Requantisers as a filter's few weights ask for them: a tile's results leave while the next computes.
 RTL_CORE := --core sparse --lanes 64 --drain 16
 
-.PHONY: help setup alexnet lenet5 rtl-lenet5 rtl-alexnet rtl-vgg16 rtl-resnet50 test test-slow lint format clean
+.PHONY: help setup alexnet lenet5 rtl-lenet5 rtl-alexnet rtl-vgg16 rtl-resnet50 coverage test \
+	test-slow lint format clean
 
 help:
 	@echo "make alexnet    the whole loop on BVLC AlexNet (about 30 minutes on two cores)"
@@ -19,6 +20,7 @@ help:
 	@echo "make rtl-lenet5 rtl-alexnet rtl-vgg16 rtl-resnet50"
 	@echo "                a network on the RTL, every value compared: all 10,000 test images of"
 	@echo "                MNIST, or one full image"
+	@echo "make coverage   lines and toggles of the cores' Verilog that the RTL tests reach"
 	@echo "make test       all tests but the slow ones; test-slow runs those"
 	@echo "make lint       ruff, mypy and the import law"
 	@echo "make setup      only install what is needed"
@@ -43,6 +45,11 @@ define execute
 	$(BIN)/python -m sim run $(RTL)/$(1).cosign $(2) $(RTL_CORE) --out $(RTL)/$(1) \
 		--json $(RTL)/$(1).json $(ARGS)
 endef
+
+coverage: setup
+	rm -rf build/coverage
+	COSIGN_COVERAGE=build/coverage $(BIN)/python -m pytest -q -m "not slow" tests/sim/test_rtl.py
+	$(BIN)/python -m sim coverage build/coverage --least 95 --json build/coverage.json
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow" --durations=10 $(ARGS)

@@ -43,13 +43,21 @@ class RandomMasks:
         return cycles.run_cycles(self._work(config, portion), self.layout, config)
 
     def stored(self, config: CoreConfig, portion: float) -> Stored:
-        """Weight words of the whole layer, and of the longest pass."""
+        """Words of the whole layer, and of the longest pass."""
         cost = self._work(config, portion)
-        return Stored(layer=int(cost.words.sum()), filter=int(cost.stored.max()))
+        masks = cost.mask_words * len(cost.words)
+        return Stored(
+            layer=int(cost.words.sum()) - masks,
+            filter=int(cost.stored.max()),
+            layer_masks=masks,
+            filter_masks=cost.mask_words,
+            buffers=2 * config.filters if config.core == "sparse-rows" else 2,
+        )
 
     def _work(self, config: CoreConfig, portion: float) -> Work:
-        # Neither memory depth changes the stream: leave them out of what the cache looks at.
+        # No memory's depth changes the stream: leave them out of what the cache looks at.
+        depths = dict.fromkeys(("weight_depth", "act_depth", "mask_depth", "tap_depth"), 2)
         return self._costs(
-            dataclasses.replace(config, weight_depth=2, act_depth=2),
+            dataclasses.replace(config, **depths),
             0.0 if config.dense else portion,
         )

@@ -2,7 +2,8 @@
 
 run executes a network's convolutional and fully connected layers on the RTL, host operations in
 between, and compares every value with the golden model and every cycle count with the cycle model;
-cycles counts without simulating, on all four cores.
+cycles counts without simulating, on all four cores; coverage sums up what simulations with
+COSIGN_COVERAGE reached.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from rtl.options import add_options, config_of
 from sim import tables
 from sim.build import provenance
 from sim.compare import compare, random_layers, rivals
+from sim.coverage import collect
 from sim.verify import Execution, LayerVerification, input_ranges, verify
 
 _FITTED = ("weight_depth", "act_depth", "mask_depth", "tap_depth", "acc_bits")
@@ -62,6 +64,10 @@ def parser() -> argparse.ArgumentParser:
         )
     )
     _cycles_options(commands.add_parser("cycles", help="count cycles on all four cores"))
+    reached = commands.add_parser("coverage", help="line and toggle coverage of simulations")
+    reached.add_argument("folder", type=Path, help="what COSIGN_COVERAGE was")
+    reached.add_argument("--least", type=float, default=0.0, help="%% of lines, else exit status 1")
+    reached.add_argument("--json", type=Path, metavar="FILE", help="write the results here, too")
     return top
 
 
@@ -238,11 +244,21 @@ def cycles(options: argparse.Namespace) -> int:
     return 0
 
 
+def coverage(options: argparse.Namespace) -> int:
+    """`python -m sim coverage`; returns the exit status."""
+    found = collect(options.folder)
+    if options.json:
+        write_json(options.json, {"simulators": [dataclasses.asdict(each) for each in found]})
+    print(tables.coverage_table(found))
+    return int(any(100 * each.lines_hit < options.least * each.lines for each in found))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status."""
     options = parser().parse_args(arguments)
     try:
-        return run(options) if options.command == "run" else cycles(options)
+        commands = {"run": run, "cycles": cycles, "coverage": coverage}
+        return commands[options.command](options)
     except CosignError as error:
         print(f"cosign: {error}", file=sys.stderr)
         return 2

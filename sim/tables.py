@@ -69,3 +69,14 @@ def _cycles_row(name: str, row: dict[str, Any]) -> tuple[str, ...]:
         *(f"{row['cycles'][core]:,}" for core in ORDER),
         f"{row['speedup']:.2f}x",
     )
+
+
+def coverage_table(found: Sequence[Coverage]) -> str:
+    """A row for each simulator of `python -m sim coverage`."""
+    rows: list[tuple[str, ...]] = [("simulator", "lines", "reached", "toggles", "reached", "missed")]
+    for each in found:
+        counts = ((each.lines, each.lines_hit), (each.toggles, each.toggles_hit))
+        shares = (cell for n, hit in counts for cell in (f"{n:,}", f"{hit / max(n, 1):.1%}"))
+        missed = ", ".join(map(str, each.missed[:8])) + ", ..." * (len(each.missed) > 8)
+        rows.append((each.simulator, *shares, missed or "-"))
+    return aligned(rows)

@@ -1,7 +1,12 @@
-"""`python -m synth report`: area, Fmax and critical path of one core."""
+"""`python -m synth`: area, Fmax and critical path of one core, and commands of other rooms.
+
+Commands that need more than this room knows (break-even needs cycles) are entry points of the group
+`cosign.synth`: modules with HELP, add_options(parser) and run(options).
+"""
 
 import argparse
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from cosign import CosignError, write_json
@@ -18,7 +23,21 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--liberty", type=Path, help="cell library instead of NanGate 45")
     report.add_argument("--out", type=Path, required=True, help="folder for netlist and reports")
     report.add_argument("--json", type=Path, help="write the report as JSON")
+    report.set_defaults(run=_report)
+    for command in entry_points(group="cosign.synth"):
+        module = command.load()
+        extra = commands.add_parser(command.name, help=module.HELP)
+        module.add_options(extra)
+        extra.set_defaults(run=module.run)
     return top
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    report = synthesize(config_of(arguments), arguments.out, arguments.liberty, MODELS)
+    if arguments.json is not None:
+        write_json(arguments.json, report.to_json())
+    print(table(report))
+    return 0
 
 
 def table(report: CoreReport) -> str:
@@ -44,17 +63,14 @@ def table(report: CoreReport) -> str:
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
-        report = synthesize(config_of(arguments), arguments.out, arguments.liberty, MODELS)
-        if arguments.json is not None:
-            write_json(arguments.json, report.to_json())
+        status: int = arguments.run(arguments)
     except CosignError as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         return 130
-    print(table(report))
-    return 0
+    return status
 
 
 if __name__ == "__main__":
