@@ -24,6 +24,7 @@ BENCH = Path(__file__).parent / "bench"
 TOP = "bench"
 FLAGS = (
     "-O3",
+    "--timing",
     "--x-assign",
     "fast",
     "--x-initial",
@@ -32,7 +33,7 @@ FLAGS = (
     "-Wno-fatal",
     "-Wno-lint",
 )
-CXX_FLAGS = "-O2"
+CXX_FLAGS = "-O2 -std=c++20"
 # No rpath: a simulator in the cache outlives the virtual environment that compiled it.
 _LIBRARY = "-lcocotbvpi_verilator"
 
