@@ -26,6 +26,7 @@ COVERAGE = "COSIGN_COVERAGE"
 """Environment variable: a folder in which every simulation leaves its line and toggle coverage."""
 FLAGS = (
     "-O3",
+    "--timing",
     "--x-assign",
     "fast",
     "--x-initial",
@@ -34,7 +35,7 @@ FLAGS = (
     "-Wno-fatal",
     "-Wno-lint",
 )
-CXX_FLAGS = "-O2"
+CXX_FLAGS = "-O2 -std=c++20"
 # No rpath: a simulator in the cache outlives the virtual environment that compiled it.
 _LIBRARY = "-lcocotbvpi_verilator"
 
