@@ -171,8 +171,8 @@ class Chip:
 
 def _alike(one: CoreConfig, other: CoreConfig) -> bool:
     """Whether two configs differ in the weight memories at most."""
-    depths = {"weight_depth": other.weight_depth, "mask_depth": other.mask_depth}
-    return dataclasses.replace(one, **depths) == other
+    sized = dataclasses.replace(one, weight_depth=other.weight_depth, mask_depth=other.mask_depth)
+    return sized == other
 
 
 def _cost(core: CoreReport) -> dict[str, Any]:

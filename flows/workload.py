@@ -56,8 +56,7 @@ class RandomMasks:
 
     def _work(self, config: CoreConfig, portion: float) -> Work:
         # No memory's depth changes the stream: leave them out of what the cache looks at.
-        depths = dict.fromkeys(("weight_depth", "act_depth", "mask_depth", "tap_depth"), 2)
         return self._costs(
-            dataclasses.replace(config, **depths),
+            dataclasses.replace(config, weight_depth=2, act_depth=2, mask_depth=2, tap_depth=2),
             0.0 if config.dense else portion,
         )

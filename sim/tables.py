@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sim.compare import ORDER
+from sim.coverage import Coverage
 from sim.verify import LayerVerification, Verification
 
 
@@ -73,7 +74,9 @@ def _cycles_row(name: str, row: dict[str, Any]) -> tuple[str, ...]:
 
 def coverage_table(found: Sequence[Coverage]) -> str:
     """A row for each simulator of `python -m sim coverage`."""
-    rows: list[tuple[str, ...]] = [("simulator", "lines", "reached", "toggles", "reached", "missed")]
+    rows: list[tuple[str, ...]] = [
+        ("simulator", "lines", "reached", "toggles", "reached", "missed")
+    ]
     for each in found:
         counts = ((each.lines, each.lines_hit), (each.toggles, each.toggles_hit))
         shares = (cell for n, hit in counts for cell in (f"{n:,}", f"{hit / max(n, 1):.1%}"))
