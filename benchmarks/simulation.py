@@ -1,33 +1,40 @@
-"""Speed of the RTL simulation: AlexNet's CONV layers at full size on one core.
+"""Speed of the RTL simulation, and what the bench costs, as ratios in one run.
 
-Random levels at the densities of the paper's Table 8. Prints JSON: simulated cycles and
-multiply-accumulates per second of wall time, start-up of the simulator included, its
-compilation (once per core) apart.
+AlexNet's CONV layers at full size, random levels at the densities of the paper's Ours1, on cores of
+several widths: simulated cycles and multiply-accumulates per second, of the bench (one process for
+all layers, with the start of Python and simulator and all files) and of a bare C++ loop around the
+same Verilog (`bare.cpp`, its whole processes). Compilation, once per core, is apart. On a machine
+that does other work look at the ratio of CPU times. Prints JSON.
 
-    python benchmarks/simulation.py --core sparse --lanes 61
+    python benchmarks/simulation.py --lanes 16 64 256
 """
 
 import argparse
-import dataclasses
 import json
+import os
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from compress.container import Geometry, Layer
+from compress.networks import densities, spec_of
+from cosign import write_json
+from rtl import verilog
 from rtl.config import CORES, CoreConfig
-from sim.build import build, provenance
+from rtl.fit import feed, fit
+from rtl.pack import LayerProgram, pack_layer, unpack_outputs
+from sim.build import CXX_FLAGS, FLAGS, build, provenance, tools
 from sim.cycles import layer_cycles
 from sim.golden import layer_output
-from sim.run import run_layer, simulators_dir
+from sim.run import simulators_dir
+from sim.simulate import Job, simulate
 
-LAYERS = {
-    "conv1": (Geometry("conv", 3, 96, 227, 227, (11, 11), (4, 4)), 0.63),
-    "conv2": (Geometry("conv", 96, 256, 27, 27, (5, 5), (1, 1), (2, 2), (1, 1), 2), 0.07),
-    "conv3": (Geometry("conv", 256, 384, 13, 13, (3, 3), (1, 1), (1, 1)), 0.06),
-    "conv4": (Geometry("conv", 384, 384, 13, 13, (3, 3), (1, 1), (1, 1), (1, 1), 2), 0.07),
-    "conv5": (Geometry("conv", 384, 256, 13, 13, (3, 3), (1, 1), (1, 1), (1, 1), 2), 0.07),
-}
+_BARE = Path(__file__).with_name("bare.cpp")
 
 
 def random_layer(name: str, geometry: Geometry, density: float, seed: int) -> Layer:
@@ -53,71 +60,163 @@ def random_layer(name: str, geometry: Geometry, density: float, seed: int) -> La
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--core", choices=CORES, default="sparse")
-    parser.add_argument("--lanes", type=int, default=61)
-    parser.add_argument("--filters", type=int, default=1)
-    parser.add_argument("--layers", nargs="+", choices=LAYERS, default=list(LAYERS))
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+def port_bytes(bits: int) -> int:
+    """Size of a port in Verilator's C++."""
+    return next((size for size in (1, 2, 4, 8) if bits <= 8 * size), -(-bits // 32) * 4)
 
-    bank_bytes = 4
-    banks = 1 << (-(-(arguments.lanes + bank_bytes - 1) // bank_bytes) - 1).bit_length()
-    config = dataclasses.replace(
-        CoreConfig(),
-        core=arguments.core,
-        lanes=arguments.lanes,
-        filters=arguments.filters,
-        act_banks=banks,
-        bank_bytes=bank_bytes,
-        act_depth=160_000 // (banks * bank_bytes),
-        weight_depth=2304,
-    )
+
+def words(values: np.ndarray, bits: int) -> bytes:
+    """uint8 [words, bytes], little-endian, each as large as its port."""
+    return np.pad(values, ((0, 0), (0, port_bytes(bits) - values.shape[1]))).tobytes()
+
+
+class Bare:
+    """The core of `config` in a bare C++ loop, compiled into `folder` layer by layer."""
+
+    def __init__(self, config: CoreConfig, folder: Path) -> None:
+        self._config, self._folder = config, folder
+        for name, text in verilog.generate(config).items():
+            (folder / name).write_text(text)
+        self._verilog = sorted(path.name for path in folder.glob("*.v"))
+
+    def compile(self, program: LayerProgram) -> None:
+        values = "".join(
+            f"  core->layer___05F{name} = {value}u;\n" for name, value in program.descriptor.items()
+        )
+        out_bytes = self._config.drain * self._config.tiles
+        header = f"const int OUT_BYTES = {out_bytes};\n"
+        header += f"static void describe(Vbare* core) {{\n{values}}}\n"
+        (self._folder / "ports.h").write_text(header)
+        compiled = (self._folder / "bare").exists()
+        command = [
+            *("verilator", "-cc", "--exe", "--prefix", "Vbare", "--top-module", "cosign_core"),
+            *("-o", "bare", "-Mdir", ".", *FLAGS, "-CFLAGS", CXX_FLAGS),
+            *(str(_BARE), *self._verilog),
+        ]
+        make = ["make", "-j", "2", "-f", "Vbare.mk", "CFG_CXXFLAGS_PCH_I=-include"]
+        if compiled:  # only the descriptor is another
+            (self._folder / "bare.o").unlink()
+        for step in [make] if compiled else [command, make]:
+            done = subprocess.run(
+                step, cwd=self._folder, env=tools(), capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                sys.exit(f"{step[0]} failed: {done.stdout[-500:]}{done.stderr[-500:]}")
+
+    def run(self, job: Job) -> tuple[np.ndarray, int, float, float]:
+        """(output words as the bench's, cycles, wall and CPU time of the process)."""
+        config, run = self._config, job.program
+        (stream,) = run.maps(job.x, config)
+        last = np.arange(len(stream)) == len(stream) - 1
+        acts = np.concatenate([stream, last[:, None].astype(np.uint8)], axis=1)
+        biases = (run.biases & ((1 << config.acc_bits) - 1)).astype("<i8")
+        act_bits = 8 * config.act_word_bytes * config.tiles + 1
+        files = {
+            "acts": words(acts, act_bits),
+            "weights": words(run.weights, config.stream_bits),
+            "biases": words(
+                biases.view(np.uint8).reshape(-1, 8)[:, : port_bytes(config.acc_bits)],
+                config.acc_bits,
+            ),
+        }
+        for name, content in files.items():
+            (self._folder / name).write_bytes(content)
+        began, cpu = time.perf_counter(), _cpu_s()
+        done = subprocess.run(
+            ["./bare", *files, "out"],
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        wall = time.perf_counter() - began
+        out = np.fromfile(self._folder / "out", np.int8)
+        return out, int(done.stdout), wall, _cpu_s() - cpu
+
+
+def measure(config: CoreConfig, layers: list[Layer], seed: int) -> dict[str, Any]:
+    """All layers on one core: by the bench in one simulator process, and bare one by one."""
     began = time.perf_counter()
     build(config, simulators_dir())
     compile_s = time.perf_counter() - began
-
-    rows = []
-    rng = np.random.default_rng(arguments.seed)
-    for name in arguments.layers:
-        geometry, density = LAYERS[name]
-        layer = random_layer(name, geometry, density, arguments.seed)
-        shape = (1, geometry.in_channels, geometry.in_height, geometry.in_width)
-        x = rng.integers(0, 128, shape, np.int8)
-        run = run_layer(layer, x, config, input_range=(0, 127))
-        macs = run.cycles * config.multipliers
-        rows.append(
-            {
-                "name": name,
-                "cycles": run.cycles,
-                "model_cycles": layer_cycles(layer, config),
-                "mismatches": int((run.outputs != layer_output(layer, x)).sum()),
-                "values": run.outputs.size,
-                "wall_s": round(run.wall_s, 2),
-                "cycles_per_s": round(run.cycles / run.wall_s),
-                "macs_per_s": round(macs / run.wall_s),
-            }
-        )
-    wall = sum(row["wall_s"] for row in rows)
+    rng = np.random.default_rng(seed)
+    jobs = []
+    for layer in layers:
+        g = layer.geometry
+        x = rng.integers(0, 128, (g.in_channels, g.in_height, g.in_width), np.int8)
+        jobs.append(Job(pack_layer(layer, config, input_range=(0, 127)), x))
+    began, cpu = time.perf_counter(), _cpu_s()
+    results = simulate(jobs, config, simulators_dir())
+    bench = {"wall_s": time.perf_counter() - began, "cpu_s": _cpu_s() - cpu}
+    rows, bare = [], {"wall_s": 0.0, "cpu_s": 0.0}
+    with tempfile.TemporaryDirectory() as folder:
+        loop = Bare(config, Path(folder))
+        for layer, job, result in zip(layers, jobs, results, strict=True):
+            loop.compile(job.program)
+            raw, cycles, wall, seconds = loop.run(job)
+            bare["wall_s"] += wall
+            bare["cpu_s"] += seconds
+            expected = layer_output(layer, job.x[None])[0]
+            outputs = unpack_outputs(job.program, config, [raw])
+            rows.append(
+                {
+                    "name": layer.name,
+                    "cycles": result.cycles,
+                    "model_cycles": layer_cycles(layer, config),
+                    "bare_cycles": cycles,
+                    "values": expected.size,
+                    "mismatches": int((result.outputs != expected).sum()),
+                    "bare_mismatches": int((outputs != expected).sum()),
+                }
+            )
     cycles = sum(row["cycles"] for row in rows)
-    print(
-        json.dumps(
-            {
-                "core": config.to_json(),
-                "tools": provenance(),
-                "compile_s": round(compile_s, 1),
-                "layers": rows,
-                "total": {
-                    "cycles": cycles,
-                    "wall_s": round(wall, 2),
-                    "cycles_per_s": round(cycles / wall),
-                    "macs_per_s": round(cycles * config.multipliers / wall),
-                },
-            },
-            indent=2,
-        )
-    )
+    return {
+        "core": config.to_json(),
+        "compile_s": round(compile_s, 1),
+        "layers": rows,
+        "total": {
+            "cycles": cycles,
+            "bench": bench,
+            "bare": bare,
+            "bench_over_bare_wall": bench["wall_s"] / bare["wall_s"],
+            "bench_over_bare_cpu": bench["cpu_s"] / bare["cpu_s"],
+            "cycles_per_s": round(cycles / bench["wall_s"]),
+            "macs_per_s": round(cycles * config.multipliers / bench["wall_s"]),
+            "bare_macs_per_s": round(cycles * config.multipliers / bare["wall_s"]),
+        },
+    }
+
+
+def _cpu_s() -> float:
+    """User and system time of this process and of those that it waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def main() -> None:
+    conv = {n: g for n, g in spec_of("alexnet").geometries.items() if g.kind == "conv"}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--core", choices=CORES, default="sparse")
+    parser.add_argument("--lanes", type=int, nargs="+", default=[16, 64, 256])
+    parser.add_argument("--filters", type=int, default=1)
+    parser.add_argument("--drain", type=int, default=2)
+    parser.add_argument("--layers", nargs="+", choices=conv, default=list(conv))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    chosen = densities("alexnet", "ours1")
+    layers = [random_layer(name, conv[name], chosen[name], options.seed) for name in options.layers]
+    ranges = {layer.name: (0, 127) for layer in layers}
+    found = []
+    for lanes in options.lanes:
+        shape = {"lanes": lanes, "filters": options.filters, "drain": options.drain}
+        config = fit(feed(CoreConfig(), core=options.core, **shape), layers, ranges=ranges)
+        found.append(measure(config, layers, options.seed))
+        print(f"{lanes} lanes: {found[-1]['total']}", file=sys.stderr, flush=True)
+    report = {"tools": provenance(), "cores": found}
+    if options.json:
+        write_json(options.json, report)
+    print(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":

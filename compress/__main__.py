@@ -1,7 +1,7 @@
 """python -m compress: what to do with compressed files.
 
 inspect shows the purpose of every byte of a file; export makes one of a built-in network at once,
-without training.
+without training; images writes test images for `python -m sim run`.
 """
 
 import argparse
@@ -153,12 +153,24 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="of weights and generated images")
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
     command.add_argument("--json", type=Path, metavar="FILE", help="also write the sizes here")
+    command = commands.add_parser("images", help="write images of a test split as uint8 pixels")
+    command.add_argument("--network", required=True, choices=NETWORKS)
+    command.add_argument(
+        "--data", required=True, metavar="mnist|imagenette|synthetic|DIR", help="the data set"
+    )
+    command.add_argument("--count", type=int, required=True, metavar="N", help="the first N images")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE.npy")
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "images":
+            from compress import images  # torch: inspect does without
+
+            images.write(options.network, options.data, options.count, options.out)
+            return 0
         note = export(options) if options.command == "export" else ""
         report = inspect(options.out if options.command == "export" else options.model)
         if options.json:

@@ -21,6 +21,7 @@ from compress.pretrained import load_weights
 from cosign import CosignError
 
 CALIBRATION_IMAGES = 16
+_BIAS_DEVIATION = 0.1  # of an untrained network, whose activations have a deviation of about 1
 _BATCH = 4
 # Mean and standard deviation of MNIST and of ImageNet, by channels of the input.
 _NORMALISATION = {
@@ -62,6 +63,8 @@ def compress(
 
     if weights is None:
         scale_to_data(built, next(batches()))
+        for bias in built.biases.values():
+            torch.nn.init.normal_(bias, std=_BIAS_DEVIATION)
     q = prune_and_quantize(built, kept_weights(built.spec, densities), bits)
     return assemble(built, q, bits, source, batches)
 

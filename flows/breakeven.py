@@ -9,6 +9,7 @@ from compress.container import Layer
 from flows import machines
 from flows.workload import RandomMasks
 from rtl.config import CoreConfig
+from rtl.fit import batch_of, feed, fit
 from sim import cycles
 from synth import breakeven
 from synth.profile import HardwareProfile, LayerCost
@@ -18,15 +19,26 @@ SRAM_MODELS = ("openram", "flat")
 HEADLINE = ("openram", "streamed")
 """SRAM model and accounting of the layer table: measured macros, one filter's double buffer."""
 
-LANES = (61, 46, 31)
-"""Of the sparse cores that are synthesised: three, four and six tiles of AlexNet's CONV4."""
+LANES = (61, 46)
+"""Of the sparse cores that are synthesised, three and four tiles of AlexNet's CONV4, and ..."""
+
+MORE_LANES = (91,)
+"""... of those with a bitmask, for weights on chip: there the logic is small beside the SRAM."""
 
 _LAYER_OF_THE_PAPER = "conv4"
 
 
 def cores() -> list[CoreConfig]:
-    """What has to be synthesised: dense-2d, dense-scalar, and the sparse cores."""
-    sparse = [dataclasses.replace(machines.SPARSE, lanes=lanes) for lanes in LANES]
+    """What has to be synthesised: dense-2d, dense-scalar, and the sparse cores.
+
+    The sparse ones come with both codings: distances, which are short streams when few weights are
+    left, and a bitmask, which takes less memory as long as many are.
+    """
+    sparse = [
+        feed(machines.SPARSE, lanes=lanes, coding=coding)
+        for coding, sizes in (("relative", LANES), ("bitmask", (*LANES, *MORE_LANES)))
+        for lanes in sizes
+    ]
     return [machines.DENSE_2D, machines.DENSE_SCALAR, *sparse]
 
 
@@ -50,7 +62,7 @@ def measure(
     headline = headline_layer(layers)
     rows, costs = {}, []
     for number, layer in enumerate(layers):
-        masks = RandomMasks(layer.geometry, machines.batch_of(layer, batch), seed)
+        masks = RandomMasks(layer.geometry, batch_of(layer.geometry, batch), seed)
         ratio = chip.break_even(network, layer, masks)
         pays = ratio is not None and layer.geometry.weights >= ratio * layer.nnz
         rows[layer.name] = {
@@ -82,9 +94,9 @@ def _curves(
     network: str, layer: Layer, reports: Sequence[CoreReport], batch: int, seed: int
 ) -> tuple[breakeven.Curve, ...]:
     """Fig. 4 for `layer` under both SRAM models and both accountings, HEADLINE first."""
-    masks = RandomMasks(layer.geometry, machines.batch_of(layer, batch), seed)
+    masks = RandomMasks(layer.geometry, batch_of(layer.geometry, batch), seed)
     work = breakeven.Workload(network, layer.name, masks.cycles, masks.stored)
-    dense, _, *sparse = (r.with_memories(machines.fit(r.config, [layer], batch)) for r in reports)
+    dense, _, *sparse = (r.with_memories(fit(r.config, [layer], batch)) for r in reports)
     settings = [*itertools.product(SRAM_MODELS, breakeven.ACCOUNTINGS)]
     settings.sort(key=lambda setting: setting != HEADLINE)
     return tuple(breakeven.measure(work, dense, sparse, *setting) for setting in settings)
@@ -100,17 +112,21 @@ class Chip:
     """The synthesised cores with memories for a whole network.
 
     `reports` are dense-2d, dense-scalar, the sparse core with as many lanes as dense-scalar, and
-    the fastest sparse core that is no larger than dense-2d, if it is another one.
+    the sparse core that is fastest on the network and no larger than dense-2d, if it is another.
     """
 
     def __init__(self, layers: Sequence[Layer], reports: Sequence[CoreReport], batch: int) -> None:
         self._batch = batch
-        fitted = [r.with_memories(machines.fit(r.config, layers, batch)) for r in reports]
+        fitted = [r.with_memories(fit(r.config, layers, batch)) for r in reports]
         self._sparse = fitted[2:]
         self._dense, self._scalar, self._equal_pes, *_ = fitted
         limit = self._dense.area_um2(HEADLINE[0])
         fitting = [r for r in self._sparse if r.area_um2(HEADLINE[0]) <= limit]
-        self._equal_area = max(fitting, key=lambda r: r.config.lanes, default=None)
+        self._equal_area = min(
+            fitting,
+            key=lambda r: sum(self._cycles(layer, r) for layer in layers) / r.fmax_hz,
+            default=None,
+        )
         chosen = [self._dense, self._scalar, self._equal_pes]
         if self._equal_area is not None and self._equal_area is not self._equal_pes:
             chosen.append(self._equal_area)
@@ -121,7 +137,7 @@ class Chip:
         return {core.name: self._cycles(layer, core) for core in self.reports}
 
     def _cycles(self, layer: Layer, core: CoreReport) -> int:
-        return cycles.layer_cycles(layer, core.config, machines.batch_of(layer, self._batch))
+        return cycles.layer_cycles(layer, core.config, batch_of(layer.geometry, self._batch))
 
     def break_even(self, network: str, layer: Layer, masks: RandomMasks) -> float | None:
         """Pruning ratio from which the sparse chip is faster on this layer, or None."""
@@ -131,7 +147,11 @@ class Chip:
             # shrink it.
             chip = next(r.config for r in (self._dense, *self._sparse) if _alike(r.config, config))
             needed = masks.stored(config, portion)
-            return breakeven.Stored(needed.layer, max(needed.filter, chip.weight_depth))
+            return dataclasses.replace(
+                needed,
+                filter=max(needed.filter, chip.weight_depth),
+                filter_masks=chip.mask_depth if needed.filter_masks else 0,
+            )
 
         work = breakeven.Workload(network, layer.name, masks.cycles, stored)
         return breakeven.measure(work, self._dense, self._sparse, *HEADLINE).break_even_ratio
@@ -150,8 +170,9 @@ class Chip:
 
 
 def _alike(one: CoreConfig, other: CoreConfig) -> bool:
-    """Whether two configs differ in the weight memory at most."""
-    return dataclasses.replace(one, weight_depth=other.weight_depth) == other
+    """Whether two configs differ in the weight memories at most."""
+    sized = dataclasses.replace(one, weight_depth=other.weight_depth, mask_depth=other.mask_depth)
+    return sized == other
 
 
 def _cost(core: CoreReport) -> dict[str, Any]:

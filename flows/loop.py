@@ -23,8 +23,8 @@ from flows.machines import Machines
 from flows.progress import Reporter
 from flows.rundir import RunConfig, RunDir
 from rtl import verilog
-from sim import build, cycles, golden
-from sim import run as sim_run
+from sim import build, golden, verify
+from sim.run import simulators_dir
 from synth import pdk
 from synth.profile import HardwareProfile
 from synth.report import CoreReport, synthesize_many
@@ -117,7 +117,7 @@ class Loop:
     @functools.cached_property
     def simulators(self) -> Path:
         """Compiled simulators outlive the run, where the cache can be written."""
-        shared = sim_run.simulators_dir()
+        shared = simulators_dir()
         try:
             shared.mkdir(parents=True, exist_ok=True)
         except OSError:
@@ -193,22 +193,16 @@ def _simulate(loop: Loop) -> dict[str, Any]:
     cores = {"sparse": loop.machines.sparse, "dense": loop.machines.dense}
     done: list[str] = []
 
-    def show(layer: sim_run.LayerVerification) -> None:
+    def show(layer: verify.LayerVerification) -> None:
         done.append(layer.name)
         loop.reporter.show("simulate", len(done), len(names) * len(cores))
 
-    found = {
-        name: sim_run.verify(
+    return {
+        name: verify.verify(
             loop.model, images, config, loop.path / "sim", names, show, loop.simulators
         ).to_json()
         for name, config in cores.items()
     }
-    for name, checked in found.items():
-        for layer, check in zip(loop.layers, checked["layers"], strict=True):
-            batch = machines.batch_of(layer, len(images))
-            runs = len(images) // batch
-            check["model_cycles"] = runs * cycles.layer_cycles(layer, cores[name], batch)
-    return found
 
 
 def _synthesize(loop: Loop) -> dict[str, Any]:

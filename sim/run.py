@@ -1,25 +1,23 @@
-"""Layers and networks on the RTL, compared value by value with the golden model."""
+"""A layer on the RTL: as many runs of the core as its images take."""
 
-import dataclasses
-import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from compress.container import CompressedModel, Layer
-from cosign import CosignError, cache_dir, read_json, write_json
+from compress.container import Layer
+from cosign import CosignError, cache_dir
 from rtl.config import CoreConfig
 from rtl.pack import largest_batch, pack_layer
-from sim.build import simulator_name
-from sim.golden import layer_output, trace
-from sim.simulate import Job, simulate
+from sim.cycles import layer_cycles
+from sim.simulate import Job, JobResult, simulate
 
-SCHEMA = 1
 _INT8 = (-128, 127)
+_JOBS = 500
+"""Jobs of one simulator process: a start-up is nothing to them, and their files fit any disk."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,44 +38,6 @@ class LayerRun:
     wall_s: float
 
 
-@dataclass(frozen=True)
-class LayerVerification:
-    """Comparison of one layer; `first_mismatch` tells where, and both values, or is empty."""
-
-    name: str
-    images: int
-    values_compared: int
-    mismatches: int
-    first_mismatch: str
-    cycles: int
-    stalls: int
-    wall_s: float
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Comparison of a network's accelerated layers on one core."""
-
-    core: str
-    images: int
-    layers: tuple[LayerVerification, ...]
-
-    @property
-    def values_compared(self) -> int:
-        return sum(layer.values_compared for layer in self.layers)
-
-    @property
-    def mismatches(self) -> int:
-        return sum(layer.mismatches for layer in self.layers)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            **dataclasses.asdict(self),
-            "values_compared": self.values_compared,
-            "mismatches": self.mismatches,
-        }
-
-
 def simulators_dir() -> Path:
     """Where compiled simulators are kept between runs."""
     return cache_dir() / "simulators"
@@ -92,14 +52,16 @@ def run_layer(
     input_range: tuple[int, int] = _INT8,
     stall_seed: int | None = None,
     waves: Path | None = None,
+    batch: int | None = None,
+    processes: int = 1,
 ) -> LayerRun:
     """Execute `layer` on the RTL for `inputs`, int8 [N, C, H, W].
 
     Images of a convolution follow one another; those of a linear layer are computed together, as
-    many as the activation memory holds. `input_range` bounds the activations for the
-    overflow proof. `simulators` is the folder for compiled simulators. `stall_seed` makes all
-    streams stutter, `waves` writes an FST wave. Raises CosignError when the layer does not fit the
-    core, or a tool is missing.
+    many as the activation memory holds, `batch` at most. `input_range` bounds the activations for
+    the overflow proof. `simulators` is the folder for compiled simulators. `stall_seed` makes all
+    streams stutter, `waves` writes an FST wave. Many images are shared by `processes` simulators.
+    Raises CosignError when the layer does not fit the core, or a tool is missing.
     """
     began = time.perf_counter()
     g = layer.geometry
@@ -112,16 +74,17 @@ def run_layer(
         program = pack_layer(layer, config, input_range=input_range)
         jobs = [Job(program, x) for x in inputs]
     else:
-        size = largest_batch(layer, config)
-        batches = [inputs[n : n + size, :, 0, 0] for n in range(0, len(inputs), size)]
-        programs = {
-            length: pack_layer(layer, config, length, input_range)
-            for length in {len(batch) for batch in batches}
-        }
-        jobs = [Job(programs[len(batch)], batch) for batch in batches]
-    results = simulate(
-        jobs, config, simulators or simulators_dir(), stall_seed=stall_seed, waves=waves
-    )
+        sizes = batches_of(layer, config, len(inputs), batch)
+        batches = [part[:, :, 0, 0] for part in np.split(inputs, np.cumsum(sizes)[:-1])]
+        programs = {length: pack_layer(layer, config, length, input_range) for length in set(sizes)}
+        jobs = [Job(programs[len(x)], x) for x in batches]
+
+    def run(part: Sequence[Job]) -> list[JobResult]:
+        folder = simulators or simulators_dir()
+        return simulate(part, config, folder, stall_seed=stall_seed, waves=waves)
+
+    shares = [run(jobs)] if waves else _share(run, jobs, processes)  # one wave is one simulation
+    results = [result for share in shares for result in share]
     outputs = [result.outputs for result in results]
     return LayerRun(
         outputs=np.stack(outputs) if g.kind == "conv" else np.concatenate(outputs)[..., None, None],
@@ -131,105 +94,30 @@ def run_layer(
     )
 
 
-def verify(
-    model: CompressedModel,
-    images: np.ndarray,
-    config: CoreConfig,
-    work: Path,
-    layers: Iterable[str] | None = None,
-    report: Callable[[LayerVerification], None] = lambda layer: None,
-    simulators: Path | None = None,
-) -> Verification:
-    """Run each accelerated layer on the RTL with the golden model's inputs and compare all values.
-
-    images : int8 [N, C, H, W], quantised (`model.input.quantize`)
-    work : keeps one result file per core and layer; a layer whose file matches the model, the
-        images and the core is not run again
-    layers : names, all accelerated layers by default
-    report : called after each layer
-
-    Raises CosignError when a layer does not fit the core, or a tool is missing.
-    """
-    wanted = [layer.name for layer in model.layers] if layers is None else list(layers)
-    known = {layer.name: layer for layer in model.layers}
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        raise CosignError(
-            f"{model.name} has no accelerated layer {unknown[0]!r}; it has {', '.join(known)}."
-        )
-    values = trace(model, images)
-    for name in wanted:  # refuse what does not fit before anything runs
-        pack_layer(known[name], config, input_range=_range(model, known[name]))
-    done = []
-    for name in wanted:
-        layer = known[name]
-        verification = _verify_layer(
-            layer, values[layer.input], config, work, _range(model, layer), simulators
-        )
-        report(verification)
-        done.append(verification)
-    return Verification(config.core, len(images), tuple(done))
+def batches_of(layer: Layer, config: CoreConfig, images: int, batch: int | None) -> list[int]:
+    """Images of each run of a linear layer: what fits the memory, `batch` at most."""
+    size = min(batch or images, largest_batch(layer, config))
+    return [min(size, images - begun) for begun in range(0, images, size)]
 
 
-def _verify_layer(
-    layer: Layer,
-    inputs: np.ndarray,
-    config: CoreConfig,
-    work: Path,
-    input_range: tuple[int, int],
-    simulators: Path | None,
-) -> LayerVerification:
-    file = Path(work) / f"{config.core}-{config.hash}-{layer.name.replace('/', '_')}.json"
-    fingerprint = _fingerprint(layer, inputs, config)
-    if file.exists():
-        stored = read_json(file)
-        if stored.get("schema") == SCHEMA and stored.get("fingerprint") == fingerprint:
-            return LayerVerification(**stored["result"])
-    run = run_layer(layer, inputs, config, simulators, input_range=input_range)
-    expected = layer_output(layer, inputs)
-    wrong = np.argwhere(run.outputs != expected)
-    first = ""
-    if len(wrong):
-        at = tuple(wrong[0].tolist())
-        first = (
-            f"image, filter, row, column {at}: RTL {run.outputs[at]}, golden model {expected[at]}"
-        )
-    result = LayerVerification(
-        name=layer.name,
-        images=len(inputs),
-        values_compared=expected.size,
-        mismatches=len(wrong),
-        first_mismatch=first,
-        cycles=run.cycles,
-        stalls=run.stalls,
-        wall_s=round(run.wall_s, 3),
-    )
-    write_json(
-        file,
-        {"schema": SCHEMA, "fingerprint": fingerprint, "result": dataclasses.asdict(result)},
-    )
-    return result
+def model_cycles(layer: Layer, config: CoreConfig, images: int, batch: int | None = None) -> int:
+    """What the cycle model says of `run_layer`."""
+    if layer.geometry.kind == "conv":
+        return images * layer_cycles(layer, config)
+    sizes = batches_of(layer, config, images, batch)
+    return sum(sizes.count(size) * layer_cycles(layer, config, size) for size in set(sizes))
 
 
-def _range(model: CompressedModel, layer: Layer) -> tuple[int, int]:
-    """Bounds of a layer's inputs: behind a ReLU no activation is negative.
-
-    Host operations never turn the sign, so that one whose inputs all are positive is too.
-    """
-    positive: dict[str, bool] = {"input": False}
-    for node in model.nodes:
-        relu = node.relu if isinstance(node, Layer) else bool(node.attrs.get("relu"))
-        kept = not isinstance(node, Layer) and all(positive[name] for name in node.inputs)
-        positive[node.name] = relu or kept
-    return (0, 127) if positive[layer.input] else _INT8
-
-
-def _fingerprint(layer: Layer, inputs: np.ndarray, config: CoreConfig) -> str:
-    """Hash of everything that the result of a layer depends on."""
-    digest = hashlib.sha256(simulator_name(config).encode())
-    for field in dataclasses.fields(layer):
-        value = getattr(layer, field.name)
-        data = value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
-        digest.update(field.name.encode() + data)
-    digest.update(repr(inputs.shape).encode() + np.ascontiguousarray(inputs).tobytes())
-    return digest.hexdigest()
+def _share(
+    run: Callable[[Sequence[Job]], list[JobResult]], jobs: Sequence[Job], processes: int
+) -> list[list[JobResult]]:
+    """`run` on parts of `jobs`, in their order."""
+    size = min(_JOBS, -(-len(jobs) // processes))
+    parts = [jobs[n : n + size] for n in range(0, len(jobs), size)]
+    if processes == 1 or len(parts) == 1:
+        return [run(part) for part in parts]
+    pool = ThreadPoolExecutor(processes)
+    try:
+        return list(pool.map(run, parts))
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,7 +1,12 @@
-"""`python -m synth report|fpga`: what one core costs, in a cell library or on an FPGA."""
+"""`python -m synth`: what one core costs, in a cell library or on an FPGA, and other rooms' commands.
+
+Commands that need more than this room knows (break-even needs cycles) are entry points of the group
+`cosign.synth`: modules with HELP, add_options(parser) and run(options).
+"""
 
 import argparse
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from cosign import CosignError, write_json
@@ -20,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--fmax", action="store_true", help="also search the highest clock, to 1 %%"
     )
+    report.set_defaults(run=_report)
     fpga = commands.add_parser("fpga", help="place and route one core on a Lattice ECP5")
     add_options(fpga)
     fpga.add_argument("--part", choices=PARTS, default=Target.part, help=f"default {Target.part}")
@@ -30,10 +36,37 @@ def parser() -> argparse.ArgumentParser:
         "--mhz", type=float, default=Target.mhz, help=f"clock aimed at, default {Target.mhz:g}"
     )
     fpga.add_argument("--seed", type=int, default=Target.seed, help="of the placer")
+    fpga.set_defaults(run=_fpga)
     for command in (report, fpga):
         command.add_argument("--out", type=Path, required=True, help="folder for the tools' files")
         command.add_argument("--json", type=Path, help="write the report as JSON")
+    for other in entry_points(group="cosign.synth"):
+        module = other.load()
+        extra = commands.add_parser(other.name, help=module.HELP)
+        module.add_options(extra)
+        extra.set_defaults(run=module.run)
     return top
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    config = config_of(arguments)
+    report = synthesize(
+        config, arguments.out, arguments.liberty, MODELS, search_fmax=arguments.fmax
+    )
+    return _tell(report, table(report), arguments.json)
+
+
+def _fpga(arguments: argparse.Namespace) -> int:
+    target = Target(arguments.part, arguments.speed, arguments.mhz, arguments.seed)
+    report = route(config_of(arguments), arguments.out, target)
+    return _tell(report, fpga_table(report), arguments.json)
+
+
+def _tell(report: CoreReport | FpgaReport, text: str, path: Path | None) -> int:
+    if path is not None:
+        write_json(path, report.to_json())
+    print(text)
+    return 0
 
 
 def table(report: CoreReport) -> str:
@@ -86,27 +119,14 @@ def fpga_table(report: FpgaReport) -> str:
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
-        config = config_of(arguments)
-        report: CoreReport | FpgaReport
-        if arguments.command == "fpga":
-            target = Target(arguments.part, arguments.speed, arguments.mhz, arguments.seed)
-            report = route(config, arguments.out, target)
-            text = fpga_table(report)
-        else:
-            report = synthesize(
-                config, arguments.out, arguments.liberty, MODELS, search_fmax=arguments.fmax
-            )
-            text = table(report)
-        if arguments.json is not None:
-            write_json(arguments.json, report.to_json())
+        status: int = arguments.run(arguments)
     except CosignError as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         return 130
-    print(text)
-    return 0
+    return status
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ that were really synthesised the fastest that still fits is taken, with its own 
 cycles. speedup = (dense cycles / dense Fmax) / (sparse cycles / sparse Fmax); break-even is the
 pruning ratio 1 / (1 - portion) at which the speedup becomes 1 for good.
 
+The sparse cores may differ in lanes and in the coding of their indices: the packer picks the
+coding per layer, so the better one at each portion counts.
+
 Two accountings of the weight memory: "streamed" (two buffers of one filter each; compressed weights
 arrive from outside) and "on-chip" (the two buffers together hold the whole layer).
 """
@@ -19,21 +22,30 @@ from cosign import CosignError
 from rtl.config import CoreConfig
 from synth.report import CoreReport
 
-PORTIONS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+PORTIONS = (0.0, 0.05, *(percent / 100 for percent in range(10, 95, 5)), 0.95, 0.975)
 ACCOUNTINGS = ("streamed", "on-chip")
 RESOLUTION = 0.005  # of the portion at the crossing
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Weight words to store at some portion: of the whole layer, and of its longest filter.
+    """Words to store at some portion.
 
     A word is what one address of the core's weight buffer holds: an entry (sparse, fillers
     included) or one weight for each of the core's filters (dense).
+
+    Parameters
+    ----------
+    layer, filter : weight words of the whole layer, and of the fullest buffer of a pass
+    layer_masks, filter_masks : mask words likewise, 0 without a bitmask
+    buffers : weight buffers that are filled alternately or side by side
     """
 
     layer: int
     filter: int
+    layer_masks: int = 0
+    filter_masks: int = 0
+    buffers: int = 2
 
 
 @dataclass(frozen=True)
@@ -52,11 +64,15 @@ class Workload:
 
 @dataclass(frozen=True)
 class Point:
-    """The sparse core at one portion. `lanes` and `speedup` are 0 when no core fits the area."""
+    """The sparse core at one portion. `lanes` and `speedup` are 0 when no core fits the area.
+
+    `coding` is that of the core's indices; `lanes` are the output pixels computed at once.
+    """
 
     portion: float
     ratio: float
     lanes: int
+    coding: str
     area_um2: float
     fmax_hz: float
     cycles: int
@@ -116,8 +132,12 @@ class _Trial:
 def _load(report: CoreReport, workload: Workload, portion: float, weights: str) -> _Trial:
     """The core with the weight memory that this portion and accounting need, and its cycles."""
     stored = workload.stored(report.config, portion)
-    words = stored.filter if weights == "streamed" else -(-stored.layer // 2)
+    words, masks = stored.filter, stored.filter_masks
+    if weights == "on-chip":
+        words, masks = -(-stored.layer // stored.buffers), -(-stored.layer_masks // 2)
     config = dataclasses.replace(report.config, weight_depth=max(2, words))
+    if masks:
+        config = dataclasses.replace(config, mask_depth=max(2, masks))
     return _Trial(report.with_memories(config), workload.cycles(config, portion))
 
 
@@ -148,13 +168,15 @@ def measure(
         if not fitting:
             least = min(trials, key=lambda t: t.report.area_um2(sram_model))
             area = least.report.area_um2(sram_model)
-            return Point(portion, ratio, 0, area, 0.0, 0, 0.0), least
+            return Point(portion, ratio, 0, "", area, 0.0, 0, 0.0), least
         best = min(fitting, key=lambda t: t.seconds)
         report = best.report
         speedup = reference.seconds / best.seconds
         area = report.area_um2(sram_model)
-        lanes = report.config.lanes
-        return Point(portion, ratio, lanes, area, report.fmax_hz, best.cycles, speedup), best
+        lanes, coding = report.config.lanes, report.config.coding
+        return Point(
+            portion, ratio, lanes, coding, area, report.fmax_hz, best.cycles, speedup
+        ), best
 
     found = {portion: at(portion) for portion in sorted(set(portions))}
     low, high = _crossing(found)

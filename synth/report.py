@@ -140,7 +140,7 @@ class CoreReport:
         return dataclasses.replace(self, config=config, sram_um2=areas)
 
 
-DEPTHS = ("weight_depth", "act_depth")
+DEPTHS = ("weight_depth", "act_depth", "mask_depth", "tap_depth")
 
 
 def synthesize(

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-import sim.run
+import sim.verify
 from compress.container import CompressedModel, Geometry, HostOp, InputSpec, Layer
 from cosign import CosignError, read_json
 from rtl.config import CoreConfig
-from sim.run import verify
+from sim.verify import input_ranges, verify
 
 CORE = CoreConfig(
     lanes=13,
@@ -73,7 +73,7 @@ def test_every_value_of_every_layer_is_compared(tmp_path):
 def test_finished_layers_are_not_run_again(tmp_path, monkeypatch):
     model = small_model()
     first = verify(model, images(2), CORE, tmp_path)
-    monkeypatch.setattr(sim.run, "run_layer", lambda *a, **k: pytest.fail("ran again"))
+    monkeypatch.setattr(sim.verify, "run_layer", lambda *a, **k: pytest.fail("ran again"))
     assert verify(model, images(2), CORE, tmp_path) == first
 
 
@@ -91,8 +91,8 @@ def test_a_wrong_value_is_found_and_located(tmp_path, monkeypatch):
         out[1, 2, 0, 0] ^= 1
         return out
 
-    golden = sim.run.layer_output
-    monkeypatch.setattr(sim.run, "layer_output", corrupted)
+    golden = sim.verify.golden.layer_output
+    monkeypatch.setattr(sim.verify.golden, "layer_output", corrupted)
     result = verify(small_model(), images(2), CORE, tmp_path, layers=["fc"])
     assert result.mismatches == 1
     assert "(1, 2, 0, 0)" in result.layers[0].first_mismatch
@@ -128,7 +128,7 @@ def test_inputs_are_positive_only_if_all_that_feeds_them_is():
             levels=[],
             bias=[0],
         )
-        return sim.run._range(CompressedModel("m", spec, (rectified, signed, *between, last)), last)
+        return input_ranges(CompressedModel("m", spec, (rectified, signed, *between, last)))["last"]
 
     def add(first, second, relu):
         return HostOp("add", "add", (first, second), {**scale, "relu": relu})

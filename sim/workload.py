@@ -1,0 +1,37 @@
+"""Layers of which only the shape and the density are known: random masks."""
+
+import numpy as np
+
+from compress.container import Geometry, Layer
+
+
+def masked_layer(
+    geometry: Geometry, kept: int, rng: np.random.Generator, name: str = "random mask"
+) -> Layer:
+    """Exactly `kept` weights at random places of `geometry`, all of level 1."""
+    chosen = rng.choice(
+        geometry.weights, min(kept, geometry.weights - kept), replace=False, shuffle=False
+    )
+    mask = np.zeros(geometry.weights, bool)
+    mask[chosen] = True
+    if 2 * kept > geometry.weights:  # fewer are pruned than kept: those were chosen
+        mask = ~mask
+    rows = mask.reshape(geometry.out_channels, geometry.columns)
+    places = np.flatnonzero(mask)
+    counts = np.count_nonzero(rows, axis=1)
+    return Layer(
+        name=name,
+        input="input",
+        geometry=geometry,
+        bits=8,
+        q=1.0,
+        row_ptr=np.concatenate([[0], np.cumsum(counts)]),
+        col_idx=places - np.repeat(np.arange(len(counts)) * geometry.columns, counts),
+        levels=np.ones(len(places), np.int8),
+        bias=np.zeros(geometry.out_channels, np.int64),
+        mul=1 << 15,
+        shift=15,
+        relu=True,
+        in_scale=1.0,
+        out_scale=1.0,
+    )

@@ -1,0 +1,209 @@
+"""`python -m sim cycles`, and what the sparse core reaches on the paper's layers."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from random_layers import random_layer
+
+from compress import container
+from compress.container import CompressedModel, Geometry, InputSpec
+from compress.networks import densities, spec_of
+from cosign import CosignError
+from rtl.config import CoreConfig
+from rtl.fit import feed, fit
+from rtl.pack import pack_layer
+from sim import __main__ as command
+from sim.compare import compare, rivals
+from sim.cycles import layer_cycles
+from sim.run import run_layer, simulators_dir
+from sim.workload import masked_layer
+
+LANES = (61, 64)
+
+
+def cycles(*arguments: object) -> int:
+    return command.main(["cycles", *map(str, arguments)])
+
+
+def report(tmp_path: Path, *arguments: object) -> dict:
+    file = tmp_path / "cycles.json"
+    assert cycles(*arguments, "--json", file) == 0
+    return json.loads(file.read_text())
+
+
+def test_the_report_has_all_layers_and_their_totals(tmp_path, capsys):
+    found = report(tmp_path, "--network", "alexnet", "--alpha", "ours1", "--lanes", 64)
+    spec, chosen = spec_of("alexnet"), densities("alexnet", "ours1")
+    assert [layer["name"] for layer in found["layers"]] == list(spec.geometries)
+    for layer in found["layers"]:
+        kept = round(chosen[layer["name"]] * spec.geometries[layer["name"]].weights)
+        assert layer["nonzeros"] == kept
+        by_core = layer["cycles"]
+        assert list(by_core) == ["dense-scalar", "dense-2d", "sparse", "sparse-rows"]
+        assert layer["speedup"] == by_core["dense-scalar"] / by_core["sparse"]
+    for total, rows in (("total", found["layers"]), ("conv", found["layers"][:5])):
+        sums = {core: sum(row["cycles"][core] for row in rows) for core in by_core}
+        assert found[total]["cycles"] == sums
+        assert found[total]["speedup"] == sums["dense-scalar"] / sums["sparse"]
+    assert found["shapes"] == {
+        "dense-scalar": "64x1",
+        "dense-2d": "8x8",
+        "sparse": "64x1",
+        "sparse-rows": "8x8",
+    }
+    assert "6.66x" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("lanes", LANES)
+@pytest.mark.parametrize(
+    ("alpha", "least"), [("ours1", 6.0), ("han", 2.1), ("mao", 2.8), ("wen", 3.0)]
+)
+def test_speedup_over_the_convolutions_of_alexnet(alpha, least, lanes):
+    spec, chosen = spec_of("alexnet"), densities("alexnet", alpha)
+    layers = [
+        masked_layer(g, round(chosen[name] * g.weights), np.random.default_rng(0), name)
+        for name, g in spec.geometries.items()
+        if g.kind == "conv"
+    ]
+    assert compare(layers, cores(lanes), 1, 1 << 18)["conv"]["speedup"] >= least
+
+
+def cores(lanes: int) -> dict[str, CoreConfig]:
+    return rivals(feed(CoreConfig(drain=2), lanes=lanes))
+
+
+@pytest.mark.parametrize("lanes", LANES)
+@pytest.mark.parametrize(
+    ("ratio", "least"),
+    [(1, 1.0), (1.0001, 1.0), (1.01, 1.0), (1.1, 1.0), (2, 1.9), (13.2, 12.8), (39.6, 37.0)],
+)
+def test_speedup_on_conv4(ratio, least, lanes):
+    geometry = spec_of("alexnet").geometries["conv4"]
+    layer = masked_layer(geometry, round(geometry.weights / ratio), np.random.default_rng(1))
+    assert compare([layer], cores(lanes), 1, 1 << 18)["total"]["speedup"] >= least
+
+
+def test_the_whole_of_resnet50_takes_less_than_five_seconds(tmp_path):
+    """User time of the command, start of Python included."""
+    program = (
+        "import resource, sys\n"
+        "from sim.__main__ import main\n"
+        "main(sys.argv[1:])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_utime)\n"
+    )
+    command_line = ("cycles", "--network", "resnet50", "--alpha", "17x", "--lanes", "64")
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command_line], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout.splitlines()[-1]) < 5
+
+
+@pytest.mark.parametrize("lanes", [12, 7, 1])
+def test_all_cores_have_the_same_number_of_multipliers(lanes):
+    for core in rivals(feed(CoreConfig(drain=2), lanes=lanes)).values():
+        assert core.lanes * core.filters == lanes
+        assert core.filters <= core.lanes
+
+
+def test_the_rtl_takes_as_many_cycles(tmp_path):
+    """The report's configs, as they stand in the file, hold the layers and give its cycles."""
+    geometries = [
+        Geometry("conv", 3, 5, 40, 40, (5, 5), (2, 2), (2, 2)),
+        Geometry("conv", 5, 6, 20, 20, (3, 3), (1, 1), (1, 1)),
+    ]
+    layers = tuple(
+        random_layer(g, 0.3, seed=n, name=f"conv{n}", input=f"conv{n - 1}" if n else "input")
+        for n, g in enumerate(geometries)
+    )
+    path = tmp_path / "model.cosign"
+    spec = InputSpec((3, 40, 40), 0.01, (0.5,) * 3, (0.5,) * 3)
+    container.save(CompressedModel("two", spec, layers), path)
+    found = report(tmp_path, "--model", path, "--lanes", 12, "--act-bytes", 2048)
+    rng = np.random.default_rng(0)
+    for name in ("sparse", "sparse-rows"):
+        config = CoreConfig.from_json(found["cores"][name])
+        for layer, row in zip(layers, found["layers"], strict=True):
+            g = layer.geometry
+            x = rng.integers(0, 128, (1, g.in_channels, g.in_height, g.in_width), np.int8)
+            run = run_layer(layer, x, config, simulators_dir(), input_range=(0, 127))
+            assert run.cycles == row["cycles"][name]
+
+
+def test_random_masks_follow_the_seed():
+    geometry = Geometry("conv", 8, 16, 9, 9, (3, 3))
+    for kept in (0, 1, 300, geometry.weights - 1, geometry.weights):
+        one, same, other = (
+            masked_layer(geometry, kept, np.random.default_rng(seed)) for seed in (5, 5, 6)
+        )
+        assert one.nnz == kept
+        assert np.array_equal(one.dense_levels(), same.dense_levels())
+        if 1 < kept < geometry.weights - 1:
+            assert not np.array_equal(one.dense_levels(), other.dense_levels())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CoreConfig(lanes=13, drain=2),
+        CoreConfig(lanes=13, coding="absolute"),
+        CoreConfig(lanes=13, coding="bitmask", mask_bits=10),
+        feed(CoreConfig(), core="dense-2d", filters=4, lanes=6),
+        feed(CoreConfig(), core="sparse-rows", filters=4, lanes=6),
+    ],
+    ids=lambda config: f"{config.core}-{config.coding}",
+)
+def test_fitted_memories_are_the_smallest(config):
+    """They hold every layer; 64 words less of any of them hold one layer less."""
+    layers = [
+        random_layer(Geometry("conv", 30, 20, 20, 20, (3, 3)), 0.6, name="conv"),
+        random_layer(Geometry("linear", 700, 9), 0.5, name="fc"),
+    ]
+    ranges = {layer.name: (0, 127) for layer in layers}
+    fitted = fit(config, layers, 8, ranges=ranges)
+
+    def refused(core: CoreConfig) -> bool:
+        try:
+            for layer in layers:
+                program = pack_layer(layer, core, 8 if layer.name == "fc" else 1, (0, 127))
+                if program.stripes > core.tiles:
+                    return True
+        except CosignError:
+            return True
+        return False
+
+    assert not refused(fitted)
+    smaller = [("weight_depth", 64), ("act_depth", 64), ("acc_bits", 1)]
+    smaller += [("mask_depth", 64)] * fitted.masked
+    for name, step in smaller:
+        depth = getattr(fitted, name) - step
+        if depth >= 12:
+            assert refused(dataclasses.replace(fitted, **{name: depth})), name
+
+
+def test_stripes_bound_the_activation_memory():
+    layer = random_layer(Geometry("conv", 4, 2, 60, 60, (3, 3)), 0.5)
+    whole, cut = (fit(CoreConfig(lanes=13), [layer], act_bytes=n) for n in (None, 4096))
+    assert whole.act_bytes > 4 * 60 * 60
+    assert cut.act_bytes <= 4096
+    assert layer_cycles(layer, cut) > layer_cycles(layer, whole)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--network", "alexnet"), "give --alpha PRESET"),
+        (("--network", "alexnet", "--alpha", "ours9"), "no alpha preset 'ours9'"),
+        (("--model", "none.cosign"), "cannot read none.cosign"),
+        (("--model", "none.cosign", "--alpha", "ours1"), "--alpha belongs to --network"),
+        (("--network", "lenet5", "--alpha", "default", "--lanes", "300"), "lanes is 300"),
+        (("--network", "lenet5", "--alpha", "default", "--drain", "0"), "drain is 0"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments, sentence, capsys):
+    assert cycles(*arguments) == 2
+    assert sentence in capsys.readouterr().err
