@@ -1,4 +1,4 @@
-"""`python -m synth`: what one core costs, in a cell library or on an FPGA, and other rooms' commands.
+"""`python -m synth`: what one core costs, in a cell library or on an FPGA.
 
 Commands that need more than this room knows (break-even needs cycles) are entry points of the group
 `cosign.synth`: modules with HELP, add_options(parser) and run(options).
