@@ -65,11 +65,13 @@ class DenseFront(wiring.Component):
         for n, operand in enumerate(self.operands):
             level = buffer.word.word_select(n, config.operand_bits)
             m.d.comb += operand.eq(Mux(issued, level, 0))
-            present.append(operand.any())
+            present.append(delay(m, operand.any(), 1, f"present_{n}"))
+        # Counted a cycle later: the weights come straight from a memory.
         found = sum(present)
+        counted = delay(m, issued, 1, "counted")
         m.d.comb += [
             self.nonzeros.eq(found),
-            self.fillers.eq(Mux(issued, config.filters, 0) - found),
+            self.fillers.eq(Mux(counted, config.filters, 0) - found),
         ]
         return m
 

@@ -154,6 +154,7 @@ class Timer:
         cancel: threading.Event | None = None,
     ) -> None:
         self._top = top
+        self._steps = 0
         self._folder = netlist.parent
         self._library = pdk.library.name
         setup = _setup(netlist, top, pdk, macros, period_ns)
@@ -169,7 +170,10 @@ class Timer:
         self._tool.close()
 
     def _tell(self, commands: str) -> None:
-        script = self._folder / "step.tcl"
+        # OpenSTA reads a script line by line and answers before it has seen the end of the file:
+        # the next step must not overwrite it.
+        self._steps += 1
+        script = self._folder / f"step_{self._steps % 2}.tcl"
         script.write_text(f"{commands}\nputs {END}\nflush stdout\n")
         _raise_on_error(self._tool.ask(f"source {script.name}\n", END), self._top)
 
