@@ -73,7 +73,7 @@ def test_equal_work_is_done_once(
         (["--lanes", "0"], "lanes is 0, must be 1..256"),
         (["--speed", "5"], "speed grade 5 is not one of 6, 7, 8"),
         (["--mhz", "0"], "mhz is 0, must be 1..1000"),
-        ([*SMALL, "--drain", "4"], "needs 34 MULT18X18D, the LFE5U-25F has 28"),
+        ([*SMALL, "--act-depth", "16384"], "needs 66 DP16KD, the LFE5U-25F has 56"),
     ],
 )
 def test_errors_are_one_sentence(
