@@ -61,15 +61,15 @@ class DenseFront(wiring.Component):
         for name in ("running", "ready", "at_last", "last", "tile_first", "tile_last", "pass_last"):
             m.d.comb += getattr(self, name).eq(getattr(sequencer, name))
         issued = delay(m, address.valid, late - ADDRESS_EDGE, "issued")
-        present = []
+        present, counted = Signal(config.filters), delay(m, issued, 1, "counted")
         for n, operand in enumerate(self.operands):
             level = buffer.word.word_select(n, config.operand_bits)
             m.d.comb += operand.eq(Mux(issued, level, 0))
-            present.append(operand.any())
+            m.d.sync += present[n].eq(operand.any())
         found = sum(present)
         m.d.comb += [
             self.nonzeros.eq(found),
-            self.fillers.eq(Mux(issued, config.filters, 0) - found),
+            self.fillers.eq(Mux(counted, config.filters, 0) - found),
         ]
         return m
 
