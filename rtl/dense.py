@@ -61,14 +61,12 @@ class DenseFront(wiring.Component):
         for name in ("running", "ready", "at_last", "last", "tile_first", "tile_last", "pass_last"):
             m.d.comb += getattr(self, name).eq(getattr(sequencer, name))
         issued = delay(m, address.valid, late - ADDRESS_EDGE, "issued")
-        present = []
+        present, counted = Signal(config.filters), delay(m, issued, 1, "counted")
         for n, operand in enumerate(self.operands):
             level = buffer.word.word_select(n, config.operand_bits)
             m.d.comb += operand.eq(Mux(issued, level, 0))
-            present.append(delay(m, operand.any(), 1, f"present_{n}"))
-        # Counted a cycle later: the weights come straight from a memory.
+            m.d.sync += present[n].eq(operand.any())
         found = sum(present)
-        counted = delay(m, issued, 1, "counted")
         m.d.comb += [
             self.nonzeros.eq(found),
             self.fillers.eq(Mux(counted, config.filters, 0) - found),

@@ -22,7 +22,7 @@ machines.SPARSE = dataclasses.replace(machines.SPARSE, lanes=5, act_banks=2)
 machines.DENSE_SCALAR = dataclasses.replace(machines.SPARSE, core="dense-scalar")
 machines.DENSE_2D = dataclasses.replace(
     machines.DENSE_SCALAR, core="dense-2d", lanes=2, filters=2, act_banks=2, act_depth=10240)
-breakeven.LANES = (5, 3)
+breakeven.LANES, breakeven.MORE_LANES = (5, 3), (7,)
 sys.exit(run_cosign.main(sys.argv[1:]))
 """
 OPTIONS = ("--budget", "0.004", "--images", "2")
