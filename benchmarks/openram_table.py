@@ -10,9 +10,9 @@ analytical estimates. `access_ns` is the delay from the clock edge that starts a
 
 `read_pj` and `write_pj` come from the Liberty file's internal power of the clock. OpenRAM writes
 there the power in milliwatts at its event frequency of 100 MHz, as its source says
-(characterizer/elmore.py, tech.py), so one access takes that power / 100 MHz. The estimate lets every
-gate switch at the default event rate and both bit lines of every column swing half way; reads and
-writes are alike in it. `leakage_uw` is its 1 nW for each bit and gate.
+(characterizer/elmore.py, tech.py), so one access takes that power / 100 MHz. The estimate lets
+every gate switch at the default event rate and both bit lines of every column swing half way;
+reads and writes are alike in it. `leakage_uw` is its 1 nW for each bit and gate.
 """
 
 import argparse

@@ -59,8 +59,9 @@ def pack_descriptor(values: dict[str, int], config: CoreConfig) -> int:
 def build(config: CoreConfig, folder: Path, *, waves: bool = False, record: bool = False) -> Path:
     """Folder with the compiled simulator of `config`, below `folder`; compiled when missing.
 
-    `record` makes one that can write the core's ports of every cycle (`sim.record`). Any number of processes may call this at once. Raises CosignError when a tool is missing or
-    the compiler fails.
+    `record` makes one that can write the core's ports of every cycle (`sim.record`). Any number of
+    processes may call this at once. Raises CosignError when a tool is missing or the compiler
+    fails.
     """
     environment = tools()
     target = Path(folder) / simulator_name(config, waves=waves, record=record)
@@ -184,6 +185,7 @@ def outputs(config: CoreConfig) -> dict[str, tuple[str, int]]:
         "i_acts__ready": ("act_ready", 1),
         "i_weights__ready": ("weight_ready", 1),
         "i_biases__ready": ("bias_ready", 1),
+        "events": ("events", 4 + 2 * config.filters.bit_length()),
     }
 
 
@@ -201,7 +203,7 @@ def _recorder(config: CoreConfig) -> str:
 
 def _instance(config: CoreConfig) -> str:
     """The core inside the bench: its descriptor ports are slices of `layer`."""
-    ports = {"clk": "clk", "error": "error", "events": "events"}
+    ports = {"clk": "clk", "error": "error"}
     ports |= {port: signal for port, (signal, _) in (inputs(config) | outputs(config)).items()}
     body = ",\n".join(f"    .{port}({signal})" for port, signal in ports.items())
     return f"  cosign_core core (\n{body}\n  );\n"

@@ -28,7 +28,7 @@ class Recording:
 
 
 def record(jobs: Sequence[Job], config: CoreConfig, simulators: Path) -> Recording:
-    """Execute `jobs` on the compiled RTL and keep its ports. Raises CosignError as simulate does."""
+    """Execute `jobs` on the compiled RTL and keep its ports. Errors are those of simulate."""
     with tempfile.TemporaryDirectory(prefix="cosign-record-") as folder:
         path = Path(folder) / "ports"
         results = simulate(jobs, config, simulators, record=path)

@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,8 +76,8 @@ class Activity:
     """What happened in `cycles` clock cycles.
 
     `pins` is {driving pin as OpenSTA names it: (toggles, cycles high)}, `ports` the same of input
-    ports; `accesses` is {SRAM instance: (macro name, reads, writes)}. `checked` output bits equalled
-    the recording.
+    ports; `accesses` is {SRAM instance: (macro name, reads, writes)}. `checked` output bits were
+    those of the recording.
     """
 
     cycles: int
@@ -96,7 +96,7 @@ def truth_table(function: str, pins: tuple[str, ...]) -> int:
     names = set(re.findall(r"[A-Za-z_]\w*", text))
     if len(pins) > PINS or not names <= set(pins) or not re.fullmatch(r"[\w\s()&|^~]*", text):
         raise CosignError(f"the Liberty function {function!r} cannot be simulated.")
-    value: int = eval(text, {"__builtins__": {}}, values)  # noqa: S307 - only the names above
+    value: int = eval(text, {"__builtins__": {}}, values)
     if not names and text.strip("() ") == "1":
         value = -1
     return value & (1 << 64) - 1
@@ -244,7 +244,7 @@ def replay(
 ) -> Activity:
     """Run the netlist on `inputs` (port -> uint8 [cycles, bits]) and count from cycle `start` on.
 
-    Registers and memories begin at zero. `outputs` is compared from the end of the reset (`rst`) on.
+    Registers and memories begin at zero. `outputs` is compared from the end of the reset on.
     Raises CosignError when a cell cannot be simulated or an output differs.
     """
     flat = _flatten(netlist, library)
@@ -264,29 +264,23 @@ def replay(
     memory = np.zeros(sum(words * bits for _, _, (words, bits, _), _ in flat.rams) or 1, np.uint8)
     accesses = np.zeros((max(1, len(flat.rams)), 2), np.int64)
     padded = [(ins + [0] * PINS)[:PINS] for ins, _, _ in gates]
-    arrays = (
-        (len(gates), _int(padded), _int([g[1] for g in gates])),
-        np.array([g[2] for g in gates], np.uint64),
-        (len(flat.registers), _int([r[0] for r in flat.registers])),
-        _int([r[1] for r in flat.registers]),
-        np.zeros(max(1, len(flat.registers)), np.uint8),
-        (len(flat.rams), _int([r[2] for r in flat.rams])),
-        _int(list(itertools.chain.from_iterable(r[3] for r in flat.rams))),
-        (memory, accesses),
-        (stimulus.shape[1], _int(list(itertools.chain.from_iterable(columns.values()))), stimulus),
-        (seen.shape[1], _int(list(itertools.chain.from_iterable(watched.values()))), seen),
-        (toggles, high),
-    )
+    next_state = np.zeros(max(1, len(flat.registers)), np.uint8)
     words: list[object] = [cycles, start, count, values, last]
-    for item in arrays:
-        words += item if isinstance(item, tuple) else (item,)
+    words += [len(gates), _int(padded), _int([g[1] for g in gates])]
+    words += [np.array([g[2] for g in gates], np.uint64)]
+    words += [len(flat.registers), _int([r[0] for r in flat.registers])]
+    words += [_int([r[1] for r in flat.registers]), next_state]
+    words += [len(flat.rams), _int([r[2] for r in flat.rams])]
+    words += [_int(_joined(r[3] for r in flat.rams)), memory, accesses]
+    words += [stimulus.shape[1], _int(_joined(columns.values())), stimulus]
+    words += [expected.shape[1], _int(_joined(watched.values())), seen, toggles, high]
     _kernel().replay(*(_argument(word) for word in words))
     begun = int(np.argmin(inputs["rst"][:, 0])) if "rst" in inputs else 0
     wrong = np.argwhere(seen[begun:] != expected[begun:])
     if len(wrong):
         raise CosignError(
-            f"the netlist {netlist} and the recording differ in cycle {begun + wrong[0][0]}, output "
-            f"bit {wrong[0][1]}; they are not of the same core."
+            f"the netlist {netlist} and the recording differ in cycle {begun + wrong[0][0]}, "
+            f"output bit {wrong[0][1]}; they are not of the same core."
         )
     return Activity(
         cycles=cycles - start,
@@ -302,6 +296,10 @@ def replay(
         },
         checked=seen[begun:].size,
     )
+
+
+def _joined(lists: Iterable[list[int]]) -> list[int]:
+    return list(itertools.chain.from_iterable(lists))
 
 
 def _port(port: str, bit: int, width: int) -> str:
