@@ -34,7 +34,7 @@ from synth.pdk import find_pdk
 from synth.report import synthesize
 
 SCHEMA = 1
-SLICE_CYCLES = 20_000
+SLICE_CYCLES = 10_000
 CORES = (machines.SPARSE, machines.DENSE_SCALAR, machines.DENSE_2D)
 METHOD = (
     "RTL ports of a slice recorded (Verilator), mapped netlist replayed cycle by cycle, zero "
@@ -44,13 +44,13 @@ METHOD = (
 
 
 def slice_of(layer: Layer, config: CoreConfig, cycles: int) -> Layer:
-    """The first filters of `layer`'s first group: whole passes, two or more where the group has
-    them, of about `cycles` clock cycles."""
+    """The first filters of `layer`'s first group: whole passes, one at least, of about `cycles`
+    clock cycles."""
     g = layer.geometry
     members = g.out_channels // g.groups
     passes = -(-members // config.filters)
     each = layer_cycles(layer, config) / (g.groups * passes)
-    count = min(members, config.filters * max(2, round(cycles / each)))
+    count = min(members, config.filters * max(1, round(cycles / each)))
     geometry = dataclasses.replace(
         g, in_channels=g.in_channels // g.groups, out_channels=count, groups=1
     )

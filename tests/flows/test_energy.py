@@ -22,7 +22,7 @@ from synth.report import synthesize
 from tests.random_layers import random_input, random_layer
 
 CONFIG = CoreConfig(
-    core="sparse", lanes=2, act_banks=1, bank_bytes=2, act_depth=256, weight_depth=128
+    core="sparse", lanes=2, act_banks=2, bank_bytes=4, act_depth=256, weight_depth=128
 )
 GEOMETRY = Geometry("conv", 4, 8, 5, 5, kernel=(3, 3), padding=(1, 1))
 
@@ -66,16 +66,17 @@ def test_a_layers_energy_reproduces_and_adds_up(folder: Path, tmp_path: Path) ->
     assert row["total_nj"] == pytest.approx(row["logic_nj"] + row["sram_nj"])
     assert row["total_nj"] == pytest.approx(sum(row["energy_nj"].values()))
     assert row["memories"]["weight"]["writes"] == len(pack_layer(layer, CONFIG).weights)
-    assert 0 < row["memories"]["weight"]["reads"] <= row["cycles"]
+    # The buffer that is not in use may be read too.
+    assert 0 < row["memories"]["weight"]["reads"] <= 2 * row["cycles"]
     assert row["slice"]["filters"] < 8
 
 
 def test_slices_are_the_first_filters() -> None:
     layer = random_layer(dataclasses.replace(GEOMETRY, groups=2), 0.5)
     part = flow.slice_of(layer, CONFIG, 1)
-    assert part.geometry.out_channels == 2
+    assert part.geometry.out_channels == 1
     assert part.geometry.in_channels == 2
-    assert np.array_equal(part.dense_levels(), layer.dense_levels()[:2])
+    assert np.array_equal(part.dense_levels(), layer.dense_levels()[:1])
 
 
 def test_bad_input(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
