@@ -20,10 +20,11 @@ if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
 import numpy as np
 
 from compress.container import Layer, load
-from cosign import CosignError, write_json
+from cosign import CosignError, sha256, write_json
 from flows import machines
 from rtl.config import CoreConfig
 from rtl.pack import pack_layer
+from sim import build
 from sim.cycles import layer_cycles
 from sim.golden import layer_output, trace
 from sim.record import record
@@ -239,7 +240,9 @@ def _run(options: argparse.Namespace) -> None:
     for core, sums in found["per_image"].items():
         print(f"image    {core:16s} {sums['total_nj']:12,.0f} nJ   of {', '.join(names)}")
     if options.json is not None:
-        write_json(options.json, found)
+        source = {"network": model.name, "model_sha256": sha256(run.path / "model.cosign")}
+        source |= {"data": dataset.name, "image": "the first of the test split"}
+        write_json(options.json, {**found, "source": source, "tools": build.provenance()})
 
 
 def main(argv: list[str] | None = None) -> int:
