@@ -32,7 +32,7 @@ from sim.run import simulators_dir
 from sim.simulate import Job
 from synth import energy, replay, sram
 from synth.pdk import find_pdk
-from synth.report import synthesize
+from synth.report import DEPTHS, synthesize
 
 SCHEMA = 1
 SLICE_CYCLES = 10_000
@@ -45,13 +45,19 @@ METHOD = (
 
 
 def slice_of(layer: Layer, config: CoreConfig, cycles: int) -> Layer:
-    """The first filters of `layer`'s first group: whole passes, one at least, of about `cycles`
-    clock cycles."""
+    """The first filters of `layer`'s first group: one pass more than takes about `cycles` clock
+    cycles, two passes at least where the group has them."""
     g = layer.geometry
     members = g.out_channels // g.groups
     passes = -(-members // config.filters)
     each = layer_cycles(layer, config) / (g.groups * passes)
-    count = min(members, config.filters * max(1, round(cycles / each)))
+    count = min(members, config.filters * (1 + max(1, round(cycles / each))))
+    return _first(layer, count)
+
+
+def _first(layer: Layer, count: int) -> Layer:
+    """The first `count` filters of the first group."""
+    g = layer.geometry
     geometry = dataclasses.replace(
         g, in_channels=g.in_channels // g.groups, out_channels=count, groups=1
     )
@@ -95,7 +101,10 @@ def layer_energy(
     if not np.array_equal(recording.results[0].outputs, layer_output(part, x[None])[0]):
         raise CosignError(f"the RTL's outputs of {layer.name!r} are not those of the golden model.")
     issued = np.flatnonzero(recording.outputs["events"][:, 4:].any(axis=1))
+    # While the last pass computes nothing is loaded for the next one: it is not a typical pass.
     first, last = int(issued[0]), int(issued[-1]) + 1
+    if (before := part.geometry.out_channels - config.filters) > 0:
+        last -= layer_cycles(part, config) - layer_cycles(_first(layer, before), config)
     activity = replay.replay(
         folder / "netlist.v",
         pdk.library,
@@ -154,12 +163,22 @@ def layer_energy(
     }
 
 
+def cores_for(layers: Sequence[Layer]) -> tuple[CoreConfig, ...]:
+    """The cores as they are, with deeper memories where one of `layers` asks for them."""
+    found = []
+    for config in CORES:
+        needed = machines.fit(config, layers, 1)
+        depths = {name: max(getattr(config, name), getattr(needed, name)) for name in DEPTHS}
+        found.append(dataclasses.replace(config, **depths))
+    return tuple(found)
+
+
 def measure(
     layers: Sequence[Layer],
     images: dict[str, np.ndarray],
     folder: Path,
     liberty: Path | None = None,
-    cores: Sequence[CoreConfig] = CORES,
+    cores: Sequence[CoreConfig] | None = None,
     cycles: int = SLICE_CYCLES,
     report: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> dict[str, Any]:
@@ -170,7 +189,7 @@ def measure(
     simulators = simulators_dir()
     rows = []
     for layer in layers:
-        for config in cores:
+        for config in cores or cores_for(layers):
             place = folder / config.core
             row = layer_energy(
                 layer, images[layer.name], config, place, simulators, liberty, cycles

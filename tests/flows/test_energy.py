@@ -71,12 +71,32 @@ def test_a_layers_energy_reproduces_and_adds_up(folder: Path, tmp_path: Path) ->
     assert row["slice"]["filters"] < 8
 
 
+def test_prices_interpolate_between_the_two_reports() -> None:
+    """Watts at a period of 1 ns; a cell of two outputs takes their mean."""
+    quiet, busy = {"r": (1e-3, 1e-6), "g": (0.0, 2e-6)}, {"r": (3e-3, 1e-6), "g": (4e-3, 2e-6)}
+    pins = {"r/Q": (5, 2), "r/QN": (5, 8), "g/Z": (20, 5)}
+    found = energy.combine(quiet, busy, Activity(10, pins, {}, {}, 0))
+    assert found.clock_pj == pytest.approx(1.0)
+    assert found.toggle_pj == pytest.approx(2.0 * 0.5 + 4.0 * 2.0)
+    assert found.leakage_uw == pytest.approx(3.0)
+    assert found.annotated == 1.0
+    assert energy.combine(quiet, busy, Activity(10, {}, {}, {}, 0)).annotated == 0.0
+
+
 def test_slices_are_the_first_filters() -> None:
     layer = random_layer(dataclasses.replace(GEOMETRY, groups=2), 0.5)
     part = flow.slice_of(layer, CONFIG, 1)
-    assert part.geometry.out_channels == 1
+    assert part.geometry.out_channels == 2
     assert part.geometry.in_channels == 2
-    assert np.array_equal(part.dense_levels(), layer.dense_levels()[:1])
+    assert np.array_equal(part.dense_levels(), layer.dense_levels()[:2])
+
+
+def test_memories_grow_with_the_layers() -> None:
+    small = random_layer(GEOMETRY, 0.5)
+    assert flow.cores_for([small]) == flow.CORES
+    deep = random_layer(Geometry("conv", 256, 8, 5, 5, kernel=(3, 3), padding=(1, 1)), 0.1)
+    _, scalar, array = flow.cores_for([small, deep])
+    assert scalar.weight_depth == array.weight_depth == 9 * 256
 
 
 def test_bad_input(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
