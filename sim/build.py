@@ -57,18 +57,19 @@ def pack_descriptor(values: dict[str, int], config: CoreConfig) -> int:
     return number
 
 
-def build(config: CoreConfig, folder: Path, *, waves: bool = False) -> Path:
+def build(config: CoreConfig, folder: Path, *, waves: bool = False, record: bool = False) -> Path:
     """Folder with the compiled simulator of `config`, below `folder`; compiled when missing.
 
-    Any number of processes may call this at once. Raises CosignError when a tool is missing or
-    the compiler fails.
+    `record` makes one that can write the core's ports of every cycle (`sim.record`). Any number of
+    processes may call this at once. Raises CosignError when a tool is missing or the compiler
+    fails.
     """
     environment = tools()
-    target = Path(folder) / simulator_name(config, waves=waves)
+    target = Path(folder) / simulator_name(config, waves=waves, record=record)
     stamp = target / "built"
     with _lock(Path(folder) / f".{target.name}.lock"):
         if not stamp.exists():
-            for file_name, text in _sources(config).items():
+            for file_name, text in _sources(config, record).items():
                 with atomic_write(target / file_name) as file:
                     file.write(text.encode())
             _compile(config, target, environment, waves)
@@ -85,20 +86,20 @@ def coverage_folder() -> Path | None:
     return Path(name).resolve() if name else None
 
 
-def simulator_name(config: CoreConfig, *, waves: bool = False) -> str:
+def simulator_name(config: CoreConfig, *, waves: bool = False, record: bool = False) -> str:
     """Name of the build: a function of the core's and the bench's text and the compiler flags."""
     covered = coverage_folder() is not None
-    texts = sorted(_sources(config).items())
+    texts = sorted(_sources(config, record).items())
     recipe = (texts, covered, FLAGS, CXX_FLAGS, _LIBRARY, waves, provenance())
     digest = hashlib.sha256(repr(recipe).encode()).hexdigest()
     return f"{config.core}-{config.hash}-{digest[:8]}"
 
 
 @functools.cache
-def _sources(config: CoreConfig) -> dict[str, str]:
+def _sources(config: CoreConfig, record: bool = False) -> dict[str, str]:
     """Everything that Verilator reads, by file name."""
     return verilog.generate(config) | {
-        "core.svh": _instance(config),
+        "core.svh": _instance(config) + _recorder(config) * record,
         "bench.sv": (BENCH / "bench.sv").read_text(),
     }
 
@@ -151,26 +152,56 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
             raise CosignError(f"{step[0]} failed in {target}:\n{tail}")
 
 
-def _instance(config: CoreConfig) -> str:
-    """The core inside the bench: its descriptor ports are slices of `layer`."""
+def inputs(config: CoreConfig) -> dict[str, tuple[str, int]]:
+    """The core's input ports but for the clock: what the bench connects to them, and their bits."""
     ports = {
-        "clk": "clk",
-        "rst": "rst || resetting",
-        **{name: name for name in ("start", "busy", "done", "error", "events")},
-        "i_acts__payload": "{act_last, act}",
-        "i_weights__payload": "weight[WEIGHT_BITS-1:0]",
-        "i_biases__payload": "bias[BIAS_BITS-1:0]",
-        "o__payload": "out",
-        "o__valid": "out_valid",
-        "o__ready": "out_ready",
-        "o_last": "out_last",
+        "rst": ("rst || resetting", 1),
+        "start": ("start", 1),
+        "i_acts__payload": ("{act_last, act}", 1 + 8 * config.act_word_bytes * config.tiles),
+        "i_weights__payload": ("weight[WEIGHT_BITS-1:0]", config.stream_bits),
+        "i_biases__payload": ("bias[BIAS_BITS-1:0]", config.acc_bits),
+        "o__ready": ("out_ready", 1),
     }
     for port, name in (("i_acts", "act"), ("i_weights", "weight"), ("i_biases", "bias")):
-        ports |= {f"{port}__{end}": f"{name}_{end}" for end in ("valid", "ready")}
+        ports[f"{port}__valid"] = (f"{name}_valid", 1)
     offset = 0
     for name, width in layer_fields(config).items():
-        ports[f"layer__{name}"] = f"layer[{offset} +: {width}]"
+        ports[f"layer__{name}"] = (f"layer[{offset} +: {width}]", width)
         offset += width
+    return ports
+
+
+def outputs(config: CoreConfig) -> dict[str, tuple[str, int]]:
+    """The same of the output ports that a replay compares."""
+    return {
+        "busy": ("busy", 1),
+        "done": ("done", 1),
+        "o__valid": ("out_valid", 1),
+        "o__payload": ("out", 8 * config.drain * config.tiles),
+        "o_last": ("out_last", 1),
+        "i_acts__ready": ("act_ready", 1),
+        "i_weights__ready": ("weight_ready", 1),
+        "i_biases__ready": ("bias_ready", 1),
+        "events": ("events", 4 + 2 * config.filters.bit_length()),
+    }
+
+
+def _recorder(config: CoreConfig) -> str:
+    """Writes a line per clock edge: the ports, the first one in the highest bits."""
+    signals = [signal for signal, _ in (inputs(config) | outputs(config)).values()]
+    bits = ", ".join("1'(rst || resetting)" if "||" in signal else signal for signal in signals)
+    return f"""
+  string record_name;
+  integer record = 0;
+  initial if ($value$plusargs("record=%s", record_name)) record = $fopen(record_name, "w");
+  always @(posedge clk) if (record != 0) $fdisplay(record, "%b", {{{bits}}});
+"""
+
+
+def _instance(config: CoreConfig) -> str:
+    """The core inside the bench: its descriptor ports are slices of `layer`."""
+    ports = {"clk": "clk", "error": "error"}
+    ports |= {port: signal for port, (signal, _) in (inputs(config) | outputs(config)).items()}
     body = ",\n".join(f"    .{port}({signal})" for port, signal in ports.items())
     return f"  cosign_core core (\n{body}\n  );\n"
 

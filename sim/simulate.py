@@ -88,12 +88,14 @@ def simulate(
     *,
     stall_seed: int | None = None,
     waves: Path | None = None,
+    record: Path | None = None,
 ) -> list[JobResult]:
     """Execute jobs one after the other, without a reset between them.
 
     folder : holds the compiled simulators
     stall_seed : random idle cycles and back-pressure on every stream
     waves : write an FST wave there
+    record : write the core's ports there, a line of bits per clock cycle (`sim.record`)
 
     Raises CosignError when a tool is missing or the simulation fails.
     """
@@ -102,7 +104,9 @@ def simulate(
         for job in jobs
         for acts in job.program.maps(job.x, config)
     ]
-    answers = iter(simulate_runs(runs, config, folder, stall_seed=stall_seed, waves=waves))
+    answers = iter(
+        simulate_runs(runs, config, folder, stall_seed=stall_seed, waves=waves, record=record)
+    )
     results = []
     for job in jobs:
         own = [next(answers) for _ in range(job.program.runs(config))]
@@ -127,10 +131,11 @@ def simulate_runs(
     *,
     stall_seed: int | None = None,
     waves: Path | None = None,
+    record: Path | None = None,
 ) -> list[RunResult]:
     """Execute runs as `simulate` does, whatever their streams say; a run that is reset has no
     result of its own."""
-    simulator = build(config, folder, waves=waves is not None)
+    simulator = build(config, folder, waves=waves is not None, record=record is not None)
     with tempfile.TemporaryDirectory(prefix="cosign-") as name:
         work = Path(name)
         try:
@@ -141,6 +146,8 @@ def simulate_runs(
                 "or set TMPDIR to another folder."
             ) from error
         arguments = ["+jobs=jobs", "+results=results"]
+        if record is not None:
+            arguments.append(f"+record={record.resolve()}")
         if stall_seed is not None:
             arguments.append(f"+stall={stall_seed}")
         _execute(simulator, work, arguments, waves)

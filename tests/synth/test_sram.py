@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import math
 
@@ -7,8 +8,16 @@ from hypothesis import strategies as st
 
 from cosign import CosignError
 from rtl.config import CoreConfig
-from rtl.sram import macros
-from synth.sram import area_by_purpose, area_um2, table, tile
+from rtl.sram import Macro, macros
+from synth.sram import (
+    area_by_purpose,
+    area_um2,
+    energy_per_access,
+    held_out_errors,
+    interpolate,
+    table,
+    tile,
+)
 
 
 def test_table_macros_cost_their_layout() -> None:
@@ -16,8 +25,13 @@ def test_table_macros_cost_their_layout() -> None:
         assert tile(row.words, row.bits).area_um2 <= row.area_um2
         assert row.access_ns > 0
         assert row.setup_ns > 0
-    assert area_um2("openram", 256, 32) == 14870.2
-    assert area_um2("openram", 64, 16) == 4595.3
+        assert row.read_pj > 0
+        assert row.write_pj > 0
+        assert row.leakage_uw > 0
+    assert len(table()) >= 12
+    assert len({(row.words, row.bits) for row in table()}) == len(table())
+    assert tile(256, 32).area_um2 == 14870.2
+    assert tile(64, 16).area_um2 == 4595.3
 
 
 def brute_force(words: int, bits: int) -> float:
@@ -25,20 +39,27 @@ def brute_force(words: int, bits: int) -> float:
 
 
 def unfolded(words: int, bits: int) -> float:
-    """Every column of up to three macros of one width, every row of up to five columns."""
-    best = math.inf
+    """For every width the cheapest column of up to three macros; rows of up to five columns."""
     columns = []
     for width in {row.bits for row in table()}:
         rows = [row for row in table() if row.bits == width]
-        for count in range(1, 4):
-            for stack in itertools.combinations_with_replacement(rows, count):
-                if sum(row.words for row in stack) >= words:
-                    columns.append((width, sum(row.area_um2 for row in stack)))
-    for count in range(1, 6):
-        for grid in itertools.combinations_with_replacement(columns, count):
-            if sum(width for width, _ in grid) >= bits:
-                best = min(best, sum(cost for _, cost in grid))
-    return best
+        costs = [
+            sum(row.area_um2 for row in stack)
+            for count in range(1, 4)
+            for stack in itertools.combinations_with_replacement(rows, count)
+            if sum(row.words for row in stack) >= words
+        ]
+        if costs:
+            columns.append((width, min(costs)))
+    return min(
+        (
+            sum(cost for _, cost in grid)
+            for count in range(1, 6)
+            for grid in itertools.combinations_with_replacement(columns, count)
+            if sum(width for width, _ in grid) >= bits
+        ),
+        default=math.inf,
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,3 +99,43 @@ def test_purposes_add_up() -> None:
 def test_unknown_model() -> None:
     with pytest.raises(CosignError, match="not one of openram, flat"):
         area_um2("cacti", 64, 16)
+
+
+def test_choosing_among_macros_is_counted() -> None:
+    """Two stacked macros: a multiplexer a bit, one select, one enable; one macro: nothing."""
+    assert tile(512, 32).selection_um2 == 0
+    stacked = tile(2048, 64)
+    gates = stacked.selection_um2
+    assert [row.words for _, row in stacked.tiles] == [1024]
+    assert gates == pytest.approx(2 * (32 * 1.862 + 4.522 + 1.064))
+    assert area_um2("openram", 2048, 64) == pytest.approx(stacked.area_um2 + gates)
+
+
+def test_an_access_takes_one_macro_of_each_column() -> None:
+    one = next(row for row in table() if (row.words, row.bits) == (1024, 32))
+    both = tile(2048, 64)
+    assert both.read_pj == pytest.approx(2 * one.read_pj)
+    assert both.leakage_uw == pytest.approx(4 * one.leakage_uw)
+    read, write = energy_per_access(Macro("weight", 2048, 64, 2))
+    assert (read, write) == pytest.approx((both.read_pj, both.write_pj))
+
+
+def test_held_out_macros_are_interpolated() -> None:
+    """The worst macro of each quantity; areas jump where OpenRAM changes its column multiplexer."""
+    errors = held_out_errors()
+    bounds = {"area_um2": 0.25, "access_ns": 0.12, "read_pj": 0.07, "write_pj": 0.07}
+    for name, bound in bounds.items():
+        assert 0 < errors[name]["mean"] < errors[name]["worst"] < bound
+    assert errors["area_um2"]["mean"] < 0.11
+    assert errors["read_pj"]["mean"] < 0.02
+
+
+def test_interpolation_recovers_a_power_law() -> None:
+    rows = [dataclasses.replace(row, area_um2=3.0 * row.words * row.bits) for row in table()]
+    assert interpolate(100, 24, rows)["area_um2"] == pytest.approx(3.0 * 100 * 24)
+
+
+@pytest.mark.parametrize(("words", "bits"), [(16, 16), (4096, 16), (64, 4), (64, 128)])
+def test_nothing_is_extrapolated(words: int, bits: int) -> None:
+    with pytest.raises(CosignError, match="lies outside the OpenRAM table"):
+        interpolate(words, bits)
