@@ -25,7 +25,7 @@ CORE = CoreReport(
 )
 CURVE = Curve(
     "net", "conv1", "sparse", "dense-2d-8x8", "flat", True, "streamed", 2e5, 1.25, (1.2, 1.3),
-    {"logic": 10.0}, "crossed", (Point(0.5, 2.0, 61, 1e5, 9e8, 1000, 1.6),),
+    {"logic": 10.0}, "crossed", (Point(0.5, 2.0, 61, "relative", 1e5, 9e8, 1000, 1.6),),
 )  # fmt: skip
 BASIS = {"against": "dense-2d-8x8", "sram_model": "flat", "weights": "streamed"}
 
