@@ -248,7 +248,7 @@ def coverage(options: argparse.Namespace) -> int:
     """`python -m sim coverage`; returns the exit status."""
     found = collect(options.folder)
     if options.json:
-        write_json(options.json, {"simulators": [dataclasses.asdict(each) for each in found]})
+        write_json(options.json, {"cores": [dataclasses.asdict(each) for each in found]})
     print(tables.coverage_table(found))
     return int(any(100 * each.lines_hit < options.least * each.lines for each in found))
 

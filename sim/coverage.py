@@ -1,7 +1,8 @@
 """Line and toggle coverage of the cores' Verilog, from the files that simulations leave behind.
 
 With the environment variable COSIGN_COVERAGE every simulation writes `<simulator>-<run>.dat` to
-the folder that it names; runs of one simulator are added up here.
+the folder that it names; all runs of one core are added up here. The Verilog writer begins its
+blocks with a statement that does nothing (`if (...) begin end`); such lines do not count.
 """
 
 from collections import defaultdict
@@ -9,18 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosign import CosignError
+from sim.run import simulators_dir
 
 CORE = "cosign_core.v"
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What was reached of one simulator's core: lines, and signals' bits that toggled.
+    """What was reached of one core: lines, and signals' bits that toggled.
 
+    core : "<kind>-<CoreConfig hash>"
     missed : numbers of the lines of cosign_core.v that never ran
     """
 
-    simulator: str
+    core: str
     lines: int
     lines_hit: int
     toggles: int
@@ -29,7 +32,7 @@ class Coverage:
 
 
 def collect(folder: Path) -> list[Coverage]:
-    """Coverage by simulator. Raises CosignError without files, or when they are damaged."""
+    """Coverage by core. Raises CosignError without files, or when they are damaged."""
     files = sorted(Path(folder).glob("*.dat"))
     if not files:
         raise CosignError(
@@ -38,11 +41,12 @@ def collect(folder: Path) -> list[Coverage]:
         )
     groups: dict[str, list[Path]] = defaultdict(list)
     for file in files:
-        groups[file.name.rsplit("-", 1)[0]].append(file)
+        groups[file.name.rsplit("-", 2)[0]].append(file)
     return [_sum_up(name, members) for name, members in groups.items()]
 
 
 def _sum_up(name: str, files: list[Path]) -> Coverage:
+    idle = _idle_lines(files[0].name.rsplit("-", 1)[0])
     lines: dict[int, int] = defaultdict(int)
     toggles: dict[str, int] = defaultdict(int)
     for file in files:
@@ -51,18 +55,31 @@ def _sum_up(name: str, files: list[Path]) -> Coverage:
                 continue
             kind = key["page"].split("/")[0]
             if kind in ("v_line", "v_branch") and "S" in key:
-                for line in _numbers(key["S"]):
+                for line in set(_numbers(key["S"])) - idle:
                     lines[line] += count
             elif kind == "v_toggle":
                 toggles[f"{key['page']} {key['o']} {key['l']}"] += count
     return Coverage(
-        simulator=name,
+        core=name,
         lines=len(lines),
         lines_hit=sum(count > 0 for count in lines.values()),
         toggles=len(toggles),
         toggles_hit=sum(count > 0 for count in toggles.values()),
         missed=tuple(sorted(line for line, count in lines.items() if not count)),
     )
+
+
+def _idle_lines(simulator: str) -> set[int]:
+    """Lines of the simulated Verilog that do nothing."""
+    source = simulators_dir() / simulator / CORE
+    try:
+        text = source.read_text()
+    except OSError as error:
+        raise CosignError(
+            f"cannot read {source}, which was simulated: {error.strerror}; simulate again."
+        ) from error
+    lines = enumerate(text.splitlines(), 1)
+    return {number for number, line in lines if line.rstrip().endswith("begin end")}
 
 
 def _points(file: Path) -> list[tuple[dict[str, str], int]]:

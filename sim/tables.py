@@ -73,13 +73,11 @@ def _cycles_row(name: str, row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def coverage_table(found: Sequence[Coverage]) -> str:
-    """A row for each simulator of `python -m sim coverage`."""
-    rows: list[tuple[str, ...]] = [
-        ("simulator", "lines", "reached", "toggles", "reached", "missed")
-    ]
+    """A row for each core of `python -m sim coverage`."""
+    rows: list[tuple[str, ...]] = [("core", "lines", "reached", "toggles", "reached", "missed")]
     for each in found:
         counts = ((each.lines, each.lines_hit), (each.toggles, each.toggles_hit))
         shares = (cell for n, hit in counts for cell in (f"{n:,}", f"{hit / max(n, 1):.1%}"))
         missed = ", ".join(map(str, each.missed[:8])) + ", ..." * (len(each.missed) > 8)
-        rows.append((each.simulator, *shares, missed or "-"))
+        rows.append((each.core, *shares, missed or "-"))
     return aligned(rows)
