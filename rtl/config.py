@@ -128,9 +128,10 @@ class CoreConfig:
 
     @property
     def name(self) -> str:
-        """sparse-61, dense-scalar-61, dense-2d-8x8."""
+        """sparse-61, sparse-61-bitmask, dense-scalar-61, dense-2d-8x8."""
         lanes = f"{self.filters}x{self.lanes}" if self.filters > 1 else f"{self.lanes}"
-        return f"{self.core}-{lanes}"
+        coding = self.core == "sparse" and self.coding != "relative"
+        return f"{self.core}-{lanes}" + f"-{self.coding}" * coding
 
     @property
     def dense(self) -> bool:
