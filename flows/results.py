@@ -178,7 +178,7 @@ def _remarks(config: RunConfig, dataset: Dataset, profile: HardwareProfile) -> l
         "the scalar dense core come from the cycle model, which tests hold equal to the RTL.",
         "Area is of the mapped and sized netlist before placement; Fmax assumes an ideal clock. "
         "Wires are estimated by fan-out.",
-        "Composed SRAM counts the macros, not the decoders and multiplexers between them.",
+        "Composed SRAM counts the macros and the gates that select between them; not the wires.",
         *(
             f"Break-even on {curve.layer}, weights {curve.weights}, SRAM {curve.sram_model}: "
             f"{tables.times(curve.break_even_ratio)}, {curve.note}."

@@ -85,7 +85,7 @@ def test_the_run_directory_is_complete(finished):
     for name in ("sparse", "dense", "dense-scalar"):
         assert "module cosign_core" in (finished / "rtl" / name / "cosign_core.v").read_text()
     reports = list((finished / "synth").glob("*/core.json"))
-    assert len(reports) == 4
+    assert len(reports) == 2 + 2 + 3  # dense, and sparse of either coding
     assert not list(finished.rglob(".*.cosign.*"))  # nothing half-written
 
 
