@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import time
 from pathlib import Path
 from types import ModuleType
 
@@ -221,7 +220,7 @@ def test_a_file_that_is_no_state_dict_is_refused(tmp_path: Path) -> None:
 def test_a_full_network_becomes_a_file_and_runs(
     network: str, alpha: str, tmp_path: Path, small: ModuleType
 ) -> None:
-    """8-bit levels follow the float network with the same levels; an image takes seconds."""
+    """8-bit levels follow the float network with the same levels."""
     out = tmp_path / "model.cosign"
     arguments = ["--network", network, "--alpha", alpha, "--bits", "8", "--out", str(out)]
     assert main(["export", *arguments]) == 0
@@ -230,9 +229,7 @@ def test_a_full_network_becomes_a_file_and_runs(
     keep = networks.kept_weights(spec, networks.densities(network, alpha))
     assert {layer.name: layer.nnz for layer in model.layers} == keep
     pixels = oneshot.calibration_images(spec.shape, None, seed=9)[:2]
-    began = time.perf_counter()
     scores = golden.run(model, model.input.quantize(pixels))[..., 0, 0]
-    assert time.perf_counter() - began < 60
     with torch.no_grad():
         logits = small.float_twin(model, spec)(oneshot.normalised(model.input, pixels)).numpy()
     real = scores * model.layers[-1].out_scale

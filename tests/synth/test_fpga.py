@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -56,9 +55,8 @@ def test_equal_work_is_done_once(
 ) -> None:
     report, folder = routed
     monkeypatch.setenv("COSIGN_CACHE", str(folder / "cache"))
-    started = time.monotonic()
+    # Equal to the last digit of wall_s, which a second run of the tools would not repeat.
     assert route(report.config, None, report.target) == report
-    assert time.monotonic() - started < 3
     (entry,) = (folder / "cache" / "fpga").iterdir()
     whole = (entry / "fpga.json").read_text()
     (entry / "fpga.json").write_text("{}")

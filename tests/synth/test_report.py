@@ -6,7 +6,6 @@ import re
 import shutil
 import stat
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -66,7 +65,7 @@ def test_blocks_add_up(small: tuple[CoreReport, Path]) -> None:
     flip_flops = SMALL.lanes * (2 * SMALL.acc_bits + 16)
     assert report.blocks_um2["lanes"] > flip_flops * find_pdk().library.cells["DFF_X1"].area_um2
     value = report.to_json()
-    value["blocks_um2"]["lanes"] += 1
+    value["blocks_um2"] = {**report.blocks_um2, "lanes": report.blocks_um2["lanes"] + 1}
     with pytest.raises(CosignError, match="do not add up"):
         CoreReport.from_json(value)
 
@@ -198,9 +197,8 @@ def _ports(netlist: Path) -> dict[str, tuple[str, int]]:
 
 def test_equal_work_is_done_once(small: tuple[CoreReport, Path], tmp_path: Path) -> None:
     report, out = small
-    started = time.monotonic()
     again = synthesize(SMALL, tmp_path, sram_models=("flat",))
-    assert time.monotonic() - started < 3
+    # Equal to the last digit of wall_s, which a second synthesis would not repeat.
     assert again == dataclasses.replace(report, sram_um2={"flat": report.sram_um2["flat"]})
     for name in KEPT:
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
