@@ -2,23 +2,19 @@
 
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import In, Out, connect
 
 from rtl import sram
 from rtl.config import CoreConfig
 from rtl.fanout import delay
 from rtl.layer import ACT_EDGE, ADDRESS_EDGE, Error
-from rtl.sequence import Sequencer, front_signature
+from rtl.sequence import Front, Sequencer
 from rtl.sparse import level_of
 from rtl.weights import Ahead, DoubleBuffer, Router, TapTable
 
 
-class BitmaskFront(wiring.Component):
+class BitmaskFront(Front):
     """Masks and levels in separate buffers; one set bit a cycle. Ports: `front_signature`."""
-
-    def __init__(self, config: CoreConfig):
-        self._config = config
-        super().__init__(front_signature(config))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -31,27 +27,19 @@ class BitmaskFront(wiring.Component):
         m.submodules.decoder = decoder = MaskDecoder(config)
         m.submodules.sequencer = sequencer = Sequencer(config, config.weight_depth)
         m.submodules.table = table = TapTable(config)
-        connect(m, flipped(self.i), router.i)
+        self.wire(m, router, sequencer)
         connect(m, router.masks, masks.i)
-        connect(m, router.weights[0], levels.i)
-        connect(m, flipped(layer), sequencer.layer)
-        for part in (router, masks, levels, ahead, decoder, sequencer):
+        for part in (masks, ahead, decoder):
             m.d.comb += part.start.eq(self.start)
-        for buffer in (masks, levels):
-            m.d.comb += [
-                buffer.enable.eq(router.enable),
-                buffer.release.eq(sequencer.release),
-            ]
-        side, pointer = sequencer.side, sequencer.pointer
-        length = Mux(side, levels.lengths[1], levels.lengths[0])
+        length = Mux(sequencer.side, levels.lengths[1], levels.lengths[0])
+        there = self.replay(m, router, levels, sequencer)
         m.d.comb += [
-            router.busy.eq(self.busy),
-            router.last_pass.eq(layer.last_pass),
             router.last_slot.eq(layer.last_slot),
             router.masks_end.eq(masks.write_pointer == layer.last_mask),
             router.ends.eq(self.i.payload[-1]),
+            masks.enable.eq(router.enable),
             masks.ends.eq(router.masks_end),
-            levels.ends.eq(router.ends),
+            masks.release.eq(sequencer.release),
             ahead.last_tile.eq(layer.last_tile),
             ahead.ready.eq(masks.ready),
             ahead.release.eq(sequencer.release),
@@ -65,12 +53,8 @@ class BitmaskFront(wiring.Component):
             decoder.last_in_period.eq(layer.last_in_period),
             decoder.period_step.eq(layer.period_step),
             decoder.issue.eq(sequencer.issue),
-            levels.read.eq(1),
-            levels.side.eq(side),
-            levels.pointer.eq(pointer),
-            sequencer.ready.eq(decoder.valid & levels.ready.bit_select(side, 1)),
+            sequencer.ready.eq(decoder.valid & there),
             sequencer.at_last.eq(decoder.last),
-            sequencer.may_end.eq(self.may_end),
             sequencer.step.eq(decoder.present),
             table.write.eq(router.slot_valid),
             table.write_slot.eq(router.slot),
@@ -84,15 +68,13 @@ class BitmaskFront(wiring.Component):
         ]
         for i, n in enumerate(ahead.lengths):
             m.d.comb += n.eq(masks.lengths[i])
-        for name in ("running", "ready", "at_last", "last", "tile_first", "tile_last", "pass_last"):
-            m.d.comb += getattr(self, name).eq(getattr(sequencer, name))
 
         present = delay(m, sequencer.issue & decoder.present, 2, "present")
         code = delay(m, levels.word, 1, "code", reset_less=True)
         weight = Signal(self.operands[0].shape())
         m.d.sync += weight.eq(Mux(present, level_of(m, code, "code"), 0))
         # A filter without weights has a level that nothing reads, so that its buffer is filled.
-        used = pointer + decoder.present
+        used = sequencer.pointer + decoder.present
         wrong = (used != length + 1) & (used.any() | length.any())
         m.d.comb += [
             self.operands[0].eq(delay(m, weight, ACT_EDGE - 2 - ADDRESS_EDGE, "weight")),

@@ -10,16 +10,12 @@ from rtl.activation import outside
 from rtl.config import CoreConfig
 from rtl.fanout import delay
 from rtl.layer import ACT_EDGE, ADDRESS_EDGE, COUNT_BITS, STEPS, Error, descriptor
-from rtl.sequence import Sequencer, front_signature
+from rtl.sequence import Front, Sequencer
 from rtl.weights import DoubleBuffer, Router
 
 
-class DenseFront(wiring.Component):
+class DenseFront(Front):
     """A word of weights, one for each filter, for every tap in turn. Ports: `front_signature`."""
-
-    def __init__(self, config: CoreConfig):
-        self._config = config
-        super().__init__(front_signature(config))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -30,26 +26,13 @@ class DenseFront(wiring.Component):
         m.submodules.buffer = buffer = DoubleBuffer(config.weight_depth, config.entry_bits, late)
         m.submodules.sequencer = sequencer = Sequencer(config, config.weight_depth)
         m.submodules.address = address = DenseAddress(config)
-        connect(m, flipped(self.i), router.i)
-        connect(m, router.weights[0], buffer.i)
-        for part in (sequencer, address):
-            connect(m, flipped(self.layer), part.layer)
-            m.d.comb += part.start.eq(self.start)
+        self.wire(m, router, sequencer)
+        connect(m, flipped(self.layer), address.layer)
         m.d.comb += [
-            router.start.eq(self.start),
-            router.busy.eq(self.busy),
-            router.last_pass.eq(self.layer.last_pass),
             router.ends.eq(buffer.write_pointer == self.layer.last_word),
-            buffer.start.eq(self.start),
-            buffer.enable.eq(router.enable),
-            buffer.ends.eq(router.ends),
-            buffer.read.eq(1),
-            buffer.side.eq(sequencer.side),
-            buffer.pointer.eq(sequencer.pointer),
-            buffer.release.eq(sequencer.release),
-            sequencer.ready.eq(buffer.ready.bit_select(sequencer.side, 1)),
+            sequencer.ready.eq(self.replay(m, router, buffer, sequencer)),
             sequencer.at_last.eq(address.at_last),
-            sequencer.may_end.eq(self.may_end),
+            address.start.eq(self.start),
             address.issue.eq(sequencer.issue),
             address.first.eq(sequencer.first),
             address.base.eq(sequencer.base),
@@ -58,8 +41,6 @@ class DenseFront(wiring.Component):
             self.fault[Error.WEIGHTS].eq(buffer.overflow),
             self.fault[Error.ADDRESS].eq(address.valid & outside(config, address.address)),
         ]
-        for name in ("running", "ready", "at_last", "last", "tile_first", "tile_last", "pass_last"):
-            m.d.comb += getattr(self, name).eq(getattr(sequencer, name))
         issued = delay(m, address.valid, late - ADDRESS_EDGE, "issued")
         present, counted = Signal(config.filters), delay(m, issued, 1, "counted")
         for n, operand in enumerate(self.operands):

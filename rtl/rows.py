@@ -14,7 +14,7 @@ from rtl import sram
 from rtl.config import CoreConfig
 from rtl.fanout import delay, tree
 from rtl.layer import ACT_EDGE, COUNT_BITS, Error, descriptor, operand_edge
-from rtl.sequence import Sequencer, front_signature
+from rtl.sequence import Front, Sequencer
 from rtl.sparse import level_of
 from rtl.weights import Ahead, DoubleBuffer, Router, TapTable
 
@@ -22,23 +22,20 @@ BYTES = 4
 """Bytes of a window that share one copy of their selects."""
 
 
-class RowsFront(wiring.Component):
+class RowsFront(Front):
     """Entries {code, shift, read, last of its window} for each row. Ports: `front_signature`, and
 
     write, reads, shifts : where reads go, and what each row's entry selects, for `Windows`
     """
 
     def __init__(self, config: CoreConfig):
-        self._config = config
         read_bits = (2 * config.window_reads - 1).bit_length()
         shift_bits = (config.window_span - 1).bit_length()
         super().__init__(
-            front_signature(config)
-            | {
-                "write": Out(2 * config.window_reads),
-                "reads": Out(read_bits).array(config.filters),
-                "shifts": Out(shift_bits).array(config.filters),
-            }
+            config,
+            write=Out(2 * config.window_reads),
+            reads=Out(read_bits).array(config.filters),
+            shifts=Out(shift_bits).array(config.filters),
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -48,11 +45,8 @@ class RowsFront(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(config, 1 << COUNT_BITS)
         m.submodules.filler = filler = WindowFill(config)
         rows = [Row(config) for _ in range(config.filters)]
-        connect(m, flipped(self.i), router.i)
-        connect(m, flipped(layer), sequencer.layer)
+        self.wire(m, router, sequencer)
         connect(m, flipped(layer), filler.layer)
-        for part in (router, sequencer, filler):
-            m.d.comb += part.start.eq(self.start)
         for n, row in enumerate(rows):
             m.submodules[f"row_{n}"] = row
             connect(m, router.weights[n], row.i)
@@ -67,10 +61,9 @@ class RowsFront(wiring.Component):
                 row.advance.eq(sequencer.issue),
             ]
         m.d.comb += [
-            router.busy.eq(self.busy),
-            router.last_pass.eq(layer.last_pass),
             router.last_slot.eq(layer.last_slot),
             router.ends.eq(self.i.payload[-1]),
+            filler.start.eq(self.start),
             filler.enable.eq(router.tabled),
             filler.table_write.eq(router.slot_valid),
             filler.table_slot.eq(router.slot),
@@ -78,7 +71,6 @@ class RowsFront(wiring.Component):
             filler.advance.eq(sequencer.issue),
             sequencer.ready.eq(filler.filled & Cat(row.finished for row in rows).all()),
             sequencer.at_last.eq(sequencer.pointer == layer.last_window),
-            sequencer.may_end.eq(self.may_end),
             self.valid.eq(filler.valid),
             self.address.eq(filler.address),
             self.write.eq(filler.write),
@@ -88,8 +80,6 @@ class RowsFront(wiring.Component):
             self.fault[Error.ADDRESS].eq(filler.valid & filler.beyond),
             self.fault[Error.LEVELS].eq(Cat(row.wrong for row in rows).any()),
         ]
-        for name in ("running", "ready", "at_last", "last", "tile_first", "tile_last", "pass_last"):
-            m.d.comb += getattr(self, name).eq(getattr(sequencer, name))
         side = Signal()  # of the window in use
         with m.If(sequencer.issue):
             m.d.sync += side.eq(~side)

@@ -1,17 +1,18 @@
 """Issue: which entry of which tile goes into the pipeline next.
 
 A *front end* (`dense`, `sparse`, `bitmask`, `rows`) reads the weights, issues them and computes the
-addresses of their activations; all have the ports of `front_signature`. What follows the issue
+addresses of their activations; all are a `Front`. What follows the issue
 is the same for all cores.
 """
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from rtl import sram
 from rtl.config import CoreConfig
 from rtl.layer import COUNT_BITS, Error, descriptor
+from rtl.weights import DoubleBuffer, Router
 
 
 def front_signature(config: CoreConfig) -> dict[str, wiring.Member]:
@@ -136,3 +137,42 @@ class Sequencer(wiring.Component):
                 self.base.eq(0),
             ]
         return m
+
+
+class Front(wiring.Component):
+    """What all front ends share: the ports of `front_signature` (and `more`), and their wiring."""
+
+    def __init__(self, config: CoreConfig, **more: wiring.Member):
+        self._config = config
+        super().__init__(front_signature(config) | more)
+
+    def wire(self, m: Module, router: Router, sequencer: Sequencer) -> None:
+        """The ports to the parts that sort the weight stream and issue what came of it."""
+        connect(m, flipped(self.i), router.i)
+        connect(m, flipped(self.layer), sequencer.layer)
+        m.d.comb += [
+            router.start.eq(self.start),
+            router.busy.eq(self.busy),
+            router.last_pass.eq(self.layer.last_pass),
+            sequencer.start.eq(self.start),
+            sequencer.may_end.eq(self.may_end),
+        ]
+        for name in ("running", "ready", "at_last", "last", "tile_first", "tile_last", "pass_last"):
+            m.d.comb += getattr(self, name).eq(getattr(sequencer, name))
+
+    def replay(
+        self, m: Module, router: Router, buffer: DoubleBuffer, sequencer: Sequencer
+    ) -> Value:
+        """The weights of the stream into `buffer`, read where `sequencer` points; whether they are
+        there."""
+        connect(m, router.weights[0], buffer.i)
+        m.d.comb += [
+            buffer.start.eq(self.start),
+            buffer.enable.eq(router.enable),
+            buffer.ends.eq(router.ends),
+            buffer.read.eq(1),
+            buffer.side.eq(sequencer.side),
+            buffer.pointer.eq(sequencer.pointer),
+            buffer.release.eq(sequencer.release),
+        ]
+        return buffer.ready.bit_select(sequencer.side, 1)

@@ -2,22 +2,18 @@
 
 from amaranth import Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import In, Out
 
 from rtl.activation import outside
 from rtl.config import CoreConfig
 from rtl.fanout import delay
 from rtl.layer import ACT_EDGE, ADDRESS_EDGE, Error
-from rtl.sequence import Sequencer, front_signature
+from rtl.sequence import Front, Sequencer
 from rtl.weights import DoubleBuffer, Router
 
 
-class SparseFront(wiring.Component):
+class SparseFront(Front):
     """Entries {place, code} with pre-linearised places. Ports: `front_signature`."""
-
-    def __init__(self, config: CoreConfig):
-        self._config = config
-        super().__init__(front_signature(config))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -26,26 +22,12 @@ class SparseFront(wiring.Component):
         m.submodules.buffer = buffer = DoubleBuffer(config.weight_depth, config.entry_bits)
         m.submodules.sequencer = sequencer = Sequencer(config, config.weight_depth)
         m.submodules.address = address = SparseAddress(config)
-        connect(m, flipped(self.i), router.i)
-        connect(m, router.weights[0], buffer.i)
-        connect(m, flipped(self.layer), sequencer.layer)
-        side, pointer = sequencer.side, sequencer.pointer
+        self.wire(m, router, sequencer)
+        length = Mux(sequencer.side, buffer.lengths[1], buffer.lengths[0])
         m.d.comb += [
-            router.start.eq(self.start),
-            router.busy.eq(self.busy),
-            router.last_pass.eq(self.layer.last_pass),
             router.ends.eq(self.i.payload[-1]),
-            buffer.start.eq(self.start),
-            buffer.enable.eq(router.enable),
-            buffer.ends.eq(router.ends),
-            buffer.read.eq(1),
-            buffer.side.eq(side),
-            buffer.pointer.eq(pointer),
-            buffer.release.eq(sequencer.release),
-            sequencer.start.eq(self.start),
-            sequencer.ready.eq(buffer.ready.bit_select(side, 1)),
-            sequencer.at_last.eq(pointer == Mux(side, buffer.lengths[1], buffer.lengths[0])),
-            sequencer.may_end.eq(self.may_end),
+            sequencer.ready.eq(self.replay(m, router, buffer, sequencer)),
+            sequencer.at_last.eq(sequencer.pointer == length),
             address.issue.eq(sequencer.issue),
             address.first.eq(sequencer.first),
             address.base.eq(sequencer.base),
@@ -58,8 +40,6 @@ class SparseFront(wiring.Component):
             self.fault[Error.WEIGHTS].eq(buffer.overflow),
             self.fault[Error.ADDRESS].eq(address.beyond),
         ]
-        for name in ("running", "ready", "at_last", "last", "tile_first", "tile_last", "pass_last"):
-            m.d.comb += getattr(self, name).eq(getattr(sequencer, name))
         return m
 
 
