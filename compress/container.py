@@ -1,4 +1,4 @@
-"""`model.cosign`: one file that holds a whole compressed network (schema 2).
+"""`model.cosign`: one file that holds a whole compressed network (schema 3).
 
 The door of `compress` for the hardware rooms: the types of `compress.graph`, and `load`,
 `save`, `to_bytes`, `from_bytes` and `sizes` for the file. The byte layout is specified in
@@ -44,8 +44,10 @@ __all__ = [
     "to_bytes",
 ]
 
-SCHEMA = 2
-_READABLE = (1, 2)  # schema 1 has no add, concat, avgpool and no padding in a maxpool
+SCHEMA = 3
+# Schema 1 has no add, concat, avgpool and no padding in a maxpool; schema 2 no relu and no end or
+# exclude in a pooling.
+_READABLE = (1, 2, 3)
 _MAGIC = b"COSIGN"
 _PREFIX = struct.Struct("<6sHI")  # magic, schema, number of sections
 _SECTION = struct.Struct("<4sIII")  # tag, layer number, bytes, CRC-32
@@ -187,7 +189,7 @@ def _read_sections(
     _, schema, count = _PREFIX.unpack_from(blob)
     if schema not in _READABLE:
         raise CosignError(
-            f"{source} has schema {schema}, this version reads {' and '.join(map(str, _READABLE))}."
+            f"{source} has schema {schema}, this version reads {', '.join(map(str, _READABLE))}."
         )
     table_end = _PREFIX.size + count * _SECTION.size
     broken = CosignError(f"{source} is truncated or damaged; export it again.")

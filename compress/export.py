@@ -105,9 +105,9 @@ def _attributes(node: NodeSpec, shape: Shape, scales: dict[str, float]) -> dict[
     if node.op == "lrn":
         return attrs | {"in_scale": scales[node.input], "out_scale": scales[node.name]}
     if node.op == "avgpool":
-        height, width = pooling_window(attrs, shape)[0]
+        height, width = pooling_window(attrs, shape).kernel
         factors = [factors[0] / (height * width)]
-    elif node.op not in ("add", "concat"):
+    elif node.op not in ("add", "concat", "relu"):
         return attrs
     # One shift for all: the largest factor gets 16 significant bits.
     _, shift = fixed_point(max(factors))

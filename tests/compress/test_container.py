@@ -238,7 +238,7 @@ def test_every_truncation_and_extension_is_noticed() -> None:
 def test_another_schema_is_named() -> None:
     blob = bytearray(container.to_bytes(network(3, 5)))
     blob[6] = 9
-    with pytest.raises(CosignError, match="has schema 9, this version reads 1 and 2"):
+    with pytest.raises(CosignError, match="has schema 9, this version reads 1, 2, 3"):
         container.from_bytes(bytes(blob))
 
 
