@@ -29,17 +29,25 @@ def read(path: Path) -> Imported:
 
     Raises CosignError, naming the node or the file, on anything that it cannot be.
     """
-    model = _load(path)
-    return _Reader(model, path).imported()
-
-
-def _load(path: Path) -> onnx.ModelProto:
     try:
         path.open("rb").close()
     except OSError as error:
         raise CosignError(f"cannot read {path}: {error.strerror or error}.") from error
+    return _imported(lambda: onnx.load(path), path.stem, str(path))
+
+
+def from_bytes(blob: bytes, name: str, where: str) -> Imported:
+    """The same of a model in memory; `where` begins every error's sentence."""
+    return _imported(lambda: onnx.load_model_from_string(blob), name, where)
+
+
+def _imported(load: Callable[[], onnx.ModelProto], name: str, where: str) -> Imported:
+    return _Reader(_checked(load, where), name, where).imported()
+
+
+def _checked(load: Callable[[], onnx.ModelProto], path: str) -> onnx.ModelProto:
     try:
-        model = onnx.load(path)
+        model = load()
         known = onnx.defs.onnx_opset_version()
         version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
         if version is not None and not _OLDEST_OPSET <= version <= known:
@@ -73,7 +81,7 @@ def _name(node: onnx.NodeProto) -> str:
 class _Reader:
     """Goes through the nodes, each of them a constant or a call of the tracer."""
 
-    def __init__(self, model: onnx.ModelProto, path: Path) -> None:
+    def __init__(self, model: onnx.ModelProto, name: str, path: str) -> None:
         self.model, self.path = model, path
         graph = model.graph
         self.constants = {tensor.name: _array(tensor, path) for tensor in graph.initializer}
@@ -85,7 +93,7 @@ class _Reader:
                 f"{', '.join(kinds[1])}; read are networks with one of each."
             )
         self.batch, shape = _input_shape(inputs[0], path)
-        self.trace = Tracer(path.stem, shape, str(path))
+        self.trace = Tracer(name, shape, path)
         self.values: dict[str, Value] = {inputs[0].name: self.trace.input}
         self.softmax: dict[str, str] = {}  # by its output, the node that must be the last
 
@@ -414,14 +422,14 @@ _OPERATIONS: dict[str, _Operation] = {
 }
 
 
-def _array(tensor: onnx.TensorProto, path: Path) -> np.ndarray:
+def _array(tensor: onnx.TensorProto, path: str) -> np.ndarray:
     try:
         return numpy_helper.to_array(tensor)
     except Exception as error:  # a length that does not fit the shape
         raise CosignError(f"{path}: the weights {tensor.name!r} are damaged ({error}).") from error
 
 
-def _input_shape(value: onnx.ValueInfoProto, path: Path) -> tuple[int, Shape]:
+def _input_shape(value: onnx.ValueInfoProto, path: str) -> tuple[int, Shape]:
     """Batch (1 where it is free) and (C, H, W) of the input."""
     kind = value.type.tensor_type
     axes = list(kind.shape.dim)
