@@ -27,6 +27,7 @@ _BATCH = 50
 # Keep their input's scale; dropout does nothing in the machine.
 _SCALE_KEEPING = ("maxpool", "flatten", "dropout")
 CALIBRATION_IMAGES = {"lenet5": 2000, "alexnet": 100}
+CUSTOM_CALIBRATION_IMAGES = 100
 
 
 def export(result: StageResult, recipe: Recipe, dataset: Dataset) -> CompressedModel:
@@ -37,7 +38,8 @@ def export(result: StageResult, recipe: Recipe, dataset: Dataset) -> CompressedM
     """
     if result.stage != "quantize":
         raise CosignError(f"stage {result.stage} leaves no levels; export the quantize stage.")
-    count = min(CALIBRATION_IMAGES[recipe.network], len(dataset.train.labels))
+    count = CALIBRATION_IMAGES.get(recipe.network, CUSTOM_CALIBRATION_IMAGES)
+    count = min(count, len(dataset.train.labels))
     order = np.random.default_rng(0).permutation(len(dataset.train.labels))[:count]
 
     def batches() -> Iterator[Tensor]:

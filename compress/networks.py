@@ -5,6 +5,7 @@ The second door of `compress` for the other rooms, next to `compress.container`:
 """
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,9 @@ __all__ = [
     "default_bits",
     "densities",
     "kept_weights",
+    "read_densities",
     "spec_of",
+    "uniform_densities",
 ]
 
 
@@ -207,7 +210,6 @@ def densities(network: str, alpha: str) -> dict[str, float]:
     Raises CosignError on an unknown network or preset, and on a file that cannot be read or does
     not give every layer a density above 0 and at most 1.
     """
-    layers = list(spec_of(network).geometries)
     if alpha in ALPHAS[network]:
         return dict(ALPHAS[network][alpha])
     path = Path(alpha)
@@ -216,6 +218,12 @@ def densities(network: str, alpha: str) -> dict[str, float]:
             f"{network} has no alpha preset {alpha!r}; choose {', '.join(ALPHAS[network])} or "
             "give a JSON file {layer: density}."
         )
+    return read_densities(spec_of(network), path)
+
+
+def read_densities(spec: NetworkSpec, path: Path) -> dict[str, float]:
+    """Those of a JSON file {layer: density}. Raises CosignError as `densities` does."""
+    network, layers = spec.name, list(spec.geometries)
     try:
         given = json.loads(path.read_text())
     except OSError as error:
@@ -238,6 +246,21 @@ def densities(network: str, alpha: str) -> dict[str, float]:
                 f"{path}: the density of {name} is {value!r}, must be above 0 and at most 1."
             )
     return {name: float(given[name]) for name in layers}
+
+
+def uniform_densities(spec: NetworkSpec, ratio: float) -> dict[str, float]:
+    """1 / ratio for every layer but the first and depthwise ones.
+
+    These have few weights, and need them all.
+
+    Raises CosignError on a ratio below 1.
+    """
+    if not 1 <= ratio < math.inf:
+        raise CosignError(f"the pruning ratio is {ratio:g}, must be at least 1.")
+    return {
+        name: 1.0 if not number or 1 < geometry.groups == geometry.in_channels else 1 / ratio
+        for number, (name, geometry) in enumerate(spec.geometries.items())
+    }
 
 
 def kept_weights(spec: NetworkSpec, densities: dict[str, float]) -> dict[str, int]:

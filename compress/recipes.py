@@ -2,12 +2,23 @@
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from compress.networks import NetworkSpec, default_bits, densities, kept_weights, spec_of
+from compress.networks import (
+    NetworkSpec,
+    default_bits,
+    densities,
+    kept_weights,
+    read_densities,
+    spec_of,
+    uniform_densities,
+)
 from cosign import CosignError
 
 DEFAULT_ALPHA = {"lenet5": "default", "alexnet": "ours1"}
+DEFAULT_RATIO = 4  # of a network of one's own
+CUSTOM_BITS = {"conv": 5, "linear": 4}
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,8 @@ class Recipe:
 
     Parameters
     ----------
-    network, classes : the built-in network and its outputs
+    network, classes : the network and its outputs
+    custom, digest : structure, and SHA-256 of structure and weights, of a network that is not built in
     densities : remaining over all weights by layer, 0..1; 1 leaves a layer dense (alpha_i)
     bits : n by layer, 1..8
     batch : images per step
@@ -61,6 +73,8 @@ class Recipe:
     retrain: Phase
     quantize: Phase
     settle: Phase
+    custom: NetworkSpec | None = None
+    digest: str = ""
     beta2: float = 0.999
     weight_decay: float = 0.0
     dropout: float = 0.5
@@ -85,7 +99,7 @@ class Recipe:
 
     @property
     def spec(self) -> NetworkSpec:
-        return spec_of(self.network, self.classes, self.dropout)
+        return self.custom or spec_of(self.network, self.classes, self.dropout)
 
     @property
     def keep(self) -> dict[str, int]:
@@ -119,6 +133,48 @@ def recipe(
     full = _lenet5(name) if network == "lenet5" else _alexnet(name, classes)
     full = dataclasses.replace(full, budget=budget)
     return full if scale == "full" else _tiny(full)
+
+
+def custom_recipe(
+    spec: NetworkSpec, classes: int, digest: str, alpha: str | None = None, budget: float = 1.0
+) -> Recipe:
+    """For a network with trained weights of its own: the dense stage leaves them as they are.
+
+    alpha : "8x" for that pruning ratio in every layer (the first and depthwise ones stay dense), or
+        a JSON file {layer: density}; None for DEFAULT_RATIO
+
+    Raises CosignError on another alpha.
+    """
+    alpha = alpha or f"{DEFAULT_RATIO}x"
+    ratio = _ratio(alpha)
+    chosen = (
+        uniform_densities(spec, ratio) if ratio else read_densities(spec, Path(alpha))
+    )
+    layers = spec.geometries.items()
+    return Recipe(
+        network=spec.name,
+        classes=classes,
+        densities=chosen,
+        bits={name: CUSTOM_BITS[geometry.kind] for name, geometry in layers},
+        batch=32,
+        optimizer="adam",
+        dense=Phase(steps=0, lr=0.0, points=0),
+        prune=Phase(steps=1500, lr=5e-4, points=9, rhos=(1e-3, 1e-2, 1e-1)),
+        retrain=Phase(steps=1500, lr=5e-4, points=3),
+        quantize=Phase(steps=600, lr=2e-4, points=8, rhos=(1e-2, 1e-1)),
+        settle=Phase(steps=300, lr=2e-4, points=1),
+        custom=spec,
+        digest=digest,
+        budget=budget,
+    )
+
+
+def _ratio(alpha: str) -> float | None:
+    """8.5 of "8.5x"."""
+    try:
+        return float(alpha.removesuffix("x")) if alpha.endswith("x") else None
+    except ValueError:
+        return None
 
 
 def _lenet5(alpha: str) -> Recipe:

@@ -1,5 +1,6 @@
 """Networks that somebody else brings: an ONNX file, or a function that returns a torch module."""
 
+import functools
 import hashlib
 import importlib
 import io
@@ -28,6 +29,7 @@ def is_foreign(network: str) -> bool:
     return network.endswith(".onnx") or ":" in network
 
 
+@functools.lru_cache(maxsize=1)
 def load(network: str) -> Imported:
     """The network of `model.onnx` or `package.module:factory` with its weights.
 

@@ -50,8 +50,11 @@ def run_stage(
     folder: Path,
     seed: int,
     report: Report | None = None,
+    start: Network | None = None,
 ) -> StageResult:
     """Run, resume or just load one stage.
+
+    `start` has the weights of a network that is not built in, where the dense stage begins.
 
     `folder` holds the results `<stage>.pt` of this and the stages before, and the checkpoint of
     the stage at work. `report(stage, step, steps, metrics)` is called after every step; metrics
@@ -75,7 +78,7 @@ def run_stage(
     for torn in folder.glob(f".{stage}.*"):
         torn.unlink(missing_ok=True)  # half-written when a run was killed
     torch.set_num_threads(recipe.threads)
-    previous = None
+    previous = StageResult("imported", start, 0.0, []) if start is not None else None
     if stage != STAGES[0]:
         before = STAGES[STAGES.index(stage) - 1]
         if not (folder / f"{before}.pt").exists():

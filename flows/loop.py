@@ -16,9 +16,11 @@ import numpy as np
 
 from compress import container, export, recipes, stages, train
 from compress.container import CompressedModel, Layer
-from compress.data import Dataset, Split, load_dataset
+from compress.data import Dataset, Split
+from compress.importing import Imported
+from compress.models import imported_network
 from cosign import CosignError, write_json
-from flows import breakeven, machines, plots, report, results
+from flows import breakeven, inputs, machines, plots, report, results
 from flows.machines import Machines
 from flows.progress import Reporter
 from flows.rundir import RunConfig, RunDir
@@ -41,7 +43,11 @@ def preflight(config: RunConfig, path: Path) -> None:
     pdk.find_pdk(Path(config.liberty) if config.liberty else None)
     if shutil.which("sta") is None:
         raise CosignError("OpenSTA (`sta`) is not installed; run `apt install opensta`.")
-    recipe = recipes.recipe(config.network, alpha=config.alpha)
+    network = inputs.imported(config)
+    if network is not None:  # its data are as likely to be wrong as the rest of what is asked
+        inputs.dataset(config, network)
+    classes = network.classes if network is not None else 10
+    recipe = inputs.recipe(config, network, classes)
     weights = sum(geometry.weights for geometry in recipe.spec.geometries.values())
     needed = weights * _BYTES_PER_WEIGHT + (500 << 20)
     folders = (path.absolute(), *path.absolute().parents)
@@ -52,7 +58,7 @@ def preflight(config: RunConfig, path: Path) -> None:
             f"the run needs about {needed / 1e9:.1f} GB in {place}, where {free / 1e9:.1f} GB are "
             "free; choose another --out."
         )
-    if config.data not in (None, "imagenette") and not Path(config.data).is_dir():
+    if config.data not in (None, "imagenette", "mnist") and not Path(config.data).is_dir():
         raise CosignError(f"--data {config.data} is no folder; give an ImageNet folder.")
 
 
@@ -81,18 +87,16 @@ class Loop:
 
     @functools.cached_property
     def dataset(self) -> Dataset:
-        return load_dataset(
-            self.config.network, self.config.data, self.config.seed, self.reporter.note
-        )
+        return inputs.dataset(self.config, self.imported, self.reporter.note)
+
+    @functools.cached_property
+    def imported(self) -> Imported | None:
+        """The user's own network."""
+        return inputs.imported(self.config)
 
     @functools.cached_property
     def recipe(self) -> recipes.Recipe:
-        return recipes.recipe(
-            self.config.network,
-            len(self.dataset.classes),
-            self.config.alpha,
-            self.config.budget,
-        )
+        return inputs.recipe(self.config, self.imported, len(self.dataset.classes))
 
     @functools.cached_property
     def model(self) -> CompressedModel:
@@ -100,15 +104,10 @@ class Loop:
 
     @functools.cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """Layers that the machine executes: all of a small network, else the convolutions.
-
-        The paper's accelerator does the same: FC layers as large as AlexNet's stay outside (§5).
-        """
-        return tuple(
-            layer
-            for layer in self.model.layers
-            if layer.geometry.kind == "conv" or self.config.network == "lenet5"
-        )
+        """Layers that the machine executes: all of a small network, else the convolutions."""
+        layers = self.model.layers
+        small = inputs.is_small(sum(layer.geometry.weights for layer in layers))
+        return tuple(layer for layer in layers if layer.geometry.kind == "conv" or small)
 
     @functools.cached_property
     def machines(self) -> Machines:
@@ -133,6 +132,7 @@ class Loop:
             self.path / "checkpoints",
             self.config.seed,
             self.reporter.show,
+            imported_network(self.imported) if self.imported else None,
         )
 
     def liberty(self) -> Path | None:

@@ -10,6 +10,7 @@ if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
 
 from cosign import CosignError
 
+# A network of one's own: 16 if it is as small as lenet5, else 1.
 NETWORKS = {"lenet5": 16, "alexnet": 1}  # images that the RTL executes by default
 
 EXAMPLES = """\
@@ -18,6 +19,9 @@ examples:
   run_cosign.py alexnet                     a generated image set, about half an hour
   run_cosign.py alexnet --data imagenette   ten ImageNet classes, downloaded
   run_cosign.py alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
+  run_cosign.py model.onnx --data DIR       a network of your own, with its trained weights
+  run_cosign.py package.module:factory --data DIR --mean 0,0,0 --std 1,1,1
+                                            a torch module that reads pixels of 0 to 1
   run_cosign.py --resume runs/lenet5-0      go on after Ctrl-C, a crash or a power cut
 
 exit status: 0 done; 1 the RTL disagreed with the golden model; 2 bad input or a missing
@@ -35,6 +39,13 @@ def _positive(number: Callable[[str], float]) -> Callable[[str], float]:
     return parse
 
 
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is no list of numbers") from error
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(
@@ -44,9 +55,26 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument("network", nargs="?", help=" or ".join(NETWORKS))
+    result.add_argument(
+        "network",
+        nargs="?",
+        help=f"{', '.join(NETWORKS)}, an ONNX file, or package.module:factory, a function that "
+        "returns a torch module",
+    )
     result.add_argument("--data", help="an ImageNet folder, or imagenette (default: the network's)")
-    result.add_argument("--alpha", help="preset of layer-wise densities, named after the paper's")
+    result.add_argument(
+        "--alpha",
+        help="preset of layer-wise densities, named after the paper's; of a network of your own a "
+        "ratio, 8x (default 4x); or a JSON file {layer: density}",
+    )
+    for option, meaning in (("--mean", "mean"), ("--std", "standard deviation")):
+        result.add_argument(
+            option,
+            type=_numbers,
+            metavar="R,G,B",
+            help=f"{meaning} of pixels of 0 to 1 by channel, as your own network was trained with "
+            "(default: ImageNet's, MNIST's)",
+        )
     result.add_argument(
         "--budget", type=_positive(float), default=1.0, help="factor on the training steps (1)"
     )
@@ -71,15 +99,22 @@ def _free_folder(network: str) -> Path:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if not options.resume and options.network not in NETWORKS:
+    foreign = options.network is not None and (
+        options.network.endswith(".onnx") or ":" in options.network
+    )
+    if not options.resume and options.network not in NETWORKS and not foreign:
         asked = f"unknown network {options.network!r}" if options.network else "no network given"
-        raise CosignError(f"{asked}; choose one of: {', '.join(NETWORKS)}.")
+        raise CosignError(f"{asked}; choose one of: {', '.join(NETWORKS)}, or give an ONNX file.")
+    if (options.mean is None) != (options.std is None):
+        raise CosignError("--mean and --std belong together; give both.")
+    if options.mean is not None and not foreign:
+        raise CosignError("--mean and --std are for a network of your own.")
 
     # Imported here: torch takes seconds, and --help and typing errors should not.
     from rich.console import Console
 
     from cosign import write_json
-    from flows import loop, tables
+    from flows import inputs, loop, tables
     from flows.progress import Reporter
     from flows.rundir import RunConfig, RunDir
 
@@ -91,17 +126,30 @@ def _run(options: argparse.Namespace) -> int:
             )
         loop.preflight(run.config, run.path)
     else:
-        local = options.data is not None and options.data != "imagenette"
+        local = options.data is not None and options.data not in ("imagenette", "mnist")
+        images, digest = NETWORKS.get(options.network), ""
+        network, name = options.network, options.network
+        if foreign:
+            from compress import sources
+
+            network = network if ":" in network else str(Path(network).resolve())
+            imported = sources.load(network)
+            name, digest = imported.spec.name, sources.digest(imported)
+            weights = sum(geometry.weights for geometry in imported.spec.geometries.values())
+            images = 16 if inputs.is_small(weights) else 1
         config = RunConfig(
-            network=options.network,
+            network=network,
             data=str(Path(options.data).resolve()) if local else options.data,
             alpha=options.alpha,
             budget=options.budget,
             seed=options.seed,
-            images=options.images or NETWORKS[options.network],
+            images=options.images or images or 1,
             liberty=str(options.liberty.resolve()) if options.liberty else None,
+            digest=digest,
+            mean=options.mean,
+            std=options.std,
         )
-        path = options.out or _free_folder(options.network)
+        path = options.out or _free_folder(name)
         loop.preflight(config, path)
         run = RunDir.create(path, config)
 
