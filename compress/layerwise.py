@@ -25,10 +25,10 @@ from compress.graph import max_level
 
 DAMPING = 0.01
 RHO = 1.0
-ITERATIONS = 16
+ITERATIONS = 12
 _RISE = 0.75  # of the iterations, over which the pruning grows to its ratio
-_DESCENTS = 10
-_SWEEPS = 3
+_DESCENTS = 6
+_SWEEPS = 1
 _BLOCK = 128
 
 

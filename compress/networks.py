@@ -5,6 +5,7 @@ The second door of `compress` for the other rooms, next to `compress.container`:
 """
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ __all__ = [
     "densities",
     "kept_weights",
     "spec_of",
+    "uniform",
 ]
 
 
@@ -121,9 +123,7 @@ def _resnet50(name: str, classes: int, stride_first: bool) -> NetworkSpec:
     return net.spec()
 
 
-def _bottleneck(
-    net: Builder, name: str, source: str, width: int, strides: tuple[int, int]
-) -> str:
+def _bottleneck(net: Builder, name: str, source: str, width: int, strides: tuple[int, int]) -> str:
     """1 x 1, 3 x 3 and 1 x 1 convolutions beside a shortcut (He et al. 2016, Fig. 5).
 
     strides : of the first two; the shortcut has both
@@ -261,6 +261,13 @@ def densities(network: str, alpha: str) -> dict[str, float]:
                 f"{path}: the density of {name} is {value!r}, must be above 0 and at most 1."
             )
     return {name: float(given[name]) for name in layers}
+
+
+def uniform(network: str, ratio: float) -> dict[str, float]:
+    """The density 1 / ratio for every layer. Raises CosignError on a ratio below 1."""
+    if not 1 <= ratio < math.inf:
+        raise CosignError(f"the pruning ratio is {ratio}, must be at least 1.")
+    return dict.fromkeys(spec_of(network).geometries, 1 / ratio)
 
 
 def kept_weights(spec: NetworkSpec, densities: dict[str, float]) -> dict[str, int]:

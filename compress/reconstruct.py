@@ -156,7 +156,9 @@ def _columns(x: Tensor, g: Geometry, down: Tensor, right: Tensor) -> Tensor:
     (top, left), (height, width) = g.padding, g.kernel
     padded = torch.nn.functional.pad(x, (left, left, top, top))
     taps = [
-        padded[:, :, down * g.stride[0] + r * g.dilation[0], right * g.stride[1] + s * g.dilation[1]]
+        padded[
+            :, :, down * g.stride[0] + r * g.dilation[0], right * g.stride[1] + s * g.dilation[1]
+        ]
         for r in range(height)
         for s in range(width)
     ]  # each [N, C, positions]
