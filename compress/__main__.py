@@ -1,7 +1,7 @@
 """python -m compress: what to do with compressed files.
 
-inspect shows the purpose of every byte of a file; export makes one of a built-in network at once,
-without training; images writes test images for `python -m sim run`.
+inspect shows the purpose of every byte of a file; export makes one of a network at once, without
+training; convert writes one as ONNX or safetensors; images writes test images for `python -m sim run`.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compress import container
-from compress.networks import NETWORKS, default_bits, densities
+from compress.networks import NETWORKS, default_bits, densities, is_foreign, spec_of, uniform
 from cosign import CosignError, write_json
 
 
@@ -93,26 +93,93 @@ def _bytes(part: dict[str, Any]) -> tuple[str, str, str]:
 
 def export(options: argparse.Namespace) -> str:
     """Write the file that the options ask for; returns what to say about its weights."""
-    from compress import oneshot  # torch: inspect does without
+    from compress import oneshot, pretrained  # torch: inspect does without
 
+    if is_foreign(options.network):
+        return _export_own(options)
+    if options.network not in NETWORKS:
+        raise CosignError(
+            f"unknown network {options.network!r}; choose {', '.join(NETWORKS)}, or give an ONNX "
+            "file."
+        )
+    if options.mean is not None or options.std is not None:
+        raise CosignError("--mean and --std are for a network of your own.")
+    if not 0 <= options.seed < 1 << 63:
+        raise CosignError(f"seed is {options.seed}, must be 0 or more and below 2**63.")
     bits = default_bits(options.network)
     if options.bits is not None:
         bits = dict.fromkeys(bits, options.bits)
-    chosen = densities(options.network, options.alpha)
-    model = oneshot.compress(
-        options.network, chosen, bits, options.weights, options.images, options.seed
-    )
+    if options.ratio is not None:
+        chosen = uniform(options.network, options.ratio)
+    else:
+        chosen = densities(options.network, options.alpha)
+    weights = options.weights
+    if str(weights) == "imagenet":
+        weights = pretrained.fetch(options.network, _say)
+    count = oneshot.CALIBRATION_IMAGES[options.method]
+    shape = spec_of(options.network).shape
+    pixels = oneshot.calibration_images(shape, options.images, options.seed, count)
+    if weights is None:
+        network, source = oneshot.untrained(options.network, pixels, options.seed)
+    else:
+        network, source = oneshot.load(options.network, weights)
+    model = oneshot.compress(network, source, chosen, bits, pixels, options.method, _say)
     container.save(model, options.out)
-    images = options.images or f"{oneshot.CALIBRATION_IMAGES} generated images"
-    if options.weights is None:
+    images = f"{len(pixels)} {'generated images' if options.images is None else 'images'}"
+    if options.images is not None:
+        images += f" of {options.images}"
+    if weights is None:
         return (
             f"The weights are UNTRAINED (random, seed {options.seed}): the file has the structure "
-            f"of {options.network} and no accuracy. Scales are calibrated on {images}."
+            f"of {options.network} and no accuracy. Calibrated on {images}."
         )
     return (
-        f"Weights of {options.weights}, pruned and quantised without retraining. Scales are "
-        f"calibrated on {images}."
+        f"Weights of {options.weights}, pruned and quantised without retraining. Calibrated on "
+        f"{images}."
     )
+
+
+def _export_own(options: argparse.Namespace) -> str:
+    """The same of an ONNX file or a torch module, with the weights that it has."""
+    from compress import oneshot, pretrained, recipes, sources
+    from compress.export import input_spec
+    from compress.models import imported_network
+
+    if options.weights is not None:
+        raise CosignError(f"{options.network} has its own weights; leave --weights out.")
+    imported = sources.load(options.network)
+    spec = imported.spec
+    alpha = options.alpha if options.ratio is None else f"{options.ratio}x"
+    chosen = recipes.custom_densities(spec, alpha)
+    bits = recipes.custom_bits(spec)
+    if options.bits is not None:
+        bits = dict.fromkeys(bits, options.bits)
+    if spec.shape[0] not in (1, 3):
+        raise CosignError(
+            f"{options.network} reads images of {spec.shape[0]} channels, calibrated is on 1 or 3."
+        )
+    usual = pretrained.pixels_of(spec)
+    source = input_spec(spec.shape, options.mean or usual[0], options.std or usual[1])
+    count = oneshot.CALIBRATION_IMAGES[options.method]
+    pixels = oneshot.calibration_images(spec.shape, options.images, options.seed, count)
+    network = imported_network(imported)
+    model = oneshot.compress(network, source, chosen, bits, pixels, options.method, _say)
+    container.save(model, options.out)
+    return (
+        f"Weights of {options.network}, pruned and quantised without retraining. Calibrated on "
+        f"{len(pixels)} images{f' of {options.images}' if options.images else ', generated ones'}."
+    )
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is no list of numbers") from error
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,14 +189,29 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", type=Path, help="a model.cosign file")
     command.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     command = commands.add_parser(
-        "export", help="compress a built-in network without training and write the file"
+        "export", help="compress a network without training and write the file"
     )
-    command.add_argument("--network", required=True, choices=NETWORKS)
     command.add_argument(
-        "--alpha",
+        "--network",
         required=True,
+        help=f"{', '.join(NETWORKS)}, an ONNX file, or package.module:factory, a function that "
+        "returns a torch module",
+    )
+    amount = command.add_mutually_exclusive_group(required=True)
+    amount.add_argument(
+        "--alpha",
         metavar="PRESET|FILE",
         help="densities: a preset of the network, or a JSON file {layer: density}",
+    )
+    amount.add_argument(
+        "--ratio", type=float, metavar="R", help="one weight of R stays, in every layer"
+    )
+    command.add_argument(
+        "--method",
+        choices=("magnitude", "oneshot"),
+        default="magnitude",
+        help="keep the largest weights, or those that keep each layer's answers on the images, by "
+        "layer-wise ADMM (default: %(default)s)",
     )
     command.add_argument(
         "--bits",
@@ -141,18 +223,37 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--weights",
         type=Path,
-        metavar="FILE",
-        help="state dict named as in torchvision or a converted Caffe model (default: untrained)",
+        metavar="FILE|DIR|imagenet",
+        help="state dict named as in torchvision or a converted Caffe model; a layers model of "
+        "TensorFlow.js; imagenet fetches those of resnet50-v1 (default: untrained)",
     )
     command.add_argument(
         "--images",
         type=Path,
         metavar="DIR",
-        help="images to calibrate activation scales on (default: generated ones)",
+        help="images to calibrate on (default: generated ones)",
     )
+    for option, meaning in (("--mean", "mean"), ("--std", "standard deviation")):
+        command.add_argument(
+            option,
+            type=_numbers,
+            metavar="R,G,B",
+            help=f"{meaning} of pixels of 0 to 1 by channel, as an ONNX file's or module's network "
+            "was trained with (default: ImageNet's, MNIST's)",
+        )
     command.add_argument("--seed", type=int, default=0, help="of weights and generated images")
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
     command.add_argument("--json", type=Path, metavar="FILE", help="also write the sizes here")
+    command = commands.add_parser("convert", help="write a compressed network in another format")
+    command.add_argument("model", type=Path, help="a model.cosign file")
+    command.add_argument(
+        "--to",
+        required=True,
+        choices=("qdq", "qonnx", "safetensors"),
+        help="ONNX that onnxruntime executes to the same integers; ONNX with Quant nodes; weights "
+        "and masks",
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="FILE")
     command = commands.add_parser("images", help="write images of a test split as uint8 pixels")
     command.add_argument("--network", required=True, choices=NETWORKS)
     command.add_argument(
@@ -170,6 +271,11 @@ def main(arguments: list[str] | None = None) -> int:
             from compress import images  # torch: inspect does without
 
             images.write(options.network, options.data, options.count, options.out)
+            return 0
+        if options.command == "convert":
+            from compress import exchange  # onnx: inspect does without
+
+            exchange.write(container.load(options.model), options.to, options.out)
             return 0
         note = export(options) if options.command == "export" else ""
         report = inspect(options.out if options.command == "export" else options.model)

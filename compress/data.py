@@ -161,11 +161,11 @@ def load_for(
         dataset = _mnist(seed, progress)
     else:
         if shape[0] not in (1, 3):
-            raise CosignError(f"the network reads {pixels} images, photographs have 1 or 3 channels.")
+            raise CosignError(
+                f"the network reads {pixels} images, photographs have 1 or 3 channels."
+            )
         # An untold normalisation of grey photographs is the mean of ImageNet's colours.
-        mean, std = (
-            part if shape[0] == 3 else (sum(part) / len(part),) for part in IMAGENET
-        )
+        mean, std = (part if shape[0] == 3 else (sum(part) / len(part),) for part in IMAGENET)
         dataset = _folder(str(data), seed, shape, (mean, std), progress)
     if normalisation is None:
         return dataset

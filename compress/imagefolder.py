@@ -40,7 +40,7 @@ def flip_some(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 class FolderSplit:
     """Images named by path, decoded when asked for."""
 
-    def __init__(self, paths: list[Path], labels: np.ndarray, shape: Shape) -> None:
+    def __init__(self, paths: list[Path], labels: np.ndarray, shape: Shape = SHAPE) -> None:
         self.labels = labels.astype(np.int64)
         self._shape = shape
         self._paths = paths

@@ -142,7 +142,9 @@ class Tracer:
                 strict=True,
             )
         ):
-            self.refuse(name, f"has the padding {total}, which its dilation {dilation} does not fit")
+            self.refuse(
+                name, f"has the padding {total}, which its dilation {dilation} does not fit"
+            )
         node = self._make(
             name,
             self._build.conv,
@@ -199,7 +201,9 @@ class Tracer:
             if source.rank != sources[0].rank:
                 self.refuse(name, "mixes maps and flattened maps")
         inputs = [source.node for source in sources]
-        return Value(self._make(name, self._build.host, op, *inputs, **attrs), rank or sources[0].rank)
+        return Value(
+            self._make(name, self._build.host, op, *inputs, **attrs), rank or sources[0].rank
+        )
 
     def flatten(self, name: str, x: Value) -> Value:
         """[C * H * W]; nothing where it is flat already."""
@@ -303,9 +307,7 @@ def _outputs(length: int, pads: Sequence[int], reach: int, stride: int) -> int:
 
 def _reach(weight: np.ndarray, dilation: tuple[int, int]) -> list[int]:
     """Pixels from the first to the last row and column of a kernel."""
-    return [
-        step * (rows - 1) + 1 for step, rows in zip(dilation, weight.shape[2:], strict=True)
-    ]
+    return [step * (rows - 1) + 1 for step, rows in zip(dilation, weight.shape[2:], strict=True)]
 
 
 def _symmetric(

@@ -107,9 +107,7 @@ class Builder:
         node = NodeSpec(name, "conv", (source,), geometry, relu, batch_norm)
         return self._append(node, (out, geometry.out_height, geometry.out_width))
 
-    def linear(
-        self, name: str, out: int, *, relu: bool = True, source: str | None = None
-    ) -> str:
+    def linear(self, name: str, out: int, *, relu: bool = True, source: str | None = None) -> str:
         source = source or self.last
         channels, height, width = self._shape(name, source)
         geometry = Geometry("linear", channels * height * width, out)

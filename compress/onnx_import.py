@@ -124,7 +124,9 @@ class _Reader:
             self.values[node.output[0]] = _OPERATIONS[node.op_type](self, name, node, attributes)
         else:
             read = ", ".join(sorted({*_OPERATIONS, *_MOVING, *_ENDS}))
-            self.trace.refuse(name, f"is a {node.op_type}, which the machine has not; it has {read}")
+            self.trace.refuse(
+                name, f"is a {node.op_type}, which the machine has not; it has {read}"
+            )
 
     def _compute(self, node: onnx.NodeProto) -> None:
         """A node of constants."""
@@ -162,15 +164,15 @@ class _Reader:
             self.trace.refuse(name, f"is a {node.op_type} of the constant {source!r}")
         return self.values[source]
 
-    def constant(
-        self, name: str, node: onnx.NodeProto, number: int, default: Any = None
-    ) -> Any:
+    def constant(self, name: str, node: onnx.NodeProto, number: int, default: Any = None) -> Any:
         """An input that must be constant, or `default` where it is absent."""
         if number >= len(node.input) or not node.input[number]:
             return default
         source = node.input[number]
         if source not in self.constants:
-            self.trace.refuse(name, f"is a {node.op_type} whose {source!r} is computed, not constant")
+            self.trace.refuse(
+                name, f"is a {node.op_type} whose {source!r} is computed, not constant"
+            )
         return self.constants[source]
 
 

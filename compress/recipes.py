@@ -12,13 +12,12 @@ from compress.networks import (
     kept_weights,
     read_densities,
     spec_of,
-    uniform_densities,
+    uniform_but_delicate,
 )
 from cosign import CosignError
 
 DEFAULT_ALPHA = {"lenet5": "default", "alexnet": "ours1"}
 DEFAULT_RATIO = 4  # of a network of one's own
-CUSTOM_BITS = {"conv": 5, "linear": 4}
 
 
 @dataclass(frozen=True)
@@ -140,22 +139,15 @@ def custom_recipe(
 ) -> Recipe:
     """For a network with trained weights of its own: the dense stage leaves them as they are.
 
-    alpha : "8x" for that pruning ratio in every layer (the first and depthwise ones stay dense), or
-        a JSON file {layer: density}; None for DEFAULT_RATIO
+    alpha : as `custom_densities` reads it; None for DEFAULT_RATIO
 
     Raises CosignError on another alpha.
     """
-    alpha = alpha or f"{DEFAULT_RATIO}x"
-    ratio = _ratio(alpha)
-    chosen = (
-        uniform_densities(spec, ratio) if ratio else read_densities(spec, Path(alpha))
-    )
-    layers = spec.geometries.items()
     return Recipe(
         network=spec.name,
         classes=classes,
-        densities=chosen,
-        bits={name: CUSTOM_BITS[geometry.kind] for name, geometry in layers},
+        densities=custom_densities(spec, alpha or f"{DEFAULT_RATIO}x"),
+        bits=custom_bits(spec),
         batch=32,
         optimizer="adam",
         dense=Phase(steps=0, lr=0.0, points=0),
@@ -169,12 +161,26 @@ def custom_recipe(
     )
 
 
-def _ratio(alpha: str) -> float | None:
-    """8.5 of "8.5x"."""
+def custom_densities(spec: NetworkSpec, alpha: str) -> dict[str, float]:
+    """Remaining over all weights by layer of a network that is not built in.
+
+    alpha : "8x" for that pruning ratio in every layer (the first and depthwise ones stay dense), or a
+        JSON file {layer: density}
+
+    Raises CosignError on another alpha.
+    """
     try:
-        return float(alpha.removesuffix("x")) if alpha.endswith("x") else None
+        ratio = float(alpha.removesuffix("x")) if alpha.endswith("x") else None
     except ValueError:
-        return None
+        ratio = None
+    if ratio is None:
+        return read_densities(spec, Path(alpha))
+    return uniform_but_delicate(spec, ratio)
+
+
+def custom_bits(spec: NetworkSpec) -> dict[str, int]:
+    """n by layer of a network that is not built in."""
+    return {name: 5 if g.kind == "conv" else 4 for name, g in spec.geometries.items()}
 
 
 def _lenet5(alpha: str) -> Recipe:

@@ -24,11 +24,6 @@ _SIDE = {1: 28, 3: 224}  # pixels of images of so many channels, where the modul
 _OPSET = 17
 
 
-def is_foreign(network: str) -> bool:
-    """Whether `network` names an ONNX file or a factory, `package.module:function`."""
-    return network.endswith(".onnx") or ":" in network
-
-
 @functools.lru_cache(maxsize=1)
 def load(network: str) -> Imported:
     """The network of `model.onnx` or `package.module:factory` with its weights.

@@ -125,7 +125,9 @@ class _Qdq(Writer):
         """A depthwise convolution by ones."""
         attributes = window_attributes(op, shape)
         kernel = attributes.pop("kernel_shape")
-        ones = self._real(self.constant(np.ones((shape[0], 1, *kernel)), np.int8, f"{op.name}.ones"))
+        ones = self._real(
+            self.constant(np.ones((shape[0], 1, *kernel)), np.int8, f"{op.name}.ones")
+        )
         return self.node("Conv", self._real(x), ones, group=shape[0], **attributes)
 
     def _factors(self, op: HostOp, shape: Shape) -> str:
@@ -170,9 +172,7 @@ class _Qdq(Writer):
         total = slices[0]
         for part in slices[1:]:
             total = self.node("Add", total, part)
-        base = self.node(
-            "Add", self.node("Mul", total, number(a["alpha"] / size)), number(a["k"])
-        )
+        base = self.node("Add", self.node("Mul", total, number(a["alpha"] / size)), number(a["k"]))
         norm = self.node("Div", real, self.node("Pow", base, number(a["beta"])))
         scaled = self.node("Div", norm, number(a["out_scale"]))
         return self._clamped(self.node("Add", scaled, number(0.5)), False, op.name)

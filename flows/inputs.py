@@ -5,6 +5,7 @@ from collections.abc import Callable
 from compress import data, recipes, sources
 from compress.data import Dataset
 from compress.importing import Imported
+from compress.networks import is_foreign
 from compress.recipes import Recipe
 from cosign import CosignError
 from flows.rundir import RunConfig
@@ -17,7 +18,7 @@ def imported(config: RunConfig) -> Imported | None:
 
     Raises CosignError when it cannot be read, or is another than the run began with.
     """
-    if not sources.is_foreign(config.network):
+    if not is_foreign(config.network):
         return None
     network = sources.load(config.network)
     if sources.digest(network) != config.digest:
@@ -49,9 +50,7 @@ def recipe(config: RunConfig, network: Imported | None, classes: int) -> Recipe:
     """The run's recipe. Raises CosignError on an unknown alpha."""
     if network is None:
         return recipes.recipe(config.network, classes, config.alpha, config.budget)
-    return recipes.custom_recipe(
-        network.spec, classes, config.digest, config.alpha, config.budget
-    )
+    return recipes.custom_recipe(network.spec, classes, config.digest, config.alpha, config.budget)
 
 
 def is_small(weights: int) -> bool:

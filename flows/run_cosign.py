@@ -99,9 +99,9 @@ def _free_folder(network: str) -> Path:
 
 
 def _run(options: argparse.Namespace) -> int:
-    foreign = options.network is not None and (
-        options.network.endswith(".onnx") or ":" in options.network
-    )
+    from compress.networks import is_foreign  # --help does without numpy
+
+    foreign = options.network is not None and is_foreign(options.network)
     if not options.resume and options.network not in NETWORKS and not foreign:
         asked = f"unknown network {options.network!r}" if options.network else "no network given"
         raise CosignError(f"{asked}; choose one of: {', '.join(NETWORKS)}, or give an ONNX file.")
