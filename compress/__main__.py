@@ -1,7 +1,8 @@
 """python -m compress: what to do with compressed files.
 
 inspect shows the purpose of every byte of a file; export makes one of a network at once, without
-training; convert writes one as ONNX or safetensors; images writes test images for `python -m sim run`.
+training; convert writes one as ONNX or safetensors; images writes test images for
+`python -m sim run`.
 """
 
 import argparse

@@ -34,8 +34,8 @@ class HostOp:
     op and attrs (pixels; integers unless called real):
     - "maxpool": kernel, stride, padding (0 when absent), all square; end, the padding below and on
       the right (as `padding` when absent)
-    - "avgpool": the same; kernel 0 is the whole map; exclude 1 (0 when absent) divides by the pixels
-      of a window that are no padding; mul0, shift
+    - "avgpool": the same; kernel 0 is the whole map; exclude 1 (0 when absent) divides by the
+      pixels of a window that are no padding; mul0, shift
     - "lrn": size, and real alpha, beta, k, in_scale, out_scale (local response normalisation)
     - "flatten": to [channels * height * width, 1, 1]
     - "add": two maps of one shape; mul0, mul1, shift, relu (0 or 1)

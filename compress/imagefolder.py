@@ -1,8 +1,8 @@
 """Photographs in ImageNet's folder layout: train/<class>/*, val/<class>/*; and imagenette.
 
 For crops of 227 x 227 the short side is resized to 256 pixels when it is larger and to 227 when it
-is smaller than that, for others in proportion; training takes a random crop and flips it, evaluation
-takes the centre.
+is smaller than that, for others in proportion; training takes a random crop and flips it,
+evaluation takes the centre.
 `val/` is the test split; the validation split is carved out of `train/`, class by class.
 """
 
@@ -128,7 +128,7 @@ def _listing(root: Path) -> dict[str, list[Path]]:
 def load(
     root: Path, seed: int, shape: Shape = SHAPE
 ) -> tuple[tuple[str, ...], FolderSplit, FolderSplit, FolderSplit]:
-    """Class names and the train, validation and test splits of an ImageNet folder, crops of `shape`.
+    """Class names and the train, validation and test splits of an ImageNet folder.
 
     Raises CosignError, with the path, on a missing or empty folder.
     """

@@ -3,8 +3,8 @@
 `onnx_import` and `fx_import` translate their graphs to calls of a `Tracer`; here what they have in
 common happens: shapes, padding, folding, fusing. Numpy only.
 
-- A scale and shift by channel (BatchNorm, Mul, Add, Sub, Div by constants) goes into the layer before
-  it, or becomes a depthwise 1 x 1 convolution.
+- A scale and shift by channel (BatchNorm, Mul, Add, Sub, Div by constants) goes into the layer
+  before it, or becomes a depthwise 1 x 1 convolution.
 - A ReLU goes into the layer or addition before it, or stays a node.
 - Zeros in a kernel stand for padding that is wider on one side.
 """

@@ -2,8 +2,9 @@
 
 What is read: Conv, Gemm, MatMul, Relu, Clip from 0, MaxPool, AveragePool, GlobalAveragePool,
 ReduceMean over a map, LRN, BatchNormalization, Add, Sub, Mul, Div, Sum, Concat, Flatten, Reshape
-and Squeeze to a vector, Pad with zeros before a convolution, Dropout, Identity; a Softmax at the end
-is left out, since it changes no order. Nodes of constants are computed. All else is refused by name.
+and Squeeze to a vector, Pad with zeros before a convolution, Dropout, Identity; a Softmax at the
+end is left out, since it changes no order. Nodes of constants are computed. All else is refused by
+name.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import onnx
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from compress.hostops import Shape
+from compress.hostops import HostOpName, Shape
 from compress.importing import Imported, Pads, Tracer, Value
 from cosign import CosignError
 
@@ -52,14 +53,14 @@ def _checked(load: Callable[[], onnx.ModelProto], path: str) -> onnx.ModelProto:
         version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
         if version is not None and not _OLDEST_OPSET <= version <= known:
             raise CosignError(
-                f"{path} uses opset {version} of ONNX, read are {_OLDEST_OPSET} to {known}; convert "
-                "it with onnx.version_converter."
+                f"{path} uses opset {version} of ONNX, read are {_OLDEST_OPSET} to {known}; "
+                "convert it with onnx.version_converter."
             )
         for node in model.graph.node:
             if node.domain not in ("", "ai.onnx"):
                 raise CosignError(
-                    f"{path}: node {_name(node)!r} is a {node.op_type} of {node.domain}, which is no "
-                    "operation of ONNX itself."
+                    f"{path}: node {_name(node)!r} is a {node.op_type} of {node.domain}, which is "
+                    "no operation of ONNX itself."
                 )
         onnx.checker.check_model(model)
     except CosignError:
@@ -266,7 +267,7 @@ def _pool(reader: _Reader, name: str, node: onnx.NodeProto, a: _Attributes) -> V
                 exclude = average
                 pads[axis + 2] += over
     where: Pads = (pads[0], pads[1], pads[2], pads[3])
-    op = "avgpool" if average else "maxpool"
+    op: HostOpName = "avgpool" if average else "maxpool"
     return reader.trace.pool(name, op, x, kernel, strides, where, exclude)
 
 
@@ -379,9 +380,9 @@ def _reshape(reader: _Reader, name: str, node: onnx.NodeProto, a: _Attributes) -
     wanted = [size // rest if length == -1 and rest else length for length in wanted]
     if tuple(wanted) == shape:
         return x
-    if wanted[:2] == [reader.batch, size // reader.batch] and set(wanted[2:]) <= {1}:
-        return reader.trace.flatten(name, x)
-    reader.trace.refuse(name, f"makes {wanted} of {list(shape)}, read is a vector by image")
+    if wanted[:2] != [reader.batch, size // reader.batch] or not set(wanted[2:]) <= {1}:
+        reader.trace.refuse(name, f"makes {wanted} of {list(shape)}, read is a vector by image")
+    return reader.trace.flatten(name, x)
 
 
 def _squeeze(reader: _Reader, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:

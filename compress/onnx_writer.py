@@ -45,14 +45,15 @@ class Writer:
         input_type: int,
         output: str,
         output_shape: Sequence[int],
+        batch: int | str = "N",
         domains: Sequence[str] = (),
     ) -> onnx.ModelProto:
-        """The model, checked; the batch is free."""
+        """The model; checked where all its operations are ONNX's own."""
         graph = helper.make_graph(
             self._nodes,
             source.name,
-            [helper.make_tensor_value_info("input", input_type, ["N", *source.input.shape])],
-            [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", *output_shape])],
+            [helper.make_tensor_value_info("input", input_type, [batch, *source.input.shape])],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, [batch, *output_shape])],
             list(self._constants.values()),
         )
         opsets = [helper.make_opsetid("", _OPSET), *(helper.make_opsetid(d, 1) for d in domains)]
@@ -64,7 +65,7 @@ class Writer:
         return made
 
 
-def window_attributes(op: HostOp, shape: Shape) -> dict[str, list[int]]:
+def window_attributes(op: HostOp, shape: Shape) -> dict[str, Any]:
     """kernel_shape, strides and pads of a pooling over maps of `shape`."""
     window = pooling_window(op.attrs, shape)
     return {

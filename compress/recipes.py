@@ -45,7 +45,8 @@ class Recipe:
     Parameters
     ----------
     network, classes : the network and its outputs
-    custom, digest : structure, and SHA-256 of structure and weights, of a network that is not built in
+    custom, digest : structure, and SHA-256 of structure and weights, of a network that is not
+        built in
     densities : remaining over all weights by layer, 0..1; 1 leaves a layer dense (alpha_i)
     bits : n by layer, 1..8
     batch : images per step
@@ -164,8 +165,8 @@ def custom_recipe(
 def custom_densities(spec: NetworkSpec, alpha: str) -> dict[str, float]:
     """Remaining over all weights by layer of a network that is not built in.
 
-    alpha : "8x" for that pruning ratio in every layer (the first and depthwise ones stay dense), or a
-        JSON file {layer: density}
+    alpha : "8x" for that pruning ratio in every layer (the first and depthwise ones stay dense),
+        or a JSON file {layer: density}
 
     Raises CosignError on another alpha.
     """

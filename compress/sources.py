@@ -3,10 +3,9 @@
 import functools
 import hashlib
 import importlib
-import io
 import json
-import os
 import sys
+import tempfile
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -37,27 +36,28 @@ def load(network: str) -> Imported:
     module = _build(network)
     shape = _input_shape(network, module)
     _name_lrn(module)
-    blob = io.BytesIO()
     try:
-        with warnings.catch_warnings():
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            path = Path(folder) / "module.onnx"
             warnings.simplefilter("ignore")
             # Tracing to ONNX, which only one importer then has to understand. PRESERVE keeps
             # BatchNorm and the names of weights.
             torch.onnx.export(
                 module.eval(),
                 (torch.zeros(1, *shape),),
-                blob,
+                path,
                 opset_version=_OPSET,
                 training=torch.onnx.TrainingMode.PRESERVE,
                 dynamo=False,
             )
+            blob = path.read_bytes()
     except Exception as error:  # tracing runs the module's own code
         raise CosignError(
             f"{network} does not compute an image of {' x '.join(map(str, shape))} "
             f"({_first_line(error)}); set its attribute input_shape, or export it to ONNX yourself."
         ) from error
     name = network.rpartition(":")[2].replace(".", "-")
-    return onnx_import.from_bytes(blob.getvalue(), name, network)
+    return onnx_import.from_bytes(blob, name, network)
 
 
 def digest(imported: Imported) -> str:
@@ -101,7 +101,7 @@ def _name_lrn(module: nn.Module) -> None:
 def _build(network: str) -> nn.Module:
     """Call the factory, with what lies in the working directory importable."""
     name, _, factory = network.partition(":")
-    here = os.getcwd()
+    here = str(Path.cwd())
     sys.path.insert(0, here)
     try:
         function = getattr(importlib.import_module(name), factory)

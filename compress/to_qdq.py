@@ -2,9 +2,10 @@
 
 Weights and maps are int8 between QuantizeLinear and DequantizeLinear nodes, as runtimes expect.
 Their scale is 1: convolutions then add integers, which float32 does exactly below 2^24 (a layer
-that could exceed it is split into sums that cannot), while with real scales it rounds. What follows,
-(acc * mul + 2^(shift-1)) >> shift, is computed in float64, exact below 2^53; QuantizeLinear on its own
-would round halves to even, in float32. The input is uint8 pixels, the output float32 logits.
+that could exceed it is split into sums that cannot), while with real scales it rounds. What
+follows, (acc * mul + 2^(shift-1)) >> shift, is computed in float64, exact below 2^53;
+QuantizeLinear on its own would round halves to even, in float32. The input is uint8 pixels, the
+output float32 logits.
 """
 
 import numpy as np
@@ -146,7 +147,7 @@ class _Qdq(Writer):
                 shape[1:], window.kernel, sizes, (window.stride,) * 2, strict=True
             )
         ]
-        n = np.outer(*inside)
+        n = np.outer(np.array(inside[0]), np.array(inside[1]))
         k = window.kernel[0] * window.kernel[1]
         return self.constant(((2 * mul * k + n) // (2 * n))[None, None], np.float64)
 

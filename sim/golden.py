@@ -101,7 +101,8 @@ def _avgpool(op: HostOp, x: np.ndarray) -> np.ndarray:
 def avgpool_factors(op: HostOp, shape: tuple[int, int, int]) -> np.ndarray:
     """What each window's sum is multiplied by, int64 [1, 1, Ho, Wo].
 
-    mul0, or with `exclude` mul0 * pixels of the window / those that are no padding, rounded half up.
+    mul0, or with `exclude` mul0 * pixels of the window / those that are no padding, rounded half
+    up.
     """
     inside = sum(_windows(op, np.ones((1, *shape), np.int64)[:, :1], 0))
     if not op.attrs["exclude"]:
