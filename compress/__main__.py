@@ -151,7 +151,7 @@ def _export_own(options: argparse.Namespace) -> str:
     imported = sources.load(options.network)
     spec = imported.spec
     alpha = options.alpha if options.ratio is None else f"{options.ratio}x"
-    chosen = recipes.custom_densities(spec, alpha)
+    chosen = recipes.custom_densities(imported, alpha)
     bits = recipes.custom_bits(spec)
     if options.bits is not None:
         bits = dict.fromkeys(bits, options.bits)

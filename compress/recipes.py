@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
+from compress.importing import Imported
 from compress.networks import (
     NetworkSpec,
     default_bits,
@@ -136,7 +139,7 @@ def recipe(
 
 
 def custom_recipe(
-    spec: NetworkSpec, classes: int, digest: str, alpha: str | None = None, budget: float = 1.0
+    imported: Imported, digest: str, alpha: str | None = None, budget: float = 1.0
 ) -> Recipe:
     """For a network with trained weights of its own: the dense stage leaves them as they are.
 
@@ -144,10 +147,11 @@ def custom_recipe(
 
     Raises CosignError on another alpha.
     """
+    spec = imported.spec
     return Recipe(
         network=spec.name,
-        classes=classes,
-        densities=custom_densities(spec, alpha or f"{DEFAULT_RATIO}x"),
+        classes=imported.classes,
+        densities=custom_densities(imported, alpha or f"{DEFAULT_RATIO}x"),
         bits=custom_bits(spec),
         batch=32,
         optimizer="adam",
@@ -162,8 +166,10 @@ def custom_recipe(
     )
 
 
-def custom_densities(spec: NetworkSpec, alpha: str) -> dict[str, float]:
+def custom_densities(imported: Imported, alpha: str) -> dict[str, float]:
     """Remaining over all weights by layer of a network that is not built in.
+
+    Weights that are zero already, as those that stand for padding, are the first to go.
 
     alpha : "8x" for that pruning ratio in every layer (the first and depthwise ones stay dense),
         or a JSON file {layer: density}
@@ -174,9 +180,15 @@ def custom_densities(spec: NetworkSpec, alpha: str) -> dict[str, float]:
         ratio = float(alpha.removesuffix("x")) if alpha.endswith("x") else None
     except ValueError:
         ratio = None
+    spec = imported.spec
     if ratio is None:
-        return read_densities(spec, Path(alpha))
-    return uniform_but_delicate(spec, ratio)
+        chosen = read_densities(spec, Path(alpha))
+    else:
+        chosen = uniform_but_delicate(spec, ratio)
+    return {
+        name: min(density, max(1, np.count_nonzero(weight)) / weight.size)
+        for (name, density), weight in zip(chosen.items(), imported.weights.values(), strict=True)
+    }
 
 
 def custom_bits(spec: NetworkSpec) -> dict[str, int]:

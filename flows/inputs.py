@@ -50,7 +50,7 @@ def recipe(config: RunConfig, network: Imported | None, classes: int) -> Recipe:
     """The run's recipe. Raises CosignError on an unknown alpha."""
     if network is None:
         return recipes.recipe(config.network, classes, config.alpha, config.budget)
-    return recipes.custom_recipe(network.spec, classes, config.digest, config.alpha, config.budget)
+    return recipes.custom_recipe(network, config.digest, config.alpha, config.budget)
 
 
 def is_small(weights: int) -> bool:
