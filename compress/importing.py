@@ -235,7 +235,7 @@ class Tracer:
             return self.host(name, op, x, kernel=0, stride=1, padding=0)
         if any(pair[0] != pair[1] for pair in (kernel, stride, starts, ends)):
             self.refuse(name, "pools with a window, stride or padding that is not square")
-        attrs: dict[str, float] = {"end": ends[0]} if ends != starts else {}
+        attrs: dict[str, Any] = {"end": ends[0]} if ends != starts else {}
         if average and exclude and any(pads):
             attrs["exclude"] = 1
         return self.host(

@@ -186,7 +186,7 @@ def custom_densities(imported: Imported, alpha: str) -> dict[str, float]:
     else:
         chosen = uniform_but_delicate(spec, ratio)
     return {
-        name: min(density, max(1, np.count_nonzero(weight)) / weight.size)
+        name: min(density, max(1, int(np.count_nonzero(weight))) / weight.size)
         for (name, density), weight in zip(chosen.items(), imported.weights.values(), strict=True)
     }
 

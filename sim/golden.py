@@ -104,7 +104,8 @@ def avgpool_factors(op: HostOp, shape: tuple[int, int, int]) -> np.ndarray:
     mul0, or with `exclude` mul0 * pixels of the window / those that are no padding, rounded half
     up.
     """
-    inside = sum(_windows(op, np.ones((1, *shape), np.int64)[:, :1], 0))
+    one = np.ones((1, 1, *shape[1:]), np.int64)
+    inside = functools.reduce(np.add, _windows(op, one, 0))
     if not op.attrs["exclude"]:
         return np.full_like(inside, int(op.attrs["mul0"]))
     height, width = pooling_window(op.attrs, shape).kernel

@@ -19,12 +19,12 @@ from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
 from safetensors.numpy import load_file
 
-from compress import container, exchange, oneshot
+from compress import container, exchange, mnist, oneshot
 from compress.__main__ import main
 from compress.container import CompressedModel, Geometry, InputSpec, Layer
 from compress.export import input_spec
 from compress.models import Network, scale_to_data
-from compress.networks import NetworkSpec
+from compress.networks import NetworkSpec, default_bits, densities
 from compress.nodes import Builder
 from compress.onnx_writer import scales_of
 from sim import golden
@@ -95,6 +95,20 @@ def test_qdq_logits_and_batches() -> None:
     for count in (1, 6):
         got = running.run(None, {"input": pixels[:count]})[0]
         np.testing.assert_array_equal(got, units[:count] * scale)
+
+
+@pytest.mark.slow
+def test_qdq_of_lenet5_on_all_test_images_of_mnist() -> None:
+    pixels = mnist.load(None)["t10k-images-idx3-ubyte"][:, None]
+    network, source = oneshot.untrained("lenet5", pixels[:16], 0)
+    chosen, bits = densities("lenet5", "default"), default_bits("lenet5")
+    model = oneshot.compress(network, source, chosen, bits, pixels[:16])
+    running = session(exchange.FORMATS["qdq"](model))
+    scale = np.float32(scales_of(model)["fc2"])
+    for start in range(0, len(pixels), 500):
+        some = pixels[start : start + 500]
+        units = golden.run(model, model.input.quantize(some))[:, :, 0, 0]
+        np.testing.assert_array_equal(running.run(None, {"input": some})[0], units * scale)
 
 
 def tie_layer(levels: int, mul: int, shift: int, bias: int) -> CompressedModel:

@@ -22,8 +22,8 @@ def mobile():  # what MobileNets are made of
     torch.manual_seed(1)
     net = nn.Sequential(
         nn.Conv2d(1, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU6(),
-        nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(8, 8, 3, 2, groups=8), nn.Hardtanh(0, 1.0), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-        nn.Dropout(), nn.Linear(8, 10))
+        nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(8, 8, 3, 2, groups=8),
+        nn.Hardtanh(0, 1.0), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(8, 10))
     net[1].running_mean.uniform_(-1, 1)
     return net
 
