@@ -17,11 +17,10 @@ from cosign import CosignError, write_json
 def inspect(path: Path) -> dict[str, Any]:
     """Sizes in bytes by layer and purpose, as Tables 5 and 6 count them.
 
-    `header_bytes` is the rest of the file: names, geometry, scales and the section table.
+    `header_bytes` is the rest of the file: names, geometry, scales and checksums.
     Raises CosignError when the file is missing or damaged.
     """
-    model = container.load(path)
-    sizes = container.sizes(model)
+    model, sizes = container.inspect(path)
     layers = [
         {
             "name": layer.name,
@@ -59,7 +58,9 @@ def table(report: dict[str, Any]) -> str:
     )
     rows = [head]
     for layer in report["layers"]:
-        index = f"{layer['index_coding']} {layer['index_bits']}b"
+        index = layer["index_coding"]
+        if layer["index_bits"]:
+            index += f" {layer['index_bits']}b"
         rows.append((layer["name"], *_counts(layer), str(layer["bits"]), index, *_bytes(layer)))
     total = report["total"]
     mean_bits = sum(layer["bits"] * layer["nonzeros"] for layer in report["layers"])

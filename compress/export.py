@@ -4,7 +4,6 @@ Weights are already q * level. What is added here: the scale of every activation
 training images; biases in accumulator units; and each layer's requantisation constants.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -12,7 +11,15 @@ import torch
 from torch import Tensor
 
 from compress.data import Dataset
-from compress.graph import CompressedModel, Geometry, InputSpec, Layer, Node
+from compress.graph import (
+    CompressedModel,
+    Geometry,
+    InputSpec,
+    Layer,
+    Node,
+    finest_scale,
+    fixed_point,
+)
 from compress.hostops import HostOp, Shape, pooling_window
 from compress.models import Network
 from compress.networks import NetworkSpec, NodeSpec
@@ -52,8 +59,7 @@ def input_spec(
     shape: tuple[int, int, int], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> InputSpec:
     """The input with the finest scale at which no pixel saturates."""
-    largest = [max(m, 1 - m) / s for m, s in zip(mean, std, strict=True)]
-    return InputSpec(shape, max(largest) / _TOP, mean, std)
+    return InputSpec(shape, finest_scale(mean, std), mean, std)
 
 
 def assemble(
@@ -117,25 +123,6 @@ def _attributes(node: NodeSpec, shape: Shape, scales: dict[str, float]) -> dict[
     if node.op == "add":
         attrs["relu"] = int(node.relu)
     return attrs
-
-
-def fixed_point(factor: float) -> tuple[int, int]:
-    """(mul, shift) with mul / 2**shift nearest to `factor` and 2**15 <= mul < 2**16.
-
-    Raises CosignError when the shift leaves 1..47.
-    """
-    if not factor > 0 or not math.isfinite(factor):
-        raise CosignError(f"a requantisation factor is {factor}, must be positive.")
-    mantissa, exponent = math.frexp(factor)
-    mul, shift = round(mantissa * (1 << 16)), 16 - exponent
-    if mul == 1 << 16:
-        mul, shift = 1 << 15, shift - 1
-    if not 1 <= shift <= 47:
-        raise CosignError(
-            f"a requantisation factor is {factor:.3g}, outside the machine's range; the network "
-            "did not train properly."
-        )
-    return mul, shift
 
 
 def _layer(

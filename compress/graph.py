@@ -6,6 +6,7 @@ CSR-indexed integer levels: row = filter, column = (channel within the group, r,
 flattened, weight = q * level.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -263,3 +264,27 @@ class CompressedModel:
 def max_level(bits: int) -> int:
     """Largest level magnitude, M/2 = 2**(n-1) (§3.4.2); 127 at n = 8, so that levels are int8."""
     return min(1 << (bits - 1), 127)
+
+
+def finest_scale(mean: Sequence[float], std: Sequence[float]) -> float:
+    """The finest input scale at which no pixel saturates."""
+    return max(max(m, 1 - m) / s for m, s in zip(mean, std, strict=True)) / 127
+
+
+def fixed_point(factor: float) -> tuple[int, int]:
+    """(mul, shift) with mul / 2**shift nearest to `factor` and 2**15 <= mul < 2**16.
+
+    Raises CosignError when the shift leaves 1..47.
+    """
+    if not factor > 0 or not math.isfinite(factor):
+        raise CosignError(f"a requantisation factor is {factor}, must be positive.")
+    mantissa, exponent = math.frexp(factor)
+    mul, shift = round(mantissa * (1 << 16)), 16 - exponent
+    if mul == 1 << 16:
+        mul, shift = 1 << 15, shift - 1
+    if not 1 <= shift <= 47:
+        raise CosignError(
+            f"a requantisation factor is {factor:.3g}, outside the machine's range; the network "
+            "did not train properly."
+        )
+    return mul, shift

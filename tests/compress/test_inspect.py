@@ -28,8 +28,8 @@ def test_every_byte_is_accounted_for(model: Path) -> None:
     parts = ("data_bytes", "index_bytes", "bias_bytes", "header_bytes")
     assert total["file_bytes"] == model.stat().st_size == sum(total[part] for part in parts)
     assert total["weights"] == 430_500
-    fc1 = report["layers"][2]
-    assert fc1["data_bytes"] == (fc1["nonzeros"] * fc1["bits"] + 7) // 8
+    for layer in report["layers"]:
+        assert 0 < layer["data_bytes"] <= (layer["nonzeros"] * layer["bits"] + 7) // 8
 
 
 def test_table_and_json(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
