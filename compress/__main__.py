@@ -1,7 +1,8 @@
 """python -m compress: what to do with compressed files.
 
 inspect shows the purpose of every byte of a file; export makes one of a built-in network at once,
-without training; images writes test images for `python -m sim run`.
+without training; repack writes a file again, smaller or in another coding; images writes test
+images for `python -m sim run`.
 """
 
 import argparse
@@ -11,6 +12,8 @@ from typing import Any
 
 from compress import container
 from compress.networks import NETWORKS, default_bits, densities
+from compress.packing import CODINGS
+from compress.tidy import tidy
 from cosign import CosignError, write_json
 
 
@@ -116,6 +119,14 @@ def export(options: argparse.Namespace) -> str:
     )
 
 
+def repack(options: argparse.Namespace) -> str:
+    """Write a file again, tidied; returns what that did to its size."""
+    model = tidy(container.load(options.model))
+    before = options.model.stat().st_size
+    container.save(model, options.out, options.coding)
+    return f"{before:,} B became {options.out.stat().st_size:,} B; the outputs are the same."
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m compress", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -154,6 +165,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="of weights and generated images")
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
     command.add_argument("--json", type=Path, metavar="FILE", help="also write the sizes here")
+    command = commands.add_parser(
+        "repack", help="write a file again without what makes no difference, channels sorted"
+    )
+    command.add_argument("model", type=Path, help="a model.cosign file")
+    command.add_argument(
+        "--coding", choices=CODINGS, help="of all layers (default: the smallest for each)"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
+    command.add_argument("--json", type=Path, metavar="FILE", help="also write the sizes here")
     command = commands.add_parser("images", help="write images of a test split as uint8 pixels")
     command.add_argument("--network", required=True, choices=NETWORKS)
     command.add_argument(
@@ -172,8 +192,10 @@ def main(arguments: list[str] | None = None) -> int:
 
             images.write(options.network, options.data, options.count, options.out)
             return 0
-        note = export(options) if options.command == "export" else ""
-        report = inspect(options.out if options.command == "export" else options.model)
+        writers = {"export": export, "repack": repack}
+        writer = writers.get(options.command)
+        note = writer(options) if writer else ""
+        report = inspect(options.out if writer else options.model)
         if options.json:
             write_json(options.json, report)
     except CosignError as error:

@@ -41,6 +41,16 @@ def test_table_and_json(model: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert f"{report['total']['file_bytes']:,} B" in printed
 
 
+@pytest.mark.parametrize("coding", ["relative", "adaptive"])
+def test_repack_writes_the_coding_asked_for(model: Path, tmp_path: Path, coding: str) -> None:
+    out, sizes = tmp_path / "again.cosign", tmp_path / "sizes.json"
+    arguments = ["repack", str(model), "--coding", coding, "--out", str(out), "--json", str(sizes)]
+    assert main(arguments) == 0
+    report = json.loads(sizes.read_text())
+    assert {layer["index_coding"] for layer in report["layers"]} == {coding}
+    assert report["total"]["file_bytes"] == out.stat().st_size
+
+
 def test_bad_files_are_one_sentence_and_status_2(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
