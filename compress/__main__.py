@@ -3,10 +3,14 @@
 inspect shows the purpose of every byte of a file; export makes one of a built-in network at once,
 without training; repack writes a file again, smaller or in another coding; images writes test
 images for `python -m sim run`.
+
+Commands that need more than this room knows (evaluate needs the integer model) are entry points of
+the group `cosign.compress`: modules with HELP, add_options(parser) and run(options).
 """
 
 import argparse
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -181,12 +185,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--count", type=int, required=True, metavar="N", help="the first N images")
     command.add_argument("--out", type=Path, required=True, metavar="FILE.npy")
+    for other in entry_points(group="cosign.compress"):
+        module = other.load()
+        command = commands.add_parser(other.name, help=module.HELP)
+        module.add_options(command)
+        command.set_defaults(run=module.run)
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
+        if hasattr(options, "run"):
+            return int(options.run(options))
         if options.command == "images":
             from compress import images  # torch: inspect does without
 
