@@ -69,18 +69,20 @@ def encode_index(row_ptr: np.ndarray, col_idx: np.ndarray, columns: int) -> tupl
     rows = len(row_ptr) - 1
     flat = np.repeat(np.arange(rows) * columns, np.diff(row_ptr)) + col_idx
     gaps = np.diff(flat, prepend=-1) - 1
-    costs = {bits: _cost(gaps, bits) for bits in range(1, _WIDEST_GAP + 1)}
+    histogram = np.bincount(gaps)
+    costs = {bits: _cost(histogram, bits) for bits in range(1, _WIDEST_GAP + 1)}
     least = min(costs.values())
     bits = max(bits for bits, cost in costs.items() if cost <= _SLACK * least)
     codes = coding.with_fillers(gaps, bits)
     return bits, len(codes), encode_symbols(codes, 1 << bits)
 
 
-def _cost(gaps: np.ndarray, bits: int) -> float:
-    """Bits of table and symbols, by their entropy."""
+def _cost(histogram: np.ndarray, bits: int) -> float:
+    """Bits of table and symbols, by their entropy, for so many gaps of each length."""
     skip = (1 << bits) - 1
-    counts = np.bincount(gaps % skip, minlength=skip + 1)
-    counts[skip] = int((gaps // skip).sum())
+    lengths = np.arange(len(histogram))
+    counts = np.bincount(lengths % skip, histogram, skip + 1)
+    counts[skip] = lengths // skip @ histogram
     used = counts[counts > 0]
     return float((used * -np.log2(used / used.sum())).sum()) + _TABLE_BITS * (skip + 1)
 

@@ -31,11 +31,11 @@ def unpack_bits(payload: bytes, bits: int, count: int) -> np.ndarray:
             f"a section holds {len(payload)} bytes where {count} x {bits} bits belong"
         )
     flat = np.unpackbits(np.frombuffer(payload, np.uint8), bitorder="little", count=count * bits)
-    planes = flat.reshape(count, bits)
-    values = np.zeros(count, np.int64)
-    for bit in range(bits):
-        values |= planes[:, bit].astype(np.int64) << bit
-    return values
+    width = next(width for width in (8, 16, 32, 64) if bits <= width)
+    planes = np.zeros((count, width), np.uint8)
+    planes[:, :bits] = flat.reshape(count, bits)
+    words = np.packbits(planes.reshape(-1), bitorder="little").view(f"<u{width // 8}")
+    return words.astype(np.int64)
 
 
 def width_of(largest: int) -> int:
@@ -52,8 +52,10 @@ def level_codes(levels: np.ndarray, bits: int) -> np.ndarray:
 
 def codes_to_levels(codes: np.ndarray, bits: int) -> np.ndarray:
     """Inverse of `level_codes`, int8."""
-    magnitude = (codes & ((1 << (bits - 1)) - 1)).astype(np.int16) + 1
-    return np.where(codes >> (bits - 1) & 1, -magnitude, magnitude).astype(np.int8)
+    half = 1 << (bits - 1)
+    magnitude = np.arange(1, half + 1)
+    table = np.concatenate([magnitude, -magnitude]).astype(np.int8)
+    return table[codes]
 
 
 @dataclass(frozen=True)

@@ -172,10 +172,11 @@ class Layer:
     @classmethod
     def from_dense(cls, levels: np.ndarray, **fields: Any) -> "Layer":
         """Build from int8 [out_channels, columns] with zeros where nothing is to be stored."""
-        rows, columns = np.nonzero(levels)
-        counts = np.bincount(rows, minlength=len(levels))
-        row_ptr = np.concatenate([[0], np.cumsum(counts)])
-        return cls(row_ptr=row_ptr, col_idx=columns, levels=levels[rows, columns], **fields)
+        rows, columns = levels.shape
+        flat = np.flatnonzero(levels)
+        row_ptr = np.searchsorted(flat, np.arange(rows + 1) * columns)
+        col_idx = flat - np.repeat(np.arange(rows) * columns, np.diff(row_ptr))
+        return cls(row_ptr=row_ptr, col_idx=col_idx, levels=levels.reshape(-1)[flat], **fields)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -197,9 +198,10 @@ class Layer:
 
     def dense_levels(self) -> np.ndarray:
         """int8 [out_channels, columns] with zeros where nothing is stored."""
-        dense = np.zeros((self.geometry.out_channels, self.geometry.columns), np.int8)
-        rows = np.repeat(np.arange(self.geometry.out_channels), np.diff(self.row_ptr))
-        dense[rows, self.col_idx] = self.levels
+        rows, columns = self.geometry.out_channels, self.geometry.columns
+        dense = np.zeros((rows, columns), np.int8)
+        starts = np.repeat(np.arange(rows) * columns, np.diff(self.row_ptr))
+        dense.reshape(-1)[starts + self.col_idx] = self.levels
         return dense
 
 

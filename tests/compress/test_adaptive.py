@@ -1,15 +1,15 @@
-"""Entropy coding: round trips, and a decoder written from docs/format.md alone reads the streams."""
+"""Entropy coding: round trips, and a decoder written from docs/format.md reads the streams."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_layers import random_layer
 
 from compress import adaptive, ans
 from compress.container import Geometry
 from compress.entropy import Grid, code_layer
 from cosign import CosignError
-from random_layers import random_layer
 
 
 class PlainAns:
@@ -23,11 +23,11 @@ class PlainAns:
             self.state = (self.state << 32) | self.words.pop()
 
     def decode(self, frequencies: list[int]) -> int:
-        low, first = self.state % (1 << 24), 0
-        for symbol, frequency in enumerate(frequencies):
-            if low < first + frequency:
-                break
-            first += frequency
+        low, first, symbol = self.state % (1 << 24), 0, 0
+        while low >= first + frequencies[symbol]:
+            first += frequencies[symbol]
+            symbol += 1
+        frequency = frequencies[symbol]
         self.state = (self.state >> 24) * frequency + low - first
         if self.state < 1 << 32 and self.words:
             self.state = (self.state << 32) | self.words.pop()
@@ -50,7 +50,7 @@ class PlainDecoder(adaptive.Decoder):
 @settings(deadline=None, max_examples=30)
 def test_a_layer_comes_back_from_either_decoder(bits: int, seed: int, density: float) -> None:
     geometry = Geometry("conv", 3, 5, 6, 6, (3, 2))
-    layer = random_layer(geometry, bits, density, seed)
+    layer = random_layer(geometry, density, bits, seed)
     grid, fed = Grid(5, 3, 3, 2), np.array([True, False, True])
     encoder = adaptive.Encoder()
     code_layer(encoder, 7, grid, bits, 0, fed, layer)
