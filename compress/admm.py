@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 Projection = Callable[[str, Tensor], Tensor]
-_BLOCK = 1 << 17
-"""Weights of a block, half a megabyte."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,7 @@ class Admm:
         for name, weight in self._weights.items():
             if weight.grad is None:
                 raise ValueError(f"{name} has no gradient yet")
-            # By blocks of filters: the second sum finds the gradient in the cache.
-            filters = max(1, _BLOCK // weight[0].numel())
-            blocks = (tensor.split(filters) for tensor in (weight, weight.grad, self._target[name]))
-            for part, grad, target in zip(*blocks, strict=True):
-                grad.add_(part, alpha=self.rho).sub_(target, alpha=self.rho)
+            weight.grad.add_(weight, alpha=self.rho).sub_(self._target[name], alpha=self.rho)
 
     @torch.no_grad()
     def update(self, next_rho: float | None = None) -> Residuals:
