@@ -1,27 +1,33 @@
 """python -m compress: what to do with compressed files.
 
 inspect shows the purpose of every byte of a file; export makes one of a built-in network at once,
-without training; images writes test images for `python -m sim run`.
+without training; repack writes a file again, smaller or in another coding; images writes test
+images for `python -m sim run`.
+
+Commands that need more than this room knows (evaluate needs the integer model) are entry points of
+the group `cosign.compress`: modules with HELP, add_options(parser) and run(options).
 """
 
 import argparse
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from compress import container
 from compress.networks import NETWORKS, default_bits, densities
+from compress.packing import CODINGS
+from compress.tidy import tidy
 from cosign import exit_status, write_json
 
 
 def inspect(path: Path) -> dict[str, Any]:
     """Sizes in bytes by layer and purpose, as Tables 5 and 6 count them.
 
-    `header_bytes` is the rest of the file: names, geometry, scales and the section table.
+    `header_bytes` is the rest of the file: names, geometry, scales and checksums.
     Raises CosignError when the file is missing or damaged.
     """
-    model = container.load(path)
-    sizes = container.sizes(model)
+    model, sizes = container.inspect(path)
     layers = [
         {
             "name": layer.name,
@@ -59,7 +65,9 @@ def table(report: dict[str, Any]) -> str:
     )
     rows = [head]
     for layer in report["layers"]:
-        index = f"{layer['index_coding']} {layer['index_bits']}b"
+        index = layer["index_coding"]
+        if layer["index_bits"]:
+            index += f" {layer['index_bits']}b"
         rows.append((layer["name"], *_counts(layer), str(layer["bits"]), index, *_bytes(layer)))
     total = report["total"]
     mean_bits = sum(layer["bits"] * layer["nonzeros"] for layer in report["layers"])
@@ -115,6 +123,14 @@ def export(options: argparse.Namespace) -> str:
     )
 
 
+def repack(options: argparse.Namespace) -> str:
+    """Write a file again, tidied; returns what that did to its size."""
+    model = tidy(container.load(options.model))
+    before = options.model.stat().st_size
+    container.save(model, options.out, options.coding)
+    return f"{before:,} B became {options.out.stat().st_size:,} B; the outputs are the same."
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m compress", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -153,6 +169,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="of weights and generated images")
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
     command.add_argument("--json", type=Path, metavar="FILE", help="also write the sizes here")
+    command = commands.add_parser(
+        "repack", help="write a file again without what makes no difference, channels sorted"
+    )
+    command.add_argument("model", type=Path, help="a model.cosign file")
+    command.add_argument(
+        "--coding", choices=CODINGS, help="of all layers (default: the smallest for each)"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
+    command.add_argument("--json", type=Path, metavar="FILE", help="also write the sizes here")
     command = commands.add_parser("images", help="write images of a test split as uint8 pixels")
     command.add_argument("--network", required=True, choices=NETWORKS)
     command.add_argument(
@@ -160,17 +185,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--count", type=int, required=True, metavar="N", help="the first N images")
     command.add_argument("--out", type=Path, required=True, metavar="FILE.npy")
+    for other in entry_points(group="cosign.compress"):
+        module = other.load()
+        command = commands.add_parser(other.name, help=module.HELP)
+        module.add_options(command)
+        command.set_defaults(run=module.run)
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
+    if hasattr(options, "run"):
+        return int(options.run(options))
     if options.command == "images":
         from compress import images  # torch: inspect does without
 
         images.write(options.network, options.data, options.count, options.out)
         return 0
-    note = export(options) if options.command == "export" else ""
-    report = inspect(options.out if options.command == "export" else options.model)
+    writers = {"export": export, "repack": repack}
+    writer = writers.get(options.command)
+    note = writer(options) if writer else ""
+    report = inspect(options.out if writer else options.model)
     if options.json:
         write_json(options.json, report)
     print("\n".join(filter(None, (table(report), note))))

@@ -151,7 +151,8 @@ def _train(stage: str, loop: Loop) -> dict[str, Any]:
 def _export(loop: Loop) -> dict[str, Any]:
     model = export.export(loop.trained("quantize"), loop.recipe, loop.dataset)
     container.save(model, loop.path / "model.cosign")
-    return {name: dataclasses.asdict(size) for name, size in container.sizes(model).items()}
+    sizes = container.inspect(loop.path / "model.cosign")[1]
+    return {name: dataclasses.asdict(size) for name, size in sizes.items()}
 
 
 def _evaluate(loop: Loop) -> dict[str, Any]:

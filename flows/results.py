@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 import cosign
-from compress.container import CompressedModel, Layer
+from compress.container import CompressedModel, Layer, Sizes
 from compress.data import Dataset
 from flows import paper, tables
 from flows.machines import Machines
@@ -44,7 +44,11 @@ def build(
             **dataset.sizes,
         },
         "accuracy": accuracy,
-        "compression": _compression(run, model, found["export"]),
+        "compression": compression(
+            model,
+            {name: Sizes(**size) for name, size in found["export"].items()},
+            (run.path / "model.cosign").stat().st_size,
+        ),
         "layers": layers,
         "hardware": {
             "pdk": profile.provenance["pdk"]["name"],
@@ -89,18 +93,20 @@ def command(config: RunConfig) -> str:
     return shlex.join(words)
 
 
-def _compression(run: RunDir, model: CompressedModel, sizes: dict[str, Any]) -> dict[str, Any]:
+def compression(model: CompressedModel, sizes: dict[str, Sizes], file_bytes: int) -> dict[str, Any]:
+    """The field `compression` of a model in a file of so many bytes."""
     weights = sum(layer.geometry.weights for layer in model.layers)
     nonzeros = sum(layer.nnz for layer in model.layers)
+    bits = sum(layer.nnz * layer.bits for layer in model.layers)
     return {
         "weights": weights,
         "nonzeros": nonzeros,
-        "pruning_ratio": weights / nonzeros,
-        "weight_bits_mean": sum(layer.nnz * layer.bits for layer in model.layers) / nonzeros,
-        "data_bytes": sum(size["data_bytes"] for size in sizes.values()),
-        "index_bytes": sum(size["index_bytes"] for size in sizes.values()),
-        "bias_bytes": sum(size["bias_bytes"] for size in sizes.values()),
-        "file_bytes": (run.path / "model.cosign").stat().st_size,
+        "pruning_ratio": weights / max(nonzeros, 1),
+        "weight_bits_mean": bits / max(nonzeros, 1),
+        "data_bytes": sum(size.data_bytes for size in sizes.values()),
+        "index_bytes": sum(size.index_bytes for size in sizes.values()),
+        "bias_bytes": sum(size.bias_bytes for size in sizes.values()),
+        "file_bytes": file_bytes,
     }
 
 
