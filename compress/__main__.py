@@ -11,7 +11,7 @@ from typing import Any
 
 from compress import container
 from compress.networks import NETWORKS, default_bits, densities
-from cosign import CosignError, write_json
+from cosign import exit_status, write_json
 
 
 def inspect(path: Path) -> dict[str, Any]:
@@ -163,26 +163,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
-    try:
-        if options.command == "images":
-            from compress import images  # torch: inspect does without
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "images":
+        from compress import images  # torch: inspect does without
 
-            images.write(options.network, options.data, options.count, options.out)
-            return 0
-        note = export(options) if options.command == "export" else ""
-        report = inspect(options.out if options.command == "export" else options.model)
-        if options.json:
-            write_json(options.json, report)
-    except CosignError as error:
-        print(f"cosign: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped.", file=sys.stderr)
-        return 130
+        images.write(options.network, options.data, options.count, options.out)
+        return 0
+    note = export(options) if options.command == "export" else ""
+    report = inspect(options.out if options.command == "export" else options.model)
+    if options.json:
+        write_json(options.json, report)
     print("\n".join(filter(None, (table(report), note))))
     return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    return exit_status(lambda: _run(options))
 
 
 if __name__ == "__main__":

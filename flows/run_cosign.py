@@ -8,7 +8,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from cosign import CosignError
+from cosign import CosignError, exit_status
 
 NETWORKS = {"lenet5": 16, "alexnet": 1}  # images that the RTL executes by default
 
@@ -130,13 +130,7 @@ def _run(options: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run the loop; returns the exit status."""
     options = parser().parse_args(arguments)
-    try:
-        return _run(options)
-    except CosignError as error:
-        print(f"run_cosign.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return exit_status(lambda: _run(options))
 
 
 if __name__ == "__main__":
