@@ -4,6 +4,10 @@ BREAK_EVEN_RATIO = 2.22  # §5.1, Fig. 4: CONV4 of AlexNet, SMIC 40 nm
 
 CONV_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
+# Table 8: bits of the weights of CONV1..CONV5, from "MAC x bits" over "MAC Operations"; the
+# operations themselves are TABLE_8 of compress.networks.
+TABLE_8_BITS: dict[str, tuple[int, ...]] = {"ours1": (7, 5, 5, 5, 5), "han": (8, 8, 8, 8, 8)}
+
 # Table 9: speedup of CONV1..CONV5, of CONV1-5, prune ratio of CONV1-5, accuracy loss in %.
 TABLE_9: dict[str, tuple[float, ...]] = {
     "AlexNet": (1, 1, 1, 1, 1, 1, 1, 0.0),

@@ -1,11 +1,13 @@
 """The terminal's tables, all made from results.json."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from compress.networks import TABLE_8
 from flows import paper
 
 Results = dict[str, Any]
@@ -101,6 +103,35 @@ def core_table(results: Results) -> Table:
     return table
 
 
+def table_8(results: Results) -> Table | None:
+    """Operations and operations × bits beside the paper's Table 8; None for another network."""
+    if results["table_9"] is None:
+        return None
+    table = _table(
+        "Table 8: operations of the convolutions (two a MAC), and operations × weight bits",
+        "",
+        *(name.upper() for name in paper.CONV_LAYERS),
+        "CONV1-5",
+    )
+
+    def add(name: str, values: Sequence[float], style: str = "") -> None:
+        table.add_row(name, *(f"{value:,.0f}M" for value in (*values, sum(values))), style=style)
+
+    conv = [layer for layer in results["layers"] if layer["name"] in paper.CONV_LAYERS]
+    ours = [2e-6 * layer["macs"] * layer["nonzeros"] / layer["weights"] for layer in conv]
+    for row, operations in TABLE_8.items():
+        add(f"{row} (paper)", operations[: len(conv)])
+    add("cosign, this run", ours, style="bold")
+    for row, bits in paper.TABLE_8_BITS.items():
+        add(f"{row} × bits (paper)", [n * b for n, b in zip(TABLE_8[row], bits, strict=False)])
+    add(
+        "cosign × bits, this run",
+        [n * layer["bits"] for n, layer in zip(ours, conv, strict=True)],
+        style="bold",
+    )
+    return table
+
+
 def table_9(results: Results) -> Table | None:
     """Speedup at equal PEs beside the paper's Table 9; None for another network."""
     ours = results["table_9"]
@@ -131,7 +162,8 @@ def table_9(results: Results) -> Table | None:
 
 def all_tables(results: Results) -> list[Table]:
     """Every table that this network has, in reading order."""
-    tables = [accuracy_table(results), layer_table(results), core_table(results), table_9(results)]
+    makers = (accuracy_table, layer_table, core_table, table_8, table_9)
+    tables = [make(results) for make in makers]
     return [table for table in tables if table is not None]
 
 
