@@ -23,6 +23,7 @@ from distributed import (
     as_completed,
     get_worker,
 )
+from distributed.comm import get_address_host_port
 
 from cosign import CosignError
 from flows.sweep.measure import Outcome, measure
@@ -50,15 +51,7 @@ def connected(scheduler: str | None, jobs: int | None) -> Iterator[Client]:
     CPU). Raises CosignError when nothing answers there, or nothing works there."""
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     if scheduler is not None:
-        try:
-            client = Client(scheduler, timeout=_CONNECT_S, set_as_default=False)
-        except (OSError, ValueError, TypeError) as error:
-            reason = str(error).splitlines()[0].rstrip(".") if str(error) else "no answer"
-            raise CosignError(
-                f"no Dask scheduler answers at {scheduler} ({reason}); start one with "
-                "`dask scheduler` or leave out --scheduler."
-            ) from error
-        with client:
+        with _client_of(scheduler) as client:
             if not client.nthreads():
                 raise CosignError(
                     f"the scheduler at {scheduler} has no workers; start some with "
@@ -73,13 +66,24 @@ def connected(scheduler: str | None, jobs: int | None) -> Iterator[Client]:
                 n_workers=count,
                 threads_per_worker=1,
                 memory_limit=0,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
             )
         stack.enter_context(cluster)
         client = stack.enter_context(Client(cluster, set_as_default=False))
         client.register_plugin(_EndTools())
         yield client
+
+
+def _client_of(scheduler: str) -> Client:
+    try:
+        get_address_host_port(scheduler)  # a Client of a wrong one takes long to give up
+        return Client(scheduler, timeout=_CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise CosignError(
+            f"no Dask scheduler answers at {scheduler} ({str(error).rstrip('.')}); start one with "
+            "`dask scheduler` or leave out --scheduler."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -24,9 +24,6 @@ from sim.run import simulators_dir
 from synth.pdk import find_pdk
 from synth.report import synthesize, toolchain
 
-_SHIFT = 24  # of the random layer's requantiser
-
-
 @dataclass(frozen=True)
 class Outcome:
     """A point's figures, or the sentence that refuses it; and the tools of the worker.
@@ -88,14 +85,14 @@ def prepare(point: Point) -> tuple[CoreConfig, CoreConfig, Layer, int]:
     plain = feed(base(str(point.core["core"])), **point.core)
     geometry = spec_of(job.network).geometries[job.layer]
     batch = batch_of(geometry, job.batch)
-    layer = _layer(geometry, job, plain.weight_bits)
+    layer = _layer(geometry, job, plain.weight_bits, plain.mul_bits)
     fitted = fit(plain, [layer], batch)
     if point.energy:
         pack_layer(layer, fitted, batch, (0, 127))  # refuses what the core could not execute
     return plain, fitted, layer, batch
 
 
-def _layer(geometry: Geometry, job: Job, bits: int) -> Layer:
+def _layer(geometry: Geometry, job: Job, bits: int, mul_bits: int) -> Layer:
     """The layer under the job's random mask, its levels uniform in ±1..±M/2, outputs that fill
     int8. Cycles and memories depend on the mask alone."""
     masked = RandomMasks(geometry, batch_of(geometry, job.batch), job.seed).layer(job.portion)
@@ -103,9 +100,15 @@ def _layer(geometry: Geometry, job: Job, bits: int) -> Layer:
     levels = rng.integers(1, max_level(bits) + 1, masked.nnz) * rng.choice([-1, 1], masked.nnz)
     # Inputs are uniform in 0..127; three deviations of a sum are the largest output.
     deviation = 127 * max_level(bits) / 3 * math.sqrt(max(1, masked.nnz / geometry.out_channels))
-    mul = max(1, min(65535, round((1 << _SHIFT) * 127 / (3 * deviation))))
+    mul, shift = _requantiser(127 / (3 * deviation), mul_bits)
     fields = {"name": job.layer, "bits": bits, "levels": levels.astype(np.int8)}
-    return dataclasses.replace(masked, **fields, mul=mul, shift=_SHIFT)
+    return dataclasses.replace(masked, **fields, mul=mul, shift=shift)
+
+
+def _requantiser(scale: float, bits: int) -> tuple[int, int]:
+    """(mul of `bits` bits at most, shift) with mul / 2**shift about `scale`, which is below 1."""
+    shift = min(bits - 1 - math.floor(math.log2(scale)), 31)
+    return min(max(1, round(scale * (1 << shift))), (1 << bits) - 1), shift
 
 
 def _image(geometry: Geometry, job: Job) -> np.ndarray:
