@@ -7,6 +7,7 @@ another one, and `Store.add` keeps the first outcome of each point.
 import contextlib
 import logging
 import os
+import pkgutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -48,7 +49,7 @@ class _EndTools(WorkerPlugin):
 @contextlib.contextmanager
 def connected(scheduler: str | None, jobs: int | None) -> Iterator[Client]:
     """A client of the cluster at `scheduler`, or of `jobs` local processes (None: one for each
-    CPU). Raises CosignError when nothing answers there, or nothing works there."""
+    CPU). Raises CosignError when nothing answers there, or no worker could do this work."""
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     if scheduler is not None:
         with _client_of(scheduler) as client:
@@ -57,6 +58,7 @@ def connected(scheduler: str | None, jobs: int | None) -> Iterator[Client]:
                     f"the scheduler at {scheduler} has no workers; start some with "
                     f"`dask worker {scheduler}`."
                 )
+            _check_workers(client)
             yield client
         return
     count = jobs or len(os.sched_getaffinity(0))
@@ -86,6 +88,18 @@ def _client_of(scheduler: str) -> Client:
         ) from error
 
 
+def _check_workers(client: Client) -> None:
+    """Raises CosignError when a worker cannot import what it is about to be sent: Dask would not
+    tell, but send it again and again."""
+    found = client.run(pkgutil.resolve_name, f"{measure.__module__}:__name__", on_error="return")
+    for worker, answer in found.items():
+        if isinstance(answer, Exception):
+            raise CosignError(
+                f"the worker at {worker} has not this cosign ({answer}); install the same version "
+                "there."
+            )
+
+
 @contextlib.contextmanager
 def _interrupts_ignored() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
@@ -113,7 +127,7 @@ def run(
     report : gets each point that is through, with its outcome, or None and why it failed. What
         failed is not kept: the next run tries again.
 
-    Raises CosignError when the cluster is lost, or a worker has no cosign or other tools.
+    Raises CosignError when the cluster is lost, or a worker has other tools.
     """
     flying: dict[Future, Point] = {}
     completed = as_completed(loop=client.loop)
@@ -159,7 +173,3 @@ def _landed(future: Future) -> tuple[Outcome | None, str, str]:
         return None, str(error), ""
     except KilledWorker:
         return None, "its workers died again and again; give them more memory.", ""
-    except ImportError as error:
-        raise CosignError(
-            f"a worker has not this cosign ({error}); install the same version there."
-        ) from error

@@ -1,6 +1,7 @@
 """One point, measured: what a worker does. Without torch."""
 
 import dataclasses
+import functools
 import math
 import tempfile
 import time
@@ -22,7 +23,8 @@ from rtl.pack import pack_layer
 from sim.cycles import layer_cycles
 from sim.run import simulators_dir
 from synth.pdk import find_pdk
-from synth.report import synthesize, toolchain
+from synth.report import CoreReport, synthesize, toolchain
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -46,13 +48,12 @@ def measure(point: Point, liberty: Path | None = None) -> Outcome:
     raises CosignError. Equal work is done once (cache by content), so it may be done again.
     """
     started = time.monotonic()
-    pdk = find_pdk(liberty)
-    tools = toolchain(pdk)
+    tools = _tools(liberty)
     try:
         plain, fitted, layer, batch = prepare(point)
     except CosignError as error:
         return Outcome(None, str(error), tools, round(time.monotonic() - started, 3))
-    report = synthesize(plain, None, liberty).with_memories(fitted)
+    report = _synthesized(plain, liberty).with_memories(fitted)
     cycles = layer_cycles(layer, fitted, batch)
     energy = None
     if point.energy:
@@ -74,6 +75,17 @@ def measure(point: Point, liberty: Path | None = None) -> Outcome:
         "energy": energy,
     }
     return Outcome(figures, None, tools, round(time.monotonic() - started, 3))
+
+
+# A worker meets the same core again and again; even a cached report takes seconds to find.
+@functools.cache
+def _tools(liberty: Path | None) -> dict[str, Any]:
+    return toolchain(find_pdk(liberty))
+
+
+@functools.lru_cache
+def _synthesized(config: CoreConfig, liberty: Path | None) -> CoreReport:
+    return synthesize(config, None, liberty)
 
 
 def prepare(point: Point) -> tuple[CoreConfig, CoreConfig, Layer, int]:

@@ -374,7 +374,7 @@ def test_a_worker_without_cosign(
     with strange:
         line = ["sweep", "--spec", str(file), "--out", str(tmp_path / "out")]
         assert main([*line, "--scheduler", strange.scheduler_address]) == 2
-    assert "a worker has not this cosign" in capsys.readouterr().err
+    assert "has not this cosign (No module named 'flows.sweep')" in capsys.readouterr().err
 
 
 def test_a_cluster_that_goes_away(
