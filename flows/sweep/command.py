@@ -29,6 +29,7 @@ HELP = "area, delay and energy of many cores on layers and pruning recipes; resu
 SCHEMA = 1
 DATABASE = "sweep.sqlite"
 PLOT = "pareto.png"
+_WINDOW_S = 1800  # points take minutes
 _JOB = ("network", "layers", "alpha", "portion", "batch", "seed", "energy", "optuna")
 
 
@@ -80,7 +81,8 @@ def run(options: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(options.out))
         store = stack.enter_context(opened(path, spec, tools))
-        known = store.rows()
+        points = {h: point for job in jobs for h, point in spec.points(job).items()}
+        known = {h: row for h, row in store.rows().items() if h in points}
 
         def objectives(found: Outcome | Row) -> tuple[float, ...] | None:
             figures = found.figures
@@ -90,9 +92,8 @@ def run(options: argparse.Namespace) -> int:
         if spec.optuna:
             chosen = search.Studies(spec, jobs, {h: objectives(row) for h, row in known.items()})
         else:
-            points = {h: point for job in jobs for h, point in spec.points(job).items()}
             chosen = search.Grid(points.values(), set(known))
-        reporter = Reporter(Console(stderr=True))
+        reporter = Reporter(Console(stderr=True), window_s=_WINDOW_S)
         through = len(known)
 
         def report(point: Point, outcome: Outcome | None, reason: str) -> None:
