@@ -58,7 +58,7 @@ class Reporter:
         if self._live:
             if stage not in self._tasks:
                 self._tasks[stage] = self._bars.add_task(
-                    stage, total=steps, completed=step, metrics=text
+                    stage, total=steps, completed=int(step), metrics=text
                 )
             self._bars.update(self._tasks[stage], completed=step, total=steps, metrics=text)
         elif not self.quiet:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from cosign import CosignError, locked, write_json
 from flows.progress import Reporter
-from flows.sweep import spec as specs
+from flows.sweep import parse
 from flows.sweep.front import front
 from flows.sweep.measure import Outcome
 from flows.sweep.spec import AXES, Job, Point, Spec
@@ -131,10 +131,10 @@ def _asked(options: argparse.Namespace, path: Path) -> Spec:
                 f"--spec says all of the sweep; leave out --{extra[0].replace('_', '-')} or write "
                 f"it into {options.spec}."
             )
-        return specs.make(specs.read(options.spec))
+        return parse.make(parse.read(options.spec))
     if not given and not core:
         return spec_in(path)
-    return specs.make({**given, "cores": [core]})
+    return parse.make({**given, "cores": [core]})
 
 
 def objectives_of(figures: dict[str, Any], sram: str) -> tuple[float, ...]:

@@ -11,7 +11,8 @@ from typing import Any
 
 from cosign import CosignError
 from flows.sweep.measure import Outcome
-from flows.sweep.spec import SCHEMA, Point, Spec, make
+from flows.sweep.parse import make
+from flows.sweep.spec import SCHEMA, Point, Spec
 
 _APPLICATION = 0x636F7377  # "cosw" in the file's header
 _TABLES = """

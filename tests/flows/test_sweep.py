@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosign import CosignError, locked
-from flows.sweep import search, spec, store
+from flows.sweep import parse, search, store
 from flows.sweep.front import front
 from flows.sweep.measure import Outcome, measure, prepare
 from flows.sweep.spec import AXES, Point, Spec
@@ -40,7 +40,7 @@ portion = [0.5, 0.9]
 
 
 def sweep_of(**values: Any) -> Spec:
-    return spec.make({**JOB, "cores": [{**SMALL, **core} for core in CORES], **values})
+    return parse.make({**JOB, "cores": [{**SMALL, **core} for core in CORES], **values})
 
 
 def points_of(asked: Spec) -> dict[str, Point]:
@@ -66,7 +66,7 @@ def file(tmp_path: Path) -> Path:
     ]
     path = tmp_path / "sweep.toml"
     path.write_text("\n".join([TOML, *tables]))
-    assert spec.make(spec.read(path)) == sweep_of()
+    assert parse.make(parse.read(path)) == sweep_of()
     return path
 
 
