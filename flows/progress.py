@@ -19,10 +19,11 @@ from rich.progress import (
 class Reporter:
     """Shows stages. Without a terminal it prints a line when a stage moves on by a tenth.
 
-    `show` has the signature that every room's `report` callback wants.
+    `show` has the signature that every room's `report` callback wants. What is left to wait is
+    estimated from the last `window_s` seconds.
     """
 
-    def __init__(self, console: Console, quiet: bool = False) -> None:
+    def __init__(self, console: Console, quiet: bool = False, window_s: float = 30) -> None:
         self.console = console
         self.quiet = quiet
         self._live = console.is_terminal and not quiet
@@ -36,6 +37,7 @@ class Reporter:
             TimeRemainingColumn(),
             TextColumn("{task.fields[metrics]}", style="dim"),
             console=console,
+            speed_estimate_period=window_s,
         )
         self._tasks: dict[str, TaskID] = {}
         self._tenths: dict[str, int] = {}
@@ -55,7 +57,9 @@ class Reporter:
         text = "  ".join(f"{name} {value:.4g}" for name, value in (metrics or {}).items())
         if self._live:
             if stage not in self._tasks:
-                self._tasks[stage] = self._bars.add_task(stage, total=steps, metrics=text)
+                self._tasks[stage] = self._bars.add_task(
+                    stage, total=steps, completed=int(step), metrics=text
+                )
             self._bars.update(self._tasks[stage], completed=step, total=steps, metrics=text)
         elif not self.quiet:
             tenth = int(10 * step / max(steps, 1))

@@ -6,16 +6,15 @@ and picks up its own checkpoints. A run that was killed at any moment therefore 
 to the same result.
 """
 
-import contextlib
 import dataclasses
-import fcntl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosign import CosignError, read_json, write_json
+from cosign import CosignError, locked, read_json, write_json
 
 SCHEMA = 1
 
@@ -80,17 +79,9 @@ class RunDir:
                 f"{path}/config.json has unknown or missing fields: {error}."
             ) from error
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Hold the run; raises CosignError while another process does."""
-        with open(self.path / ".lock", "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise CosignError(
-                    f"another process is working in {self.path}; wait for it."
-                ) from error
-            yield
+        return locked(self.path)
 
     def result(self, stage: str) -> Any | None:
         """What a finished stage returned, or None."""
