@@ -1,4 +1,4 @@
-"""The figures of one run, made from results.json: each says one thing of the network or the machine.
+"""The figures of one run, made from results.json: each says one thing of network or machine.
 
 `flows.plots` has their style and the break-even curve.
 """
@@ -10,10 +10,10 @@ from typing import Any
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from flows import paper
-from flows.plots import BLUE, GREEN, INK, ORANGE, RED
+from flows.plots import BLUE, GREEN, INK, ORANGE, RED, WIDTH
 
 Results = dict[str, Any]
 _COLORS = (BLUE, ORANGE, GREEN, RED, "#8a6bbe", "#2f9c95", "#b0903a", "#8b8f94", "#c06a9c")
@@ -24,9 +24,9 @@ _LEGEND = 16  # layers that a legend can name
 _LABEL = 0.04  # of the time axis: layers that are shorter get no name there
 
 
-def _grid(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Any, Any]:
+def _grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, Any]:
     return plt.subplots(
-        rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **options
+        rows, columns, figsize=(WIDTH, height), layout="constrained", squeeze=False, **options
     )
 
 
@@ -36,15 +36,19 @@ def _legend(figure: Figure, axes: Any, columns: int) -> None:
 
 
 def accuracy(results: Results) -> Figure:
-    """Accuracy lost against what the network shrank by, in weights and in bytes, and the paper's."""
-    figure, grid = _grid(1, 2, 8.6, 3.2, sharey=True)
+    """Accuracy lost against what the network shrank by, in weights and in bytes; and the paper's."""
+    figure, grid = _grid(1, 2, 3.2, sharey=True)
     found, compression = results["accuracy"], results["compression"]
     loss = {name: 100 * (found["dense"] - value) for name, value in found.items()}
     pruned = compression["pruning_ratio"]
     shrunk = 4 * compression["weights"] / compression["file_bytes"]
     weights, size = grid[0]
     weights.plot([1, pruned, pruned], list(loss.values()), color=BLUE, linewidth=1)
-    for name, ratio, marker in (("dense", 1, "s"), ("pruned", pruned, "^"), ("integer", pruned, "o")):
+    for name, ratio, marker in (
+        ("dense", 1, "s"),
+        ("pruned", pruned, "^"),
+        ("integer", pruned, "o"),
+    ):
         weights.plot([ratio], [loss[name]], marker, color=BLUE, label=f"this run, {name}")
     size.plot([1, shrunk], [loss["dense"], loss["integer"]], color=BLUE, linewidth=1)
     size.plot([1], [loss["dense"]], "s", color=BLUE)
@@ -55,7 +59,7 @@ def accuracy(results: Results) -> Figure:
         assert first is not None
         style = {"color": ORANGE, "markersize": 8, "markerfacecolor": "none"}
         weights.plot([first[1] / row[1]], [row[0]], marker, label=f"paper: {name}", **style)
-        size.plot([first[5] / row[5]], [row[0]], marker, **style)
+        size.plot([row[-1]], [row[0]], marker, **style)
     weights.set(xlabel="original weights / weights left", ylabel="accuracy lost, points")
     size.set(xlabel="original bytes / bytes with index")
     for axes in grid[0]:
@@ -70,7 +74,7 @@ def accuracy(results: Results) -> Figure:
 def layers(results: Results) -> Figure:
     """Each layer's pruning ratio with the break-even it must pass, and its speedup."""
     rows = results["layers"]
-    figure, grid = _grid(1, 2, 8.6, 3.4)
+    figure, grid = _grid(1, 2, 3.4)
     left, right = grid[0]
     names = [layer["name"] for layer in rows]
     left.bar(names, [layer["pruning_ratio"] for layer in rows], color=BLUE, label="pruned")
@@ -85,7 +89,6 @@ def layers(results: Results) -> Figure:
         label="break-even",
     )
     left.set(yscale="log", title="Original weights over weights left")
-    left.legend()
     ran = [layer for layer in rows if layer["speedup"] is not None]
     right.bar([layer["name"] for layer in ran], [layer["speedup"] for layer in ran], color=GREEN)
     right.axhline(1, color=INK, linewidth=1)
@@ -94,12 +97,11 @@ def layers(results: Results) -> Figure:
         axes.yaxis.set_major_formatter("{x:g}×")
         axes.tick_params(axis="x", rotation=90 if len(rows) > _LEGEND else 45)
         axes.grid(True, axis="y")
+    _legend(figure, left, 2)
     return figure
 
 
-def _stack(
-    axes: Any, names: Sequence[str], parts: Sequence[tuple[str, Sequence[float]]]
-) -> None:
+def _stack(axes: Any, names: Sequence[str], parts: Sequence[tuple[str, Sequence[float]]]) -> None:
     """Horizontal bars, one for each name, of parts on end."""
     start = [0.0] * len(names)
     for (part, widths), color in zip(parts, itertools.cycle(_COLORS)):
@@ -112,7 +114,7 @@ def _stack(
 def storage(results: Results) -> Figure:
     """Where the bytes go: data, index and biases of each layer, in KB and as shares."""
     rows = results["layers"]
-    figure, grid = _grid(1, 2, 8.6, 1.5 + 0.27 * len(rows), sharey=True)
+    figure, grid = _grid(1, 2, 1.5 + 0.27 * len(rows), sharey=True)
     names = [layer["name"] for layer in rows]
     fields = {"levels": "data_bytes", "index": "index_bytes", "biases": "bias_bytes"}
     parts = [(part, [layer[field] for layer in rows]) for part, field in fields.items()]
@@ -137,7 +139,7 @@ def area(results: Results) -> Figure:
     """Where the area goes: logic and memories of each core, and its logic by block."""
     cores = results["hardware"]["cores"]
     names = [core["name"] for core in cores]
-    figure, grid = _grid(2, 1, 8.6, 2.8 + 0.5 * len(cores))
+    figure, grid = _grid(2, 1, 2.8 + 0.5 * len(cores))
     (whole,), (logic,) = grid
     purposes = dict.fromkeys(p for core in cores for p in core["area_by_purpose_um2"])
     _stack(
@@ -166,7 +168,7 @@ def utilisation(results: Results) -> Figure:
     Multipliers times cycles is work, so the green areas of the cores are equal.
     """
     ran = [layer for layer in results["layers"] if layer["cycles"]]
-    figure, grid = _grid(2, 1, 8.6, 4.4, sharex=True, sharey=True)
+    figure, grid = _grid(2, 1, 4.4, sharex=True, sharey=True)
     multipliers = results["hardware"]["multipliers"]
     longest = max(sum(layer["cycles"][core] for layer in ran) for core in _CORES)
     for (axes,), (core, name) in zip(grid, _CORES.items(), strict=True):
@@ -197,7 +199,7 @@ def utilisation(results: Results) -> Figure:
 def energy(results: Results) -> Figure:
     """Where the energy goes: one image, each measured layer on each core."""
     rows = results["energy"]["layers"]
-    figure, grid = _grid(1, 1, 8.6, 1.6 + 0.27 * len(rows))
+    figure, grid = _grid(1, 1, 1.6 + 0.27 * len(rows))
     parts = dict.fromkeys(part for row in rows for part in row["energy_nj"])
     _stack(
         grid[0][0],
@@ -218,7 +220,7 @@ def energy(results: Results) -> Figure:
 def convergence(results: Results) -> Figure:
     """ADMM's residuals: ‖W−Z‖ and ‖Z−Z_prev‖ of each layer, of pruning and of quantisation."""
     stages = [stage for stage in ("prune", "quantize") if results["admm"].get(stage)]
-    figure, grid = _grid(2, len(stages), 8.6, 5.0, sharex="col")
+    figure, grid = _grid(2, len(stages), 5.0, sharex="col")
     names = list(results["admm"][stages[0]][0]["distance"])
     colors = dict(zip(names, itertools.cycle(_COLORS)))
     for column, stage in enumerate(stages):
@@ -233,6 +235,7 @@ def convergence(results: Results) -> Figure:
             axes.grid(True)
         grid[0][column].set(title=stage)
         grid[1][column].set(xlabel="ADMM iteration")
+        grid[1][column].xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(names) <= _LEGEND:
         _legend(figure, grid[0][0], min(8, len(names)))
     return figure

@@ -6,7 +6,7 @@ the validation split, and in an ADMM iteration rho, ||W-Z|| and the change of Z 
 
 import dataclasses
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -97,7 +97,11 @@ class WeightsAndBiases:
         self._run.finish()
 
 
-LOGS = {"tensorboard": TensorBoard, "mlflow": MlFlow, "wandb": WeightsAndBiases}
+LOGS: dict[str, Callable[[RunDir], Log]] = {
+    "tensorboard": TensorBoard,
+    "mlflow": MlFlow,
+    "wandb": WeightsAndBiases,
+}
 
 
 def _client(module: str, package: str | None = None) -> ModuleType:

@@ -60,14 +60,16 @@ def picture(layer: Layer) -> Picture:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
     g = layer.geometry
-    whole = (height, width) == (g.out_channels, g.columns)
+    block = -(-g.out_channels // height), -(-g.columns // width)
+    pixel = (
+        "a weight"
+        if block == (1, 1)
+        else f"up to {block[0]} × {block[1]} weights, strongest where {share.max():.0%} were kept"
+    )
     return Picture(
         name=layer.name,
-        caption=(
-            f"{g.out_channels:,} × {g.columns:,}, {layer.nnz / g.weights:.1%} kept; a pixel is "
-            + ("a weight" if whole else f"up to {-(-g.out_channels // height)} × "
-               f"{-(-g.columns // width)} weights, strongest where {share.max():.0%} were kept")
-        ),  # fmt: skip
+        caption=f"{g.out_channels:,} × {g.columns:,}, {layer.nnz / g.weights:.1%} kept; a pixel is "
+        + pixel,
         uri="data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode(),
         width=width,
         height=height,

@@ -18,6 +18,7 @@ from flows import paper
 
 # Mid-tones that stay readable on white and on near-black paper; a page puts its own INK.
 INK, BLUE, ORANGE, GREEN, RED = "#808890", "#3b82c4", "#d9822b", "#3a9a5c", "#c75450"
+WIDTH = 9.6  # inches, of every figure
 plt.rcParams.update(
     {
         "axes.axisbelow": True,
@@ -75,7 +76,7 @@ def break_even(results: dict[str, Any]) -> Figure:
 
 def fig4(curves: Sequence[dict[str, Any]], layer: str) -> Figure:
     """Fig. 4: speedup of sparse over dense hardware of the same area, against pruning."""
-    figure, axes = plt.subplots(figsize=(8.6, 3.8), layout="constrained")
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.0), layout="constrained")
     colors = {"streamed": BLUE, "on-chip": ORANGE}
     lines = {"openram": "-", "flat": "--"}
     for curve in curves:
@@ -90,7 +91,13 @@ def fig4(curves: Sequence[dict[str, Any]], layer: str) -> Figure:
         )
     axes.axhline(1, color=INK, linewidth=1)
     paper_portion = 100 * (1 - 1 / paper.BREAK_EVEN_RATIO)
-    axes.plot([paper_portion], [1], "o", color=RED, label=f"the paper's crossing, {paper.BREAK_EVEN_RATIO}×")
+    axes.plot(
+        [paper_portion],
+        [1],
+        "o",
+        color=RED,
+        label=f"the paper's crossing, {paper.BREAK_EVEN_RATIO}×",
+    )
     axes.set(xlabel="weights pruned, %", ylabel="speedup at equal area", yscale="log")
     axes.set_title(f"Break-even on {layer}")
     axes.set_yticks([0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"])

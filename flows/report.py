@@ -79,7 +79,10 @@ def _tiles(results: Results) -> list[tuple[str, str]]:
     return [
         (f"{accuracy['integer']:.2%}", f"accuracy, {accuracy['dense']:.2%} before"),
         (tables.times(compression["pruning_ratio"], 1), "fewer weights"),
-        (f"{compression['file_bytes']:,} B", f"the whole file, {tables.times(shrunk, 0)} smaller"),
+        (
+            tables.size(compression["file_bytes"]),
+            f"the whole file, {tables.times(shrunk, 0)} smaller",
+        ),
         (tables.times(tables.speedup(results), 1), "faster than dense hardware of the same area"),
         (
             "never" if ratio is None else tables.times(ratio),
@@ -100,8 +103,8 @@ def _panels(results: Results) -> dict[str, _Panel | None]:
         "accuracy": panel(
             figures.accuracy,
             "Points of accuracy lost against the float network before pruning: further right is "
-            "smaller, lower is better. Blue is this run, orange the paper's tables 5 and 6, each on "
-            "its own data.",
+            "smaller, lower is better. Blue is this run, orange the paper's tables 5 and 6, each "
+            "on its own data.",
         ),
         "layers": panel(
             figures.layers,

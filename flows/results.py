@@ -52,9 +52,7 @@ def build(
         "hardware": {
             "pdk": profile.provenance["pdk"]["name"],
             "sram_model": profile.basis["sram_model"],
-            "multipliers": {
-                name: core.multipliers for name, core in machines._asdict().items()
-            },
+            "multipliers": {name: core.multipliers for name, core in machines._asdict().items()},
             "cores": _cores(found),
             "break_even": found["breakeven"]["break_even"],
             "break_even_layer": found["breakeven"]["layer"],

@@ -127,9 +127,6 @@ def _run(options: argparse.Namespace) -> int:
         loop.preflight(config, path)
         run = RunDir.create(path, config)
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
     reporter = Reporter(Console(stderr=True), options.quiet)
     try:
         with contextlib.ExitStack() as stack:
@@ -151,6 +148,7 @@ def _run(options: argparse.Namespace) -> int:
     elif options.json:
         write_json(Path(options.json), results)
     if not options.quiet and options.json != "-":
+        console = tables.console()
         tables.show(results, console)
         console.print(f"report: {run.path / 'report.html'}")
     return 1 if results["verification"]["mismatches"] else 0

@@ -9,10 +9,18 @@ from rich.table import Table
 from flows import paper
 
 Results = dict[str, Any]
+_WIDTH = 140
 _CYCLES = ("dense", "sparse")
 
 
-def _table(title: str, *columns: str) -> Table:
+def console() -> Console:
+    """Standard output, wide enough for our tables where it is no terminal."""
+    found = Console()
+    return found if found.is_terminal else Console(width=_WIDTH)
+
+
+def new_table(title: str, *columns: str) -> Table:
+    """An empty table in our style; all columns but the first are of numbers."""
     table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
@@ -27,7 +35,7 @@ def times(value: float | None, digits: int = 2) -> str:
 def accuracy_table(results: Results) -> Table:
     """Accuracy of the network as it shrinks, on the full test split."""
     note = results["dataset"]["note"]
-    table = _table(
+    table = new_table(
         f"{results['network']}, {note}",
         "model",
         "test accuracy",
@@ -49,7 +57,7 @@ def accuracy_table(results: Results) -> Table:
 
 def layer_table(results: Results) -> Table:
     """One row per accelerated layer; cycles of one image."""
-    table = _table(
+    table = new_table(
         "Layers: cycles of one image; speedup over, and break-even with, dense-2d of the same area",
         "layer",
         "weights",
@@ -82,7 +90,7 @@ def layer_table(results: Results) -> Table:
 def core_table(results: Results) -> Table:
     """Area and clock of the cores, as Yosys and OpenSTA measured them."""
     hardware = results["hardware"]
-    table = _table(
+    table = new_table(
         f"Cores in {hardware['pdk']}, SRAM: {hardware['sram_model']}",
         "core",
         "lanes × filters",
@@ -109,7 +117,7 @@ def size_table(results: Results) -> Table | None:
     if paper_rows is None:
         return None
     number = 5 if results["network"] == "lenet5" else 6
-    table = _table(
+    table = new_table(
         _beside(f"Table {number}: model size", results),
         "",
         "accuracy loss",
@@ -122,32 +130,31 @@ def size_table(results: Results) -> Table | None:
         "ratio",
     )
 
-    def row(
-        name: str, loss: float, weights: float, bits: tuple[str, str], size: tuple[float, float],
-        full: float, style: str = "",
-    ) -> None:  # fmt: skip
-        sizes = [cell for part in size for cell in (_bytes(part), _ratio(full / part))]
-        table.add_row(name, f"{loss:.1f} %", _count(weights), *bits, *sizes, style=style)
-
-    full = 0.0  # of the original, in the paper's first row
-    for name, (loss, weights, conv, linear, data, total) in paper_rows.items():
-        full = full or data
-        row(f"{name} (paper)", loss, weights, (str(conv), str(linear)), (data, total), full)
+    for name, (loss, weights, *bits, data, ratio, total, total_ratio) in paper_rows.items():
+        table.add_row(
+            f"{name} (paper)",
+            f"{loss:.1f} %",
+            _count(weights),
+            *map(str, bits),
+            *(size(data), f"{ratio:,g}×", size(total), f"{total_ratio:,g}×"),
+        )
     compression, accuracy = results["compression"], results["accuracy"]
-    row(
+    sizes = compression["data_bytes"], compression["file_bytes"]
+    full = 4 * compression["weights"]
+    table.add_row(
         "cosign, this run",
-        100 * (accuracy["dense"] - accuracy["integer"]),
-        compression["nonzeros"],
-        (_bits(results, "conv"), _bits(results, "linear")),
-        (compression["data_bytes"], compression["file_bytes"]),
-        4 * compression["weights"],
+        f"{100 * (accuracy['dense'] - accuracy['integer']):.1f} %",
+        _count(compression["nonzeros"]),
+        _bits(results, "conv"),
+        _bits(results, "linear"),
+        *(cell for part in sizes for cell in (size(part), times(full / part, 0))),
         style="bold",
     )
     return table
 
 
 def _beside(title: str, results: Results) -> str:
-    """A title of a table of the paper's, with a warning when our data are not its MNIST, ImageNet."""
+    """A title of a table of the paper's, with a warning when our data are not its own."""
     note = results["dataset"]["note"]
     same = results["network"] == "lenet5" or not note
     return title if same else f"{title}; the accuracy of our row: {note}"
@@ -159,16 +166,12 @@ def _bits(results: Results, kind: str) -> str:
     return "-".join(map(str, dict.fromkeys((found[0], found[-1])))) if found else "–"
 
 
-def _ratio(value: float) -> str:
-    return times(value, 0 if value >= 100 else 1)
-
-
 def _count(value: float) -> str:
     """A number of weights as the paper writes it, "2.57K"."""
     return f"{value / 1e6:,.4g}M" if value >= 1e6 else f"{value / 1e3:,.4g}K"
 
 
-def _bytes(value: float) -> str:
+def size(value: float) -> str:
     """A size as the paper writes it, "2.73 KB", in powers of ten."""
     return f"{value / 1e6:,.4g} MB" if value >= 1e6 else f"{value / 1e3:,.3g} KB"
 
@@ -177,7 +180,7 @@ def table_7(results: Results) -> Table | None:
     """AlexNet's layers beside the paper's Table 7; None for another network."""
     if results["network"] != "alexnet":
         return None
-    table = _table(
+    table = new_table(
         "Table 7: weights of each layer before and after pruning",
         "layer",
         "paper: weights",
@@ -208,7 +211,7 @@ def table_9(results: Results) -> Table | None:
     ours = results["table_9"]
     if ours is None:
         return None
-    table = _table(
+    table = new_table(
         _beside("Table 9: speedup at the same number of PEs", results),
         "",
         *(name.upper() for name in paper.CONV_LAYERS),
