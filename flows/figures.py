@@ -36,7 +36,7 @@ def _legend(figure: Figure, axes: Any, columns: int) -> None:
 
 
 def accuracy(results: Results) -> Figure:
-    """Accuracy lost against what the network shrank by, in weights and in bytes; and the paper's."""
+    """Accuracy lost against what the network shrank by, in weights and in bytes; the paper too."""
     figure, grid = _grid(1, 2, 3.2, sharey=True)
     found, compression = results["accuracy"], results["compression"]
     loss = {name: 100 * (found["dense"] - value) for name, value in found.items()}

@@ -82,7 +82,7 @@ def run(run: RunDir, reporter: Reporter, log: logs.Log) -> dict[str, Any]:
     profile = HardwareProfile.read(run.path / "profile.json")
     content = results.build(run, loop.dataset, loop.model, loop.machines, profile, found)
     write_json(run.path / "results.json", content)
-    report.write(content, loop.model, run.path / "report.html")
+    report.write(content, loop.model.layers, run.path / "report.html")
     plots.write_png(plots.break_even(content), run.path / "break-even.png")
     return content
 

@@ -1,6 +1,6 @@
 """report.html: one self-contained page per run, from results.json and model.cosign alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ import jinja2
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from compress.container import CompressedModel
+from compress.container import Layer
 from cosign import atomic_write
 from flows import figures, pictures, plots, tables
 
@@ -47,27 +47,27 @@ def plain(table: Table) -> dict[str, Any]:
     }
 
 
-def render(results: Results, model: CompressedModel) -> str:
-    """The page as text. `model` is what `results` were measured on."""
-    accuracy, layers, cores, *others = map(plain, tables.all_tables(results))
+def render(results: Results, layers: Sequence[Layer]) -> str:
+    """The page as text. `layers` are those of the model.cosign that `results` were measured on."""
+    accuracy, per_layer, cores, *others = map(plain, tables.all_tables(results))
     return page(
         "report.html.j2",
         results=results,
         verdict=tables.verdict(results),
         tiles=_tiles(results),
         accuracy=accuracy,
-        layers=layers,
+        layers=per_layer,
         cores=cores,
         others=others,
         figures=_panels(results),
-        pictures=[pictures.picture(layer) for layer in model.layers],
+        pictures=[pictures.picture(layer) for layer in layers],
     )
 
 
-def write(results: Results, model: CompressedModel, path: Path) -> None:
+def write(results: Results, layers: Sequence[Layer], path: Path) -> None:
     """Write the page atomically."""
     with atomic_write(path) as file:
-        file.write(render(results, model).encode())
+        file.write(render(results, layers).encode())
 
 
 def _tiles(results: Results) -> list[tuple[str, str]]:
