@@ -4,9 +4,10 @@ A log gets every history point of the four training stages while they train: mea
 the validation split, and in an ADMM iteration rho, ||W-Z|| and the change of Z by layer.
 """
 
+import contextlib
 import dataclasses
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -46,7 +47,7 @@ class TensorBoard:
     """
 
     def __init__(self, run: RunDir) -> None:
-        self._writer = _client("torch.utils.tensorboard", "tensorboard").SummaryWriter
+        self._writer = _client("torch.utils.tensorboard").SummaryWriter
         self._folder = run.path / "tensorboard"
         self._open: dict[str, Any] = {}
 
@@ -104,12 +105,30 @@ LOGS: dict[str, Callable[[RunDir], Log]] = {
 }
 
 
-def _client(module: str, package: str | None = None) -> ModuleType:
+@contextlib.contextmanager
+def opened(kind: str, run: RunDir) -> Iterator[Log]:
+    """The log of `run`, closed at the end whatever happens.
+
+    Raises CosignError when its client is not installed or does not accept the run.
+    """
+    try:
+        log = LOGS[kind](run)
+    except CosignError:
+        raise
+    except Exception as error:  # each client has errors of its own
+        reason = " ".join(str(error).split())
+        raise CosignError(f"--log {kind} did not start: {reason}") from error
+    with contextlib.closing(log):
+        yield log
+
+
+def _client(module: str) -> ModuleType:
     """Import a client. Raises CosignError when it is not installed."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        name = package or module
+        name = module.rpartition(".")[2]
         raise CosignError(
-            f"--log {name} needs the package {name} ({error}); run `pip install {name}`."
+            f"--log {name} needs a package that is not installed ({error}); run "
+            f"`pip install {name}`."
         ) from error

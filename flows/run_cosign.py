@@ -133,7 +133,7 @@ def _run(options: argparse.Namespace) -> int:
             stack.enter_context(run.locked())
             if options.first:
                 loop.restart(run, options.first)
-            log = stack.enter_context(contextlib.closing(logs.LOGS[options.log](run)))
+            log = stack.enter_context(logs.opened(options.log, run))
             stack.enter_context(reporter.running())
             reporter.note(f"run directory: {run.path}")
             results = loop.run(run, reporter, log)
