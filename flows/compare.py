@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
 from cosign import CosignError, atomic_write, exit_status, read_json, write_json
 from flows import tables
 
@@ -99,7 +101,7 @@ def _cells(values: Sequence[Any], write: Callable[[Any], str]) -> list[str]:
     return ["–" if value is None else write(value) for value in values]
 
 
-def tables_of(found: dict[str, Any]) -> list[Any]:
+def tables_of(found: dict[str, Any]) -> list[Table]:
     """The comparison as two tables for the terminal or a page."""
     whole = tables.new_table("Runs side by side", "", *found["runs"])
     for what, _, write in _OF_A_RUN:
@@ -137,9 +139,14 @@ def _run(options: argparse.Namespace) -> int:
     if options.html:
         from flows import report  # takes matplotlib, which takes a second
 
-        content = [report.plain(table) for table in tables_of(found)]
+        page = report.page(
+            "compare.html.j2",
+            tables=[report.plain(table) for table in tables_of(found)],
+            runs=runs,
+            verdicts={name: tables.verdict(results) for name, results in runs.items()},
+        )
         with atomic_write(options.html) as file:
-            file.write(report.page("compare.html.j2", tables=content, runs=runs).encode())
+            file.write(page.encode())
     if options.json != "-":
         console = tables.console()
         for table in tables_of(found):

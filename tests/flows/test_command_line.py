@@ -33,6 +33,8 @@ def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedP
         (("--resume", "."), "not a run directory"),
         (("lenet5", "--out", str(SCRIPT.parent)), "is not empty"),
         (("lenet5", "--budget", "-1"), "not positive"),
+        (("lenet5", "--from", "synth"), "--from needs --resume"),
+        (("lenet5", "--log", "paper"), "invalid choice"),
     ],
 )
 def test_bad_arguments(arguments, sentence, tmp_path):
