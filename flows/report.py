@@ -96,9 +96,12 @@ def _tiles(results: Results) -> list[tuple[str, str]]:
 
 
 def _panels(results: Results) -> dict[str, _Panel | None]:
-    def panel(draw: Callable[[Results], Figure], caption: str) -> _Panel:
-        return _Panel(plots.svg(draw(results), f"Chart. {caption}"), caption)
+    def panel(draw: Callable[[Results], Figure], caption: str, numbers: str = "") -> _Panel:
+        """`numbers` are told to those who do not see the chart, where no table has them."""
+        return _Panel(plots.svg(draw(results), f"Chart. {caption} {numbers}".strip()), caption)
 
+    hardware, compression = results["hardware"], results["compression"]
+    ran = [layer["cycles"] for layer in results["layers"] if layer["cycles"]]
     return {
         "accuracy": panel(
             figures.accuracy,
@@ -115,11 +118,16 @@ def _panels(results: Results) -> dict[str, _Panel | None]:
             plots.break_even,
             "Fig. 4 of the paper: sparse hardware is sized to the dense core's area at every "
             "pruning portion, memories included. Above the line at 1 it is faster.",
+            f"{hardware['break_even_layer']} crosses it at "
+            f"{tables.times(hardware['break_even'])} pruning.",
         ),
         "storage": panel(
             figures.storage,
             "Bytes of each layer in model.cosign: the levels themselves, the index that says where "
             "they belong, and the biases.",
+            f"In all {tables.size(compression['data_bytes'])} of levels, "
+            f"{tables.size(compression['index_bytes'])} of index, "
+            f"{tables.size(compression['bias_bytes'])} of biases.",
         ),
         "area": panel(
             figures.area,
@@ -131,6 +139,8 @@ def _panels(results: Results) -> dict[str, _Panel | None]:
             "One image on both cores, layer after layer on the same time axis; dotted, all "
             "multipliers that there are. The green area is the same work in both, what is not "
             "coloured are multipliers that wait.",
+            f"{sum(cycles['dense'] for cycles in ran):,.0f} cycles dense, "
+            f"{sum(cycles['sparse'] for cycles in ran):,.0f} sparse.",
         ),
         "energy": results["energy"]
         and panel(
