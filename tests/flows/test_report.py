@@ -19,7 +19,7 @@ from flows import pictures, report, tables
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 ENERGY = {
-    "method": "measured",
+    "method": "toggles counted in a replay",
     "per_image": {},
     "layers": [
         {
@@ -70,6 +70,7 @@ def test_energy_is_shown_when_it_was_measured():
     assert page.problems == []
     assert page.drawings == 8
     assert "conv1, sparse-61" in page.text
+    assert ENERGY["method"] in page.text
     assert "python flows/energy.py" not in page.text
 
 
