@@ -55,8 +55,8 @@ def run_stage(
 
     `folder` holds the results `<stage>.pt` of this and the stages before, and the checkpoint of
     the stage at work. `report(stage, step, steps, metrics)` is called after every step; metrics
-    holds "loss" and, at history points, "accuracy" on the validation split. Raises CosignError
-    when the stage before is missing, a file is of another recipe, or training diverges.
+    holds "loss", or at a history point the point's whole record (`StageResult.history`). Raises
+    CosignError when the stage before is missing, a file is of another recipe, or training diverges.
     """
     if stage not in STAGES:
         raise CosignError(f"unknown stage {stage!r}; choose {', '.join(STAGES)}.")
@@ -245,11 +245,11 @@ class _Trainer:
         metrics: dict[str, Any] = {"loss": value}
         points_done = (step + 1) * phase.points // steps
         if points_done > step * phase.points // steps:
-            metrics["accuracy"] = self._point(phase, points_done, regime)
+            metrics = self._point(phase, points_done, regime)
         report(self.stage, self.step, self.total, metrics)
 
-    def _point(self, phase: Phase, points_done: int, regime: Regime) -> float:
-        """Close a history point; returns the validation accuracy."""
+    def _point(self, phase: Phase, points_done: int, regime: Regime) -> dict[str, Any]:
+        """Close a history point; returns its record."""
         rho = None
         if phase.rhos and points_done < phase.points:
             rho = phase.rhos[points_done * len(phase.rhos) // phase.points]
@@ -258,7 +258,7 @@ class _Trainer:
         loss = math.fsum(self.losses) / len(self.losses)
         self.history.append({"step": self.step, "loss": loss, "accuracy": accuracy, **residuals})
         self.losses = []
-        return accuracy
+        return self.history[-1]
 
     def _learning_rate(self, phase: Phase, step: int) -> float:
         progress = step / self.recipe.steps(phase)

@@ -18,7 +18,7 @@ from compress import container, export, recipes, stages, train
 from compress.container import CompressedModel, Layer
 from compress.data import Dataset, Split, load_dataset
 from cosign import CosignError, write_json
-from flows import breakeven, machines, plots, report, results
+from flows import breakeven, logs, machines, plots, report, results
 from flows.machines import Machines
 from flows.progress import Reporter
 from flows.rundir import RunConfig, RunDir
@@ -56,16 +56,33 @@ def preflight(config: RunConfig, path: Path) -> None:
         raise CosignError(f"--data {config.data} is no folder; give an ImageNet folder.")
 
 
-def run(run: RunDir, reporter: Reporter) -> dict[str, Any]:
+def restart(run: RunDir, first: str) -> None:
+    """Forget stage `first` and all after it, with the files that they would find and reuse.
+
+    first : a stage's name or the beginning of one. Raises CosignError when it is neither.
+    """
+    found = [name for name in STAGES if name == first] or [n for n in STAGES if n.startswith(first)]
+    if len(found) != 1:
+        raise CosignError(f"--from {first} is no stage; choose one of: {', '.join(STAGES)}.")
+    names = list(STAGES)
+    # The last one first: whenever this is interrupted, what is left is a run that can go on.
+    for name in reversed(names[names.index(found[0]) :]):
+        run.forget(name, _REUSED.get(name, f"checkpoints/{name}.*"))
+
+
+def run(run: RunDir, reporter: Reporter, log: logs.Log) -> dict[str, Any]:
     """Go through all stages, skipping those that are done; returns results.json's content."""
-    loop = Loop(run, reporter)
+    loop = Loop(run, reporter, log)
     found: dict[str, Any] = {}
     for name, stage in STAGES.items():
-        found[name] = run.run(name, functools.partial(stage, loop))
+        found[name] = run.result(name)
+        if found[name] is None:
+            with reporter.stage(name):
+                found[name] = run.run(name, functools.partial(stage, loop))
     profile = HardwareProfile.read(run.path / "profile.json")
     content = results.build(run, loop.dataset, loop.model, loop.machines, profile, found)
     write_json(run.path / "results.json", content)
-    report.write(content, run.path / "report.html")
+    report.write(content, loop.model.layers, run.path / "report.html")
     plots.write_png(plots.break_even(content), run.path / "break-even.png")
     return content
 
@@ -73,10 +90,11 @@ def run(run: RunDir, reporter: Reporter) -> dict[str, Any]:
 class Loop:
     """One run's values, each made when a stage first asks for it."""
 
-    def __init__(self, run: RunDir, reporter: Reporter) -> None:
+    def __init__(self, run: RunDir, reporter: Reporter, log: logs.Log) -> None:
         self.run = run
         self.config = run.config
         self.reporter = reporter
+        self.log = log
         self.path = run.path
 
     @functools.cached_property
@@ -132,8 +150,13 @@ class Loop:
             self.dataset,
             self.path / "checkpoints",
             self.config.seed,
-            self.reporter.show,
+            self._trained_a_step,
         )
+
+    def _trained_a_step(self, stage: str, step: int, steps: int, metrics: dict[str, Any]) -> None:
+        self.reporter.show(stage, step, steps, metrics)
+        if "accuracy" in metrics:  # a history point
+            self.log.write(stage, step, logs.scalars(metrics))
 
     def liberty(self) -> Path | None:
         return Path(self.config.liberty) if self.config.liberty else None
@@ -158,15 +181,15 @@ def _export(loop: Loop) -> dict[str, Any]:
 def _evaluate(loop: Loop) -> dict[str, Any]:
     """The one look at the test split."""
     split = loop.dataset.test
-    float_accuracy = {
-        name: train.evaluate(loop.trained(stage).network, loop.dataset, split)
-        for name, stage in (("dense", "dense"), ("pruned", "retrain"))
-    }
     images = len(split.labels)
+    float_accuracy = {}
+    for name, stage in (("dense", "dense"), ("pruned", "retrain")):
+        float_accuracy[name] = train.evaluate(loop.trained(stage).network, loop.dataset, split)
+        loop.reporter.show("evaluate", len(float_accuracy) * images, 3 * images)
     right, _ = golden.correct(
         loop.model,
         _batches(split),
-        lambda done: loop.reporter.show("evaluate", done, images),
+        lambda done: loop.reporter.show("evaluate", 2 * images + done, 3 * images),
     )
     return {**float_accuracy, "integer": right / images}
 
@@ -178,12 +201,12 @@ def _batches(split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _rtl(loop: Loop) -> dict[str, Any]:
-    return {
-        name: [
-            path.name for path in verilog.write(config, loop.path / "rtl" / name.replace("_", "-"))
-        ]
-        for name, config in loop.machines._asdict().items()
-    }
+    written: dict[str, Any] = {}
+    for name, config in loop.machines._asdict().items():
+        paths = verilog.write(config, loop.path / "rtl" / name.replace("_", "-"))
+        written[name] = [path.name for path in paths]
+        loop.reporter.show("rtl", len(written), len(loop.machines))
+    return written
 
 
 def _simulate(loop: Loop) -> dict[str, Any]:
@@ -245,3 +268,6 @@ STAGES: dict[str, Callable[[Loop], dict[str, Any]]] = {
     "synthesize": _synthesize,
     "breakeven": _breakeven,
 }
+
+_REUSED = {"simulate": "sim/*.json", "synthesize": "synth/*"}
+"""What a stage would not make again where it lies; of a training stage, its checkpoints."""

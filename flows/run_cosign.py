@@ -1,6 +1,8 @@
 """The loop: `python flows/run_cosign.py lenet5`. See --help."""
 
 import argparse
+import contextlib
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,12 @@ examples:
   run_cosign.py alexnet --data imagenette   ten ImageNet classes, downloaded
   run_cosign.py alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
   run_cosign.py --resume runs/lenet5-0      go on after Ctrl-C, a crash or a power cut
+  run_cosign.py --resume runs/lenet5-0 --from synth   anew from this stage on
+  run_cosign.py lenet5 --quiet --json -     for scripts: results.json on standard output
+  run_cosign.py compare runs/lenet5-0 runs/lenet5-1   runs side by side (compare --help)
+  tensorboard --logdir runs                 watch loss, accuracy, |W-Z| and |Z-Zprev|
+
+stages: dense, prune, retrain, quantize, export, evaluate, rtl, simulate, synthesize, breakeven
 
 exit status: 0 done; 1 the RTL disagreed with the golden model; 2 bad input or a missing
 tool, told in one sentence; 130 interrupted (--resume continues)
@@ -58,8 +66,19 @@ def parser() -> argparse.ArgumentParser:
     where = result.add_mutually_exclusive_group()
     where.add_argument("--out", type=Path, help="run directory (default: runs/NETWORK-N)")
     where.add_argument("--resume", type=Path, metavar="DIR", help="continue this run")
-    result.add_argument("--json", type=Path, metavar="FILE", help="write results.json here too")
-    result.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    result.add_argument(
+        "--from", dest="first", metavar="STAGE", help="with --resume: run this and all later stages"
+    )
+    result.add_argument(
+        "--log",
+        choices=("tensorboard", "mlflow", "wandb"),
+        default="tensorboard",
+        help="where training curves go (tensorboard: into the run directory)",
+    )
+    result.add_argument(
+        "--json", metavar="FILE", help="write results.json here too; - prints it, and no tables"
+    )
+    result.add_argument("--quiet", action="store_true", help="no progress, no tables")
     return result
 
 
@@ -75,11 +94,14 @@ def _run(options: argparse.Namespace) -> int:
         asked = f"unknown network {options.network!r}" if options.network else "no network given"
         raise CosignError(f"{asked}; choose one of: {', '.join(NETWORKS)}.")
 
+    if options.first and not options.resume:
+        raise CosignError("--from needs --resume DIR, the run whose stages it repeats.")
+
     # Imported here: torch takes seconds, and --help and typing errors should not.
     from rich.console import Console
 
     from cosign import write_json
-    from flows import loop, tables
+    from flows import logs, loop, tables
     from flows.progress import Reporter
     from flows.rundir import RunConfig, RunDir
 
@@ -105,30 +127,40 @@ def _run(options: argparse.Namespace) -> int:
         loop.preflight(config, path)
         run = RunDir.create(path, config)
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
     reporter = Reporter(Console(stderr=True), options.quiet)
     try:
-        with run.locked(), reporter.running():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(run.locked())
+            if options.first:
+                loop.restart(run, options.first)
+            log = stack.enter_context(logs.opened(options.log, run))
+            stack.enter_context(reporter.running())
             reporter.note(f"run directory: {run.path}")
-            results = loop.run(run, reporter)
+            results = loop.run(run, reporter, log)
     except KeyboardInterrupt:
         print(
             f"interrupted; go on with: python flows/run_cosign.py --resume {run.path}",
             file=sys.stderr,
         )
         return 130
-    if options.json:
-        write_json(options.json, results)
-    if not options.quiet:
+    if options.json == "-":
+        print(json.dumps(results, indent=2))
+    elif options.json:
+        write_json(Path(options.json), results)
+    if not options.quiet and options.json != "-":
+        console = tables.console()
         tables.show(results, console)
         console.print(f"report: {run.path / 'report.html'}")
     return 1 if results["verification"]["mismatches"] else 0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the loop; returns the exit status."""
+    """Run the loop, or compare runs; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["compare"]:
+        from flows import compare
+
+        return compare.main(arguments[1:])
     options = parser().parse_args(arguments)
     return exit_status(lambda: _run(options))
 

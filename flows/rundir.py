@@ -7,6 +7,7 @@ to the same result.
 """
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -87,6 +88,15 @@ class RunDir:
         """What a finished stage returned, or None."""
         file = self.path / "stages" / f"{stage}.json"
         return read_json(file)["result"] if file.exists() else None
+
+    def forget(self, stage: str, reused: str) -> None:
+        """Make `stage` unfinished, and delete what matches the pattern `reused` in the run."""
+        (self.path / "stages" / f"{stage}.json").unlink(missing_ok=True)
+        for path in self.path.glob(reused):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def wall_s(self) -> dict[str, float]:
         """Seconds of each finished stage, in the process that finished it."""

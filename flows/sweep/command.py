@@ -29,7 +29,6 @@ HELP = "area, delay and energy of many cores on layers and pruning recipes; resu
 SCHEMA = 1
 DATABASE = "sweep.sqlite"
 PLOT = "pareto.png"
-_WINDOW_S = 1800  # points take minutes
 _JOB = ("network", "layers", "alpha", "portion", "batch", "seed", "energy", "optuna")
 
 
@@ -93,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
             chosen = search.Studies(spec, jobs, {h: objectives(row) for h, row in known.items()})
         else:
             chosen = search.Grid(points.values(), set(known))
-        reporter = Reporter(Console(stderr=True), window_s=_WINDOW_S)
+        reporter = Reporter(Console(stderr=True))
         through = len(known)
 
         def report(point: Point, outcome: Outcome | None, reason: str) -> None:
@@ -180,11 +179,12 @@ def results(
 
 
 def _publish(content: dict[str, Any], options: argparse.Namespace) -> None:
-    from flows import plots
+    from flows.plots import write_png
+    from flows.sweep.plot import pareto
 
     if options.json is not None:
         write_json(options.json, content)
-    plots.write_png(plots.pareto(content["jobs"], content["sram_model"]), options.out / PLOT)
+    write_png(pareto(content["jobs"], content["sram_model"]), options.out / PLOT)
     print(table(content))
     refused = [row for job in content["jobs"] for row in job["refused"]]
     for reason in dict.fromkeys(row["reason"] for row in refused):

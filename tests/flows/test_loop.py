@@ -1,15 +1,16 @@
 """The whole loop on real MNIST, with few training steps and small cores; killed and resumed."""
 
 import json
-import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from html.parser import HTMLParser
 from pathlib import Path
 
+import pages
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from compress import container
 from synth.profile import HardwareProfile
@@ -90,11 +91,32 @@ def test_the_run_directory_is_complete(finished):
 
 
 def test_the_report_stands_alone(finished):
-    page = (finished / "report.html").read_text()
-    HTMLParser().feed(page)
-    assert page.count("<svg") == 4
-    outside = re.findall(r'(?:src|href)="(?!#)([^"]+)"', page)
-    assert [link for link in outside if not link.startswith("data:")] == []
+    page = pages.read((finished / "report.html").read_text())
+    assert page.problems == []
+    assert (page.images, page.drawings) == (4, 7)  # of each layer; of the run, without energy
+
+
+def test_the_logs_have_every_admm_iteration(finished, results):
+    for stage in ("prune", "quantize"):
+        events = EventAccumulator(str(finished / "tensorboard" / stage)).Reload()
+        logged = [event.value for event in events.Scalars("W-Z/conv1")]
+        found = [point["distance"]["conv1"] for point in results["admm"][stage]]
+        assert logged == pytest.approx(found)
+        assert {"loss", "accuracy", "rho", "Z-Zprev/fc2"} <= set(events.Tags()["scalars"])
+
+
+def test_a_stage_runs_anew(finished, results, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(finished, path)
+    before = {file.stem: file.stat().st_mtime_ns for file in (path / "stages").iterdir()}
+    again = command("--resume", str(path), "--from", "break", "--quiet", "--json", "-")
+    done = subprocess.run(again, capture_output=True, text=True, check=True, timeout=300)
+    after = {file.stem: file.stat().st_mtime_ns for file in (path / "stages").iterdir()}
+    assert [stage for stage in before if after[stage] != before[stage]] == ["breakeven"]
+    printed = json.loads(done.stdout)
+    assert printed.keys() == results.keys()
+    assert {key for key in results if printed[key] != results[key]} <= {"wall_s"}
+    assert done.stderr == ""
 
 
 def test_killed_anywhere_it_resumes_to_the_same_result(finished, results, tmp_path):

@@ -36,6 +36,17 @@ def test_a_stage_that_failed_is_run_again(tmp_path):
     assert run.run("dense", lambda: 1) == 1
 
 
+def test_a_forgotten_stage_is_run_again(tmp_path):
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5"))
+    for stage in ("simulate", "synthesize"):
+        run.run(stage, lambda: 1)
+    (run.path / "synth" / "abc").mkdir(parents=True)
+    run.forget("synthesize", "synth/*")
+    assert set(run.wall_s()) == {"simulate"}
+    assert not list((run.path / "synth").iterdir())
+    assert run.run("synthesize", lambda: 2) == 2
+
+
 def test_refusals(tmp_path):
     with pytest.raises(CosignError, match="not a run directory"):
         RunDir.resume(tmp_path)
