@@ -17,6 +17,7 @@ def _rows(table: Table) -> dict[str, Any]:
     columns = [list(column.cells) for column in table.columns]
     return {
         "title": str(table.title),
+        "notes": str(table.caption or "").splitlines(),
         "header": [str(column.header) for column in table.columns],
         "rows": [list(row) for row in zip(*columns, strict=True)],
     }

@@ -1,5 +1,6 @@
 """results.json, schema 1: what was measured, put together. Documented in docs/results-schema.md."""
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
@@ -49,15 +50,12 @@ def build(
         "hardware": {
             "pdk": profile.provenance["pdk"]["name"],
             "sram_model": profile.basis["sram_model"],
-            "cores": found["breakeven"]["cores"],
-            "break_even": found["breakeven"]["break_even"],
-            "break_even_layer": found["breakeven"]["layer"],
-            "curves": [
-                curve.to_json()
-                for curve in profile.curves
-                if curve.layer == found["breakeven"]["layer"]
-            ],
+            "cores": found["speedup"]["cores"],
+            "break_even": profile.curves[0].break_even_ratio,
+            "break_even_layer": profile.curves[0].layer,
+            "curves": [curve.to_json() for curve in profile.curves],
         },
+        "feedback": found["allocate"],
         "verification": _verification(found["simulate"], config.images),
         "table_9": _table_9(layers, accuracy) if model.name == "alexnet" else None,
         "admm": {
@@ -84,7 +82,10 @@ def command(config: RunConfig) -> str:
     for option in ("data", "alpha", "liberty"):
         value = getattr(config, option)
         words += [f"--{option}", value] if value is not None else []
-    words += [f"--budget={config.budget:g}"] if config.budget != 1 else []
+    asked, usual = dataclasses.asdict(config), dataclasses.asdict(RunConfig(config.network))
+    for option in ("budget", "accuracy_loss", "rounds"):
+        if asked[option] != usual[option]:
+            words.append(f"--{option.replace('_', '-')}={asked[option]:g}")
     words += [f"--seed={config.seed}", f"--images={config.images}"]
     return shlex.join(words)
 
@@ -119,7 +120,7 @@ def _layer(
         "index_coding": size["index_coding"],
         "index_bits": size["index_bits"],
     }
-    measured = found["breakeven"]["layers"].get(layer.name)
+    measured = found["speedup"]["layers"].get(layer.name)
     if measured is None:  # an FC layer that stays outside the machine
         nothing = dict.fromkeys(("speedup", "speedup_equal_pes", "break_even"))
         return row | {"cycles": None, **nothing, "decision": "host", "verified": False}
