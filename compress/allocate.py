@@ -131,15 +131,15 @@ def _spend(
     last = keep
     for _ in range(1 + HALVINGS):
         wanted = constraints.step(keep, share)
-        if wanted == last:  # the step has become shorter than a weight
+        taken = wanted == last  # a step shorter than a weight needs no trial
+        if not taken:
+            accuracy, network = train(wanted, state)
+            taken = accuracy >= constraints.bound
+            trials.append(Trial(wanted, accuracy, taken))
+            if taken:
+                state, last = network, wanted
+        if taken and share == 1:
             break
-        accuracy, network = train(wanted, state)
-        taken = accuracy >= constraints.bound
-        trials.append(Trial(wanted, accuracy, taken))
-        if taken:
-            state, last = network, wanted
-            if share == 1:
-                break
         width /= 2
         share += width if taken else -width
     return trials, state
