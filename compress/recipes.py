@@ -114,8 +114,8 @@ class Recipe:
         return kept_weights(self.spec, self.densities)
 
     def steps(self, phase: Phase) -> int:
-        """Steps of a phase after scaling; at least one, and one per history point."""
-        return max(1, phase.points, round(phase.steps * self.budget))
+        """Steps of a phase after scaling; at least one per history point."""
+        return max(phase.points, round(phase.steps * self.budget))
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
