@@ -3,8 +3,8 @@
 Every round first leaves layers dense again that are pruned less than their break-even ratio: the
 sparse hardware would be slower there. What accuracy that wins back, and what was there to spare
 before, is spent on the others: their densities alpha_i fall by amounts in proportion to C_i, the
-layer's MACs, as far as a binary search finds the network accurate enough. It ends when a round
-neither restores nor spends.
+layer's MACs, as far as a binary search finds the network accurate enough. It ends when there is
+nothing to restore and a round spent nothing or was the last that may.
 
 Densities only fall but for restored layers, and those stay dense: what is above break-even
 stays there, and at most as many rounds restore as there are layers.
@@ -118,7 +118,7 @@ def allocate(
             )
         rounds.append(Round(restored, tuple(trials), keep, accuracy))
         restored = constraints.losing(keep)
-        if not restored and keep == before:
+        if not restored and (keep == before or len(rounds) >= constraints.rounds):
             return rounds, state
 
 

@@ -114,4 +114,4 @@ def _spent(this: dict[str, Any], accuracy: float, bound: float) -> str:
         return f"Nothing more was pruned: {tried} reached {best:.2%} at most."
     if accuracy < bound:
         return f"Nothing more was pruned: {accuracy:.2%} is below the bound already."
-    return "Nothing more was pruned: all rounds that may were used, or no layer was left to prune."
+    return "Nothing more was pruned: the rounds that may are over, or no layer is left to prune."

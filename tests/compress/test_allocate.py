@@ -102,7 +102,7 @@ def test_a_rounds_search_ends_and_finds_the_best_of_its_grid(problem) -> None:
     """Against trying every share of the grid, in the first round."""
     keep, constraints, _ = problem
     rounds, _, accuracy = run(problem)
-    assert len(rounds) <= constraints.rounds + len(LAYERS) + 1
+    assert len(rounds) <= max(1, constraints.rounds) + len(constraints.break_even)
     assert len(accuracy.asked) <= len(LAYERS) + constraints.rounds * (1 + HALVINGS)
     if constraints.rounds == 0 or accuracy.of(keep) < constraints.bound:
         assert rounds[0].keep == keep
