@@ -1,5 +1,6 @@
 """results.json, schema 1: what was measured, put together. Documented in docs/results-schema.md."""
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
@@ -58,14 +59,11 @@ def build(
             "sram_model": profile.basis["sram_model"],
             "multipliers": {name: core.multipliers for name, core in machines._asdict().items()},
             "cores": _cores(found),
-            "break_even": found["breakeven"]["break_even"],
-            "break_even_layer": found["breakeven"]["layer"],
-            "curves": [
-                curve.to_json()
-                for curve in profile.curves
-                if curve.layer == found["breakeven"]["layer"]
-            ],
+            "break_even": profile.curves[0].break_even_ratio,
+            "break_even_layer": profile.curves[0].layer,
+            "curves": [curve.to_json() for curve in profile.curves],
         },
+        "feedback": found["allocate"],
         "verification": _verification(found["simulate"], config.images),
         "energy": _energy(run),
         "table_9": _table_9(layers, accuracy) if model.name == "alexnet" else None,
@@ -94,7 +92,10 @@ def command(config: RunConfig) -> str:
     for option in ("data", "alpha", "liberty"):
         value = getattr(config, option)
         words += [f"--{option}", value] if value is not None else []
-    words += [f"--budget={config.budget:g}"] if config.budget != 1 else []
+    asked, usual = dataclasses.asdict(config), dataclasses.asdict(RunConfig(config.network))
+    for option in ("budget", "accuracy_loss", "rounds"):
+        if asked[option] != usual[option]:
+            words.append(f"--{option.replace('_', '-')}={asked[option]:g}")
     words += [f"--seed={config.seed}", f"--images={config.images}"]
     return shlex.join(words)
 
@@ -130,7 +131,7 @@ def _layer(
         "bits": layer.bits,
         **{field: size[field] for field in _SIZES},
     }
-    measured = found["breakeven"]["layers"].get(layer.name)
+    measured = found["speedup"]["layers"].get(layer.name)
     if measured is None:  # an FC layer that stays outside the machine
         nothing = dict.fromkeys(("busy", "useful", "speedup", "speedup_equal_pes", "break_even"))
         return row | {"cycles": None, **nothing, "decision": "host", "verified": False}
@@ -163,7 +164,7 @@ def _cores(found: dict[str, Any]) -> list[dict[str, Any]]:
     """The chip's cores, each with the blocks that its synthesis found."""
     reports = map(CoreReport.from_json, found["synthesize"]["reports"])
     blocks = {report.name: report.blocks_um2 for report in reports}
-    return [core | {"blocks_um2": blocks[core["name"]]} for core in found["breakeven"]["cores"]]
+    return [core | {"blocks_um2": blocks[core["name"]]} for core in found["speedup"]["cores"]]
 
 
 def _energy(run: RunDir) -> dict[str, Any] | None:

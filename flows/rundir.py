@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compress.recipes import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, locked, read_json, write_json
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class RunConfig:
     seed : of data order, initialisation and masks
     images : images that the RTL executes
     liberty : cell library, None for NanGate 45 nm
+    accuracy_loss : validation accuracy that the feedback may cost, 0..1
+    rounds : rounds of the feedback that may take weights away
     """
 
     network: str
@@ -42,6 +45,8 @@ class RunConfig:
     seed: int = 0
     images: int = 16
     liberty: str | None = None
+    accuracy_loss: float = ACCURACY_LOSS
+    rounds: int = ROUNDS
 
 
 class RunDir:

@@ -23,7 +23,13 @@ def console() -> Console:
 
 def new_table(title: str, *columns: str) -> Table:
     """An empty table in our style; all columns but the first are of numbers."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+    )
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
     return table
@@ -86,6 +92,38 @@ def layer_table(results: Results) -> Table:
             "never" if layer["cycles"] and not layer["break_even"] else times(layer["break_even"]),
             layer["decision"],
         )
+    return table
+
+
+def feedback_table(results: Results) -> Table:
+    """Fig. 5: the pruning ratio of every layer after each round, and below it why."""
+    feedback = results["feedback"]
+    rounds, layers = feedback["rounds"], feedback["start"]["ratios"]
+    table = new_table(
+        "Feedback (Fig. 5): pruning ratios round by round; accuracy on the validation split; time "
+        "of one image",
+        "",
+        *layers,
+        "all",
+        "accuracy",
+        "ms",
+    )
+    known = feedback["break_even"]
+    needed = (
+        ("never" if known[n] is None else times(known[n])) if n in known else "–" for n in layers
+    )
+    table.add_row("break-even", *needed, "", f"≥ {feedback['bound']:.2%}", "")
+    for number, state in enumerate([feedback["start"], *rounds]):
+        table.add_row(
+            f"round {number}" if number else "start",
+            *("dense" if ratio == 1 else times(ratio) for ratio in state["ratios"].values()),
+            times(state["pruning_ratio"], 1),
+            f"{state['accuracy']:.2%}",
+            "–" if state["time_s"] is None else f"{state['time_s'] * 1e3:.4g}",
+        )
+    table.caption = "\n".join(
+        f"Round {number}: {' '.join(state['why'])}" for number, state in enumerate(rounds, 1)
+    )
     return table
 
 
@@ -268,6 +306,7 @@ def all_tables(results: Results) -> list[Table]:
     """Every table that this network has, in reading order."""
     tables = [
         accuracy_table(results),
+        feedback_table(results),
         layer_table(results),
         core_table(results),
         size_table(results),
