@@ -104,6 +104,7 @@ class _Moments:
         self._second = torch.zeros(g.groups, 0 if self._wide else g.columns, g.columns).double()
         self._cross = torch.zeros(self.shape).double()
         self._x_sum = torch.zeros(g.groups, g.columns).double()
+        self._origin: Tensor | None = None
         self._lack_sum = torch.zeros(g.groups, self.shape[1]).double()
         self._y_sum = torch.zeros(g.groups, self.shape[1]).double()
         self._y_square = 0.0
@@ -116,10 +117,13 @@ class _Moments:
         maps = answers.reshape(len(answers), *self.shape[:2], g.out_height, g.out_width)
         chosen = torch.randperm(g.out_height * g.out_width, generator=rng)[: self._sample]
         down, right = chosen // g.out_width, chosen % g.out_width
-        rows = _columns(got.reshape(len(got), g.in_channels, g.in_height, -1), g, down, right)
+        rows = columns_at(got.reshape(len(got), g.in_channels, g.in_height, -1), g, down, right)
         # what the answers lack, beyond the bias: Y - X Wt
         y = maps[:, :, :, down, right].permute(1, 0, 3, 2).reshape(g.groups, -1, self.shape[1])
         lacks = y - rows @ self._weight.mT
+        if self._origin is None:  # near the means, so that little is lost when they are taken off
+            self._origin = rows.mean(1, keepdim=True)
+        rows -= self._origin
         self._count += rows.shape[1]
         self._y_sum += y.sum(1, dtype=torch.float64)
         self._y_square += float(y.square().sum(dtype=torch.float64))
@@ -146,12 +150,14 @@ class _Moments:
 
     def bias(self, after: Tensor, before: Tensor) -> Tensor:
         """The bias that gives the mean answers of the dense network."""
-        x_mean, lack_mean = self._x_sum / self._count, self._lack_sum / self._count
+        assert self._origin is not None
+        x_mean = self._x_sum / self._count + self._origin[:, 0]
+        lack_mean = self._lack_sum / self._count
         moved = ((self._weight - after).double() @ x_mean[:, :, None])[:, :, 0] + lack_mean
         return moved.reshape(before.shape).float()
 
 
-def _columns(x: Tensor, g: Geometry, down: Tensor, right: Tensor) -> Tensor:
+def columns_at(x: Tensor, g: Geometry, down: Tensor, right: Tensor) -> Tensor:
     """im2col at some output positions: [N, C, H, W] to [groups, N * positions, columns]."""
     (top, left), (height, width) = g.padding, g.kernel
     padded = torch.nn.functional.pad(x, (left, left, top, top))
