@@ -135,8 +135,8 @@ def _say(line: str) -> None:
 def run(photos: Path, out: Path, count: int, wanted: Iterable[Case]) -> dict[str, Any]:
     """Measure what `out`/oneshot.json does not have yet; returns its content."""
     record = out / "oneshot.json"
-    weights = pretrained.fetch(NETWORK, _say)
     pixels, labels = photographs(photos, spec_of(NETWORK).shape[1])
+    weights = pretrained.fetch(NETWORK, _say)
     calibration = pixels[::2][oneshot.spread(len(pixels[::2]), count)]
     scored, right = pixels[1::2], labels[1::2]
     about = {
