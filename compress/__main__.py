@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from compress import container
-from compress.networks import NETWORKS, default_bits, densities
+from compress.networks import NETWORKS, default_bits, densities, spec_of, uniform
 from compress.packing import CODINGS
 from compress.tidy import tidy
-from cosign import exit_status, write_json
+from cosign import CosignError, exit_status, write_json
 
 
 def inspect(path: Path) -> dict[str, Any]:
@@ -119,25 +119,40 @@ def _row(name: str, part: dict[str, Any], bits: str, index: str) -> tuple[str, .
 
 def export(options: argparse.Namespace) -> str:
     """Write the file that the options ask for; returns what to say about its weights."""
-    from compress import oneshot  # torch: inspect does without
+    from compress import oneshot, pretrained  # torch: inspect does without
 
+    if not 0 <= options.seed < 1 << 63:
+        raise CosignError(f"seed is {options.seed}, must be 0 or more and below 2**63.")
     bits = default_bits(options.network)
     if options.bits is not None:
         bits = dict.fromkeys(bits, options.bits)
-    chosen = densities(options.network, options.alpha)
-    model = oneshot.compress(
-        options.network, chosen, bits, options.weights, options.images, options.seed
-    )
+    if options.ratio is not None:
+        chosen = uniform(options.network, options.ratio)
+    else:
+        chosen = densities(options.network, options.alpha)
+    weights = options.weights
+    if str(weights) == "imagenet":
+        weights = pretrained.fetch(options.network, _say)
+    count = oneshot.CALIBRATION_IMAGES[options.method]
+    shape = spec_of(options.network).shape
+    pixels = oneshot.calibration_images(shape, options.images, options.seed, count)
+    if weights is None:
+        network, source = oneshot.untrained(options.network, pixels, options.seed)
+    else:
+        network, source = oneshot.load(options.network, weights)
+    model = oneshot.compress(network, source, chosen, bits, pixels, options.method, _say)
     container.save(model, options.out)
-    images = options.images or f"{oneshot.CALIBRATION_IMAGES} generated images"
-    if options.weights is None:
+    images = f"{len(pixels)} {'generated images' if options.images is None else 'images'}"
+    if options.images is not None:
+        images += f" of {options.images}"
+    if weights is None:
         return (
             f"The weights are UNTRAINED (random, seed {options.seed}): the file has the structure "
-            f"of {options.network} and no accuracy. Scales are calibrated on {images}."
+            f"of {options.network} and no accuracy. Calibrated on {images}."
         )
     return (
-        f"Weights of {options.weights}, pruned and quantised without retraining. Scales are "
-        f"calibrated on {images}."
+        f"Weights of {options.weights}, pruned and quantised without retraining. Calibrated on "
+        f"{images}."
     )
 
 
@@ -147,6 +162,10 @@ def repack(options: argparse.Namespace) -> str:
     before = options.model.stat().st_size
     container.save(model, options.out, options.coding)
     return f"{before:,} B became {options.out.stat().st_size:,} B; the outputs are the same."
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -159,11 +178,21 @@ def _parser() -> argparse.ArgumentParser:
         "export", help="compress a built-in network without training and write the file"
     )
     command.add_argument("--network", required=True, choices=NETWORKS)
-    command.add_argument(
+    amount = command.add_mutually_exclusive_group(required=True)
+    amount.add_argument(
         "--alpha",
-        required=True,
         metavar="PRESET|FILE",
         help="densities: a preset of the network, or a JSON file {layer: density}",
+    )
+    amount.add_argument(
+        "--ratio", type=float, metavar="R", help="one weight of R stays, in every layer"
+    )
+    command.add_argument(
+        "--method",
+        choices=("magnitude", "oneshot"),
+        default="magnitude",
+        help="keep the largest weights, or those that keep each layer's answers on the images, by "
+        "layer-wise ADMM (default: %(default)s)",
     )
     command.add_argument(
         "--bits",
@@ -175,14 +204,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--weights",
         type=Path,
-        metavar="FILE",
-        help="state dict named as in torchvision or a converted Caffe model (default: untrained)",
+        metavar="FILE|DIR|imagenet",
+        help="state dict named as in torchvision or a converted Caffe model; a layers model of "
+        "TensorFlow.js; imagenet fetches those of resnet50-v1 (default: untrained)",
     )
     command.add_argument(
         "--images",
         type=Path,
         metavar="DIR",
-        help="images to calibrate activation scales on (default: generated ones)",
+        help="images to calibrate on (default: generated ones)",
     )
     command.add_argument("--seed", type=int, default=0, help="of weights and generated images")
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
