@@ -1,12 +1,14 @@
 """The picture of a sweep: area against delay, and what nothing beats."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogFormatter
 
 from flows.plots import BLUE, GREEN, INK, ORANGE, RED
 
@@ -18,7 +20,7 @@ def pareto(jobs: Sequence[dict[str, Any]], sram: str) -> Figure:
 
     With energies measured, a core's share of the job's largest is its marker's size.
     """
-    columns = min(3, len(jobs))
+    columns = min(3, math.isqrt(len(jobs) - 1) + 1)  # 2 x 2 rather than 3 + 1
     lines = -(-len(jobs) // columns)
     figure, grid = plt.subplots(
         lines, columns, figsize=(4.3 * columns, 3.4 * lines), layout="constrained", squeeze=False
@@ -34,6 +36,8 @@ def pareto(jobs: Sequence[dict[str, Any]], sram: str) -> Figure:
         axes.set(xlabel=f"area, mm² (SRAM: {sram})", ylabel="delay, µs", xscale="log", yscale="log")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("{x:g}")
+        axes.yaxis.set_major_formatter(LogFormatter())
+        axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.7)))
         axes.set_title(f"{job['layer']}, {job['recipe']}")
         axes.grid(True, which="both")
     handles = [
@@ -62,9 +66,8 @@ def _scatter(
             shape = point["config"]["filters"], point["config"]["lanes"]
             label = "×".join(str(n) for n in shape if n > 1) or "1"
             place = (point["area_um2"][sram] / 1e6, point["delay_s"] * 1e6)
-            axes.annotate(
-                label, place, xytext=(5, 4), textcoords="offset points", fontsize=8, color=INK
-            )
+            beside = {"xytext": (-5, -2), "textcoords": "offset points", "ha": "right"}
+            axes.annotate(label, place, **beside, va="top", fontsize=7, color=INK)
 
 
 def _kind(point: dict[str, Any]) -> str:

@@ -366,15 +366,15 @@ def test_a_worker_with_another_opensta(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_worker_without_cosign(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "shadow" / "flows").mkdir(parents=True)
-    (tmp_path / "shadow" / "flows" / "__init__.py").write_text("")
+    (tmp_path / "shadow").mkdir()
+    (tmp_path / "shadow" / "flows.py").write_text("")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(tmp_path / "shadow"), *sys.path])  # workers inherit it
         strange = LocalCluster(n_workers=1, memory_limit=0, dashboard_address="127.0.0.1:0")
     with strange:
         line = ["sweep", "--spec", str(file), "--out", str(tmp_path / "out")]
         assert main([*line, "--scheduler", strange.scheduler_address]) == 2
-    assert "has not this cosign (No module named 'flows.sweep')" in capsys.readouterr().err
+    assert "has not this cosign (No module named 'flows.sweep'" in capsys.readouterr().err
 
 
 def test_a_cluster_that_goes_away(
