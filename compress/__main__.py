@@ -1,27 +1,36 @@
 """python -m compress: what to do with compressed files.
 
 inspect shows the purpose of every byte of a file; export makes one of a built-in network at once,
-without training; images writes test images for `python -m sim run`.
+without training; repack writes a file again, smaller or in another coding; images writes test
+images for `python -m sim run`.
+
+Commands that need more than this room knows (evaluate needs the integer model) are entry points of
+the group `cosign.compress`: modules with HELP, add_options(parser) and run(options).
 """
 
 import argparse
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from compress import container
-from compress.networks import NETWORKS, default_bits, densities
-from cosign import exit_status, write_json
+from compress.networks import NETWORKS, default_bits, densities, spec_of, uniform
+from compress.packing import CODINGS
+from compress.tidy import tidy
+from cosign import CosignError, exit_status, write_json
 
 
 def inspect(path: Path) -> dict[str, Any]:
-    """Sizes in bytes by layer and purpose, as Tables 5 and 6 count them.
+    """Sizes in bytes by layer and purpose, as Tables 5 and 6 count them, and computation.
 
-    `header_bytes` is the rest of the file: names, geometry, scales and the section table.
+    `macs` are the multiply-accumulates of one image with the weights that are left, `mac_bits`
+    their product with the bits of a weight (Table 8, where a MAC counts as two operations). `conv`
+    sums up the convolutions. `header_bytes` is the rest of the file: names, geometry, scales and
+    checksums.
     Raises CosignError when the file is missing or damaged.
     """
-    model = container.load(path)
-    sizes = container.sizes(model)
+    model, sizes = container.inspect(path)
     layers = [
         {
             "name": layer.name,
@@ -29,6 +38,8 @@ def inspect(path: Path) -> dict[str, Any]:
             "weights": layer.geometry.weights,
             "nonzeros": layer.nnz,
             "bits": layer.bits,
+            "macs": _macs(layer),
+            "mac_bits": _macs(layer) * layer.bits,
             "index_coding": sizes[layer.name].index_coding,
             "index_bits": sizes[layer.name].index_bits,
             "data_bytes": sizes[layer.name].data_bytes,
@@ -37,11 +48,23 @@ def inspect(path: Path) -> dict[str, Any]:
         }
         for layer in model.layers
     ]
-    keys = ("weights", "nonzeros", "data_bytes", "index_bytes", "bias_bytes")
-    total: dict[str, Any] = {key: sum(layer[key] for layer in layers) for key in keys}
+    total = _total(layers)
     total["file_bytes"] = path.stat().st_size
-    total["header_bytes"] = total["file_bytes"] - sum(total[key] for key in keys[2:])
-    return {"network": model.name, "layers": layers, "total": total}
+    total["header_bytes"] = total["file_bytes"] - sum(total[key] for key in _BYTES)
+    conv = _total([layer for layer in layers if layer["kind"] == "conv"])
+    return {"network": model.name, "layers": layers, "conv": conv, "total": total}
+
+
+_BYTES = ("data_bytes", "index_bytes", "bias_bytes")
+
+
+def _macs(layer: container.Layer) -> int:
+    return layer.nnz * layer.geometry.out_height * layer.geometry.out_width
+
+
+def _total(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    keys = ("weights", "nonzeros", "macs", "mac_bits", *_BYTES)
+    return {key: sum(layer[key] for layer in layers) for key in keys}
 
 
 def table(report: dict[str, Any]) -> str:
@@ -52,23 +75,28 @@ def table(report: dict[str, Any]) -> str:
         "non-zeros",
         "pruning",
         "bits",
+        "MACs",
+        "MAC x bits",
         "index",
         "data B",
         "index B",
         "bias B",
     )
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     for layer in report["layers"]:
-        index = f"{layer['index_coding']} {layer['index_bits']}b"
-        rows.append((layer["name"], *_counts(layer), str(layer["bits"]), index, *_bytes(layer)))
+        index = layer["index_coding"]
+        if layer["index_bits"]:
+            index += f" {layer['index_bits']}b"
+        rows.append(_row(layer["name"], layer, str(layer["bits"]), index))
     total = report["total"]
     mean_bits = sum(layer["bits"] * layer["nonzeros"] for layer in report["layers"])
-    mean = f"{mean_bits / max(total['nonzeros'], 1):.2f}"
-    rows.append(("total", *_counts(total), mean, "", *_bytes(total)))
+    if report["conv"]["weights"] not in (0, total["weights"]):
+        rows.append(_row("all conv", report["conv"], "", ""))
+    rows.append(_row("total", total, f"{mean_bits / max(total['nonzeros'], 1):.2f}", ""))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = [
         "  ".join(
-            cell.ljust(width) if column in (0, 5) else cell.rjust(width)
+            cell.ljust(width) if column in (0, 7) else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
@@ -82,37 +110,62 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join([f"{report['network']}", *lines])
 
 
-def _counts(part: dict[str, Any]) -> tuple[str, str, str]:
+def _row(name: str, part: dict[str, Any], bits: str, index: str) -> tuple[str, ...]:
     ratio = part["weights"] / max(part["nonzeros"], 1)
-    return f"{part['weights']:,}", f"{part['nonzeros']:,}", f"{ratio:.2f}x"
-
-
-def _bytes(part: dict[str, Any]) -> tuple[str, str, str]:
-    return f"{part['data_bytes']:,}", f"{part['index_bytes']:,}", f"{part['bias_bytes']:,}"
+    counts = (f"{part['weights']:,}", f"{part['nonzeros']:,}", f"{ratio:.2f}x", bits)
+    work = (f"{part[key] / 1e6:,.2f}M" for key in ("macs", "mac_bits"))
+    return (name, *counts, *work, index, *(f"{part[key]:,}" for key in _BYTES))
 
 
 def export(options: argparse.Namespace) -> str:
     """Write the file that the options ask for; returns what to say about its weights."""
-    from compress import oneshot  # torch: inspect does without
+    from compress import oneshot, pretrained  # torch: inspect does without
 
+    if not 0 <= options.seed < 1 << 63:
+        raise CosignError(f"seed is {options.seed}, must be 0 or more and below 2**63.")
     bits = default_bits(options.network)
     if options.bits is not None:
         bits = dict.fromkeys(bits, options.bits)
-    chosen = densities(options.network, options.alpha)
-    model = oneshot.compress(
-        options.network, chosen, bits, options.weights, options.images, options.seed
-    )
+    if options.ratio is not None:
+        chosen = uniform(options.network, options.ratio)
+    else:
+        chosen = densities(options.network, options.alpha)
+    weights = options.weights
+    if str(weights) == "imagenet":
+        weights = pretrained.fetch(options.network, _say)
+    count = oneshot.CALIBRATION_IMAGES[options.method]
+    shape = spec_of(options.network).shape
+    pixels = oneshot.calibration_images(shape, options.images, options.seed, count)
+    if weights is None:
+        network, source = oneshot.untrained(options.network, pixels, options.seed)
+    else:
+        network, source = oneshot.load(options.network, weights)
+    model = oneshot.compress(network, source, chosen, bits, pixels, options.method, _say)
     container.save(model, options.out)
-    images = options.images or f"{oneshot.CALIBRATION_IMAGES} generated images"
-    if options.weights is None:
+    images = f"{len(pixels)} {'generated images' if options.images is None else 'images'}"
+    if options.images is not None:
+        images += f" of {options.images}"
+    if weights is None:
         return (
             f"The weights are UNTRAINED (random, seed {options.seed}): the file has the structure "
-            f"of {options.network} and no accuracy. Scales are calibrated on {images}."
+            f"of {options.network} and no accuracy. Calibrated on {images}."
         )
     return (
-        f"Weights of {options.weights}, pruned and quantised without retraining. Scales are "
-        f"calibrated on {images}."
+        f"Weights of {options.weights}, pruned and quantised without retraining. Calibrated on "
+        f"{images}."
     )
+
+
+def repack(options: argparse.Namespace) -> str:
+    """Write a file again, tidied; returns what that did to its size."""
+    model = tidy(container.load(options.model))
+    before = options.model.stat().st_size
+    container.save(model, options.out, options.coding)
+    return f"{before:,} B became {options.out.stat().st_size:,} B; the outputs are the same."
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -125,11 +178,21 @@ def _parser() -> argparse.ArgumentParser:
         "export", help="compress a built-in network without training and write the file"
     )
     command.add_argument("--network", required=True, choices=NETWORKS)
-    command.add_argument(
+    amount = command.add_mutually_exclusive_group(required=True)
+    amount.add_argument(
         "--alpha",
-        required=True,
         metavar="PRESET|FILE",
         help="densities: a preset of the network, or a JSON file {layer: density}",
+    )
+    amount.add_argument(
+        "--ratio", type=float, metavar="R", help="one weight of R stays, in every layer"
+    )
+    command.add_argument(
+        "--method",
+        choices=("magnitude", "oneshot"),
+        default="magnitude",
+        help="keep the largest weights, or those that keep each layer's answers on the images, by "
+        "layer-wise ADMM (default: %(default)s)",
     )
     command.add_argument(
         "--bits",
@@ -141,16 +204,26 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--weights",
         type=Path,
-        metavar="FILE",
-        help="state dict named as in torchvision or a converted Caffe model (default: untrained)",
+        metavar="FILE|DIR|imagenet",
+        help="state dict named as in torchvision or a converted Caffe model; a layers model of "
+        "TensorFlow.js; imagenet fetches those of resnet50-v1 (default: untrained)",
     )
     command.add_argument(
         "--images",
         type=Path,
         metavar="DIR",
-        help="images to calibrate activation scales on (default: generated ones)",
+        help="images to calibrate on (default: generated ones)",
     )
     command.add_argument("--seed", type=int, default=0, help="of weights and generated images")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
+    command.add_argument("--json", type=Path, metavar="FILE", help="also write the sizes here")
+    command = commands.add_parser(
+        "repack", help="write a file again without what makes no difference, channels sorted"
+    )
+    command.add_argument("model", type=Path, help="a model.cosign file")
+    command.add_argument(
+        "--coding", choices=CODINGS, help="of all layers (default: the smallest for each)"
+    )
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
     command.add_argument("--json", type=Path, metavar="FILE", help="also write the sizes here")
     command = commands.add_parser("images", help="write images of a test split as uint8 pixels")
@@ -160,17 +233,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--count", type=int, required=True, metavar="N", help="the first N images")
     command.add_argument("--out", type=Path, required=True, metavar="FILE.npy")
+    for other in entry_points(group="cosign.compress"):
+        module = other.load()
+        command = commands.add_parser(other.name, help=module.HELP)
+        module.add_options(command)
+        command.set_defaults(run=module.run)
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
+    if hasattr(options, "run"):
+        return int(options.run(options))
     if options.command == "images":
         from compress import images  # torch: inspect does without
 
         images.write(options.network, options.data, options.count, options.out)
         return 0
-    note = export(options) if options.command == "export" else ""
-    report = inspect(options.out if options.command == "export" else options.model)
+    writers = {"export": export, "repack": repack}
+    writer = writers.get(options.command)
+    note = writer(options) if writer else ""
+    report = inspect(options.out if writer else options.model)
     if options.json:
         write_json(options.json, report)
     print("\n".join(filter(None, (table(report), note))))

@@ -31,16 +31,31 @@ def unpack_bits(payload: bytes, bits: int, count: int) -> np.ndarray:
             f"a section holds {len(payload)} bytes where {count} x {bits} bits belong"
         )
     flat = np.unpackbits(np.frombuffer(payload, np.uint8), bitorder="little", count=count * bits)
-    planes = flat.reshape(count, bits)
-    values = np.zeros(count, np.int64)
-    for bit in range(bits):
-        values |= planes[:, bit].astype(np.int64) << bit
-    return values
+    width = next(width for width in (8, 16, 32, 64) if bits <= width)
+    planes = np.zeros((count, width), np.uint8)
+    planes[:, :bits] = flat.reshape(count, bits)
+    words = np.packbits(planes.reshape(-1), bitorder="little").view(f"<u{width // 8}")
+    return words.astype(np.int64)
 
 
 def width_of(largest: int) -> int:
     """Bits that hold 0..largest; at least 1."""
     return max(1, int(largest).bit_length())
+
+
+def level_codes(levels: np.ndarray, bits: int) -> np.ndarray:
+    """Zero-free n-bit codes, uint8: bit n-1 is the sign, the rest is |level| - 1."""
+    negative = levels < 0
+    magnitude = np.abs(levels.astype(np.int16)) - 1
+    return (magnitude | (negative.astype(np.int16) << (bits - 1))).astype(np.uint8)
+
+
+def codes_to_levels(codes: np.ndarray, bits: int) -> np.ndarray:
+    """Inverse of `level_codes`, int8."""
+    half = 1 << (bits - 1)
+    magnitude = np.arange(1, half + 1)
+    table = np.concatenate([magnitude, -magnitude]).astype(np.int8)
+    return table[codes]
 
 
 @dataclass(frozen=True)
@@ -66,16 +81,22 @@ def relative_entries(gaps: np.ndarray, bits: int) -> int:
     return len(gaps) + int((gaps // ((1 << bits) - 1)).sum())
 
 
-def _relative(row_ptr: np.ndarray, col_idx: np.ndarray, bits: int) -> np.ndarray:
+def with_fillers(gaps: np.ndarray, bits: int) -> np.ndarray:
+    """The codes of `bits` bits that stand for these gaps, fillers included; int64."""
     skip = (1 << bits) - 1
-    fillers, rest = np.divmod(zero_gaps(row_ptr, col_idx), skip)
-    codes = np.full(len(col_idx) + int(fillers.sum()), skip, np.int64)
+    fillers, rest = np.divmod(gaps, skip)
+    codes = np.full(len(gaps) + int(fillers.sum()), skip, np.int64)
     codes[np.cumsum(fillers + 1) - 1] = rest
     return codes
 
 
-def encode_index(row_ptr: np.ndarray, col_idx: np.ndarray, columns: int) -> EncodedIndex:
-    """Code a CSR pattern (row_ptr int64 [rows+1], col_idx int64 [nnz]) in the fewest bytes."""
+def encode_index(
+    row_ptr: np.ndarray, col_idx: np.ndarray, columns: int, wanted: str | None = None
+) -> EncodedIndex:
+    """Code a CSR pattern (row_ptr int64 [rows+1], col_idx int64 [nnz]) in the fewest bytes.
+
+    `wanted` restricts the choice to one of the three codings.
+    """
     rows, nnz = len(row_ptr) - 1, len(col_idx)
     counts = np.diff(row_ptr)
     count_bits = width_of(columns)
@@ -86,16 +107,23 @@ def encode_index(row_ptr: np.ndarray, col_idx: np.ndarray, columns: int) -> Enco
     costs["absolute", absolute_bits] = row_cost + nnz * absolute_bits
     for bits in range(1, absolute_bits + 1):
         costs["relative", bits] = row_cost + relative_entries(gaps, bits) * bits
-    coding, bits = min(costs, key=lambda key: (costs[key], key))
+    allowed = [key for key in costs if wanted in (key[0], None)]
+    coding, bits = min(allowed, key=lambda key: (costs[key], key))
     if coding == "bitmask":
         mask = np.zeros(rows * columns, np.uint8)
         mask[np.repeat(np.arange(rows), counts) * columns + col_idx] = 1
         return EncodedIndex(
             coding, 1, rows * columns, np.packbits(mask, bitorder="little").tobytes()
         )
-    codes = _relative(row_ptr, col_idx, bits) if coding == "relative" else col_idx
+    codes = with_fillers(gaps, bits) if coding == "relative" else col_idx
     payload = pack_bits(counts, count_bits) + pack_bits(codes, bits)
     return EncodedIndex(coding, bits, len(codes), payload)
+
+
+def index_bytes(coding: str, bits: int, entries: int, rows: int, columns: int) -> int:
+    """Length of an index payload."""
+    counts = 0 if coding == "bitmask" else (rows * width_of(columns) + 7) // 8
+    return counts + (entries * bits + 7) // 8
 
 
 def decode_index(

@@ -12,7 +12,15 @@ import torch
 from torch import Tensor
 
 from compress.data import Dataset
-from compress.graph import CompressedModel, Geometry, InputSpec, Layer, Node
+from compress.graph import (
+    CompressedModel,
+    Geometry,
+    InputSpec,
+    Layer,
+    Node,
+    finest_scale,
+    fixed_point,
+)
 from compress.hostops import HostOp, Shape, pooling_window
 from compress.models import Network
 from compress.networks import NetworkSpec, NodeSpec
@@ -52,8 +60,7 @@ def input_spec(
     shape: tuple[int, int, int], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> InputSpec:
     """The input with the finest scale at which no pixel saturates."""
-    largest = [max(m, 1 - m) / s for m, s in zip(mean, std, strict=True)]
-    return InputSpec(shape, max(largest) / _TOP, mean, std)
+    return InputSpec(shape, finest_scale(mean, std), mean, std)
 
 
 def assemble(
@@ -77,6 +84,7 @@ def assemble(
         )
     network.eval()
     scales = _calibrate(network, batches, source.scale)
+    q = {name: _short(interval) for name, interval in q.items()}
     alias = {"input": "input"}  # a dropout is its input
     shapes: dict[str, Shape] = {"input": source.shape}
     nodes: list[Node] = []
@@ -119,25 +127,6 @@ def _attributes(node: NodeSpec, shape: Shape, scales: dict[str, float]) -> dict[
     return attrs
 
 
-def fixed_point(factor: float) -> tuple[int, int]:
-    """(mul, shift) with mul / 2**shift nearest to `factor` and 2**15 <= mul < 2**16.
-
-    Raises CosignError when the shift leaves 1..47.
-    """
-    if not factor > 0 or not math.isfinite(factor):
-        raise CosignError(f"a requantisation factor is {factor}, must be positive.")
-    mantissa, exponent = math.frexp(factor)
-    mul, shift = round(mantissa * (1 << 16)), 16 - exponent
-    if mul == 1 << 16:
-        mul, shift = 1 << 15, shift - 1
-    if not 1 <= shift <= 47:
-        raise CosignError(
-            f"a requantisation factor is {factor:.3g}, outside the machine's range; the network "
-            "did not train properly."
-        )
-    return mul, shift
-
-
 def _layer(
     node: NodeSpec,
     geometry: Geometry,
@@ -166,6 +155,12 @@ def _layer(
         in_scale=scales[node.input],
         out_scale=scales[node.name],
     )
+
+
+def _short(scale: float) -> float:
+    """The scale in 14 significant bits, which the file writes in three bytes instead of ten."""
+    mantissa, exponent = math.frexp(scale)
+    return math.ldexp(round(math.ldexp(mantissa, 14)), exponent - 14)
 
 
 def _owners(spec: NetworkSpec) -> dict[str, str]:
@@ -202,9 +197,10 @@ def _calibrate(
             magnitude = values.abs()
             counts[owner] += torch.histc(magnitude[magnitude > 0], _BINS, 0, largest[owner])
     scales = {
-        owner: (top if owner == output else best_clip(counts[owner].numpy(), top)) / _TOP or 1.0
+        owner: _short((top if owner == output else best_clip(counts[owner].numpy(), top)) / _TOP)
         for owner, top in largest.items()
     }
+    scales = {owner: scale or 1.0 for owner, scale in scales.items()}
     scales["input"] = input_scale
     return {name: scales[owner] for name, owner in owners.items()}
 

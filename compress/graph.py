@@ -6,6 +6,7 @@ CSR-indexed integer levels: row = filter, column = (channel within the group, r,
 flattened, weight = q * level.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -171,10 +172,11 @@ class Layer:
     @classmethod
     def from_dense(cls, levels: np.ndarray, **fields: Any) -> "Layer":
         """Build from int8 [out_channels, columns] with zeros where nothing is to be stored."""
-        rows, columns = np.nonzero(levels)
-        counts = np.bincount(rows, minlength=len(levels))
-        row_ptr = np.concatenate([[0], np.cumsum(counts)])
-        return cls(row_ptr=row_ptr, col_idx=columns, levels=levels[rows, columns], **fields)
+        rows, columns = levels.shape
+        flat = np.flatnonzero(levels)
+        row_ptr = np.searchsorted(flat, np.arange(rows + 1) * columns)
+        col_idx = flat - np.repeat(np.arange(rows) * columns, np.diff(row_ptr))
+        return cls(row_ptr=row_ptr, col_idx=col_idx, levels=levels.reshape(-1)[flat], **fields)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -196,9 +198,10 @@ class Layer:
 
     def dense_levels(self) -> np.ndarray:
         """int8 [out_channels, columns] with zeros where nothing is stored."""
-        dense = np.zeros((self.geometry.out_channels, self.geometry.columns), np.int8)
-        rows = np.repeat(np.arange(self.geometry.out_channels), np.diff(self.row_ptr))
-        dense[rows, self.col_idx] = self.levels
+        rows, columns = self.geometry.out_channels, self.geometry.columns
+        dense = np.zeros((rows, columns), np.int8)
+        starts = np.repeat(np.arange(rows) * columns, np.diff(self.row_ptr))
+        dense.reshape(-1)[starts + self.col_idx] = self.levels
         return dense
 
 
@@ -263,3 +266,27 @@ class CompressedModel:
 def max_level(bits: int) -> int:
     """Largest level magnitude, M/2 = 2**(n-1) (§3.4.2); 127 at n = 8, so that levels are int8."""
     return min(1 << (bits - 1), 127)
+
+
+def finest_scale(mean: Sequence[float], std: Sequence[float]) -> float:
+    """The finest input scale at which no pixel saturates."""
+    return max(max(m, 1 - m) / s for m, s in zip(mean, std, strict=True)) / 127
+
+
+def fixed_point(factor: float) -> tuple[int, int]:
+    """(mul, shift) with mul / 2**shift nearest to `factor` and 2**15 <= mul < 2**16.
+
+    Raises CosignError when the shift leaves 1..47.
+    """
+    if not factor > 0 or not math.isfinite(factor):
+        raise CosignError(f"a requantisation factor is {factor}, must be positive.")
+    mantissa, exponent = math.frexp(factor)
+    mul, shift = round(mantissa * (1 << 16)), 16 - exponent
+    if mul == 1 << 16:
+        mul, shift = 1 << 15, shift - 1
+    if not 1 <= shift <= 47:
+        raise CosignError(
+            f"a requantisation factor is {factor:.3g}, outside the machine's range; the network "
+            "did not train properly."
+        )
+    return mul, shift

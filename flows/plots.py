@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from cosign import atomic_write
 from flows import paper
+from flows.tables import times
 
 # Mid-tones that stay readable on white and on near-black paper; a page puts its own INK.
 INK, BLUE, ORANGE, GREEN, RED = "#808890", "#3b82c4", "#d9822b", "#3a9a5c", "#c75450"
@@ -103,4 +104,25 @@ def fig4(curves: Sequence[dict[str, Any]], layer: str) -> Figure:
     axes.set_yticks([0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"])
     axes.grid(True)
     axes.legend()
+    return figure
+
+
+def fig4_by_layer(curves: Sequence[dict[str, Any]]) -> Figure:
+    """Fig. 4, a line for each curve's layer; left: weights on chip, right: streamed."""
+    figure, grid = plt.subplots(1, 2, figsize=(WIDTH, 4.0), layout="constrained")
+    for axes, weights in zip(grid, ("on-chip", "streamed"), strict=True):
+        for curve in (c for c in curves if c["weights"] == weights):
+            points = [point for point in curve["points"] if point["lanes"]]  # else no core fits
+            axes.plot(
+                [point["portion"] * 100 for point in points],
+                [point["speedup"] for point in points],
+                marker=".",
+                label=f"{curve['layer']}: {times(curve['break_even_ratio'])}",
+            )
+        axes.axhline(1, color=INK, linewidth=1)
+        axes.set(xlabel="weights pruned, %", ylabel="speedup at equal area", yscale="log")
+        axes.set_title(f"weights {weights}")
+        axes.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
+        axes.grid(True)
+        axes.legend()
     return figure

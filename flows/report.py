@@ -39,6 +39,7 @@ def plain(table: Table) -> dict[str, Any]:
     columns = [list(column.cells) for column in table.columns]
     return {
         "title": str(table.title),
+        "notes": str(table.caption or "").splitlines(),
         "header": [str(column.header) for column in table.columns],
         "rows": [
             {"cells": list(cells), "bold": row.style == "bold"}
@@ -49,13 +50,14 @@ def plain(table: Table) -> dict[str, Any]:
 
 def render(results: Results, layers: Sequence[Layer]) -> str:
     """The page as text. `layers` are those of the model.cosign that `results` were measured on."""
-    accuracy, per_layer, cores, *others = map(plain, tables.all_tables(results))
+    accuracy, feedback, per_layer, cores, *others = map(plain, tables.all_tables(results))
     return page(
         "report.html.j2",
         results=results,
         verdict=tables.verdict(results),
         tiles=_tiles(results),
         accuracy=accuracy,
+        feedback=feedback,
         layers=per_layer,
         cores=cores,
         others=others,

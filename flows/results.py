@@ -1,5 +1,6 @@
 """results.json, schema 1: what was measured, put together. Documented in docs/results-schema.md."""
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
@@ -7,7 +8,7 @@ import shlex
 from typing import Any
 
 import cosign
-from compress.container import CompressedModel, Layer
+from compress.container import CompressedModel, Layer, Sizes
 from compress.data import Dataset
 from cosign import read_json, sha256
 from flows import paper, tables
@@ -47,21 +48,22 @@ def build(
             **dataset.sizes,
         },
         "accuracy": accuracy,
-        "compression": _compression(run, model, found["export"]),
+        "compression": compression(
+            model,
+            {name: Sizes(**size) for name, size in found["export"].items()},
+            (run.path / "model.cosign").stat().st_size,
+        ),
         "layers": layers,
         "hardware": {
             "pdk": profile.provenance["pdk"]["name"],
             "sram_model": profile.basis["sram_model"],
             "multipliers": {name: core.multipliers for name, core in machines._asdict().items()},
             "cores": _cores(found),
-            "break_even": found["breakeven"]["break_even"],
-            "break_even_layer": found["breakeven"]["layer"],
-            "curves": [
-                curve.to_json()
-                for curve in profile.curves
-                if curve.layer == found["breakeven"]["layer"]
-            ],
+            "break_even": profile.curves[0].break_even_ratio,
+            "break_even_layer": profile.curves[0].layer,
+            "curves": [curve.to_json() for curve in profile.curves],
         },
+        "feedback": found["allocate"],
         "verification": _verification(found["simulate"], config.images),
         "energy": _energy(run),
         "table_9": _table_9(layers, accuracy) if model.name == "alexnet" else None,
@@ -90,23 +92,28 @@ def command(config: RunConfig) -> str:
     for option in ("data", "alpha", "liberty"):
         value = getattr(config, option)
         words += [f"--{option}", value] if value is not None else []
-    words += [f"--budget={config.budget:g}"] if config.budget != 1 else []
+    asked, usual = dataclasses.asdict(config), dataclasses.asdict(RunConfig(config.network))
+    for option in ("budget", "accuracy_loss", "rounds"):
+        if asked[option] != usual[option]:
+            words.append(f"--{option.replace('_', '-')}={asked[option]:g}")
     words += [f"--seed={config.seed}", f"--images={config.images}"]
     return shlex.join(words)
 
 
-def _compression(run: RunDir, model: CompressedModel, sizes: dict[str, Any]) -> dict[str, Any]:
+def compression(model: CompressedModel, sizes: dict[str, Sizes], file_bytes: int) -> dict[str, Any]:
+    """The field `compression` of a model in a file of so many bytes."""
     weights = sum(layer.geometry.weights for layer in model.layers)
     nonzeros = sum(layer.nnz for layer in model.layers)
+    bits = sum(layer.nnz * layer.bits for layer in model.layers)
     return {
         "weights": weights,
         "nonzeros": nonzeros,
-        "pruning_ratio": weights / nonzeros,
-        "weight_bits_mean": sum(layer.nnz * layer.bits for layer in model.layers) / nonzeros,
-        "data_bytes": sum(size["data_bytes"] for size in sizes.values()),
-        "index_bytes": sum(size["index_bytes"] for size in sizes.values()),
-        "bias_bytes": sum(size["bias_bytes"] for size in sizes.values()),
-        "file_bytes": (run.path / "model.cosign").stat().st_size,
+        "pruning_ratio": weights / max(nonzeros, 1),
+        "weight_bits_mean": bits / max(nonzeros, 1),
+        "data_bytes": sum(size.data_bytes for size in sizes.values()),
+        "index_bytes": sum(size.index_bytes for size in sizes.values()),
+        "bias_bytes": sum(size.bias_bytes for size in sizes.values()),
+        "file_bytes": file_bytes,
     }
 
 
@@ -124,7 +131,7 @@ def _layer(
         "bits": layer.bits,
         **{field: size[field] for field in _SIZES},
     }
-    measured = found["breakeven"]["layers"].get(layer.name)
+    measured = found["speedup"]["layers"].get(layer.name)
     if measured is None:  # an FC layer that stays outside the machine
         nothing = dict.fromkeys(("busy", "useful", "speedup", "speedup_equal_pes", "break_even"))
         return row | {"cycles": None, **nothing, "decision": "host", "verified": False}
@@ -157,7 +164,7 @@ def _cores(found: dict[str, Any]) -> list[dict[str, Any]]:
     """The chip's cores, each with the blocks that its synthesis found."""
     reports = map(CoreReport.from_json, found["synthesize"]["reports"])
     blocks = {report.name: report.blocks_um2 for report in reports}
-    return [core | {"blocks_um2": blocks[core["name"]]} for core in found["breakeven"]["cores"]]
+    return [core | {"blocks_um2": blocks[core["name"]]} for core in found["speedup"]["cores"]]
 
 
 def _energy(run: RunDir) -> dict[str, Any] | None:

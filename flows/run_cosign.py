@@ -10,6 +10,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from compress.recipes import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, exit_status
 
 NETWORKS = {"lenet5": 16, "alexnet": 1}  # images that the RTL executes by default
@@ -26,7 +27,8 @@ examples:
   run_cosign.py compare runs/lenet5-0 runs/lenet5-1   runs side by side (compare --help)
   tensorboard --logdir runs                 watch loss, accuracy, |W-Z| and |Z-Zprev|
 
-stages: dense, prune, retrain, quantize, export, evaluate, rtl, simulate, synthesize, breakeven
+stages: dense, prune, retrain, synthesize, breakeven, allocate, quantize, export, evaluate, rtl,
+simulate, speedup
 
 exit status: 0 done; 1 the RTL disagreed with the golden model; 2 bad input or a missing
 tool, told in one sentence; 130 interrupted (--resume continues)
@@ -43,12 +45,26 @@ def _positive(number: Callable[[str], float]) -> Callable[[str], float]:
     return parse
 
 
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(
         prog="run_cosign.py",
-        description="Prune and quantise a network by ADMM, execute it on generated sparse "
-        "hardware, and measure from which pruning ratio that hardware wins.",
+        description="Prune and quantise a network by ADMM, measure from which pruning ratio "
+        "generated sparse hardware wins, prune again accordingly, and execute the result on it.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -63,6 +79,21 @@ def parser() -> argparse.ArgumentParser:
         "--images", type=_positive(int), help="images executed by the RTL (lenet5 16, alexnet 1)"
     )
     result.add_argument("--liberty", type=Path, help="a cell library (default: NanGate 45 nm)")
+    result.add_argument(
+        "--accuracy-loss",
+        type=_fraction,
+        default=ACCURACY_LOSS,
+        metavar="LOSS",
+        help="what the feedback from hardware to pruning may cost: top-1 on the validation split "
+        f"below the dense network's, 0 to 1 ({ACCURACY_LOSS:g})",
+    )
+    result.add_argument(
+        "--rounds",
+        type=_count,
+        default=ROUNDS,
+        help="rounds of the feedback that may prune further; with 0 it only leaves dense what "
+        f"sparse hardware would slow down ({ROUNDS})",
+    )
     where = result.add_mutually_exclusive_group()
     where.add_argument("--out", type=Path, help="run directory (default: runs/NETWORK-N)")
     where.add_argument("--resume", type=Path, metavar="DIR", help="continue this run")
@@ -122,6 +153,8 @@ def _run(options: argparse.Namespace) -> int:
             seed=options.seed,
             images=options.images or NETWORKS[options.network],
             liberty=str(options.liberty.resolve()) if options.liberty else None,
+            accuracy_loss=options.accuracy_loss,
+            rounds=options.rounds,
         )
         path = options.out or _free_folder(options.network)
         loop.preflight(config, path)

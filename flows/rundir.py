@@ -6,19 +6,19 @@ and picks up its own checkpoints. A run that was killed at any moment therefore 
 to the same result.
 """
 
-import contextlib
 import dataclasses
-import fcntl
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosign import CosignError, read_json, write_json
+from compress.recipes import ACCURACY_LOSS, ROUNDS
+from cosign import CosignError, locked, read_json, write_json
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class RunConfig:
     seed : of data order, initialisation and masks
     images : images that the RTL executes
     liberty : cell library, None for NanGate 45 nm
+    accuracy_loss : validation accuracy that the feedback may cost, 0..1
+    rounds : rounds of the feedback that may take weights away
     """
 
     network: str
@@ -43,6 +45,8 @@ class RunConfig:
     seed: int = 0
     images: int = 16
     liberty: str | None = None
+    accuracy_loss: float = ACCURACY_LOSS
+    rounds: int = ROUNDS
 
 
 class RunDir:
@@ -81,17 +85,9 @@ class RunDir:
                 f"{path}/config.json has unknown or missing fields: {error}."
             ) from error
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Hold the run; raises CosignError while another process does."""
-        with open(self.path / ".lock", "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise CosignError(
-                    f"another process is working in {self.path}; wait for it."
-                ) from error
-            yield
+        return locked(self.path)
 
     def result(self, stage: str) -> Any | None:
         """What a finished stage returned, or None."""

@@ -1,11 +1,13 @@
 """The terminal's tables, all made from results.json."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from compress.networks import TABLE_8
 from flows import paper
 
 Results = dict[str, Any]
@@ -21,7 +23,13 @@ def console() -> Console:
 
 def new_table(title: str, *columns: str) -> Table:
     """An empty table in our style; all columns but the first are of numbers."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+    )
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
     return table
@@ -87,6 +95,38 @@ def layer_table(results: Results) -> Table:
     return table
 
 
+def feedback_table(results: Results) -> Table:
+    """Fig. 5: the pruning ratio of every layer after each round, and below it why."""
+    feedback = results["feedback"]
+    rounds, layers = feedback["rounds"], feedback["start"]["ratios"]
+    table = new_table(
+        "Feedback (Fig. 5): pruning ratios round by round; accuracy on the validation split; time "
+        "of one image",
+        "",
+        *layers,
+        "all",
+        "accuracy",
+        "ms",
+    )
+    known = feedback["break_even"]
+    needed = (
+        ("never" if known[n] is None else times(known[n])) if n in known else "–" for n in layers
+    )
+    table.add_row("break-even", *needed, "", f"≥ {feedback['bound']:.2%}", "")
+    for number, state in enumerate([feedback["start"], *rounds]):
+        table.add_row(
+            f"round {number}" if number else "start",
+            *("dense" if ratio == 1 else times(ratio) for ratio in state["ratios"].values()),
+            times(state["pruning_ratio"], 1),
+            f"{state['accuracy']:.2%}",
+            "–" if state["time_s"] is None else f"{state['time_s'] * 1e3:.4g}",
+        )
+    table.caption = "\n".join(
+        f"Round {number}: {' '.join(state['why'])}" for number, state in enumerate(rounds, 1)
+    )
+    return table
+
+
 def core_table(results: Results) -> Table:
     """Area and clock of the cores, as Yosys and OpenSTA measured them."""
     hardware = results["hardware"]
@@ -108,6 +148,35 @@ def core_table(results: Results) -> Table:
             f"{core['area_um2']:,.0f}",
             f"{core['fmax_hz'] / 1e6:,.0f}",
         )
+    return table
+
+
+def table_8(results: Results) -> Table | None:
+    """Operations and operations × bits beside the paper's Table 8; None for another network."""
+    if results["table_9"] is None:
+        return None
+    table = new_table(
+        "Table 8: operations of the convolutions (two a MAC), and operations × weight bits",
+        "",
+        *(name.upper() for name in paper.CONV_LAYERS),
+        "CONV1-5",
+    )
+
+    def add(name: str, values: Sequence[float], style: str = "") -> None:
+        table.add_row(name, *(f"{value:,.0f}M" for value in (*values, sum(values))), style=style)
+
+    conv = [layer for layer in results["layers"] if layer["name"] in paper.CONV_LAYERS]
+    ours = [2e-6 * layer["macs"] * layer["nonzeros"] / layer["weights"] for layer in conv]
+    for row, operations in TABLE_8.items():
+        add(f"{row} (paper)", operations[: len(conv)])
+    add("cosign, this run", ours, style="bold")
+    for row, bits in paper.TABLE_8_BITS.items():
+        add(f"{row} × bits (paper)", [n * b for n, b in zip(TABLE_8[row], bits, strict=False)])
+    add(
+        "cosign × bits, this run",
+        [n * layer["bits"] for n, layer in zip(ours, conv, strict=True)],
+        style="bold",
+    )
     return table
 
 
@@ -237,10 +306,12 @@ def all_tables(results: Results) -> list[Table]:
     """Every table that this network has, in reading order."""
     tables = [
         accuracy_table(results),
+        feedback_table(results),
         layer_table(results),
         core_table(results),
         size_table(results),
         table_7(results),
+        table_8(results),
         table_9(results),
     ]
     return [table for table in tables if table is not None]

@@ -15,8 +15,10 @@ from compress.container import CompressedModel, HostOp, Layer, pooling_window
 
 def requantize(acc: np.ndarray, mul: int, shift: int, relu: bool) -> np.ndarray:
     """int64 accumulators (bias added) to int8: round half up, saturate, fused ReLU."""
-    scaled = (acc * mul + (1 << (shift - 1))) >> shift
-    return np.clip(scaled, 0 if relu else -128, 127).astype(np.int8)
+    scaled = acc * mul
+    scaled += 1 << (shift - 1)
+    scaled >>= shift
+    return np.clip(scaled, 0 if relu else -128, 127, out=scaled).astype(np.int8)
 
 
 def taps(x: np.ndarray, layer: Layer) -> Iterator[np.ndarray]:
@@ -57,9 +59,16 @@ def accumulate(layer: Layer, x: np.ndarray) -> np.ndarray:
     return acc.reshape(len(x), g.out_channels, g.out_height, g.out_width).astype(np.int64)
 
 
-def layer_output(layer: Layer, x: np.ndarray) -> np.ndarray:
-    """One accelerated layer: int8 [N, C, H, W] to int8 [N, out_channels, Ho, Wo]."""
-    acc = accumulate(layer, x) + layer.bias[None, :, None, None]
+Accumulate = Callable[[Layer, np.ndarray], np.ndarray]
+
+
+def layer_output(layer: Layer, x: np.ndarray, sums: Accumulate = accumulate) -> np.ndarray:
+    """One accelerated layer: int8 [N, C, H, W] to int8 [N, out_channels, Ho, Wo].
+
+    `sums` may be any other way of computing what `accumulate` does.
+    """
+    acc = sums(layer, x)
+    acc += layer.bias[:, None, None]
     return requantize(acc, layer.mul, layer.shift, layer.relu)
 
 
@@ -129,20 +138,22 @@ HOST_OPS: dict[str, Callable[..., np.ndarray]] = {
 }
 
 
-def trace(model: CompressedModel, x: np.ndarray) -> dict[str, np.ndarray]:
+def trace(
+    model: CompressedModel, x: np.ndarray, sums: Accumulate = accumulate
+) -> dict[str, np.ndarray]:
     """Every node's output for quantised input `x` (int8 [N, C, H, W]), "input" included."""
     values = {"input": x}
     for node in model.nodes:
         if isinstance(node, Layer):
-            values[node.name] = layer_output(node, values[node.input])
+            values[node.name] = layer_output(node, values[node.input], sums)
         else:
             values[node.name] = HOST_OPS[node.op](node, *(values[name] for name in node.inputs))
     return values
 
 
-def run(model: CompressedModel, x: np.ndarray) -> np.ndarray:
+def run(model: CompressedModel, x: np.ndarray, sums: Accumulate = accumulate) -> np.ndarray:
     """The network's output, int8 [N, ...], for quantised input `x` (int8 [N, C, H, W])."""
-    return trace(model, x)[model.nodes[-1].name]
+    return trace(model, x, sums)[model.nodes[-1].name]
 
 
 def correct(

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from compress import container, export
@@ -28,8 +29,19 @@ def test_every_byte_is_accounted_for(model: Path) -> None:
     parts = ("data_bytes", "index_bytes", "bias_bytes", "header_bytes")
     assert total["file_bytes"] == model.stat().st_size == sum(total[part] for part in parts)
     assert total["weights"] == 430_500
-    fc1 = report["layers"][2]
-    assert fc1["data_bytes"] == (fc1["nonzeros"] * fc1["bits"] + 7) // 8
+    for layer in report["layers"]:
+        assert 0 < layer["data_bytes"] <= (layer["nonzeros"] * layer["bits"] + 7) // 8
+
+
+def test_computation_is_that_of_the_weights_that_are_left(model: Path) -> None:
+    report = inspect(model)
+    layers = container.load(model).layers
+    for row, layer in zip(report["layers"], layers, strict=True):
+        outputs = 24 * 24 if layer.name == "conv1" else 8 * 8 if layer.name == "conv2" else 1
+        assert row["macs"] == sum(np.count_nonzero(f) * outputs for f in layer.dense_levels())
+        assert row["mac_bits"] == row["macs"] * layer.bits
+    conv1, conv2, *_ = report["layers"]
+    assert report["conv"]["macs"] == conv1["macs"] + conv2["macs"] < report["total"]["macs"]
 
 
 def test_table_and_json(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,6 +51,16 @@ def test_table_and_json(model: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     for layer in report["layers"]:
         assert layer["name"] in printed
     assert f"{report['total']['file_bytes']:,} B" in printed
+
+
+@pytest.mark.parametrize("coding", ["relative", "adaptive"])
+def test_repack_writes_the_coding_asked_for(model: Path, tmp_path: Path, coding: str) -> None:
+    out, sizes = tmp_path / "again.cosign", tmp_path / "sizes.json"
+    arguments = ["repack", str(model), "--coding", coding, "--out", str(out), "--json", str(sizes)]
+    assert main(arguments) == 0
+    report = json.loads(sizes.read_text())
+    assert {layer["index_coding"] for layer in report["layers"]} == {coding}
+    assert report["total"]["file_bytes"] == out.stat().st_size
 
 
 def test_bad_files_are_one_sentence_and_status_2(

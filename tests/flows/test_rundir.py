@@ -88,8 +88,8 @@ def test_refusals(tmp_path):
     ):
         pass
     config = json.loads((run.path / "config.json").read_text())
-    (run.path / "config.json").write_text(json.dumps(config | {"schema": 2}))
-    with pytest.raises(CosignError, match="schema 2"):
+    (run.path / "config.json").write_text(json.dumps(config | {"schema": 3}))
+    with pytest.raises(CosignError, match="schema 3"):
         RunDir.resume(run.path)
     (run.path / "config.json").write_text(json.dumps(config | {"colour": 2}))
     with pytest.raises(CosignError, match="unknown or missing"):

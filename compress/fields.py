@@ -1,0 +1,83 @@
+"""Numbers and names of the container's header as bytes, as few as their values allow."""
+
+import math
+from decimal import Decimal
+
+from cosign import CosignError
+
+_LONGEST = 10
+"""Bytes of the longest varint: 64 bits need ten."""
+
+
+class FieldWriter:
+    """Appends fields to `data`."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def whole(self, value: int) -> None:
+        """An integer >= 0, seven bits a byte, the least significant first (LEB128)."""
+        while value > 127:
+            self.data.append(value & 127 | 128)
+            value >>= 7
+        self.data.append(value)
+
+    def text(self, value: str) -> None:
+        raw = value.encode()
+        self.whole(len(raw))
+        self.data += raw
+
+    def real(self, value: float) -> None:
+        """A finite float64, exactly: m * 2**e or m * 10**e, whichever takes fewer bytes."""
+        numerator, denominator = abs(value).as_integer_ratio()
+        twos = (numerator & -numerator).bit_length() - 1 if numerator else 0
+        binary = (numerator >> twos, twos - denominator.bit_length() + 1)
+        _, digits, exponent = Decimal(repr(float(abs(value)))).normalize().as_tuple()
+        decimal = (int("".join(map(str, digits))), int(exponent))
+        _, base, (mantissa, power) = min(
+            (_width(fraction), base, fraction) for base, fraction in enumerate((binary, decimal))
+        )
+        negative = math.copysign(1, value) < 0
+        zigzag = 2 * power if power >= 0 else -2 * power - 1
+        self.whole(zigzag << 2 | negative << 1 | base)
+        self.whole(mantissa)
+
+
+def _width(fraction: tuple[int, int]) -> int:
+    mantissa, power = fraction
+    return -(-mantissa.bit_length() // 7) + -(-(abs(power).bit_length() + 3) // 7)
+
+
+class FieldReader:
+    """Takes fields from `data`; raises CosignError when it ends within one."""
+
+    def __init__(self, data: bytes, position: int = 0) -> None:
+        self.data = data
+        self.position = position
+
+    def whole(self) -> int:
+        value = 0
+        for place in range(_LONGEST):
+            byte = self.raw(1)[0]
+            value |= (byte & 127) << 7 * place
+            if byte < 128:
+                return value
+        raise CosignError("a number in the header has no end")
+
+    def text(self) -> str:
+        return self.raw(self.whole()).decode()
+
+    def real(self) -> float:
+        head = self.whole()
+        mantissa = self.whole()
+        zigzag = head >> 2
+        power = -(zigzag + 1 >> 1) if zigzag & 1 else zigzag >> 1
+        value = float(f"{mantissa}e{power}") if head & 1 else math.ldexp(mantissa, power)
+        return -value if head & 2 else value
+
+    def raw(self, count: int) -> bytes:
+        part = self.data[self.position : self.position + count]
+        if len(part) != count:
+            raise CosignError("the header ends too early")
+        self.position += count
+        return bytes(part)
