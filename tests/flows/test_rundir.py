@@ -5,6 +5,7 @@ import json
 import pytest
 
 from cosign import CosignError
+from flows import loop
 from flows.rundir import RunConfig, RunDir
 
 
@@ -45,6 +46,33 @@ def test_a_forgotten_stage_is_run_again(tmp_path):
     assert set(run.wall_s()) == {"simulate"}
     assert not list((run.path / "synth").iterdir())
     assert run.run("synthesize", lambda: 2) == 2
+
+
+def test_restarting_forgets_a_stage_and_all_later_ones(tmp_path):
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5"))
+    for stage in loop.STAGES:
+        run.run(stage, lambda: 1)
+    for name in (
+        "checkpoints/prune.pt",
+        "checkpoints/retrain.pt",
+        "checkpoints/quantize.pt",
+        "checkpoints/quantize.checkpoint.pt",
+        "sim/sparse-abc-conv1.json",
+        "synth/abc/core.json",
+    ):
+        (run.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.path / name).touch()
+    loop.restart(run, "synth")
+    assert set(loop.STAGES) - set(run.wall_s()) == {"synthesize", "breakeven"}
+    assert not list((run.path / "synth").iterdir())
+    assert (run.path / "sim" / "sparse-abc-conv1.json").exists()
+    loop.restart(run, "retrain")
+    assert set(run.wall_s()) == {"dense", "prune"}
+    assert [file.name for file in (run.path / "checkpoints").iterdir()] == ["prune.pt"]
+    assert not list((run.path / "sim").iterdir())
+    for nothing in ("s", "", "breakfast"):
+        with pytest.raises(CosignError, match="is no stage; choose one of: dense, prune"):
+            loop.restart(run, nothing)
 
 
 def test_refusals(tmp_path):
