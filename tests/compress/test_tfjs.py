@@ -217,4 +217,4 @@ def test_the_package_is_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert sum(tensor.numel() for tensor in tfjs.state_dict(path).values()) == 25_636_712
     network = Network(spec_of("resnet50-v1")).eval()
     load_weights(network, path)
-    assert float(network.biases["fc"].abs().sum()) > 0
+    assert bool(network.biases["fc"].any())
