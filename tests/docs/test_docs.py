@@ -20,6 +20,7 @@ PARSERS = {
     "-m rtl": ("rtl.__main__", "parser"),
     "-m sim": ("sim.__main__", "parser"),
     "-m synth": ("synth.__main__", "parser"),
+    "flows/run_cosign.py compare": ("flows.compare", "parser"),
     "flows/run_cosign.py": ("flows.run_cosign", "parser"),
     "flows/energy.py": ("flows.energy", "parser"),
 }
@@ -85,7 +86,8 @@ def test_a_command_of_the_documentation_exists(page: str, command: str) -> None:
         known = {name for line in targets for name in line.split()}
         assert {word for word in words[1:] if "=" not in word} <= known
         return
-    head, rest = (" ".join(words[1:3]), words[3:]) if words[1] == "-m" else (words[1], words[2:])
+    both = " ".join(words[1:3])
+    head, rest = (both, words[3:]) if words[1] == "-m" or both in PARSERS else (words[1], words[2:])
     if head in PARSERS:
         module, name = PARSERS[head]
         parser: argparse.ArgumentParser = getattr(importlib.import_module(module), name)()
