@@ -83,6 +83,8 @@ def record(
         this["why"] = [*_restored(this, profile), _spent(this, before["accuracy"], bound)]
         result["rounds"].append(this)
         before = after
+    if not any(this["restored"] for this in result["rounds"]):
+        result["rounds"][-1]["why"].append("No layer was pruned less than its break-even ratio.")
     return result
 
 

@@ -1,6 +1,6 @@
 """Training curves for those who watch them elsewhere: TensorBoard, MLflow or Weights & Biases.
 
-A log gets every history point of the four training stages while they train: mean loss, accuracy on
+A log gets every history point of the training stages while they train: mean loss, accuracy on
 the validation split, and in an ADMM iteration rho, ||W-Z|| and the change of Z by layer.
 """
 

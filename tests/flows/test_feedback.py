@@ -77,7 +77,8 @@ def test_nothing_to_spend_is_said() -> None:
     no_time = {"time_s": None, "sparse_s": None}
     found = feedback.record(GEOMETRIES, profile(), start, history, 0.99, lambda keep: no_time)
     assert found["rounds"][0]["why"] == [
-        "Nothing more was pruned: 50.00% is below the bound already."
+        "Nothing more was pruned: 50.00% is below the bound already.",
+        "No layer was pruned less than its break-even ratio.",
     ]
 
 
