@@ -50,17 +50,17 @@ def plain(table: Table) -> dict[str, Any]:
 
 def render(results: Results, layers: Sequence[Layer]) -> str:
     """The page as text. `layers` are those of the model.cosign that `results` were measured on."""
-    accuracy, feedback, per_layer, cores, *others = map(plain, tables.all_tables(results))
+    feedback = tables.feedback_table(results)
     return page(
         "report.html.j2",
         results=results,
         verdict=tables.verdict(results),
         tiles=_tiles(results),
-        accuracy=accuracy,
-        feedback=feedback,
-        layers=per_layer,
-        cores=cores,
-        others=others,
+        accuracy=plain(tables.accuracy_table(results)),
+        feedback=feedback and plain(feedback),
+        layers=plain(tables.layer_table(results)),
+        cores=plain(tables.core_table(results)),
+        others=[plain(table) for table in tables.paper_tables(results)],
         figures=_panels(results),
         pictures=[pictures.picture(layer) for layer in layers],
     )

@@ -95,9 +95,14 @@ def layer_table(results: Results) -> Table:
     return table
 
 
-def feedback_table(results: Results) -> Table:
-    """Fig. 5: the pruning ratio of every layer after each round, and below it why."""
-    feedback = results["feedback"]
+def feedback_table(results: Results) -> Table | None:
+    """Fig. 5: the pruning ratio of every layer after each round, and below it why.
+
+    None for results written before the loop had feedback.
+    """
+    feedback = results.get("feedback")
+    if feedback is None:
+        return None
     rounds, layers = feedback["rounds"], feedback["start"]["ratios"]
     table = new_table(
         "Feedback (Fig. 5): pruning ratios round by round; accuracy on the validation split; time "
@@ -302,18 +307,21 @@ def table_9(results: Results) -> Table | None:
     return table
 
 
+def paper_tables(results: Results) -> list[Table]:
+    """Tables 5 to 9 of the paper that have this network, with our row."""
+    tables = size_table(results), table_7(results), table_8(results), table_9(results)
+    return [table for table in tables if table is not None]
+
+
 def all_tables(results: Results) -> list[Table]:
-    """Every table that this network has, in reading order."""
-    tables = [
+    """Every table that these results have, in reading order."""
+    tables = (
         accuracy_table(results),
         feedback_table(results),
         layer_table(results),
         core_table(results),
-        size_table(results),
-        table_7(results),
-        table_8(results),
-        table_9(results),
-    ]
+        *paper_tables(results),
+    )
     return [table for table in tables if table is not None]
 
 
