@@ -12,7 +12,7 @@ RTL_ALPHA_resnet50 := 17x
 RTL_CORE := --core sparse --lanes 64 --drain 16
 
 .PHONY: help setup alexnet lenet5 rtl-lenet5 rtl-alexnet rtl-vgg16 rtl-resnet50 coverage test \
-	test-slow lint format clean
+	test-slow docs lint format clean
 
 help:
 	@echo "make alexnet    the whole loop on BVLC AlexNet (about 30 minutes on two cores)"
@@ -22,6 +22,7 @@ help:
 	@echo "                MNIST, or one full image"
 	@echo "make coverage   lines and toggles of the cores' Verilog that the RTL tests reach"
 	@echo "make test       all tests but the slow ones; test-slow runs those"
+	@echo "make docs       the documentation as a site, in build/site"
 	@echo "make lint       ruff, mypy and the import law"
 	@echo "make setup      only install what is needed"
 
@@ -56,6 +57,9 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow --durations=10 $(ARGS)
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -18,13 +18,16 @@ from compress import container
 from compress.networks import NETWORKS, default_bits, densities, is_foreign, spec_of, uniform
 from compress.packing import CODINGS
 from compress.tidy import tidy
-from cosign import CosignError, write_json
+from cosign import CosignError, exit_status, write_json
 
 
 def inspect(path: Path) -> dict[str, Any]:
-    """Sizes in bytes by layer and purpose, as Tables 5 and 6 count them.
+    """Sizes in bytes by layer and purpose, as Tables 5 and 6 count them, and computation.
 
-    `header_bytes` is the rest of the file: names, geometry, scales and checksums.
+    `macs` are the multiply-accumulates of one image with the weights that are left, `mac_bits`
+    their product with the bits of a weight (Table 8, where a MAC counts as two operations). `conv`
+    sums up the convolutions. `header_bytes` is the rest of the file: names, geometry, scales and
+    checksums.
     Raises CosignError when the file is missing or damaged.
     """
     model, sizes = container.inspect(path)
@@ -35,6 +38,8 @@ def inspect(path: Path) -> dict[str, Any]:
             "weights": layer.geometry.weights,
             "nonzeros": layer.nnz,
             "bits": layer.bits,
+            "macs": _macs(layer),
+            "mac_bits": _macs(layer) * layer.bits,
             "index_coding": sizes[layer.name].index_coding,
             "index_bits": sizes[layer.name].index_bits,
             "data_bytes": sizes[layer.name].data_bytes,
@@ -43,11 +48,23 @@ def inspect(path: Path) -> dict[str, Any]:
         }
         for layer in model.layers
     ]
-    keys = ("weights", "nonzeros", "data_bytes", "index_bytes", "bias_bytes")
-    total: dict[str, Any] = {key: sum(layer[key] for layer in layers) for key in keys}
+    total = _total(layers)
     total["file_bytes"] = path.stat().st_size
-    total["header_bytes"] = total["file_bytes"] - sum(total[key] for key in keys[2:])
-    return {"network": model.name, "layers": layers, "total": total}
+    total["header_bytes"] = total["file_bytes"] - sum(total[key] for key in _BYTES)
+    conv = _total([layer for layer in layers if layer["kind"] == "conv"])
+    return {"network": model.name, "layers": layers, "conv": conv, "total": total}
+
+
+_BYTES = ("data_bytes", "index_bytes", "bias_bytes")
+
+
+def _macs(layer: container.Layer) -> int:
+    return layer.nnz * layer.geometry.out_height * layer.geometry.out_width
+
+
+def _total(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    keys = ("weights", "nonzeros", "macs", "mac_bits", *_BYTES)
+    return {key: sum(layer[key] for layer in layers) for key in keys}
 
 
 def table(report: dict[str, Any]) -> str:
@@ -58,25 +75,28 @@ def table(report: dict[str, Any]) -> str:
         "non-zeros",
         "pruning",
         "bits",
+        "MACs",
+        "MAC x bits",
         "index",
         "data B",
         "index B",
         "bias B",
     )
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     for layer in report["layers"]:
         index = layer["index_coding"]
         if layer["index_bits"]:
             index += f" {layer['index_bits']}b"
-        rows.append((layer["name"], *_counts(layer), str(layer["bits"]), index, *_bytes(layer)))
+        rows.append(_row(layer["name"], layer, str(layer["bits"]), index))
     total = report["total"]
     mean_bits = sum(layer["bits"] * layer["nonzeros"] for layer in report["layers"])
-    mean = f"{mean_bits / max(total['nonzeros'], 1):.2f}"
-    rows.append(("total", *_counts(total), mean, "", *_bytes(total)))
+    if report["conv"]["weights"] not in (0, total["weights"]):
+        rows.append(_row("all conv", report["conv"], "", ""))
+    rows.append(_row("total", total, f"{mean_bits / max(total['nonzeros'], 1):.2f}", ""))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = [
         "  ".join(
-            cell.ljust(width) if column in (0, 5) else cell.rjust(width)
+            cell.ljust(width) if column in (0, 7) else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
@@ -90,13 +110,11 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join([f"{report['network']}", *lines])
 
 
-def _counts(part: dict[str, Any]) -> tuple[str, str, str]:
+def _row(name: str, part: dict[str, Any], bits: str, index: str) -> tuple[str, ...]:
     ratio = part["weights"] / max(part["nonzeros"], 1)
-    return f"{part['weights']:,}", f"{part['nonzeros']:,}", f"{ratio:.2f}x"
-
-
-def _bytes(part: dict[str, Any]) -> tuple[str, str, str]:
-    return f"{part['data_bytes']:,}", f"{part['index_bytes']:,}", f"{part['bias_bytes']:,}"
+    counts = (f"{part['weights']:,}", f"{part['nonzeros']:,}", f"{ratio:.2f}x", bits)
+    work = (f"{part[key] / 1e6:,.2f}M" for key in ("macs", "mac_bits"))
+    return (name, *counts, *work, index, *(f"{part[key]:,}" for key in _BYTES))
 
 
 def export(options: argparse.Namespace) -> str:
@@ -294,35 +312,32 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
-    try:
-        if hasattr(options, "run"):
-            return int(options.run(options))
-        if options.command == "images":
-            from compress import images  # torch: inspect does without
+def _run(options: argparse.Namespace) -> int:
+    if hasattr(options, "run"):
+        return int(options.run(options))
+    if options.command == "images":
+        from compress import images  # torch: inspect does without
 
-            images.write(options.network, options.data, options.count, options.out)
-            return 0
-        if options.command == "convert":
-            from compress import exchange  # onnx: inspect does without
+        images.write(options.network, options.data, options.count, options.out)
+        return 0
+    if options.command == "convert":
+        from compress import exchange  # onnx: inspect does without
 
-            exchange.write(container.load(options.model), options.to, options.out)
-            return 0
-        writers = {"export": export, "repack": repack}
-        writer = writers.get(options.command)
-        note = writer(options) if writer else ""
-        report = inspect(options.out if writer else options.model)
-        if options.json:
-            write_json(options.json, report)
-    except CosignError as error:
-        print(f"cosign: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped.", file=sys.stderr)
-        return 130
+        exchange.write(container.load(options.model), options.to, options.out)
+        return 0
+    writers = {"export": export, "repack": repack}
+    writer = writers.get(options.command)
+    note = writer(options) if writer else ""
+    report = inspect(options.out if writer else options.model)
+    if options.json:
+        write_json(options.json, report)
     print("\n".join(filter(None, (table(report), note))))
     return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    return exit_status(lambda: _run(options))
 
 
 if __name__ == "__main__":

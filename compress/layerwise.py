@@ -23,11 +23,11 @@ from torch import Tensor
 from compress import projections
 from compress.graph import max_level
 
-DAMPING = 0.01
+DAMPING = 0.1
 RHO = 1.0
 ITERATIONS = 12
 _RISE = 0.75  # of the iterations, over which the pruning grows to its ratio
-_DESCENTS = 6
+DESCENTS = 6
 _SWEEPS = 1
 _BLOCK = 128
 
@@ -106,7 +106,7 @@ def problem(
         variance = rows.square().sum(1)
     deviation = variance.clamp(min=0).sqrt()[:, None]
     # a column that is always the same says nothing; it must only not divide by zero
-    least = 1e-3 * float(deviation.square().mean().sqrt()) or 1.0
+    least = 1e-5 * float(deviation.square().mean().sqrt()) or 1.0
     scale = deviation.clamp(min=least)
     scaled = weight * scale
     if second is not None:
@@ -147,7 +147,7 @@ def least_squares(task: Problem, mask: Tensor, start: Tensor) -> Tensor:
     z = torch.where(mask, start, 0.0)
     residual = torch.where(mask, task.goal - task.times(z), 0.0)
     direction, square = residual, residual.square().sum(-1, keepdim=True)
-    for _ in range(_DESCENTS):
+    for _ in range(DESCENTS):
         image = torch.where(mask, task.times(direction), 0.0)
         curvature = (direction * image).sum(-1, keepdim=True)
         step = torch.where(curvature > 0, square / curvature, 0.0)
@@ -167,7 +167,7 @@ def quantize(task: Problem, z: Tensor, q: float, bits: int) -> tuple[Tensor, flo
     mask = z != 0
     levels = nearest(z / (q * task.scale), bits, mask)
     for _ in range(_SWEEPS):
-        _sweep(task, levels, mask, q, bits)
+        sweep(task, levels, mask, q, bits)
         unit = levels * task.scale
         curvature = float((unit * task.times(unit)).sum(dtype=torch.float64))
         fitted = float((unit * task.goal).sum(dtype=torch.float64)) / max(curvature, 1e-30)
@@ -183,7 +183,7 @@ def nearest(values: Tensor, bits: int, mask: Tensor) -> Tensor:
     return torch.where(mask, torch.copysign(magnitude, values), 0.0)
 
 
-def _sweep(task: Problem, levels: Tensor, mask: Tensor, q: float, bits: int) -> None:
+def sweep(task: Problem, levels: Tensor, mask: Tensor, q: float, bits: int) -> None:
     """One round of coordinate descent over the columns, in place."""
     columns = levels.shape[-1]
     z = levels * (q * task.scale)

@@ -15,6 +15,7 @@ from cosign import CosignError
 __all__ = [
     "ALPHAS",
     "NETWORKS",
+    "TABLE_8",
     "NetworkSpec",
     "NodeSpec",
     "default_bits",
@@ -177,8 +178,9 @@ def spec_of(network: str, classes: int | None = None, dropout: float = 0.5) -> N
     return NETWORKS[network](**options)
 
 
-# MACs in millions: Table 8 by row, conv1..conv5, fc1..fc3. A row over the first is its density.
-_TABLE8 = {
+# Operations in millions, two a MAC: Table 8 by row, conv1..conv5, fc1..fc3. A row over the first
+# is its density.
+TABLE_8 = {
     "alexnet": (211, 448, 299, 224, 150, 75, 34, 8),
     "ours1": (133, 31, 18, 16, 11, 7, 3, 2),
     "han": (177, 170, 105, 83, 56, 7, 3, 2),
@@ -194,8 +196,8 @@ _OURS2_SCALE = 2297.8 / 40.5 / 154.5
 
 def _alphas() -> dict[str, dict[str, dict[str, float]]]:
     rows = {
-        name: tuple(part / whole for part, whole in zip(row, _TABLE8["alexnet"], strict=True))
-        for name, row in _TABLE8.items()
+        name: tuple(part / whole for part, whole in zip(row, TABLE_8["alexnet"], strict=True))
+        for name, row in TABLE_8.items()
         if name != "alexnet"
     }
     ours = rows["ours1"]

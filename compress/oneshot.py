@@ -23,7 +23,7 @@ from cosign import CosignError
 
 Method = Literal["magnitude", "oneshot"]
 # Of each method; scales of activations need no more than the fewer.
-CALIBRATION_IMAGES: dict[Method, int] = {"magnitude": 16, "oneshot": 256}
+CALIBRATION_IMAGES: dict[Method, int] = {"magnitude": 16, "oneshot": 128}
 _BIAS_DEVIATION = 0.1  # of an untrained network, whose activations have a deviation of about 1
 _BATCH = 16
 _SCALING_IMAGES = 4

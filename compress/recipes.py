@@ -1,6 +1,7 @@
 """Recipes: how long, how fast and how far to compress each built-in network."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,8 @@ from compress.networks import (
 )
 from cosign import CosignError
 
+ACCURACY_LOSS = 0.005
+ROUNDS = 3
 DEFAULT_ALPHA = {"lenet5": "default", "alexnet": "ours1"}
 DEFAULT_RATIO = 4  # of a network of one's own
 
@@ -43,7 +46,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything the four stages depend on, next to the data and the seed.
+    """Everything the stages depend on, next to the data and the seed.
 
     Parameters
     ----------
@@ -55,11 +58,16 @@ class Recipe:
     batch : images per step
     optimizer : "adam", or "sgd" with momentum 0.9
     dense, prune, retrain : the phases of the first three stages
+    allocate : one trial of the allocation of Fig. 5
     quantize, settle : quantisation ADMM, then training of biases and q with levels fixed
     beta2 : decay of Adam's second moment; shorter runs want less than the usual 0.999
     weight_decay : L2 penalty of the dense stage
     dropout : probability behind AlexNet's fc1 and fc2 while training
     warmup : steps over which a phase's learning rate rises from zero
+    break_even : pruning ratio, at least 1, from which each layer that the hardware executes gains
+        by being sparse, or None when never; None instead of all: keep the densities as given
+    accuracy_loss : validation accuracy that the allocation may cost against the dense network, 0..1
+    rounds : rounds of the allocation that may take weights away
     budget : multiplies every phase's steps
     threads : of torch; part of the recipe since sums depend on it in the last bits
     checkpoint_s : least seconds between two checkpoints
@@ -74,6 +82,7 @@ class Recipe:
     dense: Phase
     prune: Phase
     retrain: Phase
+    allocate: Phase
     quantize: Phase
     settle: Phase
     custom: NetworkSpec | None = None
@@ -82,6 +91,9 @@ class Recipe:
     weight_decay: float = 0.0
     dropout: float = 0.5
     warmup: int = 0
+    break_even: dict[str, float | None] | None = None
+    accuracy_loss: float = ACCURACY_LOSS
+    rounds: int = ROUNDS
     budget: float = 1.0
     threads: int = 2
     checkpoint_s: float = 30.0
@@ -97,6 +109,15 @@ class Recipe:
                 )
             if not 1 <= self.bits[name] <= 8:
                 raise CosignError(f"{name}: bits is {self.bits[name]}, must be 1..8.")
+        for name, ratio in (self.break_even or {}).items():
+            if name not in names:
+                raise CosignError(f"{self.network} has no layer {name!r} with a break-even ratio.")
+            if ratio is not None and not 1 <= ratio < math.inf:
+                raise CosignError(f"{name}: break-even ratio is {ratio}, must be at least 1.")
+        if not 0 <= self.accuracy_loss <= 1:
+            raise CosignError(f"accuracy_loss is {self.accuracy_loss}, must be 0..1.")
+        if self.rounds < 0:
+            raise CosignError(f"rounds is {self.rounds}, must not be negative.")
         if self.budget <= 0:
             raise CosignError(f"budget is {self.budget}, must be positive.")
 
@@ -158,6 +179,7 @@ def custom_recipe(
         dense=Phase(steps=0, lr=0.0, points=0),
         prune=Phase(steps=1500, lr=5e-4, points=9, rhos=(1e-3, 1e-2, 1e-1)),
         retrain=Phase(steps=1500, lr=5e-4, points=3),
+        allocate=Phase(steps=150, lr=5e-4, points=0),
         quantize=Phase(steps=600, lr=2e-4, points=8, rhos=(1e-2, 1e-1)),
         settle=Phase(steps=300, lr=2e-4, points=1),
         custom=spec,
@@ -207,6 +229,7 @@ def _lenet5(alpha: str) -> Recipe:
         dense=Phase(steps=4300, lr=1e-3, points=5),
         prune=Phase(steps=5160, lr=1e-3, points=12, rhos=(1e-3, 1e-2, 1e-1)),
         retrain=Phase(steps=3440, lr=1e-3, points=4),
+        allocate=Phase(steps=300, lr=1e-3, points=0),
         quantize=Phase(steps=1720, lr=3e-4, points=8, rhos=(1e-2, 1e-1)),
         settle=Phase(steps=860, lr=3e-4, points=1),
     )
@@ -223,6 +246,7 @@ def _alexnet(alpha: str, classes: int) -> Recipe:
         dense=Phase(steps=220, lr=1.5e-4, points=4),
         prune=Phase(steps=160, lr=1.5e-4, points=6, rhos=(1e-2, 1e-1, 1.0)),
         retrain=Phase(steps=100, lr=1.5e-4, points=2),
+        allocate=Phase(steps=25, lr=1.5e-4, points=0),
         quantize=Phase(steps=50, lr=5e-5, points=4, rhos=(1e-1, 1.0)),
         settle=Phase(steps=20, lr=1e-4, points=1),
         beta2=0.98,
@@ -245,6 +269,7 @@ def _tiny(full: Recipe) -> Recipe:
         dense=shrink(full.dense),
         prune=shrink(full.prune),
         retrain=shrink(full.retrain),
+        allocate=shrink(full.allocate),
         quantize=shrink(full.quantize),
         settle=shrink(full.settle),
     )

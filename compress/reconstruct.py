@@ -28,7 +28,7 @@ def prune_and_quantize(
     batches: Iterable[Tensor],
     progress: Progress = lambda _: None,
 ) -> dict[str, float]:
-    """Change weights to q * level, `keep` of them per layer, and biases; returns q by layer.
+    """Change weights to q * level, at most `keep` per layer, and biases; returns q by layer.
 
     network : folded, in evaluation
     batches : float32 [N, C, H, W], normalised calibration images
@@ -66,7 +66,7 @@ def _compress(
     bits: int,
     progress: Progress,
 ) -> float:
-    """Solve one layer; its weights and bias are changed. Returns q."""
+    """Solve one layer and put its new weights and bias into the network. Returns q."""
     parameter, bias = network.weights[name], network.biases[name]
     before = parameter.detach().reshape(moments.shape)
     task = moments.problem(before)
@@ -76,8 +76,8 @@ def _compress(
     levels, q = layerwise.quantize(task, pruned, start, bits)
     after = levels * q
     parameter.copy_(after.reshape(parameter.shape))
-    bias.copy_(moments.bias(after, bias))
-    lost = task.loss(levels * (q * task.scale)) / task.energy
+    bias.copy_(moments.bias(after))
+    lost = task.loss(levels * (q * task.scale)) / (task.energy or 1.0)
     progress(f"{name}: {keep:,} of {before.numel():,} weights, error {100 * lost:.2f} %")
     return q
 
@@ -85,8 +85,8 @@ def _compress(
 class _Moments:
     """What a layer reads, and what its answers lack, over sampled positions.
 
-    Sums are taken in float64 of products in float32, or rows kept where they are fewer than
-    columns.
+    Sums are taken in float64 of products in float32; where there are fewer positions than columns,
+    the rows themselves are kept. Of every image as many positions are looked at.
     """
 
     def __init__(self, geometry: Geometry, dense: Network, node: NodeSpec, images: int) -> None:
@@ -96,7 +96,6 @@ class _Moments:
         self._relu = node.relu
         self._weight = dense.weights[node.name].detach().reshape(self.shape)
         places = g.out_height * g.out_width
-        # evenly many positions of every image
         self._sample = min(places, max(1, POSITIONS // images))
         self._wide = images * self._sample < g.columns
         self._rows: list[Tensor] = []
@@ -104,6 +103,7 @@ class _Moments:
         self._second = torch.zeros(g.groups, 0 if self._wide else g.columns, g.columns).double()
         self._cross = torch.zeros(self.shape).double()
         self._x_sum = torch.zeros(g.groups, g.columns).double()
+        self._origin: Tensor | None = None
         self._lack_sum = torch.zeros(g.groups, self.shape[1]).double()
         self._y_sum = torch.zeros(g.groups, self.shape[1]).double()
         self._y_square = 0.0
@@ -116,10 +116,13 @@ class _Moments:
         maps = answers.reshape(len(answers), *self.shape[:2], g.out_height, g.out_width)
         chosen = torch.randperm(g.out_height * g.out_width, generator=rng)[: self._sample]
         down, right = chosen // g.out_width, chosen % g.out_width
-        rows = _columns(got.reshape(len(got), g.in_channels, g.in_height, -1), g, down, right)
+        rows = columns_at(got.reshape(len(got), g.in_channels, g.in_height, -1), g, down, right)
         # what the answers lack, beyond the bias: Y - X Wt
         y = maps[:, :, :, down, right].permute(1, 0, 3, 2).reshape(g.groups, -1, self.shape[1])
         lacks = y - rows @ self._weight.mT
+        if self._origin is None:  # near the means, so that little is lost when they are taken off
+            self._origin = rows.mean(1, keepdim=True)
+        rows -= self._origin
         self._count += rows.shape[1]
         self._y_sum += y.sum(1, dtype=torch.float64)
         self._y_square += float(y.square().sum(dtype=torch.float64))
@@ -144,14 +147,16 @@ class _Moments:
         cross = self._cross / self._count - lack_mean[:, :, None] * x_mean[:, None]
         return layerwise.problem(weight, None, second.float(), cross.float(), square)
 
-    def bias(self, after: Tensor, before: Tensor) -> Tensor:
-        """The bias that gives the mean answers of the dense network."""
-        x_mean, lack_mean = self._x_sum / self._count, self._lack_sum / self._count
-        moved = ((self._weight - after).double() @ x_mean[:, :, None])[:, :, 0] + lack_mean
-        return moved.reshape(before.shape).float()
+    def bias(self, weight: Tensor) -> Tensor:
+        """The bias that with `weight` gives the mean answers of the dense network: [out]."""
+        assert self._origin is not None
+        x_mean = self._x_sum / self._count + self._origin[:, 0]
+        lack_mean = self._lack_sum / self._count
+        moved = ((self._weight - weight).double() @ x_mean[:, :, None])[:, :, 0] + lack_mean
+        return moved.reshape(-1).float()
 
 
-def _columns(x: Tensor, g: Geometry, down: Tensor, right: Tensor) -> Tensor:
+def columns_at(x: Tensor, g: Geometry, down: Tensor, right: Tensor) -> Tensor:
     """im2col at some output positions: [N, C, H, W] to [groups, N * positions, columns]."""
     (top, left), (height, width) = g.padding, g.kernel
     padded = torch.nn.functional.pad(x, (left, left, top, top))

@@ -17,7 +17,7 @@ from compress.models import Network
 from compress.recipes import Recipe
 from cosign import CosignError, atomic_write
 
-STAGES = ("dense", "prune", "retrain", "quantize")
+STAGES = ("dense", "prune", "retrain", "allocate", "quantize")
 _SCHEMA = 1
 _COMMON = (
     "network",
@@ -38,6 +38,7 @@ _FIELDS = {
     "dense": (*_COMMON, "dense"),
     "prune": ("densities", "prune"),
     "retrain": ("retrain",),
+    "allocate": ("allocate", "break_even", "accuracy_loss", "rounds"),
     "quantize": ("bits", "quantize", "settle"),
 }
 
@@ -53,7 +54,7 @@ class StageResult:
     accuracy : on the validation split, 0..1
     history : one record per point: stage step, mean loss since the last point, validation
         accuracy, and in an ADMM phase rho and, by layer, ||W-Z|| ("primal") and the change of Z
-        ("dual")
+        ("dual"); of the allocate stage one `allocate.Round` per round
     masks : bool tensors by layer, the weights that stay; empty after the dense stage
     q : quantisation intervals by layer; empty before the last stage. Every weight is then
         q times a level of the layer's bits

@@ -1,8 +1,9 @@
-"""The four training stages of joint pruning and quantisation (Fig. 2), resumable at any moment.
+"""The training stages of joint pruning and quantisation (Fig. 2), resumable at any moment.
 
 - dense: ordinary training;
 - prune: ADMM towards alpha_i weights per layer, then the cut;
 - retrain: the kept weights only;
+- allocate: weights kept anew as break-even ratios of the hardware say (Fig. 5), if there are any;
 - quantize: ADMM towards n-bit levels of the kept weights, then levels fixed while biases and q
   are trained.
 
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compress import stages
+from compress import stages, trials
 from compress.data import Dataset, Split
 from compress.models import Network, scale_to_data
 from compress.recipes import Phase, Recipe
@@ -41,6 +42,7 @@ Report = Callable[[str, int, int, dict[str, Any]], None]
 _FINAL_LR = 0.02
 _EVALUATION_BATCH = 100
 _INITIAL_IMAGES = 48
+_STREAMS = {"dense": 0, "prune": 1, "retrain": 2, "quantize": 3, "allocate": 4}  # of random numbers
 
 
 def run_stage(
@@ -58,8 +60,8 @@ def run_stage(
 
     `folder` holds the results `<stage>.pt` of this and the stages before, and the checkpoint of
     the stage at work. `report(stage, step, steps, metrics)` is called after every step; metrics
-    holds "loss" and, at history points, "accuracy" on the validation split. Raises CosignError
-    when the stage before is missing, a file is of another recipe, or training diverges.
+    holds "loss", or at a history point the point's whole record (`StageResult.history`). Raises
+    CosignError when the stage before is missing, a file is of another recipe, or training diverges.
     """
     if stage not in STAGES:
         raise CosignError(f"unknown stage {stage!r}; choose {', '.join(STAGES)}.")
@@ -69,27 +71,56 @@ def run_stage(
             f"recipe of {recipe.network} expects {recipe.classes} of {recipe.spec.shape}."
         )
     folder = Path(folder)
-    path = folder / f"{stage}.pt"
-    checkpoint = folder / f"{stage}.checkpoint.pt"
     owner = stages.identity(stage, recipe, dataset, seed)
+    show = report or (lambda *_: None)
+
+    def result_of(name: str) -> StageResult:
+        if not (folder / f"{name}.pt").exists():
+            raise CosignError(f"stage {stage} needs {folder / name}.pt; run {name} first.")
+        identity = stages.identity(name, recipe, dataset, seed)
+        return stages.load_result(folder / f"{name}.pt", recipe, identity)
+
+    def trial(number: int, cut: StageResult) -> StageResult:
+        name = f"{stage}.{number}"
+
+        def work(checkpoint: Path) -> StageResult:
+            random = (seed, _STREAMS[stage], number)
+            trainer = _Trainer(stage, recipe, dataset, random, cut, checkpoint, f"{owner}.{number}")
+            return trainer.run(lambda _, *progress: show(f"{stage} {number}", *progress))
+
+        return _made_once(folder, name, recipe, f"{owner}.{number}", work)
+
+    def work(checkpoint: Path) -> StageResult:
+        torch.set_num_threads(recipe.threads)
+        previous = StageResult("imported", start, 0.0, []) if start is not None else None
+        if stage != STAGES[0]:
+            previous = result_of(STAGES[STAGES.index(stage) - 1])
+        if stage == "allocate":
+            assert previous is not None
+            return trials.run(recipe, result_of("dense").accuracy, previous, trial)
+        random = (seed, _STREAMS[stage])
+        return _Trainer(stage, recipe, dataset, random, previous, checkpoint, owner).run(show)
+
+    return _made_once(folder, stage, recipe, owner, work)
+
+
+def _made_once(
+    folder: Path, name: str, recipe: Recipe, owner: str, work: Callable[[Path], StageResult]
+) -> StageResult:
+    """Load `<name>.pt`, or save there what `work` returns; it gets the checkpoint's path.
+
+    Checkpoints, and whatever else is called `<name>.*.pt`, are gone afterwards.
+    """
+    path = folder / f"{name}.pt"
     if path.exists():
-        checkpoint.unlink(missing_ok=True)  # left by a kill between the two last lines below
-        return stages.load_result(path, recipe, owner)
-    for torn in folder.glob(f".{stage}.*"):
-        torn.unlink(missing_ok=True)  # half-written when a run was killed
-    torch.set_num_threads(recipe.threads)
-    previous = StageResult("imported", start, 0.0, []) if start is not None else None
-    if stage != STAGES[0]:
-        before = STAGES[STAGES.index(stage) - 1]
-        if not (folder / f"{before}.pt").exists():
-            raise CosignError(f"stage {stage} needs {folder / before}.pt; run {before} first.")
-        previous = stages.load_result(
-            folder / f"{before}.pt", recipe, stages.identity(before, recipe, dataset, seed)
-        )
-    trainer = _Trainer(stage, recipe, dataset, seed, previous, checkpoint, owner)
-    result = trainer.run(report or (lambda *_: None))
-    stages.save_result(path, result, owner)
-    checkpoint.unlink(missing_ok=True)
+        result = stages.load_result(path, recipe, owner)
+    else:
+        for torn in folder.glob(f".{name}.*"):
+            torn.unlink(missing_ok=True)  # half-written when a run was killed
+        result = work(folder / f"{name}.checkpoint.pt")
+        stages.save_result(path, result, owner)
+    for left in folder.glob(f"{name}.*.pt"):
+        left.unlink(missing_ok=True)
     return result
 
 
@@ -131,19 +162,19 @@ class _Trainer:
         stage: str,
         recipe: Recipe,
         dataset: Dataset,
-        seed: int,
+        random: tuple[int, ...],
         previous: StageResult | None,
         checkpoint: Path,
         owner: str,
     ) -> None:
         self.stage, self.recipe, self.dataset = stage, recipe, dataset
         self.checkpoint, self.owner = checkpoint, owner
-        self.random = (seed, STAGES.index(stage))
+        self.random = random  # the seed first
         self.masks = dict(previous.masks) if previous else {}
         if previous:
             self.network = previous.network
         else:
-            torch.manual_seed(seed)
+            torch.manual_seed(random[0])
             self.network = Network(recipe.spec)
             some = np.arange(min(_INITIAL_IMAGES, len(dataset.train.labels)))
             scale_to_data(self.network, to_input(dataset, dataset.train.images(some)))
@@ -248,11 +279,11 @@ class _Trainer:
         metrics: dict[str, Any] = {"loss": value}
         points_done = (step + 1) * phase.points // steps
         if points_done > step * phase.points // steps:
-            metrics["accuracy"] = self._point(phase, points_done, regime)
+            metrics = self._point(phase, points_done, regime)
         report(self.stage, self.step, self.total, metrics)
 
-    def _point(self, phase: Phase, points_done: int, regime: Regime) -> float:
-        """Close a history point; returns the validation accuracy."""
+    def _point(self, phase: Phase, points_done: int, regime: Regime) -> dict[str, Any]:
+        """Close a history point; returns its record."""
         rho = None
         if phase.rhos and points_done < phase.points:
             rho = phase.rhos[points_done * len(phase.rhos) // phase.points]
@@ -261,7 +292,7 @@ class _Trainer:
         loss = math.fsum(self.losses) / len(self.losses)
         self.history.append({"step": self.step, "loss": loss, "accuracy": accuracy, **residuals})
         self.losses = []
-        return accuracy
+        return self.history[-1]
 
     def _learning_rate(self, phase: Phase, step: int) -> float:
         progress = step / self.recipe.steps(phase)

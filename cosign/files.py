@@ -1,6 +1,7 @@
-"""Files that are either whole or not there: write beside, fsync, rename."""
+"""Files that are either whole or not there: write beside, fsync, rename. Folders held by one."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -61,6 +62,27 @@ def read_json(path: Path) -> Any:
         raise CosignError(
             f"{path} is not valid JSON ({error}); delete it and run again."
         ) from error
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder`, made if it is not there.
+
+    Raises CosignError while another process does, and when it cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(open(folder / ".lock", "w"))
+        except OSError as error:
+            raise CosignError(
+                f"cannot write {folder}: {error.strerror}; choose another folder."
+            ) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CosignError(f"another process is working in {folder}; wait for it.") from error
+        yield
 
 
 def sha256(path: Path) -> str:

@@ -49,32 +49,27 @@ def measure(
     batch: int,
     seed: int,
     report: Callable[[str, int, int], None],
-) -> tuple[HardwareProfile, dict[str, Any]]:
-    """The profile of `network`, and what results.json says of its layers.
+) -> HardwareProfile:
+    """The profile of `network`: from which pruning ratio each layer gains by being sparse.
 
-    layers : those that the machine executes; `batch` images are the pixels of a linear one
+    layers : those that the machine executes, with as many weights as the memories have to hold;
+        `batch` images are the pixels of a linear one
     reports : of `cores()`, in that order
 
     The curves are those of §5.1: hardware made for one layer. The layers' own break-even ratios
-    and speedups are those of one chip, whose memories hold the largest layer.
+    are those of one chip, whose memories hold the largest layer. Both are measured under random
+    masks: they depend on the layers' shapes, not on training.
     """
     chip = Chip(layers, reports, batch)
-    headline = headline_layer(layers)
-    rows, costs = {}, []
+    costs = []
     for number, layer in enumerate(layers):
         masks = RandomMasks(layer.geometry, batch_of(layer.geometry, batch), seed)
-        ratio = chip.break_even(network, layer, masks)
-        pays = ratio is not None and layer.geometry.weights >= ratio * layer.nnz
-        rows[layer.name] = {
-            **chip.speedups(layer),
-            "break_even": ratio,
-            "decision": "sparse" if pays else "dense",
-        }
+        ratio = chip.break_even(network, layer.name, masks)
         costs.append(LayerCost(layer.name, chip.cycles(layer), ratio))
         report("breakeven", number + 1, len(layers) + 1)
-    curves = _curves(network, headline, reports, batch, seed)
+    curves = _curves(network, headline_layer(layers), reports, batch, seed)
     report("breakeven", len(layers) + 1, len(layers) + 1)
-    profile = HardwareProfile(
+    return HardwareProfile(
         network=network,
         cores=chip.reports,
         layers=tuple(costs),
@@ -82,12 +77,23 @@ def measure(
         basis={"against": reports[0].name, "sram_model": HEADLINE[0], "weights": HEADLINE[1]},
         provenance=reports[0].provenance,
     )
-    return profile, {
-        "layer": headline.name,
-        "break_even": curves[0].break_even_ratio,
-        "layers": rows,
-        "cores": [_cost(core) for core in chip.reports],
-    }
+
+
+def speedups(
+    profile: HardwareProfile, layers: Sequence[Layer], reports: Sequence[CoreReport], batch: int
+) -> dict[str, Any]:
+    """What results.json says of the finished layers on a chip whose memories hold them."""
+    chip = Chip(layers, reports, batch)
+    rows = {}
+    for layer in layers:
+        ratio = profile.break_even(layer.name)
+        pays = ratio is not None and layer.geometry.weights >= ratio * layer.nnz
+        rows[layer.name] = {
+            **chip.speedups(layer),
+            "break_even": ratio,
+            "decision": "sparse" if pays else "dense",
+        }
+    return {"layers": rows, "cores": [_cost(core) for core in chip.reports]}
 
 
 def _curves(
@@ -139,7 +145,7 @@ class Chip:
     def _cycles(self, layer: Layer, core: CoreReport) -> int:
         return cycles.layer_cycles(layer, core.config, batch_of(layer.geometry, self._batch))
 
-    def break_even(self, network: str, layer: Layer, masks: RandomMasks) -> float | None:
+    def break_even(self, network: str, layer: str, masks: RandomMasks) -> float | None:
         """Pruning ratio from which the sparse chip is faster on this layer, or None."""
 
         def stored(config: CoreConfig, portion: float) -> breakeven.Stored:
@@ -153,20 +159,27 @@ class Chip:
                 filter_masks=chip.mask_depth if needed.filter_masks else 0,
             )
 
-        work = breakeven.Workload(network, layer.name, masks.cycles, stored)
+        work = breakeven.Workload(network, layer, masks.cycles, stored)
         return breakeven.measure(work, self._dense, self._sparse, *HEADLINE).break_even_ratio
 
     def speedups(self, layer: Layer) -> dict[str, float | None]:
         """Time on dense over time on sparse: of equal area, and of equal multipliers."""
-
-        def seconds(core: CoreReport) -> float:
-            return self._cycles(layer, core) / core.fmax_hz
-
-        smaller = self._equal_area
+        dense, sparse = self.seconds(layer)
+        scalar, equal_pes = (self._seconds(layer, core) for core in (self._scalar, self._equal_pes))
         return {
-            "speedup": None if smaller is None else seconds(self._dense) / seconds(smaller),
-            "speedup_equal_pes": seconds(self._scalar) / seconds(self._equal_pes),
+            "speedup": None if sparse is None else dense / sparse,
+            "speedup_equal_pes": scalar / equal_pes,
         }
+
+    def seconds(self, layer: Layer) -> tuple[float, float | None]:
+        """Time of an image on the dense core, and on the sparse one if one is no larger."""
+        smaller = self._equal_area
+        sparse = None if smaller is None else self._seconds(layer, smaller)
+        return self._seconds(layer, self._dense), sparse
+
+    def _seconds(self, layer: Layer, core: CoreReport) -> float:
+        images = batch_of(layer.geometry, self._batch)
+        return self._cycles(layer, core) / core.fmax_hz / images
 
 
 def _alike(one: CoreConfig, other: CoreConfig) -> bool:

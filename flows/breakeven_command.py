@@ -6,7 +6,6 @@ reaches `python -m synth` as an entry point.
 
 import argparse
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from flows import breakeven, machines, paper
 from flows.workload import RandomMasks
 from rtl.config import CoreConfig
 from rtl.fit import batch_of, feed, fit
-from synth.breakeven import ACCOUNTINGS, Curve, Workload, measure
+from synth.breakeven import ACCOUNTINGS, PORTIONS, Curve, Workload, measure
 from synth.report import CoreReport, synthesize_many
 from synth.sram import MODELS
 
@@ -45,6 +44,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=8,
         help="weight bits of the sparse core (8); the dense ones have 8",
     )
+    parser.add_argument(
+        "--ratios",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="R",
+        help="pruning ratios of which the speedup is printed as well",
+    )
     parser.add_argument("--batch", type=int, default=1, help="images of a linear layer (1)")
     parser.add_argument("--seed", type=int, default=0, help="of the random masks (0)")
     parser.add_argument("--liberty", type=Path, help="cell library instead of NanGate 45")
@@ -55,6 +62,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure and print; raises CosignError."""
     network, geometries = _geometries(options)
+    for ratio in options.ratios:
+        if not 1 <= ratio < 1000:
+            raise CosignError(f"--ratios: {ratio:g} is no pruning ratio; give 1 to 1000.")
+    portions = [*PORTIONS, *(1 - 1 / ratio for ratio in options.ratios)]
     wanted = _cores(options)
     reports = synthesize_many(wanted, options.out and options.out / "synth", options.liberty)
     dense, rivals = reports[:2], reports[2:]
@@ -67,8 +78,8 @@ def run(options: argparse.Namespace) -> int:
             for group in (dense, [r for r in rivals if r.config.core == kind])
         )
         for rival, sram_model, weights in itertools.product(against, MODELS, ACCOUNTINGS):
-            curves.append(measure(work, rival, sized, sram_model, weights))
-            print(_line(curves[-1]), flush=True)
+            curves.append(measure(work, rival, sized, sram_model, weights, portions))
+            print(_line(curves[-1], options.ratios), flush=True)
     print(f"the paper: {paper.BREAK_EVEN_RATIO}x on CONV4, weights on chip, SMIC 40 nm")
     content = {
         "schema": 1,
@@ -117,26 +128,31 @@ def _fitted(report: CoreReport, masks: RandomMasks) -> CoreReport:
     return report.with_memories(fit(report.config, [masks.layer(0.0)], masks.layout.batch))
 
 
-def _line(curve: Curve) -> str:
+def _line(curve: Curve, ratios: list[float]) -> str:
     ratio = curve.break_even_ratio
     crossing = "never" if ratio is None else f"{ratio:.2f}x"
     if curve.bracket_ratio is not None:
         crossing += f" ({curve.bracket_ratio[0]:.2f}..{curve.bracket_ratio[1]:.2f})"
+    speedups = {point.portion: point.speedup for point in curve.points}
+    faster = "".join(f", {r:g}x pruned {speedups[1 - 1 / r]:.2f}x faster" for r in ratios)
     return (
         f"{curve.layer} {curve.core} against {curve.against}, SRAM {curve.sram_model}, weights "
-        f"{curve.weights}: {crossing}; {curve.note}"
+        f"{curve.weights}: {crossing}{faster}; {curve.note}"
     )
 
 
 def _draw(content: dict[str, Any], out: Path) -> None:
     from flows import plots
 
-    for layer in dict.fromkeys(curve["layer"] for curve in content["curves"]):
-        plots.write_png(
-            plots.fig4(_headlines(content["curves"], layer), layer), out / f"{layer}.png"
-        )
-
-
-def _headlines(curves: Sequence[dict[str, Any]], layer: str) -> list[dict[str, Any]]:
-    """The curves of `layer` against the strongest dense core."""
-    return [c for c in curves if c["layer"] == layer and c["against"].startswith("dense-2d")]
+    strongest = [c for c in content["curves"] if c["against"].startswith("dense-2d")]
+    by_layer: dict[str, list[dict[str, Any]]] = {}
+    for curve in strongest:
+        by_layer.setdefault(curve["layer"], []).append(curve)
+    for layer, curves in by_layer.items():
+        plots.write_png(plots.fig4(curves, layer), out / f"{layer}.png")
+    if len(by_layer) > 1:
+        first = strongest[0]
+        alike = [
+            c for c in strongest if all(c[key] == first[key] for key in ("core", "sram_model"))
+        ]
+        plots.write_png(plots.fig4_by_layer(alike), out / "layers.png")

@@ -20,7 +20,7 @@ if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
 import numpy as np
 
 from compress.container import Layer, load
-from cosign import CosignError, sha256, write_json
+from cosign import CosignError, exit_status, sha256, write_json
 from flows import machines
 from rtl.config import CoreConfig
 from rtl.pack import pack_layer
@@ -230,7 +230,7 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int:
     from flows import inputs  # takes torch, which takes seconds
     from flows.rundir import RunDir
 
@@ -262,19 +262,12 @@ def _run(options: argparse.Namespace) -> None:
         source = {"network": model.name, "model_sha256": sha256(run.path / "model.cosign")}
         source |= {"data": dataset.name, "image": "the first of the test split"}
         write_json(options.json, {**found, "source": source, "tools": build.provenance()})
+    return 0
 
 
 def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
-    try:
-        _run(options)
-    except CosignError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped.", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(lambda: _run(options))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What a run starts from: network, data and recipe, built in or the user's own."""
 
+import dataclasses
 from collections.abc import Callable
 
 from compress import data, recipes, sources
@@ -47,10 +48,15 @@ def dataset(
 
 
 def recipe(config: RunConfig, network: Imported | None, classes: int) -> Recipe:
-    """The run's recipe. Raises CosignError on an unknown alpha."""
+    """What was asked; break-even ratios are added when they are known.
+
+    Raises CosignError on an unknown alpha.
+    """
     if network is None:
-        return recipes.recipe(config.network, classes, config.alpha, config.budget)
-    return recipes.custom_recipe(network, config.digest, config.alpha, config.budget)
+        found = recipes.recipe(config.network, classes, config.alpha, config.budget)
+    else:
+        found = recipes.custom_recipe(network, config.digest, config.alpha, config.budget)
+    return dataclasses.replace(found, accuracy_loss=config.accuracy_loss, rounds=config.rounds)
 
 
 def is_small(weights: int) -> bool:

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from compress import container, export, recipes, stages, train
-from compress.container import CompressedModel, Layer
+from compress.container import CompressedModel, Geometry, Layer
 from compress.data import Dataset, Split
 from compress.importing import Imported
 from compress.models import imported_network
 from cosign import CosignError, write_json
-from flows import breakeven, inputs, machines, plots, report, results
+from flows import breakeven, feedback, inputs, logs, machines, plots, report, results, workload
 from flows.machines import Machines
 from flows.progress import Reporter
 from flows.rundir import RunConfig, RunDir
@@ -62,16 +62,32 @@ def preflight(config: RunConfig, path: Path) -> None:
         raise CosignError(f"--data {config.data} is no folder; give an ImageNet folder.")
 
 
-def run(run: RunDir, reporter: Reporter) -> dict[str, Any]:
+def restart(run: RunDir, first: str) -> None:
+    """Forget stage `first` and all after it, with the files that they would find and reuse.
+
+    first : a stage's name or the beginning of one. Raises CosignError when it is neither.
+    """
+    found = [name for name in STAGES if name == first] or [n for n in STAGES if n.startswith(first)]
+    if len(found) != 1:
+        raise CosignError(f"--from {first} is no stage; choose one of: {', '.join(STAGES)}.")
+    names = list(STAGES)
+    # The last one first: whenever this is interrupted, what is left is a run that can go on.
+    for name in reversed(names[names.index(found[0]) :]):
+        run.forget(name, _REUSED.get(name, f"checkpoints/{name}.*"))
+
+
+def run(run: RunDir, reporter: Reporter, log: logs.Log) -> dict[str, Any]:
     """Go through all stages, skipping those that are done; returns results.json's content."""
-    loop = Loop(run, reporter)
+    loop = Loop(run, reporter, log)
     found: dict[str, Any] = {}
     for name, stage in STAGES.items():
-        found[name] = run.run(name, functools.partial(stage, loop))
-    profile = HardwareProfile.read(run.path / "profile.json")
-    content = results.build(run, loop.dataset, loop.model, loop.machines, profile, found)
+        found[name] = run.result(name)
+        if found[name] is None:
+            with reporter.stage(name):
+                found[name] = run.run(name, functools.partial(stage, loop))
+    content = results.build(run, loop.dataset, loop.model, loop.machines, loop.profile, found)
     write_json(run.path / "results.json", content)
-    report.write(content, run.path / "report.html")
+    report.write(content, loop.model.layers, run.path / "report.html")
     plots.write_png(plots.break_even(content), run.path / "break-even.png")
     return content
 
@@ -79,10 +95,11 @@ def run(run: RunDir, reporter: Reporter) -> dict[str, Any]:
 class Loop:
     """One run's values, each made when a stage first asks for it."""
 
-    def __init__(self, run: RunDir, reporter: Reporter) -> None:
+    def __init__(self, run: RunDir, reporter: Reporter, log: logs.Log) -> None:
         self.run = run
         self.config = run.config
         self.reporter = reporter
+        self.log = log
         self.path = run.path
 
     @functools.cached_property
@@ -99,15 +116,37 @@ class Loop:
         return inputs.recipe(self.config, self.imported, len(self.dataset.classes))
 
     @functools.cached_property
+    def profile(self) -> HardwareProfile:
+        return HardwareProfile.read(self.path / "profile.json")
+
+    @functools.cached_property
+    def reports(self) -> list[CoreReport]:
+        return [CoreReport.from_json(value) for value in self.found("synthesize")["reports"]]
+
+    def found(self, stage: str) -> Any:
+        """What an earlier stage returned."""
+        result = self.run.result(stage)
+        assert result is not None  # stages run in order
+        return result
+
+    @functools.cached_property
     def model(self) -> CompressedModel:
         return container.load(self.path / "model.cosign")
 
     @functools.cached_property
+    def accelerated(self) -> dict[str, Geometry]:
+        """Layers that the machine executes: all of a small network, else the convolutions.
+
+        The paper's accelerator does the same: FC layers as large as AlexNet's stay outside (§5).
+        """
+        known = self.recipe.spec.geometries
+        small = inputs.is_small(sum(geometry.weights for geometry in known.values()))
+        return {name: g for name, g in known.items() if g.kind == "conv" or small}
+
+    @functools.cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """Layers that the machine executes: all of a small network, else the convolutions."""
-        layers = self.model.layers
-        small = inputs.is_small(sum(layer.geometry.weights for layer in layers))
-        return tuple(layer for layer in layers if layer.geometry.kind == "conv" or small)
+        """The same layers, compressed."""
+        return tuple(layer for layer in self.model.layers if layer.name in self.accelerated)
 
     @functools.cached_property
     def machines(self) -> Machines:
@@ -124,16 +163,25 @@ class Loop:
         return shared if os.access(shared, os.W_OK) else self.path / "sim" / "simulators"
 
     def trained(self, stage: str) -> stages.StageResult:
-        """Run, resume or load one of the four training stages."""
+        """Run, resume or load a training stage; from `allocate` on they know the profile."""
+        recipe = self.recipe
+        if stage in ("allocate", "quantize"):
+            ratios = {layer.name: layer.break_even for layer in self.profile.layers}
+            recipe = dataclasses.replace(recipe, break_even=ratios)
         return train.run_stage(
             stage,
-            self.recipe,
+            recipe,
             self.dataset,
             self.path / "checkpoints",
             self.config.seed,
-            self.reporter.show,
+            self._trained_a_step,
             imported_network(self.imported) if self.imported else None,
         )
+
+    def _trained_a_step(self, stage: str, step: int, steps: int, metrics: dict[str, Any]) -> None:
+        self.reporter.show(stage, step, steps, metrics)
+        if "accuracy" in metrics:  # a history point
+            self.log.write(stage, step, logs.scalars(metrics))
 
     def liberty(self) -> Path | None:
         return Path(self.config.liberty) if self.config.liberty else None
@@ -158,15 +206,15 @@ def _export(loop: Loop) -> dict[str, Any]:
 def _evaluate(loop: Loop) -> dict[str, Any]:
     """The one look at the test split."""
     split = loop.dataset.test
-    float_accuracy = {
-        name: train.evaluate(loop.trained(stage).network, loop.dataset, split)
-        for name, stage in (("dense", "dense"), ("pruned", "retrain"))
-    }
     images = len(split.labels)
+    float_accuracy = {}
+    for name, stage in (("dense", "dense"), ("pruned", "allocate")):
+        float_accuracy[name] = train.evaluate(loop.trained(stage).network, loop.dataset, split)
+        loop.reporter.show("evaluate", len(float_accuracy) * images, 3 * images)
     right, _ = golden.correct(
         loop.model,
         _batches(split),
-        lambda done: loop.reporter.show("evaluate", done, images),
+        lambda done: loop.reporter.show("evaluate", 2 * images + done, 3 * images),
     )
     return {**float_accuracy, "integer": right / images}
 
@@ -178,12 +226,12 @@ def _batches(split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _rtl(loop: Loop) -> dict[str, Any]:
-    return {
-        name: [
-            path.name for path in verilog.write(config, loop.path / "rtl" / name.replace("_", "-"))
-        ]
-        for name, config in loop.machines._asdict().items()
-    }
+    written: dict[str, Any] = {}
+    for name, config in loop.machines._asdict().items():
+        paths = verilog.write(config, loop.path / "rtl" / name.replace("_", "-"))
+        written[name] = [path.name for path in paths]
+        loop.reporter.show("rtl", len(written), len(loop.machines))
+    return written
 
 
 def _simulate(loop: Loop) -> dict[str, Any]:
@@ -221,27 +269,53 @@ def _synthesize(loop: Loop) -> dict[str, Any]:
 
 
 def _breakeven(loop: Loop) -> dict[str, Any]:
-    synthesized = loop.run.result("synthesize")
-    assert synthesized is not None  # stages run in order
-    reports = [CoreReport.from_json(value) for value in synthesized["reports"]]
-    profile, rows = breakeven.measure(
+    """profile.json, with memories for the densities that were asked for."""
+    layers = workload.random_layers(loop.accelerated, loop.recipe.keep, loop.config.seed)
+    profile = breakeven.measure(
         loop.config.network,
-        loop.layers,
-        reports,
+        layers,
+        loop.reports,
         loop.config.images,
         loop.config.seed,
         loop.reporter.show,
     )
     profile.write(loop.path / "profile.json")
-    return rows
+    return {layer.name: layer.break_even for layer in profile.layers}
+
+
+def _allocate(loop: Loop) -> dict[str, Any]:
+    found = _train("allocate", loop)
+    dense, start = (loop.found(stage)["val_accuracy"] for stage in ("dense", "retrain"))
+    return feedback.record(
+        loop.recipe.spec.geometries,
+        loop.profile,
+        {"keep": loop.recipe.keep, "accuracy": start},
+        found["history"],
+        dense,
+        lambda keep: feedback.image_time(
+            workload.random_layers(loop.accelerated, keep, loop.config.seed),
+            loop.reports,
+            loop.config.images,
+        ),
+    )
+
+
+def _speedup(loop: Loop) -> dict[str, Any]:
+    return breakeven.speedups(loop.profile, loop.layers, loop.reports, loop.config.images)
 
 
 STAGES: dict[str, Callable[[Loop], dict[str, Any]]] = {
-    **{stage: functools.partial(_train, stage) for stage in stages.STAGES},
+    **{stage: functools.partial(_train, stage) for stage in ("dense", "prune", "retrain")},
+    "synthesize": _synthesize,
+    "breakeven": _breakeven,
+    "allocate": _allocate,
+    "quantize": functools.partial(_train, "quantize"),
     "export": _export,
     "evaluate": _evaluate,
     "rtl": _rtl,
     "simulate": _simulate,
-    "synthesize": _synthesize,
-    "breakeven": _breakeven,
+    "speedup": _speedup,
 }
+
+_REUSED = {"simulate": "sim/*.json", "synthesize": "synth/*"}
+"""What a stage would not make again where it lies; of a training stage, its checkpoints."""

@@ -9,7 +9,7 @@ second call goes on with those that are missing.
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,12 +48,13 @@ class Case:
         return f"{self.method}, {self.ratio:g}x, {self.bits} bits"
 
 
-def cases() -> Iterator[Case]:
-    for bits in BITS:
-        yield Case("magnitude", 1.0, bits)
-        for ratio in RATIOS:
-            yield Case("oneshot", ratio, bits)
-            yield Case("magnitude", ratio, bits)
+def cases(ratios: Sequence[float], bits: Sequence[int]) -> Iterator[Case]:
+    """Dense, then every ratio by both methods; for each number of bits."""
+    for n in bits:
+        yield Case("magnitude", 1.0, n)
+        for ratio in ratios:
+            yield Case("oneshot", ratio, n)
+            yield Case("magnitude", ratio, n)
 
 
 def photographs(folder: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -131,11 +132,11 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def run(photos: Path, out: Path, count: int) -> dict[str, Any]:
+def run(photos: Path, out: Path, count: int, wanted: Iterable[Case]) -> dict[str, Any]:
     """Measure what `out`/oneshot.json does not have yet; returns its content."""
     record = out / "oneshot.json"
-    weights = pretrained.fetch(NETWORK, _say)
     pixels, labels = photographs(photos, spec_of(NETWORK).shape[1])
+    weights = pretrained.fetch(NETWORK, _say)
     calibration = pixels[::2][oneshot.spread(len(pixels[::2]), count)]
     scored, right = pixels[1::2], labels[1::2]
     about = {
@@ -150,7 +151,7 @@ def run(photos: Path, out: Path, count: int) -> dict[str, Any]:
     if "float" not in found:
         found["float"] = score_float(weights, scored, right)
         write_json(record, found)
-    for case in cases():
+    for case in wanted:
         if any(
             all(row[key] == value for key, value in asdict(case).items()) for row in found["rows"]
         ):
@@ -176,7 +177,9 @@ def table(found: dict[str, Any]) -> str:
         f"| {'dense' if row['ratio'] == 1 else row['method']} | {row['ratio']:g}× | {row['bits']} "
         f"| {_share(row, images)} | {row['nonzeros']:,} | {row['file_bytes']:,} "
         f"| {row['processor_s'] / 60:.1f} |"
-        for row in found["rows"]
+        for row in sorted(
+            found["rows"], key=lambda row: (-row["bits"], row["ratio"], row["method"])
+        )
     ]
     return "\n".join(lines)
 
@@ -196,9 +199,12 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="N",
         help="photographs to calibrate on (default: %(default)s)",
     )
+    parser.add_argument("--ratios", type=float, nargs="+", default=RATIOS, metavar="R")
+    parser.add_argument("--bits", type=int, nargs="+", default=BITS, choices=range(1, 9))
     options = parser.parse_args(arguments)
     try:
-        print(table(run(options.photos, options.out, options.calibration)))
+        wanted = cases(options.ratios, options.bits)
+        print(table(run(options.photos, options.out, options.calibration, wanted)))
     except CosignError as error:
         print(f"cosign: {error}", file=sys.stderr)
         return 2

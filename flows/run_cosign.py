@@ -1,6 +1,8 @@
 """The loop: `python flows/run_cosign.py lenet5`. See --help."""
 
 import argparse
+import contextlib
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +10,8 @@ from pathlib import Path
 if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from cosign import CosignError
+from compress.recipes import ACCURACY_LOSS, ROUNDS
+from cosign import CosignError, exit_status
 
 # A network of one's own: 16 if it is as small as lenet5, else 1.
 NETWORKS = {"lenet5": 16, "alexnet": 1}  # images that the RTL executes by default
@@ -23,6 +26,13 @@ examples:
   run_cosign.py package.module:factory --data DIR --mean 0,0,0 --std 1,1,1
                                             a torch module that reads pixels of 0 to 1
   run_cosign.py --resume runs/lenet5-0      go on after Ctrl-C, a crash or a power cut
+  run_cosign.py --resume runs/lenet5-0 --from synth   anew from this stage on
+  run_cosign.py lenet5 --quiet --json -     for scripts: results.json on standard output
+  run_cosign.py compare runs/lenet5-0 runs/lenet5-1   runs side by side (compare --help)
+  tensorboard --logdir runs                 watch loss, accuracy, |W-Z| and |Z-Zprev|
+
+stages: dense, prune, retrain, synthesize, breakeven, allocate, quantize, export, evaluate, rtl,
+simulate, speedup
 
 exit status: 0 done; 1 the RTL disagreed with the golden model; 2 bad input or a missing
 tool, told in one sentence; 130 interrupted (--resume continues)
@@ -46,12 +56,26 @@ def _numbers(text: str) -> list[float]:
         raise argparse.ArgumentTypeError(f"{text} is no list of numbers") from error
 
 
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(
         prog="run_cosign.py",
-        description="Prune and quantise a network by ADMM, execute it on generated sparse "
-        "hardware, and measure from which pruning ratio that hardware wins.",
+        description="Prune and quantise a network by ADMM, measure from which pruning ratio "
+        "generated sparse hardware wins, prune again accordingly, and execute the result on it.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -83,11 +107,37 @@ def parser() -> argparse.ArgumentParser:
         "--images", type=_positive(int), help="images executed by the RTL (lenet5 16, alexnet 1)"
     )
     result.add_argument("--liberty", type=Path, help="a cell library (default: NanGate 45 nm)")
+    result.add_argument(
+        "--accuracy-loss",
+        type=_fraction,
+        default=ACCURACY_LOSS,
+        metavar="LOSS",
+        help="what the feedback from hardware to pruning may cost: top-1 on the validation split "
+        f"below the dense network's, 0 to 1 ({ACCURACY_LOSS:g})",
+    )
+    result.add_argument(
+        "--rounds",
+        type=_count,
+        default=ROUNDS,
+        help="rounds of the feedback that may prune further; with 0 it only leaves dense what "
+        f"sparse hardware would slow down ({ROUNDS})",
+    )
     where = result.add_mutually_exclusive_group()
     where.add_argument("--out", type=Path, help="run directory (default: runs/NETWORK-N)")
     where.add_argument("--resume", type=Path, metavar="DIR", help="continue this run")
-    result.add_argument("--json", type=Path, metavar="FILE", help="write results.json here too")
-    result.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    result.add_argument(
+        "--from", dest="first", metavar="STAGE", help="with --resume: run this and all later stages"
+    )
+    result.add_argument(
+        "--log",
+        choices=("tensorboard", "mlflow", "wandb"),
+        default="tensorboard",
+        help="where training curves go (tensorboard: into the run directory)",
+    )
+    result.add_argument(
+        "--json", metavar="FILE", help="write results.json here too; - prints it, and no tables"
+    )
+    result.add_argument("--quiet", action="store_true", help="no progress, no tables")
     return result
 
 
@@ -110,11 +160,14 @@ def _run(options: argparse.Namespace) -> int:
     if options.mean is not None and not foreign:
         raise CosignError("--mean and --std are for a network of your own.")
 
+    if options.first and not options.resume:
+        raise CosignError("--from needs --resume DIR, the run whose stages it repeats.")
+
     # Imported here: torch takes seconds, and --help and typing errors should not.
     from rich.console import Console
 
     from cosign import write_json
-    from flows import inputs, loop, tables
+    from flows import inputs, logs, loop, tables
     from flows.progress import Reporter
     from flows.rundir import RunConfig, RunDir
 
@@ -148,43 +201,49 @@ def _run(options: argparse.Namespace) -> int:
             digest=digest,
             mean=options.mean,
             std=options.std,
+            accuracy_loss=options.accuracy_loss,
+            rounds=options.rounds,
         )
         path = options.out or _free_folder(name)
         loop.preflight(config, path)
         run = RunDir.create(path, config)
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
     reporter = Reporter(Console(stderr=True), options.quiet)
     try:
-        with run.locked(), reporter.running():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(run.locked())
+            if options.first:
+                loop.restart(run, options.first)
+            log = stack.enter_context(logs.opened(options.log, run))
+            stack.enter_context(reporter.running())
             reporter.note(f"run directory: {run.path}")
-            results = loop.run(run, reporter)
+            results = loop.run(run, reporter, log)
     except KeyboardInterrupt:
         print(
             f"interrupted; go on with: python flows/run_cosign.py --resume {run.path}",
             file=sys.stderr,
         )
         return 130
-    if options.json:
-        write_json(options.json, results)
-    if not options.quiet:
+    if options.json == "-":
+        print(json.dumps(results, indent=2))
+    elif options.json:
+        write_json(Path(options.json), results)
+    if not options.quiet and options.json != "-":
+        console = tables.console()
         tables.show(results, console)
         console.print(f"report: {run.path / 'report.html'}")
     return 1 if results["verification"]["mismatches"] else 0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the loop; returns the exit status."""
+    """Run the loop, or compare runs; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["compare"]:
+        from flows import compare
+
+        return compare.main(arguments[1:])
     options = parser().parse_args(arguments)
-    try:
-        return _run(options)
-    except CosignError as error:
-        print(f"run_cosign.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return exit_status(lambda: _run(options))
 
 
 if __name__ == "__main__":

@@ -6,18 +6,19 @@ and picks up its own checkpoints. A run that was killed at any moment therefore 
 to the same result.
 """
 
-import contextlib
 import dataclasses
-import fcntl
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosign import CosignError, read_json, write_json
+from compress.recipes import ACCURACY_LOSS, ROUNDS
+from cosign import CosignError, locked, read_json, write_json
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class RunConfig:
     liberty : cell library, None for NanGate 45 nm
     digest : of a network of the user's own, SHA-256 over structure and weights
     mean, std : by channel, of pixels scaled to 0..1, what such a network reads; None for the data's
+    accuracy_loss : validation accuracy that the feedback may cost, 0..1
+    rounds : rounds of the feedback that may take weights away
     """
 
     network: str
@@ -47,6 +50,8 @@ class RunConfig:
     digest: str = ""
     mean: list[float] | None = None
     std: list[float] | None = None
+    accuracy_loss: float = ACCURACY_LOSS
+    rounds: int = ROUNDS
 
 
 class RunDir:
@@ -85,22 +90,23 @@ class RunDir:
                 f"{path}/config.json has unknown or missing fields: {error}."
             ) from error
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Hold the run; raises CosignError while another process does."""
-        with open(self.path / ".lock", "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise CosignError(
-                    f"another process is working in {self.path}; wait for it."
-                ) from error
-            yield
+        return locked(self.path)
 
     def result(self, stage: str) -> Any | None:
         """What a finished stage returned, or None."""
         file = self.path / "stages" / f"{stage}.json"
         return read_json(file)["result"] if file.exists() else None
+
+    def forget(self, stage: str, reused: str) -> None:
+        """Make `stage` unfinished, and delete what matches the pattern `reused` in the run."""
+        (self.path / "stages" / f"{stage}.json").unlink(missing_ok=True)
+        for path in self.path.glob(reused):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def wall_s(self) -> dict[str, float]:
         """Seconds of each finished stage, in the process that finished it."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -12,6 +13,16 @@ from rtl.layout import Layout
 from sim import cycles
 from sim.workload import masked_layer
 from synth.breakeven import Stored
+
+
+def random_layers(
+    geometries: Mapping[str, Geometry], keep: Mapping[str, int], seed: int
+) -> list[Layer]:
+    """A layer of each geometry with `keep` weights of level 1 at random places."""
+    return [
+        masked_layer(geometry, keep[name], np.random.default_rng([seed, number]), name)
+        for number, (name, geometry) in enumerate(geometries.items())
+    ]
 
 
 class RandomMasks:
@@ -27,6 +38,7 @@ class RandomMasks:
         self.geometry = geometry
         self.layout = Layout(geometry, batch)
         self._seed = seed
+        self._layer = functools.lru_cache(maxsize=1)(self.layer)
         self._costs = functools.cache(self._count)
 
     def layer(self, portion: float) -> Layer:
@@ -35,16 +47,17 @@ class RandomMasks:
         rng = np.random.default_rng([self._seed, round(portion * 1_000_000)])
         return masked_layer(g, g.weights - round(portion * g.weights), rng)
 
-    def _count(self, config: CoreConfig, portion: float) -> Work:
-        return work(self.layer(portion), self.layout, config)
+    def _count(self, config: CoreConfig, portion: float) -> tuple[Work, int]:
+        cost = work(self._layer(portion), self.layout, config)
+        return cost, cycles.run_cycles(cost, self.layout, config)
 
     def cycles(self, config: CoreConfig, portion: float) -> int:
         """Clock cycles of one run, from the exact cycle model; a dense core ignores `portion`."""
-        return cycles.run_cycles(self._work(config, portion), self.layout, config)
+        return self._work(config, portion)[1]
 
     def stored(self, config: CoreConfig, portion: float) -> Stored:
         """Words of the whole layer, and of the longest pass."""
-        cost = self._work(config, portion)
+        cost, _ = self._work(config, portion)
         masks = cost.mask_words * len(cost.words)
         return Stored(
             layer=int(cost.words.sum()) - masks,
@@ -54,8 +67,8 @@ class RandomMasks:
             buffers=2 * config.filters if config.core == "sparse-rows" else 2,
         )
 
-    def _work(self, config: CoreConfig, portion: float) -> Work:
-        # No memory's depth changes the stream: leave them out of what the cache looks at.
+    def _work(self, config: CoreConfig, portion: float) -> tuple[Work, int]:
+        # No memory's depth changes stream or cycles: leave them out of what the cache looks at.
         return self._costs(
             dataclasses.replace(config, weight_depth=2, act_depth=2, mask_depth=2, tap_depth=2),
             0.0 if config.dense else portion,

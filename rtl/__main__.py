@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from cosign import CosignError, read_json, write_json
+from cosign import CosignError, exit_status, read_json, write_json
 from rtl import registers, verilog
 from rtl.config import CoreConfig
 from rtl.options import add_options, config_of
@@ -44,25 +44,23 @@ def generate(config: CoreConfig, folder: Path) -> list[Path]:
     return verilog.write_texts(texts, folder)
 
 
-def main(argv: list[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
-    try:
-        config = read_config(arguments.config) if arguments.config else config_of(arguments)
-        paths = generate(config, arguments.out)
-        if arguments.json is not None:
-            files = [path.name for path in paths]
-            value = {"config": config.to_json(), "hash": config.hash, "files": files}
-            write_json(arguments.json, value)
-    except CosignError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped.", file=sys.stderr)
-        return 130
+def _run(arguments: argparse.Namespace) -> int:
+    config = read_config(arguments.config) if arguments.config else config_of(arguments)
+    paths = generate(config, arguments.out)
+    if arguments.json is not None:
+        files = [path.name for path in paths]
+        write_json(
+            arguments.json, {"config": config.to_json(), "hash": config.hash, "files": files}
+        )
     print(f"{config.core} core of {config.multipliers} multipliers, config {config.hash}")
     for path in paths:
         print(f"  {path}")
     return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    return exit_status(lambda: _run(arguments))
 
 
 if __name__ == "__main__":

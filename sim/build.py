@@ -95,7 +95,6 @@ def simulator_name(config: CoreConfig, *, waves: bool = False, record: bool = Fa
     return f"{config.core}-{config.hash}-{digest[:8]}"
 
 
-@functools.cache
 def _sources(config: CoreConfig, record: bool = False) -> dict[str, str]:
     """Everything that Verilator reads, by file name."""
     return verilog.generate(config) | {

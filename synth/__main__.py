@@ -9,7 +9,7 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from cosign import CosignError, write_json
+from cosign import exit_status, write_json
 from rtl.options import add_options, config_of
 from synth.fpga import PARTS, FpgaReport, Target, route
 from synth.report import CoreReport, synthesize
@@ -118,15 +118,7 @@ def fpga_table(report: FpgaReport) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
-    try:
-        status: int = arguments.run(arguments)
-    except CosignError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped.", file=sys.stderr)
-        return 130
-    return status
+    return exit_status(lambda: arguments.run(arguments))
 
 
 if __name__ == "__main__":

@@ -167,14 +167,7 @@ def synthesize(
     logic = {"cosign_core.v": texts["cosign_core.v"]}
     with tempfile.TemporaryDirectory(prefix="cosign-synth-") as temporary:
         scratch = Path(temporary)
-        provenance = {
-            "yosys": yosys_version(),
-            "sta": opensta_version(scratch),
-            "pdk": pdk.provenance(),
-            "recipe": recipe_hash(),
-            "core_config": config.hash,
-            "sram_models": [sram.provenance(model) for model in sram.MODELS],
-        }
+        provenance = {**toolchain(pdk), "core_config": config.hash}
         kept = (FASTEST if search_fmax else ()) + KEPT  # core.json last
         cached = entry("synth", provenance, logic, search_fmax)
         report = _cached(cached, kept)
@@ -188,6 +181,18 @@ def synthesize(
             copy_kept(source, Path(out), kept)
     areas = {model: report.sram_um2[model] for model in sram_models}
     return dataclasses.replace(report, sram_um2=areas)
+
+
+def toolchain(pdk: Pdk) -> dict[str, Any]:
+    """What a result depends on beside the core: tools, library, recipe, SRAM models."""
+    with tempfile.TemporaryDirectory(prefix="cosign-synth-") as scratch:
+        return {
+            "yosys": yosys_version(),
+            "sta": opensta_version(Path(scratch)),
+            "pdk": pdk.provenance(),
+            "recipe": recipe_hash(),
+            "sram_models": [sram.provenance(model) for model in sram.MODELS],
+        }
 
 
 def _synthesize(

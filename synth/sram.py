@@ -25,7 +25,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -203,17 +203,27 @@ def _grid(memory_words: int, memory_bits: int, fold: int) -> Tiling:
 def _cover(length: int, pieces: Sequence[tuple[int, float]]) -> tuple[float, tuple[int, ...]]:
     """Cheapest multiset of (size, cost) pieces with sizes adding up to at least `length`."""
     unit = math.gcd(*(size for size, _ in pieces))
-    steps = [(size // unit, cost) for size, cost in pieces]
+    steps = tuple((size // unit, cost) for size, cost in pieces)
     left = -(-length // unit)
-    best: list[tuple[float, int]] = [(0.0, -1)]
-    for n in range(1, left + 1):
-        best.append(min((best[max(0, n - s)][0] + c, i) for i, (s, c) in enumerate(steps)))
+    best = _cheapest(steps, 1 << left.bit_length())
     total = best[left][0]
     picked = []
     while left > 0:
         picked.append(best[left][1])
         left -= steps[best[left][1]][0]
     return total, tuple(sorted(picked))
+
+
+@lru_cache(maxsize=128)
+def _cheapest(steps: tuple[tuple[int, float], ...], stop: int) -> list[tuple[float, int]]:
+    """(cost, last step taken) of the cheapest cover of each length below `stop`.
+
+    Memories of many sizes are stacked of the same macros, so this is kept.
+    """
+    best = [(0.0, -1)]
+    for n in range(1, stop):
+        best.append(min((best[max(0, n - s)][0] + c, i) for i, (s, c) in enumerate(steps)))
+    return best
 
 
 def area_um2(model: str, words: int, bits: int) -> float:

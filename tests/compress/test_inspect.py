@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from compress import container, export
@@ -30,6 +31,17 @@ def test_every_byte_is_accounted_for(model: Path) -> None:
     assert total["weights"] == 430_500
     for layer in report["layers"]:
         assert 0 < layer["data_bytes"] <= (layer["nonzeros"] * layer["bits"] + 7) // 8
+
+
+def test_computation_is_that_of_the_weights_that_are_left(model: Path) -> None:
+    report = inspect(model)
+    layers = container.load(model).layers
+    for row, layer in zip(report["layers"], layers, strict=True):
+        outputs = 24 * 24 if layer.name == "conv1" else 8 * 8 if layer.name == "conv2" else 1
+        assert row["macs"] == sum(np.count_nonzero(f) * outputs for f in layer.dense_levels())
+        assert row["mac_bits"] == row["macs"] * layer.bits
+    conv1, conv2, *_ = report["layers"]
+    assert report["conv"]["macs"] == conv1["macs"] + conv2["macs"] < report["total"]["macs"]
 
 
 def test_table_and_json(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

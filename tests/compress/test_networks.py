@@ -63,6 +63,7 @@ def test_lenet5_has_430500_weights() -> None:
     [
         ("vgg16", 138_344_128, 15_470_264_320),
         ("resnet50", 25_502_912, 4_089_184_256),
+        ("resnet50-v1", 25_502_912, 3_857_973_248),
         ("caffenet", sum(TABLE7.values()), None),
     ],
 )
@@ -108,10 +109,12 @@ def test_resnet50s_layers() -> None:
         "fc": 2_048_000,
     }
     assert {name: geometries[name].weights for name in counts} == counts
-    strided = [name for name, g in geometries.items() if g.stride == (2, 2)]
-    assert strided == ["conv1"] + [
-        f"layer{stage}.0.{part}" for stage in (2, 3, 4) for part in ("conv2", "downsample")
-    ]
+    for network, first in (("resnet50", "conv2"), ("resnet50-v1", "conv1")):
+        geometries = networks.spec_of(network).geometries
+        strided = [name for name, g in geometries.items() if g.stride == (2, 2)]
+        assert strided == ["conv1"] + [
+            f"layer{stage}.0.{part}" for stage in (2, 3, 4) for part in (first, "downsample")
+        ]
 
 
 def test_caffenet_normalises_after_pooling() -> None:

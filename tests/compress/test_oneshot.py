@@ -77,11 +77,28 @@ def test_images_are_scaled_cropped_and_in_order(tmp_path: Path) -> None:
     (tmp_path / "class").mkdir()
     Image.fromarray(np.full((9, 9), 7, np.uint8)).save(tmp_path / "class" / "c.png")
     (tmp_path / "a.txt").write_text("not an image")
-    pixels = oneshot.calibration_images((3, 10, 10), tmp_path, 0)
+    pixels = oneshot.calibration_images((3, 10, 10), tmp_path, 0, 5)
     assert pixels.shape == (2, 3, 10, 10)
     assert (pixels[0] == 255).all()
     assert (pixels[1] == 7).all()
-    assert oneshot.calibration_images((1, 10, 10), tmp_path, 0).shape == (2, 1, 10, 10)
+    assert (oneshot.calibration_images((3, 10, 10), tmp_path, 0, 1) == 255).all()
+    assert oneshot.calibration_images((1, 10, 10), tmp_path, 0, 2).shape == (2, 1, 10, 10)
+
+
+@pytest.mark.parametrize("method", ["magnitude", "oneshot"])
+def test_a_ratio_is_the_same_in_every_layer(method: str, tmp_path: Path) -> None:
+    out = tmp_path / "model.cosign"
+    arguments = ["--network", "lenet5", "--ratio", "4", "--method", method, "--bits", "6"]
+    assert main(["export", *arguments, "--out", str(out)]) == 0
+    for layer in container.load(out).layers:
+        assert layer.nnz == round(layer.geometry.weights / 4)
+        assert layer.bits == 6
+
+
+def test_a_ratio_below_one_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "model.cosign")
+    assert main(["export", "--network", "lenet5", "--ratio", "0.5", "--out", out]) == 2
+    assert "the pruning ratio is 0.5, must be at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -90,6 +107,8 @@ def test_images_are_scaled_cropped_and_in_order(tmp_path: Path) -> None:
         (["--alpha", "90x"], "lenet5 has no alpha preset '90x'; choose default, 85x"),
         (["--weights", "none.pt"], "cannot read none.pt"),
         (["--weights", __file__], "is not a file of weights"),
+        (["--weights", "EMPTY"], "holds no model.json"),
+        (["--weights", "imagenet"], "no ImageNet weights of lenet5 can be fetched"),
         (["--seed", "-1"], "seed is -1"),
         (["--images", "nowhere"], "nowhere does not exist"),
         (["--images", "EMPTY"], "holds no image"),
@@ -228,7 +247,7 @@ def test_a_full_network_becomes_a_file_and_runs(
     spec = networks.spec_of(network)
     keep = networks.kept_weights(spec, networks.densities(network, alpha))
     assert {layer.name: layer.nnz for layer in model.layers} == keep
-    pixels = oneshot.calibration_images(spec.shape, None, seed=9)[:2]
+    pixels = oneshot.calibration_images(spec.shape, None, seed=9, count=2)
     scores = golden.run(model, model.input.quantize(pixels))[..., 0, 0]
     with torch.no_grad():
         logits = small.float_twin(model, spec)(oneshot.normalised(model.input, pixels)).numpy()

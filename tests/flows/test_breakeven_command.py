@@ -27,7 +27,7 @@ def small(monkeypatch):
 def test_curves_against_both_dense_cores_under_both_models(small, tmp_path: Path, capsys):
     out = tmp_path / "curves.json"
     line = ["breakeven", "--network", "lenet5", "--layers", "conv2", "--out", str(tmp_path / "out")]
-    assert main([*line, "--json", str(out)]) == 0
+    assert main([*line, "--ratios", "4", "--json", str(out)]) == 0
     content = json.loads(out.read_text())
     keys = ("core", "against", "sram_model", "weights")
     found = {tuple(curve[key] for key in keys) for curve in content["curves"]}
@@ -41,7 +41,10 @@ def test_curves_against_both_dense_cores_under_both_models(small, tmp_path: Path
             assert point["area_um2"] > 0
             assert (point["area_um2"] <= curve["limit_um2"]) == (point["lanes"] > 0)
     assert (tmp_path / "out" / "conv2.png").stat().st_size > 1000
-    assert "conv2 sparse against dense-2d-2x2" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "conv2 sparse against dense-2d-2x2" in printed
+    (quarter,) = (p for p in content["curves"][0]["points"] if p["portion"] == 0.75)
+    assert f"4x pruned {quarter['speedup']:.2f}x faster" in printed
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,7 @@ def test_curves_against_both_dense_cores_under_both_models(small, tmp_path: Path
         (["--layers", "conv9"], "has no layer 'conv9'; it has conv1"),
         (["--network", "lenet6"], "lenet6"),
         (["--bits", "9"], "weight_bits is 9"),
+        (["--ratios", "0.5"], "0.5 is no pruning ratio"),
         (["--model", "nowhere.cosign"], "nowhere.cosign"),
     ],
 )

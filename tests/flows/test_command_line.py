@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from flows import loop, run_cosign
+
 SCRIPT = Path(__file__).parents[2] / "flows" / "run_cosign.py"
 
 
@@ -33,6 +35,8 @@ def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedP
         (("--resume", "."), "not a run directory"),
         (("lenet5", "--out", str(SCRIPT.parent)), "is not empty"),
         (("lenet5", "--budget", "-1"), "not positive"),
+        (("lenet5", "--from", "synth"), "--from needs --resume"),
+        (("lenet5", "--log", "paper"), "invalid choice"),
     ],
 )
 def test_bad_arguments(arguments, sentence, tmp_path):
@@ -53,6 +57,11 @@ def test_no_compiler_is_one_sentence(tmp_path):
     assert "g++" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(work.iterdir())
+
+
+def test_help_names_every_stage():
+    listed = run_cosign.EXAMPLES.partition("stages: ")[2].partition("\n\n")[0]
+    assert [name.strip() for name in listed.split(",")] == list(loop.STAGES)
 
 
 def test_help_needs_no_torch(tmp_path):

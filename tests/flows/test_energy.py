@@ -66,8 +66,7 @@ def test_a_layers_energy_reproduces_and_adds_up(folder: Path, tmp_path: Path) ->
     assert row["total_nj"] == pytest.approx(row["logic_nj"] + row["sram_nj"])
     assert row["total_nj"] == pytest.approx(sum(row["energy_nj"].values()))
     assert row["memories"]["weight"]["writes"] == len(pack_layer(layer, CONFIG).weights)
-    # The buffer that is not in use may be read too.
-    assert 0 < row["memories"]["weight"]["reads"] <= 2 * row["cycles"]
+    assert 0 < row["memories"]["weight"]["reads"] <= row["cycles"]
     assert row["slice"]["filters"] < 8
 
 

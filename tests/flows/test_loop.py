@@ -1,15 +1,16 @@
 """The whole loop on real MNIST, with few training steps and small cores; killed and resumed."""
 
 import json
-import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from html.parser import HTMLParser
 from pathlib import Path
 
+import pages
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from compress import container
 from synth.profile import HardwareProfile
@@ -25,7 +26,8 @@ machines.DENSE_2D = dataclasses.replace(
 breakeven.LANES, breakeven.MORE_LANES = (5, 3), (7,)
 sys.exit(run_cosign.main(sys.argv[1:]))
 """
-OPTIONS = ("--budget", "0.004", "--images", "2")
+MILD = Path(__file__).with_name("mild.json")  # prunes fc2 by a tenth only
+OPTIONS = ("--budget", "0.004", "--images", "2", "--alpha", str(MILD), "--accuracy-loss", "0.9")
 
 
 def command(*arguments: str) -> list[str]:
@@ -81,6 +83,28 @@ def test_hardware_was_measured(results, finished):
     assert {curve["weights"] for curve in results["hardware"]["curves"]} == {"streamed", "on-chip"}
 
 
+def test_the_profile_steers_the_pruner(results, finished):
+    """fc2 is asked for 1.1x, less than any break-even of an FC layer: it must end dense."""
+    profile = HardwareProfile.read(finished / "profile.json")
+    feedback = results["feedback"]
+    assert feedback["break_even"] == {n: profile.break_even(n) for n in feedback["start"]["ratios"]}
+    assert feedback["bound"] == pytest.approx(feedback["dense_accuracy"] - 0.9)
+    for row in results["layers"]:
+        ratio, needed = row["pruning_ratio"], row["break_even"]
+        assert ratio == pytest.approx(feedback["rounds"][-1]["ratios"][row["name"]])
+        assert ratio == 1 or (needed is not None and ratio >= needed)
+        assert row["decision"] == ("sparse" if ratio > 1 or needed == 1 else "dense")
+    restored = {name for this in feedback["rounds"] for name in this["restored"]}
+    assert "fc2" in restored
+    assert "fc2 is dense again: it was pruned 1.1" in " ".join(feedback["rounds"][1]["why"])
+    assert all(
+        ratio > before for this in feedback["rounds"] for before, ratio in this["gained"].values()
+    )
+    page = (finished / "report.html").read_text()
+    for sentence in (sentence for this in feedback["rounds"] for sentence in this["why"]):
+        assert sentence in page
+
+
 def test_the_run_directory_is_complete(finished):
     for name in ("sparse", "dense", "dense-scalar"):
         assert "module cosign_core" in (finished / "rtl" / name / "cosign_core.v").read_text()
@@ -90,19 +114,45 @@ def test_the_run_directory_is_complete(finished):
 
 
 def test_the_report_stands_alone(finished):
-    page = (finished / "report.html").read_text()
-    HTMLParser().feed(page)
-    assert page.count("<svg") == 4
-    outside = re.findall(r'(?:src|href)="(?!#)([^"]+)"', page)
-    assert [link for link in outside if not link.startswith("data:")] == []
+    page = pages.read((finished / "report.html").read_text())
+    assert page.problems == []
+    assert (page.images, page.drawings) == (4, 7)  # of each layer; of the run, without energy
+
+
+def test_the_logs_have_every_admm_iteration(finished, results):
+    for stage in ("prune", "quantize"):
+        events = EventAccumulator(str(finished / "tensorboard" / stage)).Reload()
+        logged = [event.value for event in events.Scalars("W-Z/conv1")]
+        found = [point["distance"]["conv1"] for point in results["admm"][stage]]
+        assert logged == pytest.approx(found)
+        assert {"loss", "accuracy", "rho", "Z-Zprev/fc2"} <= set(events.Tags()["scalars"])
+
+
+def test_a_stage_runs_anew(finished, results, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(finished, path)
+    before = {file.stem: file.stat().st_mtime_ns for file in (path / "stages").iterdir()}
+    again = command("--resume", str(path), "--from", "speed", "--quiet", "--json", "-")
+    done = subprocess.run(again, capture_output=True, text=True, check=True, timeout=300)
+    after = {file.stem: file.stat().st_mtime_ns for file in (path / "stages").iterdir()}
+    assert [stage for stage in before if after[stage] != before[stage]] == ["speedup"]
+    printed = json.loads(done.stdout)
+    assert printed.keys() == results.keys()
+    assert {key for key in results if printed[key] != results[key]} <= {"wall_s"}
+    assert done.stderr == ""
 
 
 def test_killed_anywhere_it_resumes_to_the_same_result(finished, results, tmp_path):
     path = tmp_path / "run"
     start = command("lenet5", *OPTIONS, "--out", str(path))
     resume = command("--resume", str(path))
-    # Killed in the middle of training, of export and evaluation, and of simulation.
-    for landmark in ("checkpoints/prune.pt", "model.cosign", "sim/sparse-*-conv1.json"):
+    # Killed in training, between trials, in export and evaluation, and in simulation.
+    for landmark in (
+        "checkpoints/prune.pt",
+        "checkpoints/allocate.1.pt",
+        "model.cosign",
+        "sim/sparse-*-conv1.json",
+    ):
         process = subprocess.Popen(start, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 600
         while process.poll() is None and not list(path.glob(landmark)):
@@ -123,8 +173,9 @@ def test_a_damaged_model_is_one_sentence(finished, tmp_path):
     copy = tmp_path / "run"
     (copy / "stages").mkdir(parents=True)
     (copy / "config.json").write_bytes((finished / "config.json").read_bytes())
-    for stage in ("dense", "prune", "retrain", "quantize", "export"):
-        name = f"stages/{stage}.json"
+    finished_before = ("synthesize", "breakeven", "allocate", "quantize", "export")
+    stages = (f"stages/{stage}.json" for stage in ("dense", "prune", "retrain", *finished_before))
+    for name in (*stages, "profile.json"):
         (copy / name).write_bytes((finished / name).read_bytes())
     (copy / "model.cosign").write_bytes((finished / "model.cosign").read_bytes()[:-100])
     (copy / "checkpoints").symlink_to(finished / "checkpoints")

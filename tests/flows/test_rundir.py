@@ -5,6 +5,7 @@ import json
 import pytest
 
 from cosign import CosignError
+from flows import loop
 from flows.rundir import RunConfig, RunDir
 
 
@@ -36,6 +37,47 @@ def test_a_stage_that_failed_is_run_again(tmp_path):
     assert run.run("dense", lambda: 1) == 1
 
 
+def test_a_forgotten_stage_is_run_again(tmp_path):
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5"))
+    for stage in ("simulate", "synthesize"):
+        run.run(stage, lambda: 1)
+    (run.path / "synth" / "abc").mkdir(parents=True)
+    run.forget("synthesize", "synth/*")
+    assert set(run.wall_s()) == {"simulate"}
+    assert not list((run.path / "synth").iterdir())
+    assert run.run("synthesize", lambda: 2) == 2
+
+
+def test_restarting_forgets_a_stage_and_all_later_ones(tmp_path):
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5"))
+    for stage in loop.STAGES:
+        run.run(stage, lambda: 1)
+    for name in (
+        "checkpoints/prune.pt",
+        "checkpoints/retrain.pt",
+        "checkpoints/quantize.pt",
+        "checkpoints/quantize.checkpoint.pt",
+        "sim/sparse-abc-conv1.json",
+        "synth/abc/core.json",
+    ):
+        (run.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.path / name).touch()
+    loop.restart(run, "quant")
+    stages = list(loop.STAGES)
+    assert set(run.wall_s()) == set(stages[: stages.index("quantize")])
+    left = {file.name for file in (run.path / "checkpoints").iterdir()}
+    assert left == {"prune.pt", "retrain.pt"}
+    assert not list((run.path / "sim").iterdir())
+    assert (run.path / "synth" / "abc" / "core.json").exists()
+    loop.restart(run, "retrain")
+    assert set(run.wall_s()) == {"dense", "prune"}
+    assert [file.name for file in (run.path / "checkpoints").iterdir()] == ["prune.pt"]
+    assert not list((run.path / "synth").iterdir())
+    for nothing in ("s", "", "breakfast"):
+        with pytest.raises(CosignError, match="is no stage; choose one of: dense, prune"):
+            loop.restart(run, nothing)
+
+
 def test_refusals(tmp_path):
     with pytest.raises(CosignError, match="not a run directory"):
         RunDir.resume(tmp_path)
@@ -49,8 +91,8 @@ def test_refusals(tmp_path):
     ):
         pass
     config = json.loads((run.path / "config.json").read_text())
-    (run.path / "config.json").write_text(json.dumps(config | {"schema": 2}))
-    with pytest.raises(CosignError, match="schema 2"):
+    (run.path / "config.json").write_text(json.dumps(config | {"schema": 3}))
+    with pytest.raises(CosignError, match="schema 3"):
         RunDir.resume(run.path)
     (run.path / "config.json").write_text(json.dumps(config | {"colour": 2}))
     with pytest.raises(CosignError, match="unknown or missing"):

@@ -1,5 +1,6 @@
 """Generated Verilog: repeatable, complete, and with its broadcast trees alive after synthesis."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -63,3 +64,37 @@ def test_synthesis_keeps_every_copy_of_a_broadcast(config, tmp_path: Path):
     written = core.read_text().count("cosign_replica #(") - 1  # less the module itself
     assert kept == written > 20
     assert not any("DLATCH" in name for name in top)
+
+
+def test_a_core_is_made_once_unless_what_is_kept_is_damaged(monkeypatch, tmp_path):
+    monkeypatch.setenv("COSIGN_CACHE", str(tmp_path))
+    config = dataclasses.replace(SMALL["sparse"], lanes=2)
+    made = []
+    convert = verilog._convert
+
+    def counted(component, name):
+        made.append(name)
+        return convert(component, name)
+
+    def fresh():
+        verilog._core.cache_clear()  # as in another process
+        made.clear()
+        return verilog.generate(config)["cosign_core.v"]
+
+    monkeypatch.setattr(verilog, "_convert", counted)
+    text = fresh()
+    assert len(made) == 2
+    (kept,) = (tmp_path / "verilog").iterdir()
+    assert fresh() == text
+    assert not made
+    whole = kept.read_bytes()
+    for damaged in (whole[:-100], whole.replace(b"endmodule", b"endmodulo"), b"\xff\x00"):
+        kept.write_bytes(damaged)
+        assert fresh() == text
+        assert made
+        assert kept.read_bytes() == whole
+    other = verilog.generate(dataclasses.replace(config, lanes=3))["cosign_core.v"]
+    assert other != text
+    monkeypatch.setenv("COSIGN_CACHE", str(kept))  # a file, not a folder
+    assert fresh() == text
+    assert made

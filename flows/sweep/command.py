@@ -1,0 +1,220 @@
+"""`python -m synth sweep`: cores x layers x recipes, and the Pareto front of each job.
+
+Cycles and recipes are nothing that `synth` knows; so this command lives here and reaches
+`python -m synth` as an entry point.
+"""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cosign import CosignError, locked, write_json
+from flows.progress import Reporter
+from flows.sweep import parse
+from flows.sweep.front import front
+from flows.sweep.measure import Outcome
+from flows.sweep.spec import AXES, Job, Point, Spec
+from flows.sweep.store import Row, opened, spec_in
+from sim.tables import aligned
+from synth.pdk import find_pdk
+from synth.report import toolchain
+from synth.sram import MODELS
+
+HELP = "area, delay and energy of many cores on layers and pruning recipes; resumable"
+SCHEMA = 1
+DATABASE = "sweep.sqlite"
+PLOT = "pareto.png"
+_JOB = ("network", "layers", "alpha", "portion", "batch", "seed", "energy", "optuna")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Measures every core on every layer and recipe, once: Ctrl-C, and the same command goes on."
+    )
+    parser.add_argument("--out", type=Path, required=True, help=f"folder for {DATABASE}, {PLOT}")
+    parser.add_argument("--spec", type=Path, metavar="FILE.toml", help="the sweep, all of it")
+    parser.add_argument("--network", help="a built-in network (alexnet)")
+    parser.add_argument("--layers", metavar="A,B", help="of the network (conv4)")
+    parser.add_argument("--alpha", metavar="A,B", help="presets of densities, or JSON files")
+    parser.add_argument("--portion", metavar="P,Q", help="shares of the weights pruned, 0..1")
+    parser.add_argument("--batch", help="images of a linear layer (1)")
+    parser.add_argument("--seed", help="of masks, levels and the study (0)")
+    parser.add_argument(
+        "--energy", action="store_const", const=True, help="replay each netlist: minutes a point"
+    )
+    parser.add_argument(
+        "--optuna", metavar="N", help="a study of N points for each layer and recipe, no grid"
+    )
+    fields = parser.add_argument_group(
+        "the cores, one value or several: 8,16 or 8..64:8 (default: the loop's machine)"
+    )
+    for name in AXES:
+        fields.add_argument(f"--{name.replace('_', '-')}", dest=f"core_{name}", metavar="A,B")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--scheduler", metavar="ADDRESS", help="an existing Dask cluster")
+    where.add_argument("--jobs", type=int, help="local processes (one for each CPU)")
+    parser.add_argument(
+        "--sram", choices=MODELS, default=MODELS[0], help="of the area in the table"
+    )
+    parser.add_argument("--liberty", type=Path, help="cell library instead of NanGate 45")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all points as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure what is left, and show the fronts; raises CosignError."""
+    from flows.sweep import coordinator, search  # take distributed and optuna, which take a second
+
+    if options.jobs is not None and options.jobs < 1:
+        raise CosignError(f"--jobs is {options.jobs}, must be 1 or more.")
+    path = options.out / DATABASE
+    spec = _asked(options, path)
+    jobs = spec.jobs()
+    tools = toolchain(find_pdk(options.liberty))
+    liberty = options.liberty and options.liberty.resolve()
+    failures: list[str] = []
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(locked(options.out))
+        store = stack.enter_context(opened(path, spec, tools))
+        points = {h: point for job in jobs for h, point in spec.points(job).items()}
+        known = {h: row for h, row in store.rows().items() if h in points}
+
+        def objectives(found: Outcome | Row) -> tuple[float, ...] | None:
+            figures = found.figures
+            return None if figures is None else objectives_of(figures, options.sram)
+
+        chosen: search.Search
+        if spec.optuna:
+            chosen = search.Studies(spec, jobs, {h: objectives(row) for h, row in known.items()})
+        else:
+            chosen = search.Grid(points.values(), set(known))
+        reporter = Reporter(Console(stderr=True))
+        through = len(known)
+
+        def report(point: Point, outcome: Outcome | None, reason: str) -> None:
+            nonlocal through
+            through += 1
+            reporter.show("points", through, chosen.total)
+            if outcome is None:
+                failures.append(reason)
+
+        if through < chosen.total:
+            with (
+                coordinator.connected(options.scheduler, options.jobs) as client,
+                reporter.running(),
+            ):
+                reporter.show("points", through, chosen.total)
+                coordinator.run(chosen, store, client, tools, liberty, objectives, report)
+        rows = store.rows()
+    content = results(spec, jobs, rows, tools, options.sram)
+    _publish(content, options)
+    if failures:
+        raise CosignError(
+            f"{len(failures)} points failed and are not kept, the first: {failures[0]} The same "
+            "command tries them again."
+        )
+    return 0
+
+
+def _asked(options: argparse.Namespace, path: Path) -> Spec:
+    """The sweep of the options, of --spec, or, without either, the one that --out holds."""
+    given = {name: getattr(options, name) for name in _JOB if getattr(options, name) is not None}
+    core = {name: value for name in AXES if (value := getattr(options, f"core_{name}")) is not None}
+    if options.spec is not None:
+        if extra := [*given, *core]:
+            raise CosignError(
+                f"--spec says all of the sweep; leave out --{extra[0].replace('_', '-')} or write "
+                f"it into {options.spec}."
+            )
+        return parse.make(parse.read(options.spec))
+    if not given and not core:
+        return spec_in(path)
+    return parse.make({**given, "cores": [core]})
+
+
+def objectives_of(figures: dict[str, Any], sram: str) -> tuple[float, ...]:
+    """Area in um2, delay in seconds, and energy in nJ if it was measured."""
+    energy = figures["energy"]
+    plain = (figures["area_um2"][sram], figures["delay_s"])
+    return plain if energy is None else (*plain, energy["total_nj"])
+
+
+def results(
+    spec: Spec, jobs: Sequence[Job], rows: dict[str, Row], tools: dict[str, Any], sram: str
+) -> dict[str, Any]:
+    """What --json writes: for each job its points, `pareto` saying which nothing beats."""
+    found = []
+    for job in jobs:
+        points = [(point, rows[h]) for h, point in spec.points(job).items() if h in rows]
+        measured = [(p, row.figures) for p, row in points if row.figures is not None]
+        best = set(front([objectives_of(figures, sram) for _, figures in measured]))
+        found.append(
+            {
+                "layer": job.layer,
+                "recipe": job.recipe,
+                "portion": job.portion,
+                "points": [
+                    {"hash": p.hash, "core": p.core, "pareto": n in best, **figures}
+                    for n, (p, figures) in enumerate(measured)
+                ],
+                "refused": [
+                    {"hash": p.hash, "core": p.core, "reason": row.refused}
+                    for p, row in points
+                    if row.refused is not None
+                ],
+            }
+        )
+    return {
+        "schema": SCHEMA,
+        "spec": spec.to_json(),
+        "sram_model": sram,
+        "objectives": ["area_um2", "delay_s", *(["energy_nj"] if spec.energy else [])],
+        "jobs": found,
+        "tools": tools,
+    }
+
+
+def _publish(content: dict[str, Any], options: argparse.Namespace) -> None:
+    from flows.plots import write_png
+    from flows.sweep.plot import pareto
+
+    if options.json is not None:
+        write_json(options.json, content)
+    write_png(pareto(content["jobs"], content["sram_model"]), options.out / PLOT)
+    print(table(content))
+    refused = [row for job in content["jobs"] for row in job["refused"]]
+    for reason in dict.fromkeys(row["reason"] for row in refused):
+        count = sum(row["reason"] == reason for row in refused)
+        print(f"refused {count}: {reason}", file=sys.stderr)
+
+
+def table(content: dict[str, Any]) -> str:
+    """The Pareto fronts for a terminal, cores by area."""
+    sram = content["sram_model"]
+    varied = [
+        axis
+        for axis in AXES
+        if len({v for table in content["spec"]["cores"] for v in table.get(axis, [])}) > 1
+        and axis not in ("core", "lanes", "filters", "coding")  # which are in the core's name
+    ]
+    energy = content["spec"]["energy"]
+    head = ["layer", "recipe", "core", *varied, f"mm2 ({sram})", "MHz", "cycles", "us"]
+    rows = [[*head, *(["nJ"] if energy else [])]]
+    for job in content["jobs"]:
+        best = [point for point in job["points"] if point["pareto"]]
+        for point in sorted(best, key=lambda point: point["area_um2"][sram]):
+            row = [job["layer"], job["recipe"], point["name"]]
+            row += [str(point["core"].get(axis, "-")) for axis in varied]
+            row += [
+                f"{point['area_um2'][sram] / 1e6:.3f}",
+                f"{point['fmax_hz'] / 1e6:,.0f}",
+                f"{point['cycles']:,}",
+                f"{point['delay_s'] * 1e6:,.2f}",
+            ]
+            rows.append([*row, *([f"{point['energy']['total_nj']:,.0f}"] if energy else [])])
+    measured = sum(len(job["points"]) for job in content["jobs"])
+    return f"{aligned(rows)}\n{len(rows) - 1} of {measured} points are on a front"

@@ -1,0 +1,150 @@
+"""A sweep from a TOML file or options: everything that can be wrong is told here."""
+
+import dataclasses
+import math
+import re
+import tomllib
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from compress.networks import spec_of
+from cosign import CosignError
+from flows.sweep.spec import AXES, Spec, Table, Value
+from rtl.config import CODINGS, CORES, CoreConfig
+
+MOST = 100_000
+"""Points of a sweep."""
+
+_KINDS = typing.get_type_hints(CoreConfig)
+_CHOICES = {"core": CORES, "coding": CODINGS}
+_RANGE = re.compile(r"(\d+)\.\.(\d+)(?::(\d+))?")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The values of a TOML file, for `make`. Raises CosignError."""
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise CosignError(f"cannot read {path}: {error.strerror or error}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CosignError(f"{path} is not valid TOML ({error}); correct it.") from error
+
+
+def make(values: Mapping[str, Any]) -> Spec:
+    """The sweep that `values` describe; raises CosignError.
+
+    Lists may be given as text with commas, whole numbers also as "8..64" or "8..64:8"; `cores` is
+    a list of tables.
+    """
+    given = dict(values)
+    tables = given.pop("cores", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise CosignError("a sweep's cores are tables; write each below a line [[cores]].")
+    strange = sorted(set(given) - {f.name for f in dataclasses.fields(Spec)})
+    if strange:
+        raise CosignError(
+            f"a sweep knows no {strange[0]!r}; fields of a core belong below a line [[cores]]."
+        )
+    if not tables:
+        raise CosignError("the sweep names no core; give --core, or [[cores]] in the file.")
+    if not isinstance(energy := given.get("energy", False), bool):
+        raise CosignError(f"energy is {energy!r}, must be true or false.")
+    spec = Spec(
+        network=str(given.get("network", "alexnet")),
+        layers=tuple(map(str, _items("layers", given.get("layers", "conv4")))),
+        alpha=tuple(map(str, _items("alpha", given.get("alpha", [])))),
+        portion=tuple(
+            _number("portion", x, float) for x in _items("portion", given.get("portion", []))
+        ),
+        batch=_number("batch", given.get("batch", 1), int),
+        seed=_number("seed", given.get("seed", 0), int),
+        energy=energy,
+        optuna=_number("optuna", given.get("optuna", 0), int),
+        cores=tuple(_table(table) for table in tables),
+    )
+    _check(spec)
+    return spec
+
+
+def _check(spec: Spec) -> None:
+    geometries = spec_of(spec.network).geometries
+    for name in spec.layers:
+        if name not in geometries:
+            raise CosignError(
+                f"{spec.network} has no layer {name!r}; it has {', '.join(geometries)}."
+            )
+        if spec.energy and geometries[name].kind != "conv":
+            raise CosignError(f"layer {name!r} is no convolution; energy is measured of those.")
+    for portion in spec.portion:
+        if not 0 <= portion < 1:
+            raise CosignError(f"portion is {portion:g}, must be 0 or more and below 1.")
+    for field, least in (("batch", 1), ("seed", 0), ("optuna", 0)):
+        if getattr(spec, field) < least:
+            raise CosignError(f"{field} is {getattr(spec, field)}, must be {least} or more.")
+    jobs = len(spec.jobs())
+    if not jobs:
+        raise CosignError("the sweep names no recipe; give alpha presets or portions.")
+    count = jobs * sum(math.prod(map(len, table.values())) for table in spec.cores)
+    if count > MOST:
+        raise CosignError(f"the sweep has {count:,} points, {MOST:,} at most; leave some out.")
+
+
+def _table(table: Mapping[str, Any]) -> Table:
+    found: Table = {}
+    for name, value in {"core": CoreConfig.core, **table}.items():
+        if name not in AXES:
+            reason = (
+                "follows from the layer and the lanes"
+                if hasattr(CoreConfig, name)
+                else ("is no field of a core")
+            )
+            raise CosignError(f"{name!r} {reason}; a sweep varies {', '.join(AXES)}.")
+        found[name] = _axis(name, value)
+    return found
+
+
+def _axis(name: str, value: Any) -> tuple[Value, ...]:
+    kind = _KINDS[name] if _KINDS[name] in (int, float) else str
+    found: list[Value] = []
+    for item in _items(name, value):
+        span = _RANGE.fullmatch(item) if isinstance(item, str) and kind is int else None
+        if span:
+            step = int(span[3] or 1)
+            if step < 1 or int(span[1]) > int(span[2]):
+                raise CosignError(f"{name} {item!r} is an empty range; write it as 8..64:8.")
+            if int(span[2]) - int(span[1]) >= step * MOST:
+                raise CosignError(f"{name} {item!r} is too long a range.")
+            found += range(int(span[1]), int(span[2]) + 1, step)
+        elif kind is not str:
+            found.append(_number(name, item, kind))
+        elif item in _CHOICES[name]:
+            found.append(str(item))
+        else:
+            raise CosignError(f"{name} {item!r} is not one of {', '.join(_CHOICES[name])}.")
+    if not found:
+        raise CosignError(f"{name} has no value; give one or leave it out.")
+    return tuple(dict.fromkeys(found))
+
+
+def _items(name: str, value: Any) -> list[Any]:
+    if isinstance(value, str):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    if isinstance(value, dict):
+        raise CosignError(f"{name} is a table, must be a value or a list of values.")
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _number(name: str, value: Any, kind: type) -> Any:
+    """`value` as an int or a float; 8.5 is no int, true no number."""
+    try:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError
+        found = kind(str(value))
+        if not math.isfinite(found):
+            raise ValueError
+    except ValueError as error:
+        what = "a whole number" if kind is int else "a number"
+        raise CosignError(f"{name} must be {what}, not {value!r}.") from error
+    return found

@@ -1,0 +1,141 @@
+"""What a sweep asks for: layers, recipes, tables of cores, and the points that they make."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from compress.networks import densities
+from flows import machines
+from rtl.config import CoreConfig
+from synth.report import DEPTHS
+
+SCHEMA = 1
+AXES = tuple(
+    field.name
+    for field in dataclasses.fields(CoreConfig)
+    if field.name not in (*DEPTHS, "act_banks", "act_bits")
+)
+"""Fields of a core that a sweep may vary; the layer decides its memories, the lanes its banks."""
+
+Value = str | int | float
+Table = dict[str, tuple[Value, ...]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a core has to execute: a layer with that portion of its weights pruned at random."""
+
+    network: str
+    layer: str
+    recipe: str
+    portion: float
+    batch: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Point:
+    """A core that executes a job; `energy` if that is measured as well.
+
+    core : values of the AXES that mean something to it; the others are those of `base`
+    """
+
+    job: Job
+    core: dict[str, Value]
+    energy: bool
+
+    @property
+    def hash(self) -> str:
+        """24 hex digits of all that is asked."""
+        text = json.dumps({"schema": SCHEMA, **self.to_json()}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    @property
+    def core_key(self) -> str:
+        """Equal for points whose cores share a synthesis."""
+        return json.dumps(self.core, sort_keys=True)
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A sweep.
+
+    Parameters
+    ----------
+    layers : names; each with each of the recipes is a job
+    alpha : presets of densities or JSON files of them
+    portion : shares of the weights that are pruned, 0..1
+    batch, seed : images of a linear layer; of masks, levels, and the study
+    energy : whether energy is measured too, an objective more
+    optuna : points of a study for each job; 0 for all of the grid
+    cores : tables of values by axis, each a grid of its own
+    """
+
+    network: str
+    layers: tuple[str, ...]
+    alpha: tuple[str, ...]
+    portion: tuple[float, ...]
+    batch: int
+    seed: int
+    energy: bool
+    optuna: int
+    cores: tuple[Table, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]
+
+    def jobs(self) -> list[Job]:
+        """Layers by recipes. Raises CosignError on a name that is not known."""
+        recipes = [(name, densities(self.network, name)) for name in self.alpha]
+        portions = [
+            (layer, name, 1 - shares[layer]) for layer in self.layers for name, shares in recipes
+        ]
+        portions += [(layer, f"{p:g}", p) for layer in self.layers for p in self.portion]
+        return [
+            Job(self.network, layer, recipe, portion, self.batch, self.seed)
+            for layer, recipe, portion in sorted(portions, key=lambda p: self.layers.index(p[0]))
+        ]
+
+    def points(self, job: Job) -> dict[str, Point]:
+        """{hash: point} of the grid of `job`, in order."""
+        return {
+            point.hash: point
+            for table in self.cores
+            for point in (self.point(job, core) for core in _product(table))
+        }
+
+    def point(self, job: Job, core: Mapping[str, Value]) -> Point:
+        return Point(job, _meaningful(core), self.energy)
+
+
+def base(core: str) -> CoreConfig:
+    """The loop's machine of that kind: what it has where a sweep says nothing."""
+    if core == "sparse-rows":
+        return dataclasses.replace(machines.DENSE_2D, core="sparse-rows", window_span=3)
+    known = (machines.SPARSE, machines.DENSE_SCALAR, machines.DENSE_2D)
+    return next(config for config in known if config.core == core)
+
+
+def _product(table: Table) -> Iterator[dict[str, Value]]:
+    for values in itertools.product(*table.values()):
+        yield dict(zip(table, values, strict=True))
+
+
+def _meaningful(core: Mapping[str, Value]) -> dict[str, Value]:
+    """Without what this kind of core ignores, so that equal machines are equal points."""
+    kind, coding = core["core"], core.get("coding", CoreConfig.coding)
+    ignored = {
+        "coding": kind != "sparse",
+        "index_bits": kind != "sparse" or coding != "relative",
+        "mask_bits": kind != "sparse" or coding != "bitmask",
+        "window_reads": kind != "sparse-rows",
+        "window_span": kind != "sparse-rows",
+    }
+    return {name: value for name, value in core.items() if not ignored.get(name, False)}
