@@ -45,7 +45,18 @@ def export(result: StageResult, recipe: Recipe, dataset: Dataset) -> CompressedM
     """
     if result.stage != "quantize":
         raise CosignError(f"stage {result.stage} leaves no levels; export the quantize stage.")
-    count = min(CALIBRATION_IMAGES[recipe.network], len(dataset.train.labels))
+    return integers(result.network, result.q, recipe.bits, dataset)
+
+
+def integers(
+    network: Network, q: dict[str, float], bits: dict[str, int], dataset: Dataset
+) -> CompressedModel:
+    """The compressed model of a built-in network whose weights are q * level.
+
+    Activation scales are calibrated on the first training images. Raises CosignError like
+    `assemble`.
+    """
+    count = min(CALIBRATION_IMAGES[network.spec.name], len(dataset.train.labels))
     order = np.random.default_rng(0).permutation(len(dataset.train.labels))[:count]
 
     def batches() -> Iterator[Tensor]:
@@ -53,7 +64,7 @@ def export(result: StageResult, recipe: Recipe, dataset: Dataset) -> CompressedM
             yield to_input(dataset, dataset.train.images(order[start : start + _BATCH]))
 
     source = input_spec(dataset.shape, dataset.mean, dataset.std)
-    return assemble(result.network, result.q, recipe.bits, source, batches)
+    return assemble(network, q, bits, source, batches)
 
 
 def input_spec(
