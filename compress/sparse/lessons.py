@@ -106,7 +106,7 @@ def teacher() -> nn.Sequential:
     )
     for parameter in network.parameters():
         if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            parameter.data = parameter.data.to(memory_format=torch.channels_last)
     return network
 
 

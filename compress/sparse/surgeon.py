@@ -77,7 +77,7 @@ class Surgeon:
             w -= columns @ solved[:, 0]
             inverse -= columns @ solved[:, 1:]
             alive[leaving] = False
-            w[leaving] = 0
+            w[: len(alive)][~alive] = 0
         self.network.theta[:] = w
         return alive
 
