@@ -1,22 +1,22 @@
-"""What ADMM costs beside plain training, as ratios in one run. Prints JSON.
+"""What ADMM costs beside plain training, as ratios in one run, on one thread. Prints JSON.
 
 - projection: keep the largest of AlexNet's fc1's 37.7M weights, against torch.topk on them;
 - interval: the search for q on the weights that are left, and how far its error lies above the
   least that a scan of so many intervals, each settled, finds;
-- step: forward, backward and optimiser of a batch, with and without the penalty, by turns.
+- step: forward, backward and optimiser of a batch, with and without the penalty, by turns; and all
+  layers' searches for q as a share of an epoch of plain steps.
 
     python benchmarks/admm.py --json build/admm.json
 """
 
 import argparse
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from timing import best
+from timing import best, spent
 from torch.nn import functional
 
 from compress import projections, recipes
@@ -26,6 +26,8 @@ from compress.regimes import AdmmRegime, Regime, prune_projection
 from cosign import write_json
 
 _SCANNED = 20_000
+_IMAGES = {"lenet5": 55_000, "alexnet": 1_281_167}
+"""Of an epoch: MNIST without its validation split, ImageNet."""
 
 
 def projection(turns: int, seed: int) -> dict[str, Any]:
@@ -92,27 +94,32 @@ def step(network: str, turns: int, seed: int) -> dict[str, Any]:
     model = Network(spec).train()
     plain = Regime(model, {})
     admm = AdmmRegime(model, {}, prune_projection(recipe.keep), 1e-3)
-    optimizer = torch.optim.SGD(model.parameters(), 1e-4, momentum=0.9, fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-6, fused=True)
     x = torch.randn(batch, *spec.shape)
     y = torch.randint(0, 10, (batch,))
 
-    def once(regime: Regime) -> float:
-        start = time.perf_counter()
+    def once(regime: Regime) -> None:
         optimizer.zero_grad(set_to_none=True)
         functional.cross_entropy(model(x), y).backward()
         regime.after_backward()
         optimizer.step()
         regime.after_step()
-        return time.perf_counter() - start
 
     once(plain)
-    times = [(once(plain), once(admm)) for _ in range(turns)]
+    times = [(spent(lambda: once(plain)), spent(lambda: once(admm))) for _ in range(turns)]
     plain_s, admm_s = (min(column) for column in zip(*times, strict=True))
+    rng = np.random.default_rng(seed)
+    kept = {name: rng.standard_normal(count, np.float32) for name, count in recipe.keep.items()}
+    search_s = spent(
+        lambda: [projections.best_interval(kept[name], recipe.bits[name]) for name in kept]
+    )
     return {
         "batch": batch,
         "plain_seconds": plain_s,
         "admm_seconds": admm_s,
         "ratio": admm_s / plain_s,
+        "interval_seconds": search_s,
+        "interval_of_epoch": search_s / (plain_s * _IMAGES[network] / batch),
     }
 
 
@@ -123,8 +130,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     turns, seed = options.turns, options.seed
+    torch.set_num_threads(1)
     result = {
-        "threads": torch.get_num_threads(),
         "projection": projection(turns, seed),
         "interval": interval(turns, seed),
         "step": {

@@ -14,8 +14,6 @@ import numpy as np
 
 from compress import container
 from cosign import write_json
-from flows.results import SCHEMA, compression
-from sim import golden
 
 HELP = "accuracy of a file's integers on the test split"
 _BATCH = 250
@@ -33,7 +31,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write; raises CosignError on a damaged file or data that do not fit."""
-    from compress.images import test_split  # torch: the parser does without
+    from compress.images import test_split  # the other commands do without all these
+    from flows.results import SCHEMA, compression
+    from sim import golden
 
     started = time.monotonic()
     model, sizes = container.inspect(options.model)
