@@ -49,9 +49,10 @@ class Schedule:
     share, temperature : of the teacher in the loss
     widths : filters and neurons of the small dense network
     dense_epochs : of its training
-    batch, lr : of all training but the teacher's; the rate falls to a tenth within each round
+    batch : of all training but the teacher's
+    lr : of the dense network and the coarse rounds; it falls to a tenth within each
     coarse : density kept per round while more than `surgery` weights are left, and epochs after it
-    fine : the same below
+    fine, fine_lr : the same below; and of the cycles and the anneal
     targets : non-zeros to reach, falling
     cycles, growth : cycles at each target, and the share of the target that grows in each
     cycle_epochs : after growing, and after pruning again
@@ -72,14 +73,15 @@ class Schedule:
     lr: float = 2e-3
     surgery: int = 2800
     coarse: tuple[float, float] = (0.85, 1)
-    fine: tuple[float, float] = (0.9, 3)
+    fine: tuple[float, float] = (0.95, 5)
+    fine_lr: float = 8e-3
     targets: tuple[int, ...] = (1236, 890)
-    cycles: int = 8
+    cycles: int = 12
     growth: float = 0.2
     cycle_epochs: tuple[float, float] = (2, 2)
-    anneal_epochs: float = 12
-    bits: tuple[int, int, int, int] = (4, 3, 3, 3)
-    levels: tuple[float, ...] = (0.5, 0.8, 0.95, 1.0)
+    anneal_epochs: float = 15
+    bits: tuple[int, int, int, int] = (4, 4, 4, 4)
+    levels: tuple[float, ...] = (0.5, 0.75, 0.9, 0.97, 1.0)
     rounding_epochs: float = 4
     rounding_lr: float = 1e-3
 
@@ -245,6 +247,7 @@ class Course:
         schedule = self.schedule
         surgery = network.nnz <= schedule.surgery
         density, epochs = schedule.fine if surgery else schedule.coarse
+        lr = schedule.fine_lr if surgery else schedule.lr
         keep = max(target, int(network.nnz * density))
         if keep < 1.02 * target:
             keep = target
@@ -255,7 +258,7 @@ class Course:
             kept = np.zeros(network.nnz, bool)
             kept[np.argsort(-cost, kind="stable")[:keep]] = True
         network = network.cut(kept)
-        return network, self._train(network, epochs, schedule.lr, rng)
+        return network, self._train(network, epochs, lr, rng)
 
     def _cycle(
         self, network: SparseNetwork, target: int, rng: np.random.Generator
@@ -263,14 +266,15 @@ class Course:
         schedule = self.schedule
         more = round(target * (1 + schedule.growth)) - network.nnz
         network = surgeon.regrow(network, self.lessons, rng, more)
-        self._train(network, schedule.cycle_epochs[0], schedule.lr, rng)
+        self._train(network, schedule.cycle_epochs[0], schedule.fine_lr, rng)
         network = network.cut(Surgeon.prepare(network, self.lessons, rng).prune(target))
-        return network, self._train(network, schedule.cycle_epochs[1], schedule.lr, rng)
+        return network, self._train(network, schedule.cycle_epochs[1], schedule.fine_lr, rng)
 
     def _anneal(
         self, network: SparseNetwork, rng: np.random.Generator
     ) -> tuple[SparseNetwork, float]:
-        loss = self._train(network, self.schedule.anneal_epochs, self.schedule.lr, rng, 0.0)
+        schedule = self.schedule
+        loss = self._train(network, schedule.anneal_epochs, schedule.fine_lr, rng, 0.0)
         return network, loss
 
     def _levels(self, target: int, network: SparseNetwork) -> Sparse:
