@@ -57,7 +57,7 @@ class Schedule:
     cycles, growth : cycles at each target, and the share of the target that grows in each
     cycle_epochs : after growing, and after pruning again
     anneal_epochs : at a target, the rate falling to zero
-    bits : n by layer
+    bits : n by layer, for each target
     levels : shares of the weights that are levels after each rounding
     rounding_epochs, rounding_lr : after each
     """
@@ -75,12 +75,12 @@ class Schedule:
     coarse: tuple[float, float] = (0.85, 1)
     fine: tuple[float, float] = (0.95, 5)
     fine_lr: float = 8e-3
-    targets: tuple[int, ...] = (1236, 890)
+    targets: tuple[int, ...] = (1236, 890, 815)
     cycles: int = 12
     growth: float = 0.2
     cycle_epochs: tuple[float, float] = (2, 2)
     anneal_epochs: float = 15
-    bits: tuple[int, int, int, int] = (4, 4, 4, 4)
+    bits: tuple[tuple[int, int, int, int], ...] = ((5, 5, 5, 5), (4, 4, 4, 4), (4, 4, 4, 4))
     levels: tuple[float, ...] = (0.5, 0.75, 0.9, 0.97, 1.0)
     rounding_epochs: float = 4
     rounding_lr: float = 1e-3
@@ -107,6 +107,7 @@ SCHEDULES = {
         coarse=(0.4, 1),
         fine=(0.7, 1),
         targets=(900, 600),
+        bits=((5, 4, 3, 3), (4, 3, 2, 3)),
         cycles=1,
         cycle_epochs=(1, 1),
         anneal_epochs=1,
@@ -143,13 +144,13 @@ class Course:
         self.lessons = self._lessons("train", dense, self.dataset.train, schedule.copies)
         self.check = self._lessons("val", dense, self.dataset.val, 1)
         network = self._step("dense", partial(self._dense, dense))
-        for target in schedule.targets:
+        for target, bits in zip(schedule.targets, schedule.bits, strict=True):
             while network.nnz > target:
                 network = self._step("prune", partial(self._prune, network.copy(), target))
             for _ in range(schedule.cycles):
                 network = self._step("cycle", partial(self._cycle, network.copy(), target))
             ready = self._step("anneal", partial(self._anneal, network.copy()))
-            yield self._levels(target, ready)
+            yield self._levels(target, bits, ready)
 
     def _teacher(self) -> torch.nn.Sequential:
         schedule, path = self.schedule, self.school / "teacher.pt"
@@ -277,7 +278,7 @@ class Course:
         loss = self._train(network, schedule.anneal_epochs, schedule.fine_lr, rng, 0.0)
         return network, loss
 
-    def _levels(self, target: int, network: SparseNetwork) -> Sparse:
+    def _levels(self, target: int, bits: tuple[int, ...], network: SparseNetwork) -> Sparse:
         """Round after round, all weights become levels."""
         schedule = self.schedule
         layer = network.layer_of
@@ -285,18 +286,18 @@ class Course:
         q = np.array(
             [
                 best_interval(
-                    network.theta[: network.nnz][layer == n], importance[layer == n], bits
+                    network.theta[: network.nnz][layer == number], importance[layer == number], n
                 )
-                for n, bits in enumerate(schedule.bits)
+                for number, n in enumerate(bits)
             ]
         )
-        each_q, each_bits = q[layer], np.array(schedule.bits)[layer]
+        each_q, each_bits = q[layer], np.array(bits)[layer]
 
         for share in schedule.levels:
             network = self._step(
                 "levels", partial(self._round, network.copy(), share, each_q, each_bits)
             )
-        return Sparse(target, network, q, schedule.bits)
+        return Sparse(target, network, q, bits)
 
     def _round(
         self,

@@ -37,12 +37,12 @@ def whole(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 def test_files_hold_the_targets(whole: tuple[Path, list[Any]], toy: ModuleType) -> None:
     folder, records = whole
     assert [found["target"] for found in records] == list(SCHEDULES["tiny"].targets)
-    for found in records:
+    for found, bits in zip(records, SCHEDULES["tiny"].bits, strict=True):
         model = container.load(folder / found["file"])
         # Neurons that read nothing are folded into biases: a few weights may go beyond the target.
         assert 0.95 * found["target"] <= found["nonzeros"] <= found["target"]
         assert found["nonzeros"] == sum(layer.nnz for layer in model.layers)
-        assert [layer.bits for layer in model.layers] == list(SCHEDULES["tiny"].bits)
+        assert [layer.bits for layer in model.layers] == list(bits)
         assert found["test"] == record.accuracy(model, toy.dataset().test)
         assert found["test"] > 0.5
 
