@@ -75,12 +75,12 @@ class Schedule:
     coarse: tuple[float, float] = (0.85, 1)
     fine: tuple[float, float] = (0.95, 5)
     fine_lr: float = 8e-3
-    targets: tuple[int, ...] = (1236, 890, 815)
+    targets: tuple[int, ...] = (1236, 890)
     cycles: int = 12
     growth: float = 0.2
     cycle_epochs: tuple[float, float] = (2, 2)
     anneal_epochs: float = 15
-    bits: tuple[tuple[int, int, int, int], ...] = ((5, 5, 5, 5), (4, 4, 4, 4), (4, 4, 4, 4))
+    bits: tuple[tuple[int, int, int, int], ...] = ((5, 5, 5, 5), (4, 4, 4, 4))
     levels: tuple[float, ...] = (0.5, 0.75, 0.9, 0.97, 1.0)
     rounding_epochs: float = 4
     rounding_lr: float = 1e-3
