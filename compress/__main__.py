@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from compress import container
-from compress.networks import NETWORKS, default_bits, densities, spec_of, uniform
+from compress.networks import NETWORKS, default_bits, densities, preset, spec_of, uniform
 from compress.packing import CODINGS
 from compress.tidy import tidy
 from cosign import CosignError, exit_status, write_json
@@ -123,13 +123,16 @@ def export(options: argparse.Namespace) -> str:
 
     if not 0 <= options.seed < 1 << 63:
         raise CosignError(f"seed is {options.seed}, must be 0 or more and below 2**63.")
+    options.network, alpha = preset(options.network, options.alpha)
+    if (alpha is None) == (options.ratio is None):
+        raise CosignError("export needs --alpha, --ratio or a row of the paper, one of them.")
     bits = default_bits(options.network)
     if options.bits is not None:
         bits = dict.fromkeys(bits, options.bits)
-    if options.ratio is not None:
+    if alpha is None:
         chosen = uniform(options.network, options.ratio)
     else:
-        chosen = densities(options.network, options.alpha)
+        chosen = densities(options.network, alpha)
     weights = options.weights
     if str(weights) == "imagenet":
         weights = pretrained.fetch(options.network, _say)
@@ -177,8 +180,12 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "export", help="compress a built-in network without training and write the file"
     )
-    command.add_argument("--network", required=True, choices=NETWORKS)
-    amount = command.add_mutually_exclusive_group(required=True)
+    command.add_argument(
+        "--network",
+        required=True,
+        help=f"{', '.join(NETWORKS)}, or one with its densities, a row of the paper: vgg16-26x",
+    )
+    amount = command.add_mutually_exclusive_group()
     amount.add_argument(
         "--alpha",
         metavar="PRESET|FILE",

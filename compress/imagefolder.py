@@ -5,6 +5,7 @@ that; training takes a random 227 x 227 crop and flips it, evaluation takes the 
 `val/` is the test split; the validation split is carved out of `train/`, class by class.
 """
 
+import multiprocessing
 import shutil
 import tarfile
 import tempfile
@@ -28,9 +29,8 @@ IMAGENETTE_URL = "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz
 IMAGENETTE_SHA256 = "569b4497c98db6dd29f335d1f109cf315fe127053cedf69010d047f0188e158c"
 
 
-def flip_some(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mirror each of uint8 [n, C, H, W] left to right with probability 1/2."""
-    flip = rng.random(len(images)) < 0.5
+def flipped(images: np.ndarray, flip: np.ndarray) -> np.ndarray:
+    """uint8 [n, C, H, W], mirrored left to right where bool [n] `flip` is set."""
     return np.where(flip[:, None, None, None], images[..., ::-1], images)
 
 
@@ -48,7 +48,8 @@ class FolderSplit:
         image = self._decoded.get(index)
         if image is None:
             image = decode(self._paths[index])
-            if image.nbytes <= self._room:
+            # Workers are many, and each would keep the same images.
+            if image.nbytes <= self._room and multiprocessing.parent_process() is None:
                 self._room -= image.nbytes
                 self._decoded[index] = image
         return image
@@ -61,13 +62,18 @@ class FolderSplit:
             crop[:] = image[:, top : top + SIZE, left : left + SIZE]
         return crops
 
-    def augmented(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        crops = np.empty((len(indices), 3, SIZE, SIZE), np.uint8)
-        for crop, index in zip(crops, indices, strict=True):
+    def augmented(
+        self, indices: np.ndarray, rng: np.random.Generator, part: slice = slice(None)
+    ) -> np.ndarray:
+        places = rng.random((len(indices), 2))[part]
+        flip = rng.random(len(indices))[part] < 0.5
+        crops = np.empty((len(places), 3, SIZE, SIZE), np.uint8)
+        for crop, index, place in zip(crops, indices[part], places, strict=True):
             image = self._image(int(index))
-            top, left = (int(rng.integers(size - SIZE + 1)) for size in image.shape[1:])
+            spare = np.array(image.shape[1:]) - SIZE
+            top, left = (place * (spare + 1)).astype(int)
             crop[:] = image[:, top : top + SIZE, left : left + SIZE]
-        return flip_some(crops, rng)
+        return flipped(crops, flip)
 
 
 def decode(path: Path) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from compress.networks import preset
 from compress.recipes import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, exit_status
 
@@ -18,6 +19,7 @@ NETWORKS = {"lenet5": 16, "alexnet": 1}  # images that the RTL executes by defau
 EXAMPLES = """\
 examples:
   run_cosign.py lenet5                      MNIST, about a quarter of an hour on two cores
+  run_cosign.py lenet5-167x                 with the densities of a row of the paper
   run_cosign.py alexnet                     a generated image set, about half an hour
   run_cosign.py alexnet --data imagenette   ten ImageNet classes, downloaded
   run_cosign.py alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
@@ -59,6 +61,16 @@ def _count(text: str) -> int:
     return value
 
 
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """What training depends on, besides the network."""
+    parser.add_argument("--data", help="an ImageNet folder, or imagenette (default: the network's)")
+    parser.add_argument("--alpha", help="preset of layer-wise densities, named after the paper's")
+    parser.add_argument(
+        "--budget", type=_positive(float), default=1.0, help="factor on the training steps (1)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (0)")
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(
@@ -68,13 +80,10 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument("network", nargs="?", help=" or ".join(NETWORKS))
-    result.add_argument("--data", help="an ImageNet folder, or imagenette (default: the network's)")
-    result.add_argument("--alpha", help="preset of layer-wise densities, named after the paper's")
     result.add_argument(
-        "--budget", type=_positive(float), default=1.0, help="factor on the training steps (1)"
+        "network", nargs="?", help=f"{' or '.join(NETWORKS)}, or a row of the paper: lenet5-85x"
     )
-    result.add_argument("--seed", type=int, default=0, help="of everything random (0)")
+    add_training_options(result)
     result.add_argument(
         "--images", type=_positive(int), help="images executed by the RTL (lenet5 16, alexnet 1)"
     )
@@ -121,6 +130,8 @@ def _free_folder(network: str) -> Path:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.network:
+        options.network, options.alpha = preset(options.network, options.alpha)
     if not options.resume and options.network not in NETWORKS:
         asked = f"unknown network {options.network!r}" if options.network else "no network given"
         raise CosignError(f"{asked}; choose one of: {', '.join(NETWORKS)}.")
