@@ -68,7 +68,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--budget", type=_positive(float), default=1.0, help="factor on the training steps (1)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (0)")
+    parser.add_argument("--seed", type=_count, default=0, help="of everything random (0)")
 
 
 def parser() -> argparse.ArgumentParser:

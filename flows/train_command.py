@@ -44,18 +44,19 @@ def run(options: argparse.Namespace) -> int:
     from compress.data import load_dataset
     from flows.progress import Reporter
 
-    network, alpha = preset(options.network, options.alpha)
     out = options.out or Path("runs") / f"{options.network}-trained"
     with contextlib.ExitStack() as stack:
         stack.enter_context(distributed.joined())
         leads = distributed.rank() == 0
         reporter = Reporter(Console(stderr=True), options.quiet or not leads)
         with distributed.first():
+            network, alpha = preset(options.network, options.alpha)
             recipes.recipe(network, alpha=alpha, budget=options.budget)  # refuse before fetching
+            workers = _workers(options.workers)
             if leads:
                 stack.enter_context(locked(out))
             dataset = load_dataset(network, options.data, options.seed, reporter.note)
-        dataset = dataclasses.replace(dataset, workers=_workers(options.workers))
+        dataset = dataclasses.replace(dataset, workers=workers)
         recipe = recipes.recipe(network, len(dataset.classes), alpha, options.budget)
         stack.enter_context(reporter.running())
         for stage in train.STAGES:
