@@ -1,8 +1,8 @@
 """python -m compress: what to do with compressed files.
 
-inspect shows the purpose of every byte of a file; export makes one of a built-in network at once,
-without training; repack writes a file again, smaller or in another coding; images writes test
-images for `python -m sim run`.
+inspect shows the purpose of every byte of a file; export makes one of a network at once, without
+training; repack writes a file again, smaller or in another coding; convert writes one as ONNX or
+safetensors; images writes test images for `python -m sim run`.
 
 Commands that need more than this room knows (evaluate needs the integer model) are entry points of
 the group `cosign.compress`: modules with HELP, add_options(parser) and run(options).
@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from compress import container
-from compress.networks import NETWORKS, default_bits, densities, preset, spec_of, uniform
+from compress.networks import (
+    NETWORKS,
+    default_bits,
+    densities,
+    is_foreign,
+    preset,
+    spec_of,
+    uniform,
+)
 from compress.packing import CODINGS
 from compress.tidy import tidy
 from cosign import CosignError, exit_status, write_json
@@ -121,18 +129,27 @@ def export(options: argparse.Namespace) -> str:
     """Write the file that the options ask for; returns what to say about its weights."""
     from compress import oneshot, pretrained  # torch: inspect does without
 
+    options.network, options.alpha = preset(options.network, options.alpha)
+    if (options.alpha is None) == (options.ratio is None):
+        raise CosignError("export needs --alpha, --ratio or a row of the paper, one of them.")
+    if is_foreign(options.network):
+        return _export_own(options)
+    if options.network not in NETWORKS:
+        raise CosignError(
+            f"unknown network {options.network!r}; choose {', '.join(NETWORKS)}, or give an ONNX "
+            "file."
+        )
+    if options.mean is not None or options.std is not None:
+        raise CosignError("--mean and --std are for a network of your own.")
     if not 0 <= options.seed < 1 << 63:
         raise CosignError(f"seed is {options.seed}, must be 0 or more and below 2**63.")
-    options.network, alpha = preset(options.network, options.alpha)
-    if (alpha is None) == (options.ratio is None):
-        raise CosignError("export needs --alpha, --ratio or a row of the paper, one of them.")
     bits = default_bits(options.network)
     if options.bits is not None:
         bits = dict.fromkeys(bits, options.bits)
-    if alpha is None:
+    if options.ratio is not None:
         chosen = uniform(options.network, options.ratio)
     else:
-        chosen = densities(options.network, alpha)
+        chosen = densities(options.network, options.alpha)
     weights = options.weights
     if str(weights) == "imagenet":
         weights = pretrained.fetch(options.network, _say)
@@ -159,16 +176,55 @@ def export(options: argparse.Namespace) -> str:
     )
 
 
+def _export_own(options: argparse.Namespace) -> str:
+    """The same of an ONNX file or a torch module, with the weights that it has."""
+    from compress import oneshot, pretrained, recipes, sources
+    from compress.export import input_spec
+    from compress.models import imported_network
+
+    if options.weights is not None:
+        raise CosignError(f"{options.network} has its own weights; leave --weights out.")
+    imported = sources.load(options.network)
+    spec = imported.spec
+    alpha = options.alpha if options.ratio is None else f"{options.ratio}x"
+    chosen = recipes.custom_densities(imported, alpha)
+    bits = recipes.custom_bits(spec)
+    if options.bits is not None:
+        bits = dict.fromkeys(bits, options.bits)
+    if spec.shape[0] not in (1, 3):
+        raise CosignError(
+            f"{options.network} reads images of {spec.shape[0]} channels, calibrated is on 1 or 3."
+        )
+    usual = pretrained.pixels_of(spec)
+    source = input_spec(spec.shape, options.mean or usual[0], options.std or usual[1])
+    count = oneshot.CALIBRATION_IMAGES[options.method]
+    pixels = oneshot.calibration_images(spec.shape, options.images, options.seed, count)
+    network = imported_network(imported)
+    model = oneshot.compress(network, source, chosen, bits, pixels, options.method, _say)
+    container.save(model, options.out)
+    return (
+        f"Weights of {options.network}, pruned and quantised without retraining. Calibrated on "
+        f"{len(pixels)} images{f' of {options.images}' if options.images else ', generated ones'}."
+    )
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is no list of numbers") from error
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def repack(options: argparse.Namespace) -> str:
     """Write a file again, tidied; returns what that did to its size."""
     model = tidy(container.load(options.model))
     before = options.model.stat().st_size
     container.save(model, options.out, options.coding)
     return f"{before:,} B became {options.out.stat().st_size:,} B; the outputs are the same."
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -178,12 +234,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", type=Path, help="a model.cosign file")
     command.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     command = commands.add_parser(
-        "export", help="compress a built-in network without training and write the file"
+        "export", help="compress a network without training and write the file"
     )
     command.add_argument(
         "--network",
         required=True,
-        help=f"{', '.join(NETWORKS)}, or one with its densities, a row of the paper: vgg16-26x",
+        help=f"{', '.join(NETWORKS)}, or one with a row of the paper, vgg16-26x; an ONNX file, or "
+        "package.module:factory, a function that returns a torch module",
     )
     amount = command.add_mutually_exclusive_group()
     amount.add_argument(
@@ -221,9 +278,27 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="images to calibrate on (default: generated ones)",
     )
+    for option, meaning in (("--mean", "mean"), ("--std", "standard deviation")):
+        command.add_argument(
+            option,
+            type=_numbers,
+            metavar="R,G,B",
+            help=f"{meaning} of pixels of 0 to 1 by channel, as an ONNX file's or module's network "
+            "was trained with (default: ImageNet's, MNIST's)",
+        )
     command.add_argument("--seed", type=int, default=0, help="of weights and generated images")
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
     command.add_argument("--json", type=Path, metavar="FILE", help="also write the sizes here")
+    command = commands.add_parser("convert", help="write a compressed network in another format")
+    command.add_argument("model", type=Path, help="a model.cosign file")
+    command.add_argument(
+        "--to",
+        required=True,
+        choices=("qdq", "qonnx", "safetensors"),
+        help="ONNX that onnxruntime executes to the same integers; ONNX with Quant nodes; weights "
+        "and masks",
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="FILE")
     command = commands.add_parser(
         "repack", help="write a file again without what makes no difference, channels sorted"
     )
@@ -255,6 +330,11 @@ def _run(options: argparse.Namespace) -> int:
         from compress import images  # torch: inspect does without
 
         images.write(options.network, options.data, options.count, options.out)
+        return 0
+    if options.command == "convert":
+        from compress import exchange  # onnx: inspect does without
+
+        exchange.write(container.load(options.model), options.to, options.out)
         return 0
     writers = {"export": export, "repack": repack}
     writer = writers.get(options.command)

@@ -4,6 +4,7 @@ A split yields uint8 pixels [n, C, H, W] for any list of indices, so that small 
 memory, generated ones are computed and image folders are decoded as needed.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from compress import imagefolder, mnist, synthetic
+from compress.hostops import Shape
 from cosign import CosignError
 
 # Images of the generated set, a multiple of its twelve classes each.
@@ -21,6 +23,10 @@ _MNIST_SHIFT = 1  # pixels
 
 ALL = slice(None)
 Progress = Callable[[str], None]
+# Mean and standard deviation by channel, of pixels scaled to 0..1
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+MNIST: Normalisation = ((0.1307,), (0.3081,))
 
 
 class Split(Protocol):
@@ -142,20 +148,65 @@ def load_dataset(
         return _synthetic(seed)
     if data == "mnist":
         raise CosignError("alexnet reads colour photographs, not mnist; give an ImageNet folder.")
+    return _folder(str(data), seed, imagefolder.SHAPE, IMAGENET, progress)
+
+
+def load_for(
+    shape: Shape,
+    data: str | None,
+    seed: int,
+    normalisation: Normalisation | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Data for a network of one's own that reads images of `shape`.
+
+    `data` is "mnist", the default for 1 x 28 x 28, "imagenette" or an ImageNet folder, whose images
+    are scaled and cropped. `normalisation` is MNIST's or ImageNet's where it is None. Raises
+    CosignError when there are no such data, or they do not fit.
+    """
+    pixels = " x ".join(map(str, shape))
+    if data in (None, "mnist"):
+        if shape != (1, 28, 28):
+            raise CosignError(
+                f"the network reads {pixels} images, MNIST's are 1 x 28 x 28; give an ImageNet "
+                "folder by --data."
+            )
+        dataset = _mnist(seed, progress)
+    else:
+        if shape[0] not in (1, 3):
+            raise CosignError(
+                f"the network reads {pixels} images, photographs have 1 or 3 channels."
+            )
+        # An untold normalisation of grey photographs is the mean of ImageNet's colours.
+        mean, std = (part if shape[0] == 3 else (sum(part) / len(part),) for part in IMAGENET)
+        dataset = _folder(str(data), seed, shape, (mean, std), progress)
+    if normalisation is None:
+        return dataset
+    mean, std = normalisation
+    if len(mean) != shape[0] or len(std) != shape[0]:
+        raise CosignError(f"--mean and --std need {shape[0]} numbers, one for each channel.")
+    if min(std) <= 0:
+        raise CosignError(f"--std is {min(std):g}, must be positive.")
+    return dataclasses.replace(dataset, mean=mean, std=std)
+
+
+def _folder(
+    data: str, seed: int, shape: Shape, normalisation: Normalisation, progress: Progress | None
+) -> Dataset:
     if data == "imagenette":
         root, name = imagefolder.fetch_imagenette(progress), "imagenette2-320"
     else:
-        root, name = Path(str(data)), Path(str(data)).resolve().name
-    classes, train, val, test = imagefolder.load(root, seed)
+        root, name = Path(data), Path(data).resolve().name
+    classes, train, val, test = imagefolder.load(root, seed, shape)
     return Dataset(
         name=name,
         note=f"{len(classes)} classes of photographs, not the ImageNet-1000 task"
         if len(classes) != 1000
         else "image folder with 1,000 classes",
-        shape=(3, imagefolder.SIZE, imagefolder.SIZE),
+        shape=shape,
         classes=classes,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+        mean=normalisation[0],
+        std=normalisation[1],
         train=train,
         val=val,
         test=test,
@@ -173,8 +224,8 @@ def _mnist(seed: int, progress: Progress | None) -> Dataset:
         note="MNIST handwritten digits",
         shape=(1, 28, 28),
         classes=tuple("0123456789"),
-        mean=(0.1307,),
-        std=(0.3081,),
+        mean=MNIST[0],
+        std=MNIST[1],
         train=ArraySplit(pixels[train], labels[train], _MNIST_SHIFT),
         val=ArraySplit(pixels[val], labels[val]),
         test=ArraySplit(files["t10k-images-idx3-ubyte"][:, None], files["t10k-labels-idx1-ubyte"]),

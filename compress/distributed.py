@@ -30,6 +30,7 @@ def joined() -> Iterator[None]:
     distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
     try:
         yield
+        distributed.barrier()  # nobody hangs up while another still listens
     finally:
         distributed.destroy_process_group()
 

@@ -35,6 +35,7 @@ _BATCH = 50
 # Keep their input's scale; dropout does nothing in the machine.
 _SCALE_KEEPING = ("maxpool", "flatten", "dropout")
 CALIBRATION_IMAGES = {"lenet5": 2000, "alexnet": 100}
+CUSTOM_CALIBRATION_IMAGES = 100
 
 
 def export(result: StageResult, recipe: Recipe, dataset: Dataset) -> CompressedModel:
@@ -45,7 +46,8 @@ def export(result: StageResult, recipe: Recipe, dataset: Dataset) -> CompressedM
     """
     if result.stage != "quantize":
         raise CosignError(f"stage {result.stage} leaves no levels; export the quantize stage.")
-    count = min(CALIBRATION_IMAGES[recipe.network], len(dataset.train.labels))
+    count = CALIBRATION_IMAGES.get(recipe.network, CUSTOM_CALIBRATION_IMAGES)
+    count = min(count, len(dataset.train.labels))
     order = np.random.default_rng(0).permutation(len(dataset.train.labels))[:count]
 
     def batches() -> Iterator[Tensor]:
@@ -113,9 +115,9 @@ def _attributes(node: NodeSpec, shape: Shape, scales: dict[str, float]) -> dict[
     if node.op == "lrn":
         return attrs | {"in_scale": scales[node.input], "out_scale": scales[node.name]}
     if node.op == "avgpool":
-        height, width = pooling_window(attrs, shape)[0]
+        height, width = pooling_window(attrs, shape).kernel
         factors = [factors[0] / (height * width)]
-    elif node.op not in ("add", "concat"):
+    elif node.op not in ("add", "concat", "relu"):
         return attrs
     # One shift for all: the largest factor gets 16 significant bits.
     _, shift = fixed_point(max(factors))

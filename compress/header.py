@@ -20,7 +20,7 @@ from compress.hostops import REAL_ATTRIBUTES, HostOp, Shape, attribute_names
 from compress.packing import CODINGS, PARAMETERS, LayerHead, Packed
 from cosign import CosignError
 
-_OPS = ("conv", "linear", "maxpool", "avgpool", "lrn", "flatten", "add", "concat")
+_OPS = ("conv", "linear", "maxpool", "avgpool", "lrn", "flatten", "add", "concat", "relu")
 _PREFIX = {"linear": "fc", "maxpool": "pool", "avgpool": "pool", "lrn": "norm"}
 _NAMED, _WIRED, _RELU, _SHAPED = 16, 32, 64, 128  # flags of a node's first byte
 _SCALED, _REQUANTISED = 64, 128  # flags of a layer's second byte

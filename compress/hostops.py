@@ -7,21 +7,22 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cosign import CosignError
 
-HostOpName = Literal["maxpool", "avgpool", "lrn", "flatten", "add", "concat"]
+HostOpName = Literal["maxpool", "avgpool", "lrn", "flatten", "add", "concat", "relu"]
 Shape = tuple[int, int, int]
 
-_POOL = ("kernel", "stride", "padding")
+_POOL = ("kernel", "stride", "padding", "end")
 _ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "maxpool": _POOL,
-    "avgpool": (*_POOL, "mul0", "shift"),
+    "avgpool": (*_POOL, "exclude", "mul0", "shift"),
     "lrn": ("size", "alpha", "beta", "k", "in_scale", "out_scale"),
     "flatten": (),
     "add": ("mul0", "mul1", "shift", "relu"),
     "concat": ("shift",),
+    "relu": ("mul0", "shift"),
 }
 REAL_ATTRIBUTES = ("alpha", "beta", "k", "in_scale", "out_scale")
 
@@ -31,12 +32,15 @@ class HostOp:
     """One node that the host computes on int8 maps [channels, height, width].
 
     op and attrs (pixels; integers unless called real):
-    - "maxpool": kernel, stride, padding (0 when absent), all square
-    - "avgpool": the same; kernel 0 is the whole map; mul0, shift
+    - "maxpool": kernel, stride, padding (0 when absent), all square; end, the padding below and on
+      the right (as `padding` when absent)
+    - "avgpool": the same; kernel 0 is the whole map; exclude 1 (0 when absent) divides by the
+      pixels of a window that are no padding; mul0, shift
     - "lrn": size, and real alpha, beta, k, in_scale, out_scale (local response normalisation)
     - "flatten": to [channels * height * width, 1, 1]
     - "add": two maps of one shape; mul0, mul1, shift, relu (0 or 1)
     - "concat": maps of one height and width, joined by channel; mul0, mul1, ..., shift
+    - "relu": mul0, shift
 
     mul<i> / 2**shift brings input i to the scale of the output; 0 <= mul<i> < 2**16 and
     1 <= shift <= 47, as in a layer.
@@ -55,8 +59,14 @@ class HostOp:
                 f"{', '.join(_ATTRIBUTES)}."
             )
         check_inputs(self.name, self.op, len(self.inputs))
+        defaults: dict[str, float] = {}
         if self.op == "maxpool":
-            object.__setattr__(self, "attrs", {"padding": 0, **self.attrs})
+            defaults = {"padding": 0}
+        elif self.op == "avgpool":
+            defaults = {"exclude": 0}
+        object.__setattr__(self, "attrs", {**defaults, **self.attrs})
+        if self.op in ("maxpool", "avgpool") and "padding" in self.attrs:
+            self.attrs.setdefault("end", self.attrs["padding"])
         self._validate()
 
     def _validate(self) -> None:
@@ -91,9 +101,11 @@ def _bounds(key: str) -> tuple[float, float]:
     return {
         "shift": (1, 47),
         "relu": (0, 1),
+        "exclude": (0, 1),
         "kernel": (0, 1 << 15),
         "stride": (1, 1 << 15),
         "padding": (0, 1 << 15),
+        "end": (0, 1 << 15),
         "size": (1, 1 << 15),
         "in_scale": (1e-30, 1e30),
         "out_scale": (1e-30, 1e30),
@@ -119,11 +131,24 @@ def check_inputs(name: str, op: str, count: int) -> None:
         raise CosignError(f"node {name!r}: {op} takes {wanted}, not {count}.")
 
 
-def pooling_window(attrs: dict[str, float], shape: Shape) -> tuple[tuple[int, int], int, int]:
-    """(kernel height and width, stride, padding) of a pooling over maps of `shape`."""
-    kernel, stride = int(attrs["kernel"]), int(attrs["stride"])
-    padding = int(attrs.get("padding", 0))
-    return (kernel, kernel) if kernel else (shape[1], shape[2]), stride, padding
+class Window(NamedTuple):
+    """A pooling's kernel (height, width), stride, and padding before and after a map, in pixels."""
+
+    kernel: tuple[int, int]
+    stride: int
+    padding: int
+    end: int
+
+
+def pooling_window(attrs: dict[str, float], shape: Shape) -> Window:
+    """The window of a pooling over maps of `shape`."""
+    kernel, padding = int(attrs["kernel"]), int(attrs.get("padding", 0))
+    return Window(
+        kernel=(kernel, kernel) if kernel else (shape[1], shape[2]),
+        stride=int(attrs["stride"]),
+        padding=padding,
+        end=int(attrs.get("end", padding)),
+    )
 
 
 def output_shape(name: str, op: str, attrs: dict[str, float], shapes: Sequence[Shape]) -> Shape:
@@ -132,14 +157,18 @@ def output_shape(name: str, op: str, attrs: dict[str, float], shapes: Sequence[S
     if op in ("maxpool", "avgpool"):
         if op == "maxpool" and not attrs["kernel"]:
             raise CosignError(f"node {name!r}: kernel is 0, must be at least 1.")
-        kernel, stride, padding = pooling_window(attrs, shapes[0])
+        kernel, stride, padding, end = pooling_window(attrs, shapes[0])
         # as in torch: more padding could leave a window without a single pixel
         if 2 * padding > min(kernel):
             raise CosignError(
                 f"node {name!r}: padding is {padding}, must be at most half the kernel {kernel}."
             )
+        if end >= min(kernel):
+            raise CosignError(
+                f"node {name!r}: end is {end}, must be less than the kernel {kernel}."
+            )
         size = [
-            (length + 2 * padding - reach) // stride + 1
+            (length + padding + end - reach) // stride + 1
             for length, reach in zip((height, width), kernel, strict=True)
         ]
         if min(size) < 1:

@@ -1,7 +1,8 @@
 """Photographs in ImageNet's folder layout: train/<class>/*, val/<class>/*; and imagenette.
 
-The short side is resized to 256 pixels when it is larger and to 227 when it is smaller than
-that; training takes a random 227 x 227 crop and flips it, evaluation takes the centre.
+For crops of 227 x 227 the short side is resized to 256 pixels when it is larger and to 227 when it
+is smaller than that, for others in proportion; training takes a random crop and flips it,
+evaluation takes the centre.
 `val/` is the test split; the validation split is carved out of `train/`, class by class.
 """
 
@@ -16,11 +17,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from compress.hostops import Shape
 from cosign import CosignError, cache_dir
 from cosign import sha256 as file_sha256
 
 SIZE = 227
-_RESIZE = 256
+SHAPE = (3, SIZE, SIZE)
+_RESIZE = 256  # for SIZE
 _VALIDATION_SHARE = 0.06
 # Decoded images are kept until they fill this much memory; the rest is decoded every time.
 _CACHE_BYTES = 3 << 30
@@ -37,17 +40,18 @@ def flipped(images: np.ndarray, flip: np.ndarray) -> np.ndarray:
 class FolderSplit:
     """Images named by path, decoded when asked for."""
 
-    def __init__(self, paths: list[Path], labels: np.ndarray) -> None:
+    def __init__(self, paths: list[Path], labels: np.ndarray, shape: Shape = SHAPE) -> None:
         self.labels = labels.astype(np.int64)
+        self._shape = shape
         self._paths = paths
         self._decoded: dict[int, np.ndarray] = {}
         self._room = _CACHE_BYTES
 
     def _image(self, index: int) -> np.ndarray:
-        """uint8 [3, H, W] with H, W >= 227."""
+        """uint8 [C, H, W], at least as large as a crop."""
         image = self._decoded.get(index)
         if image is None:
-            image = decode(self._paths[index])
+            image = decode(self._paths[index], self._shape)
             # Workers are many, and each would keep the same images.
             if image.nbytes <= self._room and multiprocessing.parent_process() is None:
                 self._room -= image.nbytes
@@ -55,43 +59,54 @@ class FolderSplit:
         return image
 
     def images(self, indices: np.ndarray) -> np.ndarray:
-        crops = np.empty((len(indices), 3, SIZE, SIZE), np.uint8)
-        for crop, index in zip(crops, indices, strict=True):
-            image = self._image(int(index))
-            top, left = ((size - SIZE) // 2 for size in image.shape[1:])
-            crop[:] = image[:, top : top + SIZE, left : left + SIZE]
-        return crops
+        return self._crops(indices)
 
     def augmented(
         self, indices: np.ndarray, rng: np.random.Generator, part: slice = slice(None)
     ) -> np.ndarray:
         places = rng.random((len(indices), 2))[part]
         flip = rng.random(len(indices))[part] < 0.5
-        crops = np.empty((len(places), 3, SIZE, SIZE), np.uint8)
-        for crop, index, place in zip(crops, indices[part], places, strict=True):
+        return flipped(self._crops(indices[part], places), flip)
+
+    def _crops(self, indices: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+        """uint8 [n, C, H, W]: the centre, or [n, 2] shares in 0..1 of the rows and columns left."""
+        crops = np.empty((len(indices), *self._shape), np.uint8)
+        for number, (crop, index) in enumerate(zip(crops, indices, strict=True)):
             image = self._image(int(index))
-            spare = np.array(image.shape[1:]) - SIZE
-            top, left = (place * (spare + 1)).astype(int)
-            crop[:] = image[:, top : top + SIZE, left : left + SIZE]
-        return flipped(crops, flip)
+            spare = np.array(image.shape[1:]) - self._shape[1:]
+            top, left = spare // 2 if places is None else (places[number] * (spare + 1)).astype(int)
+            crop[:] = image[:, top : top + crop.shape[1], left : left + crop.shape[2]]
+        return crops
 
 
-def decode(path: Path) -> np.ndarray:
-    """Read and resize one image: uint8 [3, H, W]. Raises CosignError when it is unreadable."""
+def decode(path: Path, shape: Shape = SHAPE) -> np.ndarray:
+    """Read and resize one image for crops of `shape`: uint8 [C, H, W].
+
+    Raises CosignError when it is unreadable.
+    """
+    channels, height, width = shape
+    mode = "L" if channels == 1 else "RGB"
+    larger = max(height, width) * _RESIZE // SIZE
     try:
         with Image.open(path) as image:
-            image.draft("RGB", (_RESIZE, _RESIZE))  # JPEG decodes faster at a coarser scale
-            rgb = image.convert("RGB")
+            image.draft(mode, (larger, larger))  # JPEG decodes faster at a coarser scale
+            pixels = image.convert(mode)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise CosignError(
             f"cannot read the image {path} ({error}); repair or remove it."
         ) from error
-    short = min(rgb.size)
-    target = _RESIZE if short > _RESIZE else max(short, SIZE)
+    # what the image measures in crops, along the axis that it fills the least
+    short, crop = min(zip(pixels.size, (width, height), strict=True), key=lambda a: a[0] / a[1])
+    resize = crop * _RESIZE // SIZE
+    target = resize if short > resize else max(short, crop)
     if short != target:
-        width, height = (max(target, round(side * target / short)) for side in rgb.size)
-        rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(rgb).transpose(2, 0, 1))
+        size = [
+            max(target if side == short else wanted, round(side * target / short))
+            for side, wanted in zip(pixels.size, (width, height), strict=True)
+        ]
+        pixels = pixels.resize((size[0], size[1]), Image.Resampling.BILINEAR)
+    rows = np.asarray(pixels).reshape(pixels.height, pixels.width, channels)
+    return np.ascontiguousarray(rows.transpose(2, 0, 1))
 
 
 def _listing(root: Path) -> dict[str, list[Path]]:
@@ -115,7 +130,9 @@ def _listing(root: Path) -> dict[str, list[Path]]:
     return listing
 
 
-def load(root: Path, seed: int) -> tuple[tuple[str, ...], FolderSplit, FolderSplit, FolderSplit]:
+def load(
+    root: Path, seed: int, shape: Shape = SHAPE
+) -> tuple[tuple[str, ...], FolderSplit, FolderSplit, FolderSplit]:
     """Class names and the train, validation and test splits of an ImageNet folder.
 
     Raises CosignError, with the path, on a missing or empty folder.
@@ -139,12 +156,12 @@ def load(root: Path, seed: int) -> tuple[tuple[str, ...], FolderSplit, FolderSpl
         val += [(paths[index], label) for index in sorted(order[:cut])]
         train += [(paths[index], label) for index in sorted(order[cut:])]
     test = [(path, classes.index(name)) for name, paths in held_out.items() for path in paths]
-    return classes, _split(train), _split(val), _split(test)
+    return classes, _split(train, shape), _split(val, shape), _split(test, shape)
 
 
-def _split(images: list[tuple[Path, int]]) -> FolderSplit:
+def _split(images: list[tuple[Path, int]], shape: Shape) -> FolderSplit:
     paths, labels = zip(*images, strict=True)
-    return FolderSplit(list(paths), np.array(labels))
+    return FolderSplit(list(paths), np.array(labels), shape)
 
 
 def fetch_imagenette(progress: Callable[[str], None] | None = None) -> Path:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from compress.graph import Geometry
 from compress.hostops import pooling_window
+from compress.importing import Imported
 from compress.networks import NetworkSpec, NodeSpec, alexnet_spec, lenet5_spec
 
 
@@ -66,6 +67,27 @@ def _layer(geometry: Geometry, bias: bool) -> nn.Conv2d | nn.Linear:
     )
 
 
+def _rectified(y: Tensor, top: float | None) -> Tensor:
+    """In place."""
+    return functional.relu_(y) if top is None else y.clamp_(0, top)
+
+
+def _pooled(node: NodeSpec, x: Tensor) -> Tensor:
+    channels, height, width = x.shape[1:]
+    kernel, stride, padding, end = pooling_window(node.attrs, (channels, height, width))
+    largest = node.op == "maxpool"
+    pool = functional.max_pool2d if largest else functional.avg_pool2d
+    exclude = bool(node.attrs.get("exclude", 0))
+    if end == padding and not exclude:
+        return pool(x, kernel, stride, padding)
+    margin = (padding, end, padding, end)
+    y = pool(functional.pad(x, margin, value=-torch.inf if largest else 0.0), kernel, stride)
+    if exclude:
+        inside = functional.pad(torch.ones_like(x[:1, :1]), margin)
+        y = y / pool(inside, kernel, stride)
+    return y
+
+
 class Network(nn.Module):
     """A NetworkSpec in torch: float32 [N, C, H, W] normalised images to [N, classes] logits.
 
@@ -112,27 +134,38 @@ class Network(nn.Module):
         """One node's output."""
         x, attrs = inputs[0], node.attrs
         if node.geometry is not None:
-            y = self.layers[module_key(node.name)](x)
+            flat = node.op == "conv" and x.dim() == 2
+            y = self.layers[module_key(node.name)](x[:, :, None, None] if flat else x)
+            y = y.flatten(1) if flat else y
             if node.batch_norm:
                 y = self.norms[module_key(node.name)](y)
-            return functional.relu_(y) if node.relu else y
+            return _rectified(y, node.top) if node.relu else y
         if node.op in ("maxpool", "avgpool"):
-            pool = functional.max_pool2d if node.op == "maxpool" else functional.avg_pool2d
-            channels, height, width = x.shape[1:]
-            kernel, stride, padding = pooling_window(attrs, (channels, height, width))
-            return pool(x, kernel, stride, padding)
+            return _pooled(node, x)
         if node.op == "lrn":
             return _LocalResponseNorm.apply(
                 x, int(attrs["size"]), attrs["alpha"], attrs["beta"], attrs["k"]
             )
         if node.op == "add":
             y = x + inputs[1]
-            return functional.relu_(y) if node.relu else y
+            return _rectified(y, node.top) if node.relu else y
+        if node.op == "relu":
+            return _rectified(x.clone(), node.top)
         if node.op == "concat":
             return torch.cat(inputs, 1)
         if node.op == "flatten":
             return torch.flatten(x, 1)
         return functional.dropout(x, attrs["p"], self.training)
+
+
+def imported_network(imported: Imported) -> Network:
+    """An imported network with its weights, in evaluation."""
+    network = Network(imported.spec).eval()
+    with torch.no_grad():
+        for name, weight in network.weights.items():
+            weight.copy_(torch.from_numpy(imported.weights[name]))
+            network.biases[name].copy_(torch.from_numpy(imported.biases[name]))
+    return network
 
 
 @torch.no_grad()

@@ -20,10 +20,13 @@ __all__ = [
     "NodeSpec",
     "default_bits",
     "densities",
+    "is_foreign",
     "kept_weights",
     "preset",
+    "read_densities",
     "spec_of",
     "uniform",
+    "uniform_but_delicate",
 ]
 
 
@@ -158,6 +161,11 @@ NETWORKS: dict[str, Callable[..., NetworkSpec]] = {
 _NO_DROPOUT = ("lenet5", "resnet50", "resnet50-v1")
 
 
+def is_foreign(network: str) -> bool:
+    """Whether `network` names an ONNX file or a factory, `package.module:function`."""
+    return network.endswith(".onnx") or ":" in network
+
+
 def spec_of(network: str, classes: int | None = None, dropout: float = 0.5) -> NetworkSpec:
     """The built-in network of that name; `classes` is 10 for lenet5 and 1000 for others if None.
 
@@ -264,7 +272,6 @@ def densities(network: str, alpha: str) -> dict[str, float]:
     Raises CosignError on an unknown network or preset, and on a file that cannot be read or does
     not give every layer a density above 0 and at most 1.
     """
-    layers = list(spec_of(network).geometries)
     if alpha in ALPHAS[network]:
         return dict(ALPHAS[network][alpha])
     path = Path(alpha)
@@ -273,6 +280,12 @@ def densities(network: str, alpha: str) -> dict[str, float]:
             f"{network} has no alpha preset {alpha!r}; choose {', '.join(ALPHAS[network])} or "
             "give a JSON file {layer: density}."
         )
+    return read_densities(spec_of(network), path)
+
+
+def read_densities(spec: NetworkSpec, path: Path) -> dict[str, float]:
+    """Those of a JSON file {layer: density}. Raises CosignError as `densities` does."""
+    network, layers = spec.name, list(spec.geometries)
     try:
         given = json.loads(path.read_text())
     except OSError as error:
@@ -297,11 +310,26 @@ def densities(network: str, alpha: str) -> dict[str, float]:
     return {name: float(given[name]) for name in layers}
 
 
-def uniform(network: str, ratio: float) -> dict[str, float]:
+def uniform(network: str | NetworkSpec, ratio: float) -> dict[str, float]:
     """The density 1 / ratio for every layer. Raises CosignError on a ratio below 1."""
     if not 1 <= ratio < math.inf:
         raise CosignError(f"the pruning ratio is {ratio}, must be at least 1.")
-    return dict.fromkeys(spec_of(network).geometries, 1 / ratio)
+    spec = spec_of(network) if isinstance(network, str) else network
+    return dict.fromkeys(spec.geometries, 1 / ratio)
+
+
+def uniform_but_delicate(spec: NetworkSpec, ratio: float) -> dict[str, float]:
+    """1 / ratio, but 1 for the first layer and depthwise ones: these have few weights, all needed.
+
+    Raises CosignError as `uniform` does.
+    """
+    first, *rest = spec.geometries
+    depthwise = (
+        name
+        for name in rest
+        if 1 < spec.geometries[name].groups == spec.geometries[name].in_channels
+    )
+    return uniform(spec, ratio) | dict.fromkeys((first, *depthwise), 1.0)
 
 
 def kept_weights(spec: NetworkSpec, densities: dict[str, float]) -> dict[str, int]:

@@ -10,7 +10,8 @@ from compress.graph import Geometry
 from compress.hostops import HostOpName, Shape, check_inputs, output_shape
 from cosign import CosignError
 
-Op = Literal["conv", "linear", "maxpool", "avgpool", "lrn", "flatten", "dropout", "add", "concat"]
+Op = Literal["conv", "linear"] | HostOpName | Literal["dropout"]
+Size = int | tuple[int, int]  # of both axes, or (vertical, horizontal)
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,10 @@ class NodeSpec:
     inputs : the nodes (or "input") that it reads; two for add, any number for concat, else one
     geometry : of a conv or linear node
     relu : whether a conv, linear or add node ends in a ReLU
+    top : where the ReLU (or relu node) stops rising, as ReLU6 does at 6; None for nowhere
     batch_norm : whether a conv node is normalised over the batch before its ReLU
-    attrs : maxpool and avgpool kernel, stride, padding (avgpool: kernel 0 is the whole map); lrn
-        size, alpha, beta, k; dropout p
+    attrs : maxpool and avgpool kernel, stride, padding, end, and of avgpool exclude, as in
+        compress.hostops; lrn size, alpha, beta, k; dropout p
     """
 
     name: str
@@ -35,6 +37,7 @@ class NodeSpec:
     relu: bool = False
     batch_norm: bool = False
     attrs: dict[str, float] = field(default_factory=dict)
+    top: float | None = None
 
     @property
     def input(self) -> str:
@@ -56,6 +59,10 @@ class NetworkSpec:
         return {node.name: node.geometry for node in self.nodes if node.geometry is not None}
 
 
+def _pair(size: Size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
+
+
 class Builder:
     """Writes a NetworkSpec node by node and works out shapes on the way.
 
@@ -73,11 +80,12 @@ class Builder:
         self,
         name: str,
         out: int,
-        kernel: int,
-        stride: int = 1,
-        padding: int = 0,
+        kernel: Size,
+        stride: Size = 1,
+        padding: Size = 0,
         groups: int = 1,
         *,
+        dilation: Size = 1,
         relu: bool = True,
         batch_norm: bool = False,
         source: str | None = None,
@@ -90,18 +98,20 @@ class Builder:
             out,
             height,
             width,
-            kernel=(kernel, kernel),
-            stride=(stride, stride),
-            padding=(padding, padding),
+            kernel=_pair(kernel),
+            stride=_pair(stride),
+            padding=_pair(padding),
+            dilation=_pair(dilation),
             groups=groups,
         )
         node = NodeSpec(name, "conv", (source,), geometry, relu, batch_norm)
         return self._append(node, (out, geometry.out_height, geometry.out_width))
 
-    def linear(self, name: str, out: int, *, relu: bool = True) -> str:
-        channels, height, width = self._shapes[self.last]
+    def linear(self, name: str, out: int, *, relu: bool = True, source: str | None = None) -> str:
+        source = source or self.last
+        channels, height, width = self._shape(name, source)
         geometry = Geometry("linear", channels * height * width, out)
-        return self._append(NodeSpec(name, "linear", (self.last,), geometry, relu), (out, 1, 1))
+        return self._append(NodeSpec(name, "linear", (source,), geometry, relu), (out, 1, 1))
 
     def host(
         self,

@@ -3,14 +3,27 @@
 import dataclasses
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from compress.networks import NetworkSpec, default_bits, densities, kept_weights, spec_of
+import numpy as np
+
+from compress.importing import Imported
+from compress.networks import (
+    NetworkSpec,
+    default_bits,
+    densities,
+    kept_weights,
+    read_densities,
+    spec_of,
+    uniform_but_delicate,
+)
 from cosign import CosignError
 
 ACCURACY_LOSS = 0.005
 ROUNDS = 3
 DEFAULT_ALPHA = {"lenet5": "default", "alexnet": "ours1"}
+DEFAULT_RATIO = 4  # of a network of one's own
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,9 @@ class Recipe:
 
     Parameters
     ----------
-    network, classes : the built-in network and its outputs
+    network, classes : the network and its outputs
+    custom, digest : structure, and SHA-256 of structure and weights, of a network that is not
+        built in
     densities : remaining over all weights by layer, 0..1; 1 leaves a layer dense (alpha_i)
     bits : n by layer, 1..8
     batch : images per step
@@ -70,6 +85,8 @@ class Recipe:
     allocate: Phase
     quantize: Phase
     settle: Phase
+    custom: NetworkSpec | None = None
+    digest: str = ""
     beta2: float = 0.999
     weight_decay: float = 0.0
     dropout: float = 0.5
@@ -106,7 +123,7 @@ class Recipe:
 
     @property
     def spec(self) -> NetworkSpec:
-        return spec_of(self.network, self.classes, self.dropout)
+        return self.custom or spec_of(self.network, self.classes, self.dropout)
 
     @property
     def keep(self) -> dict[str, int]:
@@ -140,6 +157,65 @@ def recipe(
     full = _lenet5(name) if network == "lenet5" else _alexnet(name, classes)
     full = dataclasses.replace(full, budget=budget)
     return full if scale == "full" else _tiny(full)
+
+
+def custom_recipe(
+    imported: Imported, digest: str, alpha: str | None = None, budget: float = 1.0
+) -> Recipe:
+    """For a network with trained weights of its own: the dense stage leaves them as they are.
+
+    alpha : as `custom_densities` reads it; None for DEFAULT_RATIO
+
+    Raises CosignError on another alpha.
+    """
+    spec = imported.spec
+    return Recipe(
+        network=spec.name,
+        classes=imported.classes,
+        densities=custom_densities(imported, alpha or f"{DEFAULT_RATIO}x"),
+        bits=custom_bits(spec),
+        batch=32,
+        optimizer="adam",
+        dense=Phase(steps=0, lr=0.0, points=0),
+        prune=Phase(steps=1500, lr=5e-4, points=9, rhos=(1e-3, 1e-2, 1e-1)),
+        retrain=Phase(steps=1500, lr=5e-4, points=3),
+        allocate=Phase(steps=150, lr=5e-4, points=0),
+        quantize=Phase(steps=600, lr=2e-4, points=8, rhos=(1e-2, 1e-1)),
+        settle=Phase(steps=300, lr=2e-4, points=1),
+        custom=spec,
+        digest=digest,
+        budget=budget,
+    )
+
+
+def custom_densities(imported: Imported, alpha: str) -> dict[str, float]:
+    """Remaining over all weights by layer of a network that is not built in.
+
+    Weights that are zero already, as those that stand for padding, are the first to go.
+
+    alpha : "8x" for that pruning ratio in every layer (the first and depthwise ones stay dense),
+        or a JSON file {layer: density}
+
+    Raises CosignError on another alpha.
+    """
+    try:
+        ratio = float(alpha.removesuffix("x")) if alpha.endswith("x") else None
+    except ValueError:
+        ratio = None
+    spec = imported.spec
+    if ratio is None:
+        chosen = read_densities(spec, Path(alpha))
+    else:
+        chosen = uniform_but_delicate(spec, ratio)
+    return {
+        name: min(density, max(1, int(np.count_nonzero(weight))) / weight.size)
+        for (name, density), weight in zip(chosen.items(), imported.weights.values(), strict=True)
+    }
+
+
+def custom_bits(spec: NetworkSpec) -> dict[str, int]:
+    """n by layer of a network that is not built in."""
+    return {name: 5 if g.kind == "conv" else 4 for name, g in spec.geometries.items()}
 
 
 def _lenet5(alpha: str) -> Recipe:

@@ -97,7 +97,7 @@ class SettleRegime(Regime):
             found = projections.levels_of(kept, self.q0[name], bits[name])
             levels[masks[name]] = torch.from_numpy(found).to(weight.device)
             self.levels[name] = levels
-            self.log_scale[name] = nn.Parameter(torch.zeros(()))
+            self.log_scale[name] = nn.Parameter(torch.zeros((), device=weight.device))
         self.after_step()
 
     @property

@@ -22,6 +22,8 @@ _SCHEMA = 1
 _COMMON = (
     "network",
     "classes",
+    "custom",
+    "digest",
     "batch",
     "optimizer",
     "beta2",

@@ -54,8 +54,11 @@ def run_stage(
     folder: Path,
     seed: int,
     report: Report | None = None,
+    start: Network | None = None,
 ) -> StageResult:
     """Run, resume or just load one stage.
+
+    `start` has the weights of a network that is not built in, where the dense stage begins.
 
     `folder` holds the results `<stage>.pt` of this and the stages before, and the checkpoint of
     the stage at work. `report(stage, step, steps, metrics)` is called after every step; metrics
@@ -91,8 +94,9 @@ def run_stage(
 
     def work(checkpoint: Path) -> StageResult:
         torch.set_num_threads(max(1, recipe.threads // distributed.on_this_machine()[1]))
-        first = stage == STAGES[0]
-        previous = None if first else result_of(STAGES[STAGES.index(stage) - 1])
+        previous = StageResult("imported", start, 0.0, []) if start is not None else None
+        if stage != STAGES[0]:
+            previous = result_of(STAGES[STAGES.index(stage) - 1])
         if stage == "allocate":
             assert previous is not None
             return trials.run(recipe, result_of("dense").accuracy, previous, trial)

@@ -231,7 +231,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from compress.data import load_dataset  # takes torch, which takes seconds
+    from flows import inputs  # takes torch, which takes seconds
     from flows.rundir import RunDir
 
     run = RunDir.resume(options.run)
@@ -243,7 +243,7 @@ def _run(options: argparse.Namespace) -> int:
             raise CosignError(
                 f"{model.name} has no convolution {name!r}; it has {', '.join(convolutions)}."
             )
-    dataset = load_dataset(run.config.network, run.config.data, run.config.seed, lambda text: None)
+    dataset = inputs.dataset(run.config, inputs.imported(run.config))
     pixels = dataset.test.images(np.arange(1))
     values = trace(model, model.input.quantize(pixels))
     images = {name: values[convolutions[name].input][0] for name in names}

@@ -16,9 +16,11 @@ import numpy as np
 
 from compress import container, export, recipes, stages, train
 from compress.container import CompressedModel, Geometry, Layer
-from compress.data import Dataset, Split, load_dataset
+from compress.data import Dataset, Split
+from compress.importing import Imported
+from compress.models import imported_network
 from cosign import CosignError, write_json
-from flows import breakeven, feedback, logs, machines, plots, report, results, workload
+from flows import breakeven, feedback, inputs, logs, machines, plots, report, results, workload
 from flows.machines import Machines
 from flows.progress import Reporter
 from flows.rundir import RunConfig, RunDir
@@ -41,7 +43,11 @@ def preflight(config: RunConfig, path: Path) -> None:
     pdk.find_pdk(Path(config.liberty) if config.liberty else None)
     if shutil.which("sta") is None:
         raise CosignError("OpenSTA (`sta`) is not installed; run `apt install opensta`.")
-    recipe = _recipe(config)
+    network = inputs.imported(config)
+    if network is not None:  # its data are as likely to be wrong as the rest of what is asked
+        inputs.dataset(config, network)
+    classes = network.classes if network is not None else 10
+    recipe = inputs.recipe(config, network, classes)
     weights = sum(geometry.weights for geometry in recipe.spec.geometries.values())
     needed = weights * _BYTES_PER_WEIGHT + (500 << 20)
     folders = (path.absolute(), *path.absolute().parents)
@@ -52,17 +58,8 @@ def preflight(config: RunConfig, path: Path) -> None:
             f"the run needs about {needed / 1e9:.1f} GB in {place}, where {free / 1e9:.1f} GB are "
             "free; choose another --out."
         )
-    if config.data not in (None, "imagenette") and not Path(config.data).is_dir():
+    if config.data not in (None, "imagenette", "mnist") and not Path(config.data).is_dir():
         raise CosignError(f"--data {config.data} is no folder; give an ImageNet folder.")
-
-
-def _recipe(config: RunConfig, classes: int = 10) -> recipes.Recipe:
-    """What was asked; break-even ratios are added when they are known."""
-    return dataclasses.replace(
-        recipes.recipe(config.network, classes, config.alpha, config.budget),
-        accuracy_loss=config.accuracy_loss,
-        rounds=config.rounds,
-    )
 
 
 def restart(run: RunDir, first: str) -> None:
@@ -107,13 +104,16 @@ class Loop:
 
     @functools.cached_property
     def dataset(self) -> Dataset:
-        return load_dataset(
-            self.config.network, self.config.data, self.config.seed, self.reporter.note
-        )
+        return inputs.dataset(self.config, self.imported, self.reporter.note)
+
+    @functools.cached_property
+    def imported(self) -> Imported | None:
+        """The user's own network."""
+        return inputs.imported(self.config)
 
     @functools.cached_property
     def recipe(self) -> recipes.Recipe:
-        return _recipe(self.config, len(self.dataset.classes))
+        return inputs.recipe(self.config, self.imported, len(self.dataset.classes))
 
     @functools.cached_property
     def profile(self) -> HardwareProfile:
@@ -139,11 +139,9 @@ class Loop:
 
         The paper's accelerator does the same: FC layers as large as AlexNet's stay outside (§5).
         """
-        return {
-            name: geometry
-            for name, geometry in self.recipe.spec.geometries.items()
-            if geometry.kind == "conv" or self.config.network == "lenet5"
-        }
+        known = self.recipe.spec.geometries
+        small = inputs.is_small(sum(geometry.weights for geometry in known.values()))
+        return {name: g for name, g in known.items() if g.kind == "conv" or small}
 
     @functools.cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -177,6 +175,7 @@ class Loop:
             self.path / "checkpoints",
             self.config.seed,
             self._trained_a_step,
+            imported_network(self.imported) if self.imported else None,
         )
 
     def _trained_a_step(self, stage: str, step: int, steps: int, metrics: dict[str, Any]) -> None:

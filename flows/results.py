@@ -66,7 +66,7 @@ def build(
         "feedback": found["allocate"],
         "verification": _verification(found["simulate"], config.images),
         "energy": _energy(run),
-        "table_9": _table_9(layers, accuracy) if model.name == "alexnet" else None,
+        "table_9": _table_9(layers, accuracy) if config.network == "alexnet" else None,
         "admm": {
             stage: [
                 {
@@ -80,7 +80,7 @@ def build(
             ]
             for stage in ("prune", "quantize")
         },
-        "remarks": _remarks(config, dataset, profile),
+        "remarks": _remarks(layers, dataset, profile),
         "provenance": _provenance(config, profile, machines),
         "wall_s": {stage: wall_s[stage] for stage in found},
     }
@@ -92,6 +92,9 @@ def command(config: RunConfig) -> str:
     for option in ("data", "alpha", "liberty"):
         value = getattr(config, option)
         words += [f"--{option}", value] if value is not None else []
+    for option in ("mean", "std"):
+        values = getattr(config, option)
+        words += [f"--{option}={','.join(f'{value:g}' for value in values)}"] if values else []
     asked, usual = dataclasses.asdict(config), dataclasses.asdict(RunConfig(config.network))
     for option in ("budget", "accuracy_loss", "rounds"):
         if asked[option] != usual[option]:
@@ -214,7 +217,7 @@ def _table_9(layers: list[dict[str, Any]], accuracy: dict[str, float]) -> dict[s
     }
 
 
-def _remarks(config: RunConfig, dataset: Dataset, profile: HardwareProfile) -> list[str]:
+def _remarks(layers: list[dict[str, Any]], dataset: Dataset, profile: HardwareProfile) -> list[str]:
     remarks = [
         "Accuracies are top-1 on the whole test split; the integer model is what the RTL computes.",
         "Cycles were counted by the RTL of the sparse and the two-dimensional dense core; those of "
@@ -229,7 +232,7 @@ def _remarks(config: RunConfig, dataset: Dataset, profile: HardwareProfile) -> l
         ),
         f"PDK licence: {pdk.LICENCE_NOTE}",
     ]
-    if config.network == "alexnet":
+    if any(layer["decision"] == "host" for layer in layers):
         remarks.insert(0, f"The data are {dataset.name}: {dataset.note}.")
         remarks.append("FC layers stay outside the machine, as in the paper (§5).")
     return remarks

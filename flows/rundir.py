@@ -27,13 +27,15 @@ class RunConfig:
 
     Parameters
     ----------
-    network : name of the network
+    network : name of a built-in network, an ONNX file, or package.module:factory
     data : None (the network's own default), a folder, or a named set
     alpha : preset of layer-wise densities, None for the recipe's default
     budget : factor on the number of training steps (dimensionless)
     seed : of data order, initialisation and masks
     images : images that the RTL executes
     liberty : cell library, None for NanGate 45 nm
+    digest : of a network of the user's own, SHA-256 over structure and weights
+    mean, std : by channel, of pixels scaled to 0..1, what such a network reads; None for the data's
     accuracy_loss : validation accuracy that the feedback may cost, 0..1
     rounds : rounds of the feedback that may take weights away
     """
@@ -45,6 +47,9 @@ class RunConfig:
     seed: int = 0
     images: int = 16
     liberty: str | None = None
+    digest: str = ""
+    mean: list[float] | None = None
+    std: list[float] | None = None
     accuracy_loss: float = ACCURACY_LOSS
     rounds: int = ROUNDS
 

@@ -11,16 +11,14 @@ import dataclasses
 import os
 from pathlib import Path
 
-from compress.networks import preset
 from cosign import CosignError, locked
-from flows.run_cosign import add_training_options
+from flows.run_cosign import add_training_options, training_config
 
 HELP = "prune and quantise a network by training it, and write the file"
 _WORKERS = 8  # at most, by default
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("network", help="lenet5 or alexnet, or a row of the paper: alexnet-ours1")
     add_training_options(parser)
     parser.add_argument(
         "--workers",
@@ -29,9 +27,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="processes that decode images ahead (default: the cores, if a GPU trains, else 0)",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="for checkpoints and model.cosign; found again by "
-        "the same command (runs/NETWORK-trained)"
-    )  # fmt: skip
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="for checkpoints and model.cosign; the same command goes on there "
+        "(runs/NETWORK-trained)",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -40,29 +41,36 @@ def run(options: argparse.Namespace) -> int:
     # torch takes seconds, and the other commands do without
     from rich.console import Console
 
-    from compress import container, distributed, export, recipes, train
-    from compress.data import load_dataset
+    from compress import container, distributed, export, train
+    from compress.models import imported_network
+    from flows import inputs
     from flows.progress import Reporter
 
-    out = options.out or Path("runs") / f"{options.network}-trained"
     with contextlib.ExitStack() as stack:
         stack.enter_context(distributed.joined())
         leads = distributed.rank() == 0
         reporter = Reporter(Console(stderr=True), options.quiet or not leads)
         with distributed.first():
-            network, alpha = preset(options.network, options.alpha)
-            recipes.recipe(network, alpha=alpha, budget=options.budget)  # refuse before fetching
+            config, imported = training_config(options)
             workers = _workers(options.workers)
+            named = imported.spec.name if imported else options.network
+            out = options.out or Path("runs") / f"{named}-trained"
+            dataset = inputs.dataset(config, imported, reporter.note)
+            recipe = inputs.recipe(config, imported, len(dataset.classes))
             if leads:
                 stack.enter_context(locked(out))
-            dataset = load_dataset(network, options.data, options.seed, reporter.note)
         dataset = dataclasses.replace(dataset, workers=workers)
-        recipe = recipes.recipe(network, len(dataset.classes), alpha, options.budget)
         stack.enter_context(reporter.running())
         for stage in train.STAGES:
             with reporter.stage(stage):
                 result = train.run_stage(
-                    stage, recipe, dataset, out / "checkpoints", options.seed, reporter.show
+                    stage,
+                    recipe,
+                    dataset,
+                    out / "checkpoints",
+                    config.seed,
+                    reporter.show,
+                    imported_network(imported) if imported else None,
                 )
         if not leads:
             return 0
@@ -72,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     weights = sum(layer.geometry.weights for layer in model.layers)
     left = sum(layer.nnz for layer in model.layers)
     print(
-        f"{network} on {dataset.name}: {left:,} of {weights:,} weights, "
+        f"{recipe.network} on {dataset.name}: {left:,} of {weights:,} weights, "
         f"{path.stat().st_size:,} B, {result.accuracy:.2%} right in validation, before activations "
         f"are integers.\n{path}; its accuracy: python -m compress evaluate {path}"
     )

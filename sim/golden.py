@@ -75,9 +75,9 @@ def layer_output(layer: Layer, x: np.ndarray, sums: Accumulate = accumulate) -> 
 def _windows(op: HostOp, x: np.ndarray, fill: int) -> Iterator[np.ndarray]:
     """For each place in the pooling window the pixels of all windows, [N, C, Ho, Wo]."""
     shape = (x.shape[1], x.shape[2], x.shape[3])
-    (height, width), stride, padding = pooling_window(op.attrs, shape)
+    (height, width), stride, padding, end = pooling_window(op.attrs, shape)
     _, rows, columns = op.output_shape([shape])
-    margin = (padding, padding)
+    margin = (padding, end)
     padded = np.pad(x, ((0, 0), (0, 0), margin, margin), constant_values=fill)
     for r, s in np.ndindex(height, width):
         down, right = (slice(at, at + stride * n, stride) for at, n in ((r, rows), (s, columns)))
@@ -95,7 +95,25 @@ def _avgpool(op: HostOp, x: np.ndarray) -> np.ndarray:
     total = np.zeros((len(x), *op.output_shape([shape])), np.int64)
     for pixels in _windows(op, x, 0):
         total += pixels
-    return requantize(total, int(op.attrs["mul0"]), int(op.attrs["shift"]), relu=False)
+    return requantize(total * avgpool_factors(op, shape), 1, int(op.attrs["shift"]), relu=False)
+
+
+def avgpool_factors(op: HostOp, shape: tuple[int, int, int]) -> np.ndarray:
+    """What each window's sum is multiplied by, int64 [1, 1, Ho, Wo].
+
+    mul0, or with `exclude` mul0 * pixels of the window / those that are no padding, rounded half
+    up.
+    """
+    one = np.ones((1, 1, *shape[1:]), np.int64)
+    inside = functools.reduce(np.add, _windows(op, one, 0))
+    if not op.attrs["exclude"]:
+        return np.full_like(inside, int(op.attrs["mul0"]))
+    height, width = pooling_window(op.attrs, shape).kernel
+    return (2 * int(op.attrs["mul0"]) * height * width + inside) // (2 * inside)
+
+
+def _relu(op: HostOp, x: np.ndarray) -> np.ndarray:
+    return requantize(x.astype(np.int64), int(op.attrs["mul0"]), int(op.attrs["shift"]), relu=True)
 
 
 def _add(op: HostOp, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -135,6 +153,7 @@ HOST_OPS: dict[str, Callable[..., np.ndarray]] = {
     "concat": _concat,
     "lrn": _lrn,
     "flatten": _flatten,
+    "relu": _relu,
 }
 
 

@@ -143,7 +143,7 @@ def test_files_of_schema_1_are_still_read() -> None:
     model = container.from_bytes(base64.b85decode(SCHEMA_1.replace("\n", "")))
     pool = model.nodes[0]
     assert isinstance(pool, HostOp)
-    assert pool.attrs == {"kernel": 2, "stride": 2, "padding": 0}
+    assert pool.attrs == {"kernel": 2, "stride": 2, "padding": 0, "end": 0}
     assert model.layers[0].dense_levels().tolist() == [[2, 1, 0, -1], [-1, -2, -2, -2]]
     assert model.layers[0].bias.tolist() == [3, -4]
     assert same(container.from_bytes(container.to_bytes(model)), model)
@@ -161,7 +161,7 @@ def test_files_of_schema_1_are_still_read() -> None:
         ),
         ("flatten", ("input", "input"), {}, "takes one input, not 2"),
         ("concat", (), {"shift": 1}, "takes at least one input, not 0"),
-        ("maxpool", ("input",), {"kernel": 2}, "needs the attributes kernel, stride, padding, not"),
+        ("maxpool", ("input",), {"kernel": 2}, "needs the attributes kernel, stride, padding, end"),
         ("flatten", ("input",), {"axis": 1}, "needs the attributes none, not axis"),
         ("maxpool", ("input",), {"kernel": 2, "stride": 0}, "stride is 0, must be 1"),
         ("maxpool", ("input",), {"kernel": 1.5, "stride": 1}, "kernel is 1.5, must be a whole"),

@@ -1,0 +1,67 @@
+"""What a run starts from: network, data and recipe, built in or the user's own."""
+
+import dataclasses
+from collections.abc import Callable
+
+from compress import data, recipes, sources
+from compress.data import Dataset
+from compress.importing import Imported
+from compress.networks import is_foreign
+from compress.recipes import Recipe
+from cosign import CosignError
+from flows.rundir import RunConfig
+
+_SMALL = 1_000_000  # weights, up to which a network's linear layers are executed, on many images
+
+
+def imported(config: RunConfig) -> Imported | None:
+    """The user's own network, or None for a built-in one.
+
+    Raises CosignError when it cannot be read, or is another than the run began with.
+    """
+    if not is_foreign(config.network):
+        return None
+    network = sources.load(config.network)
+    if sources.digest(network) != config.digest:
+        raise CosignError(
+            f"{config.network} is another network than this run began with; start a new run."
+        )
+    return network
+
+
+def dataset(
+    config: RunConfig, network: Imported | None, note: Callable[[str], None] | None = None
+) -> Dataset:
+    """The run's data. Raises CosignError when they do not fit the network."""
+    if network is None:
+        return data.load_dataset(config.network, config.data, config.seed, note)
+    pixels = None
+    if config.mean is not None and config.std is not None:
+        pixels = (tuple(config.mean), tuple(config.std))
+    loaded = data.load_for(network.spec.shape, config.data, config.seed, pixels, note)
+    if len(loaded.classes) != network.classes:
+        raise CosignError(
+            f"{config.network} has {network.classes} outputs, but {loaded.name} has "
+            f"{len(loaded.classes)} classes; give data with one class for each output."
+        )
+    return loaded
+
+
+def recipe(config: RunConfig, network: Imported | None, classes: int) -> Recipe:
+    """What was asked; break-even ratios are added when they are known.
+
+    Raises CosignError on an unknown alpha.
+    """
+    if network is None:
+        found = recipes.recipe(config.network, classes, config.alpha, config.budget)
+    else:
+        found = recipes.custom_recipe(network, config.digest, config.alpha, config.budget)
+    return dataclasses.replace(found, accuracy_loss=config.accuracy_loss, rounds=config.rounds)
+
+
+def is_small(weights: int) -> bool:
+    """Whether the machine executes a network's linear layers too, and many images at once.
+
+    The paper's accelerator does the same: FC layers as large as AlexNet's stay outside (§5).
+    """
+    return weights <= _SMALL
