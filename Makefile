@@ -11,12 +11,13 @@ RTL_ALPHA_resnet50 := 17x
 # Requantisers as a filter's few weights ask for them: a tile's results leave while the next computes.
 RTL_CORE := --core sparse --lanes 64 --drain 16
 
-.PHONY: help setup alexnet lenet5 rtl-lenet5 rtl-alexnet rtl-vgg16 rtl-resnet50 coverage test \
+.PHONY: help setup alexnet lenet5 record rtl-lenet5 rtl-alexnet rtl-vgg16 rtl-resnet50 coverage test \
 	test-slow docs lint format clean
 
 help:
 	@echo "make alexnet    the whole loop on BVLC AlexNet (about 30 minutes on two cores)"
 	@echo "make lenet5     the whole loop on LeNet-5 and MNIST (about 15 minutes)"
+	@echo "make record     LeNet-5 in as few weights and bytes as we can: examples/lenet5-*.cosign"
 	@echo "make rtl-lenet5 rtl-alexnet rtl-vgg16 rtl-resnet50"
 	@echo "                a network on the RTL, every value compared: all 10,000 test images of"
 	@echo "                MNIST, or one full image"
@@ -31,6 +32,9 @@ setup:
 
 alexnet lenet5: setup
 	$(RUN) $@ $(ARGS)
+
+record: setup
+	$(BIN)/python flows/record.py --out build/record $(ARGS)
 
 rtl-lenet5: setup
 	$(BIN)/python -m compress images --network lenet5 --data mnist --count 10000 \

@@ -46,7 +46,18 @@ def export(result: StageResult, recipe: Recipe, dataset: Dataset) -> CompressedM
     """
     if result.stage != "quantize":
         raise CosignError(f"stage {result.stage} leaves no levels; export the quantize stage.")
-    count = CALIBRATION_IMAGES.get(recipe.network, CUSTOM_CALIBRATION_IMAGES)
+    return integers(result.network, result.q, recipe.bits, dataset)
+
+
+def integers(
+    network: Network, q: dict[str, float], bits: dict[str, int], dataset: Dataset
+) -> CompressedModel:
+    """The compressed model of a network whose weights are q * level.
+
+    Activation scales are calibrated on the first training images. Raises CosignError like
+    `assemble`.
+    """
+    count = CALIBRATION_IMAGES.get(network.spec.name, CUSTOM_CALIBRATION_IMAGES)
     count = min(count, len(dataset.train.labels))
     order = np.random.default_rng(0).permutation(len(dataset.train.labels))[:count]
 
@@ -55,7 +66,7 @@ def export(result: StageResult, recipe: Recipe, dataset: Dataset) -> CompressedM
             yield to_input(dataset, dataset.train.images(order[start : start + _BATCH]))
 
     source = input_spec(dataset.shape, dataset.mean, dataset.std)
-    return assemble(result.network, result.q, recipe.bits, source, batches)
+    return assemble(network, q, bits, source, batches)
 
 
 def input_spec(

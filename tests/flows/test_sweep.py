@@ -346,7 +346,9 @@ def test_points_that_fail_are_not_kept(
         line = ["sweep", "--spec", str(file), "--out", str(tmp_path / "out")]
         assert main([*line, "--scheduler", poor.scheduler_address]) == 2
     told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith("6 points failed and are not kept, the first: cannot find the program")
+    assert told.startswith(
+        "cosign: 6 points failed and are not kept, the first: cannot find the program"
+    )
     assert rows_of(tmp_path / "out") == {}
 
 

@@ -1,0 +1,37 @@
+"""From the live weights back to the whole LeNet-5, and to its integers."""
+
+import numpy as np
+import torch
+
+from compress import export
+from compress.data import Dataset
+from compress.graph import CompressedModel
+from compress.models import Network
+from compress.networks import spec_of
+from compress.sparse.network import CELLS, LAYERS, SparseNetwork
+from compress.sparse.schedule import Sparse
+
+
+@torch.no_grad()
+def expand(small: SparseNetwork) -> Network:
+    """LeNet-5 with the small network's weights in their places and zeros everywhere else."""
+    network = Network(spec_of("lenet5"))
+    conv1, conv2, fc1 = small.filters
+    pixels = (conv2[:, None] * CELLS + np.arange(CELLS)).reshape(-1)
+    rows = [conv1, conv2, fc1, np.arange(10)]
+    columns = [np.zeros(1, np.int64), conv1, pixels, fc1]
+    weights, biases = small.dense(small.theta)
+    for number, name in enumerate(LAYERS):
+        weight, bias = network.weights[name], network.biases[name]
+        weight.zero_()
+        weight[np.ix_(rows[number], columns[number])] = torch.from_numpy(weights[number])
+        bias.zero_()
+        bias[rows[number]] = torch.from_numpy(biases[number])
+    return network.eval()
+
+
+def compressed(reached: Sparse, dataset: Dataset) -> CompressedModel:
+    """The integers of a target reached."""
+    q = dict(zip(LAYERS, map(float, reached.q), strict=True))
+    bits = dict(zip(LAYERS, reached.bits, strict=True))
+    return export.integers(expand(reached.network), q, bits, dataset)

@@ -1,0 +1,114 @@
+"""LeNet-5 with as few weights and bytes as possible: `python flows/record.py`.
+
+For every seed a course of compress.sparse is run or resumed, and each target's network is written
+as integers, `<out>/seed<N>/lenet5-<non-zeros>.cosign`. The file of the seed whose integers do best
+on the validation split is copied to `<out>/lenet5-<non-zeros>.cosign`, and `record.json` has the
+figures of all. Nothing is chosen by the test images.
+
+exit status: 0 done; 2 bad input; 130 stopped, run again to go on.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compress import container
+from compress.data import Dataset, Split, load_dataset
+from compress.sparse.expand import compressed
+from compress.sparse.schedule import SCHEDULES, Course
+from compress.tidy import tidy
+from cosign import CosignError, atomic_write, write_json
+from sim import golden
+
+_BATCH = 250
+
+
+def accuracy(model: container.CompressedModel, split: Split) -> float:
+    """Of the integers, on a split, 0..1."""
+    count = len(split.labels)
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start in range(0, count, _BATCH):
+            indices = np.arange(start, min(start + _BATCH, count))
+            yield split.images(indices), split.labels[indices]
+
+    right, images = golden.correct(model, batches())
+    return right / images
+
+
+def run_seed(name: str, dataset: Dataset, seed: int, out: Path) -> list[dict[str, Any]]:
+    """One seed's files; returns a record for each target."""
+    log = out / f"seed{seed}" / "log.txt"
+
+    def report(step: str, facts: dict[str, Any]) -> None:
+        told = " ".join(
+            f"{key} {value:.4f}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in facts.items()
+        )
+        line = f"seed {seed} {step:7} {told}"
+        print(line, flush=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as file:
+            file.write(line + "\n")
+
+    records = []
+    for reached in Course(SCHEDULES[name], dataset, seed, out, report).run():
+        model = tidy(compressed(reached, dataset))
+        path = out / f"seed{seed}" / f"lenet5-{reached.target}.cosign"
+        container.save(model, path)
+        record = {
+            "target": reached.target,
+            "seed": seed,
+            "file": str(path.relative_to(out)),
+            "nonzeros": sum(layer.nnz for layer in model.layers),
+            "file_bytes": path.stat().st_size,
+            "validation": accuracy(model, dataset.val),
+            "test": accuracy(model, dataset.test),
+        }
+        report("file", record)
+        records.append(record)
+    return records
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python flows/record.py", description=__doc__)
+    parser.add_argument("--schedule", choices=SCHEDULES, default="lenet5")
+    parser.add_argument("--data", default="mnist", metavar="mnist|DIR")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _options(arguments)
+    started = time.monotonic()
+    try:
+        dataset = load_dataset("lenet5", options.data, 0)
+        records = [
+            record
+            for seed in options.seeds
+            for record in run_seed(options.schedule, dataset, seed, options.out)
+        ]
+        for target in SCHEDULES[options.schedule].targets:
+            found = [record for record in records if record["target"] == target]
+            best = max(found, key=lambda record: record["validation"])
+            with atomic_write(options.out / f"lenet5-{target}.cosign") as file:
+                file.write((options.out / best["file"]).read_bytes())
+        content = {"records": records, "wall_s": time.monotonic() - started}
+        write_json(options.out / "record.json", content)
+    except CosignError as error:
+        print(f"cosign: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
