@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from compress import container
-from compress.networks import NETWORKS, default_bits, densities, is_foreign, spec_of, uniform
+from compress.networks import (
+    NETWORKS,
+    default_bits,
+    densities,
+    is_foreign,
+    preset,
+    spec_of,
+    uniform,
+)
 from compress.packing import CODINGS
 from compress.tidy import tidy
 from cosign import CosignError, exit_status, write_json
@@ -121,6 +129,9 @@ def export(options: argparse.Namespace) -> str:
     """Write the file that the options ask for; returns what to say about its weights."""
     from compress import oneshot, pretrained  # torch: inspect does without
 
+    options.network, options.alpha = preset(options.network, options.alpha)
+    if (options.alpha is None) == (options.ratio is None):
+        raise CosignError("export needs --alpha, --ratio or a row of the paper, one of them.")
     if is_foreign(options.network):
         return _export_own(options)
     if options.network not in NETWORKS:
@@ -228,10 +239,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--network",
         required=True,
-        help=f"{', '.join(NETWORKS)}, an ONNX file, or package.module:factory, a function that "
-        "returns a torch module",
+        help=f"{', '.join(NETWORKS)}, or one with a row of the paper, vgg16-26x; an ONNX file, or "
+        "package.module:factory, a function that returns a torch module",
     )
-    amount = command.add_mutually_exclusive_group(required=True)
+    amount = command.add_mutually_exclusive_group()
     amount.add_argument(
         "--alpha",
         metavar="PRESET|FILE",

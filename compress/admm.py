@@ -86,5 +86,7 @@ class Admm:
         return {"rho": self.rho, "z": self.z, "u": self.u}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rho, self.z, self.u = state["rho"], dict(state["z"]), dict(state["u"])
+        self.rho = state["rho"]
+        for name, weight in self._weights.items():
+            self.z[name], self.u[name] = (state[key][name].to(weight.device) for key in "zu")
         self._target = {name: self.z[name] - self.u[name] for name in self.z}

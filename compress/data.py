@@ -21,6 +21,7 @@ SYNTHETIC_SIZES = {"train": 3000, "val": 240, "test": 480}
 _MNIST_VALIDATION = 5_000
 _MNIST_SHIFT = 1  # pixels
 
+ALL = slice(None)
 Progress = Callable[[str], None]
 # Mean and standard deviation by channel, of pixels scaled to 0..1
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
@@ -37,8 +38,13 @@ class Split(Protocol):
         """uint8 [n, C, H, W] as evaluated: no randomness."""
         ...
 
-    def augmented(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """uint8 [n, C, H, W] as trained on: random crop and flip where they make sense."""
+    def augmented(
+        self, indices: np.ndarray, rng: np.random.Generator, part: slice = ALL
+    ) -> np.ndarray:
+        """uint8 [n, C, H, W] as trained on: random crop and flip where they make sense.
+
+        Of the batch `indices` only `part`, with the random numbers that it has in the whole.
+        """
         ...
 
 
@@ -52,6 +58,7 @@ class Dataset:
     shape : (channels, height, width) of an image
     classes : class names; a label is an index into it
     mean, std : per channel, on pixels scaled to 0..1
+    workers : processes that read images ahead for training and evaluation, on the same results
     """
 
     name: str
@@ -63,6 +70,7 @@ class Dataset:
     train: Split
     val: Split
     test: Split
+    workers: int = 0
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -84,15 +92,17 @@ class ArraySplit:
     def images(self, indices: np.ndarray) -> np.ndarray:
         return self._pixels[indices]
 
-    def augmented(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        images = self._pixels[indices]
+    def augmented(
+        self, indices: np.ndarray, rng: np.random.Generator, part: slice = ALL
+    ) -> np.ndarray:
+        images = self._pixels[indices[part]]
         margin = self._shift
         if not margin:
             return images
         height, width = images.shape[2:]
         padded = np.pad(images, ((0, 0), (0, 0), (margin, margin), (margin, margin)))
         windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
-        top, left = rng.integers(0, 2 * margin + 1, (2, len(images)))
+        top, left = rng.integers(0, 2 * margin + 1, (2, len(indices)))[:, part]
         return windows[np.arange(len(images)), :, top, left]
 
 
@@ -111,8 +121,11 @@ class SyntheticSplit:
             self._known[index] = True
         return self._pixels[indices]
 
-    def augmented(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return imagefolder.flip_some(self.images(indices), rng)
+    def augmented(
+        self, indices: np.ndarray, rng: np.random.Generator, part: slice = ALL
+    ) -> np.ndarray:
+        flip = rng.random(len(indices)) < 0.5
+        return imagefolder.flipped(self.images(indices[part]), flip[part])
 
 
 def load_dataset(
@@ -231,5 +244,7 @@ def _synthetic(seed: int) -> Dataset:
         classes=synthetic.CLASSES,
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
-        **splits,
+        train=splits["train"],
+        val=splits["val"],
+        test=splits["test"],
     )

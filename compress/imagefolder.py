@@ -6,6 +6,7 @@ evaluation takes the centre.
 `val/` is the test split; the validation split is carved out of `train/`, class by class.
 """
 
+import multiprocessing
 import shutil
 import tarfile
 import tempfile
@@ -31,9 +32,8 @@ IMAGENETTE_URL = "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz
 IMAGENETTE_SHA256 = "569b4497c98db6dd29f335d1f109cf315fe127053cedf69010d047f0188e158c"
 
 
-def flip_some(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mirror each of uint8 [n, C, H, W] left to right with probability 1/2."""
-    flip = rng.random(len(images)) < 0.5
+def flipped(images: np.ndarray, flip: np.ndarray) -> np.ndarray:
+    """uint8 [n, C, H, W], mirrored left to right where bool [n] `flip` is set."""
     return np.where(flip[:, None, None, None], images[..., ::-1], images)
 
 
@@ -52,24 +52,29 @@ class FolderSplit:
         image = self._decoded.get(index)
         if image is None:
             image = decode(self._paths[index], self._shape)
-            if image.nbytes <= self._room:
+            # Workers are many, and each would keep the same images.
+            if image.nbytes <= self._room and multiprocessing.parent_process() is None:
                 self._room -= image.nbytes
                 self._decoded[index] = image
         return image
 
     def images(self, indices: np.ndarray) -> np.ndarray:
-        return self._crops(indices, lambda spare: spare // 2)
+        return self._crops(indices)
 
-    def augmented(self, indices: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return flip_some(self._crops(indices, lambda spare: int(rng.integers(spare + 1))), rng)
+    def augmented(
+        self, indices: np.ndarray, rng: np.random.Generator, part: slice = slice(None)
+    ) -> np.ndarray:
+        places = rng.random((len(indices), 2))[part]
+        flip = rng.random(len(indices))[part] < 0.5
+        return flipped(self._crops(indices[part], places), flip)
 
-    def _crops(self, indices: np.ndarray, start: Callable[[int], int]) -> np.ndarray:
-        """uint8 [n, C, H, W]; `start` chooses the first of so many rows or columns too many."""
+    def _crops(self, indices: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+        """uint8 [n, C, H, W]: the centre, or [n, 2] shares in 0..1 of the rows and columns left."""
         crops = np.empty((len(indices), *self._shape), np.uint8)
-        for crop, index in zip(crops, indices, strict=True):
+        for number, (crop, index) in enumerate(zip(crops, indices, strict=True)):
             image = self._image(int(index))
-            spare = zip(image.shape[1:], self._shape[1:], strict=True)
-            top, left = (start(size - wanted) for size, wanted in spare)
+            spare = np.array(image.shape[1:]) - self._shape[1:]
+            top, left = spare // 2 if places is None else (places[number] * (spare + 1)).astype(int)
             crop[:] = image[:, top : top + crop.shape[1], left : left + crop.shape[2]]
         return crops
 

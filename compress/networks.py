@@ -22,6 +22,7 @@ __all__ = [
     "densities",
     "is_foreign",
     "kept_weights",
+    "preset",
     "read_densities",
     "spec_of",
     "uniform",
@@ -194,6 +195,14 @@ _TABLE7 = (0.81, 0.20, 0.19, 0.20, 0.20, 0.028, 0.059, 0.093)
 _OURS2_SCALE = 2297.8 / 40.5 / 154.5
 
 
+def _table7_at(ratio: float) -> tuple[float, ...]:
+    """Table 7 with its FC layers scaled evenly, so that one weight of `ratio` stays in all."""
+    weights = [geometry.weights for geometry in spec_of("alexnet").geometries.values()]
+    kept = [density * count for density, count in zip(_TABLE7, weights, strict=True)]
+    scale = (sum(weights) / ratio - sum(kept[:5])) / sum(kept[5:])
+    return (*_TABLE7[:5], *(density * scale for density in _TABLE7[5:]))
+
+
 def _alphas() -> dict[str, dict[str, dict[str, float]]]:
     rows = {
         name: tuple(part / whole for part, whole in zip(row, TABLE_8["alexnet"], strict=True))
@@ -202,15 +211,24 @@ def _alphas() -> dict[str, dict[str, dict[str, float]]]:
     }
     ours = rows["ours1"]
     rows["ours2"] = (ours[0], *(density * _OURS2_SCALE for density in ours[1:5]), *ours[5:])
-    alexnet: dict[str, tuple[float, ...]] = {"table7": _TABLE7, **rows}
+    # Table 2 has two ratios more than Table 7 has layers for: its FC layers, pruned evenly so that
+    # the whole network comes to them, are ours.
+    alexnet: dict[str, tuple[float, ...]] = {
+        "table7": _TABLE7,
+        **{f"{ratio}x": _table7_at(ratio) for ratio in (24, 30)},
+        **rows,
+    }
     lenet5: dict[str, tuple[float, ...]] = {
         "default": (0.40, 0.10, 0.0115, 0.10),
+        # The ratios of Table 1 (5.06K and 2.58K weights); how layers share them is ours.
         "85x": (0.25, 0.07, 0.007, 0.08),
+        "167x": (0.2, 0.04, 0.0033, 0.032),
     }
-    # The paper states only overall ratios for these (26x in Table 3, 17.4x in Table 4). Giving
-    # every layer the same share is ours, so that totals agree; no layer's density is the paper's.
-    resnet50 = {"17x": 1 / 17.4}
-    overall = {"vgg16": {"26x": 1 / 26}, "resnet50": resnet50, "resnet50-v1": resnet50}
+    # The paper states only overall ratios for these (Tables 3 and 4). Giving every layer the same
+    # share is ours, so that totals agree; no layer's density is the paper's.
+    resnet50 = {"7x": 1 / 7, "9x": 1 / 9.2, "17x": 1 / 17.4}
+    vgg16 = {"20x": 1 / 20, "26x": 1 / 26}
+    overall = {"vgg16": vgg16, "resnet50": resnet50, "resnet50-v1": resnet50}
     # The paper's rows are called AlexNet. CaffeNet has layers of the same shapes; to use them
     # there too is ours.
     by_layer = {"lenet5": lenet5, "alexnet": alexnet, "caffenet": alexnet}
@@ -232,6 +250,20 @@ def _alphas() -> dict[str, dict[str, dict[str, float]]]:
 
 ALPHAS = _alphas()
 """Densities (remaining over all weights) by network, preset and layer."""
+
+
+def preset(name: str, alpha: str | None = None) -> tuple[str, str | None]:
+    """Network and alpha of a row of the paper: "alexnet-ours1" is "alexnet" with "ours1".
+
+    A name that is no row, such as that of a network, comes back as it is, with `alpha`. Raises
+    CosignError on a row with an alpha beside it.
+    """
+    network, _, row = name.rpartition("-")
+    if row not in ALPHAS.get(network, {}):
+        return name, alpha
+    if alpha is not None:
+        raise CosignError(f"{name} says how far to prune; leave --alpha out or give {network}.")
+    return network, row
 
 
 def densities(network: str, alpha: str) -> dict[str, float]:
@@ -322,6 +354,6 @@ _BITS = {
 
 def default_bits(network: str) -> dict[str, int]:
     """n by layer of a built-in network."""
-    conv, linear = _BITS[network]
     geometries = spec_of(network).geometries
+    conv, linear = _BITS[network]
     return {name: conv if g.kind == "conv" else linear for name, g in geometries.items()}

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress import projections
+from compress import distributed, projections
 from compress.admm import Admm, Projection
 from compress.models import Network
 
@@ -47,13 +47,20 @@ class Regime:
 
 
 class AdmmRegime(Regime):
-    """Training under the ADMM penalty (Eqn. 5), with an iteration at every history point."""
+    """Training under the ADMM penalty (Eqn. 5), with an iteration at every history point.
+
+    Of several processes all take rank 0's Z; W, and U with it, are the same everywhere already.
+    """
 
     def __init__(
         self, network: Network, masks: dict[str, Tensor], project: Projection, rho: float
     ) -> None:
         super().__init__(network, masks)
-        self.admm = Admm(network.weights, project, rho)
+
+        def agreed(name: str, tensor: Tensor) -> Tensor:
+            return distributed.of_first(project(name, tensor))
+
+        self.admm = Admm(network.weights, agreed, rho)
 
     def after_backward(self) -> None:
         self.admm.add_gradient()
@@ -84,13 +91,13 @@ class SettleRegime(Regime):
         self.q0: dict[str, float] = {}
         self.log_scale: dict[str, nn.Parameter] = {}
         for name, weight in network.weights.items():
-            kept = weight.detach()[masks[name]].numpy()
+            kept = weight.detach()[masks[name]].cpu().numpy()
             self.q0[name] = projections.best_interval(kept, bits[name])
-            levels = torch.zeros(weight.shape, dtype=torch.int8)
+            levels = torch.zeros(weight.shape, dtype=torch.int8, device=weight.device)
             found = projections.levels_of(kept, self.q0[name], bits[name])
-            levels[masks[name]] = torch.from_numpy(found)
+            levels[masks[name]] = torch.from_numpy(found).to(weight.device)
             self.levels[name] = levels
-            self.log_scale[name] = nn.Parameter(torch.zeros(()))
+            self.log_scale[name] = nn.Parameter(torch.zeros((), device=weight.device))
         self.after_step()
 
     @property
@@ -121,7 +128,8 @@ class SettleRegime(Regime):
         return {"levels": self.levels, "q0": self.q0, "log_scale": scales}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.levels, self.q0 = dict(state["levels"]), dict(state["q0"])
+        self.levels = {n: x.to(self.levels[n].device) for n, x in state["levels"].items()}
+        self.q0 = dict(state["q0"])
         with torch.no_grad():
             for name, scale in state["log_scale"].items():
                 self.log_scale[name].copy_(scale)
@@ -141,11 +149,11 @@ def quantize_projection(bits: dict[str, int], masks: dict[str, Tensor]) -> Proje
     """Nearest quantisation value of the kept weights; q is found anew every time."""
 
     def project(name: str, tensor: Tensor) -> Tensor:
-        kept = tensor[masks[name]].numpy()
+        kept = tensor[masks[name]].cpu().numpy()
         q = projections.best_interval(kept, bits[name])
         result = torch.zeros_like(tensor)
         levels = projections.levels_of(kept, q, bits[name])
-        result[masks[name]] = torch.from_numpy(levels).to(tensor.dtype) * q
+        result[masks[name]] = torch.from_numpy(levels).to(tensor) * q
         return result
 
     return project
@@ -153,4 +161,5 @@ def quantize_projection(bits: dict[str, int], masks: dict[str, Tensor]) -> Proje
 
 def mask_of(weight: Tensor, keep: int) -> Tensor:
     """bool tensor: the `keep` largest magnitudes."""
-    return torch.from_numpy(projections.prune_mask(weight.detach().contiguous().numpy(), keep))
+    values = weight.detach().contiguous().cpu().numpy()
+    return torch.from_numpy(projections.prune_mask(values, keep)).to(weight.device)

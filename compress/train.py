@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compress import stages, trials
+from compress import distributed, stages, trials
+from compress.batches import Batch, Batches, in_order
 from compress.data import Dataset, Split
 from compress.models import Network, scale_to_data
 from compress.recipes import Phase, Recipe
@@ -38,6 +39,7 @@ from compress.regimes import (
 from compress.stages import STAGES, StageResult
 from cosign import CosignError
 
+Device = torch.device | str
 Report = Callable[[str, int, int, dict[str, Any]], None]
 _FINAL_LR = 0.02
 _EVALUATION_BATCH = 100
@@ -91,7 +93,7 @@ def run_stage(
         return _made_once(folder, name, recipe, f"{owner}.{number}", work)
 
     def work(checkpoint: Path) -> StageResult:
-        torch.set_num_threads(recipe.threads)
+        torch.set_num_threads(max(1, recipe.threads // distributed.on_this_machine()[1]))
         previous = StageResult("imported", start, 0.0, []) if start is not None else None
         if stage != STAGES[0]:
             previous = result_of(STAGES[STAGES.index(stage) - 1])
@@ -112,23 +114,28 @@ def _made_once(
     Checkpoints, and whatever else is called `<name>.*.pt`, are gone afterwards.
     """
     path = folder / f"{name}.pt"
-    if path.exists():
+    writes = distributed.rank() == 0
+    if distributed.agreed(path.exists()):
         result = stages.load_result(path, recipe, owner)
     else:
-        for torn in folder.glob(f".{name}.*"):
+        for torn in folder.glob(f".{name}.*") if writes else ():
             torn.unlink(missing_ok=True)  # half-written when a run was killed
         result = work(folder / f"{name}.checkpoint.pt")
-        stages.save_result(path, result, owner)
-    for left in folder.glob(f"{name}.*.pt"):
+        if writes:
+            stages.save_result(path, result, owner)
+    for left in folder.glob(f"{name}.*.pt") if writes else ():
         left.unlink(missing_ok=True)
+    distributed.agreed(True)  # the file is there for all
     return result
 
 
-def to_input(dataset: Dataset, pixels: np.ndarray) -> Tensor:
+def to_input(dataset: Dataset, pixels: np.ndarray | Tensor, device: Device = "cpu") -> Tensor:
     """uint8 [n, C, H, W] to normalised float32, channels last in memory (a third faster)."""
-    x = torch.from_numpy(np.ascontiguousarray(pixels)).to(torch.float32)
-    mean = torch.tensor(dataset.mean)[:, None, None]
-    std = torch.tensor(dataset.std)[:, None, None]
+    if isinstance(pixels, np.ndarray):
+        pixels = torch.from_numpy(np.ascontiguousarray(pixels))
+    x = pixels.to(device).to(torch.float32)
+    mean = torch.tensor(dataset.mean, device=device)[:, None, None]
+    std = torch.tensor(dataset.std, device=device)[:, None, None]
     return x.div_(255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
 
 
@@ -141,17 +148,25 @@ def channels_last(network: Network) -> None:
 
 @torch.no_grad()
 def evaluate(network: Network, dataset: Dataset, split: Split) -> float:
-    """Top-1 accuracy of the float network on a split, 0..1."""
+    """Top-1 accuracy of the float network on a split, 0..1; all processes share the images."""
     was_training = network.training
     network.eval()
+    device = next(network.parameters()).device
     count = len(split.labels)
-    right = 0
-    for start in range(0, count, _EVALUATION_BATCH):
+
+    def images(start: int) -> tuple[Tensor, Tensor]:
         indices = np.arange(start, min(start + _EVALUATION_BATCH, count))
-        logits = network(to_input(dataset, split.images(indices)))
-        right += int(np.sum(logits.argmax(1).numpy() == split.labels[indices]))
+        return torch.from_numpy(split.images(indices)), torch.from_numpy(split.labels[indices])
+
+    mine = range(
+        distributed.rank() * _EVALUATION_BATCH, count, distributed.world() * _EVALUATION_BATCH
+    )
+    right = 0
+    for pixels, labels in in_order(images, mine, dataset.workers):
+        logits = network(to_input(dataset, pixels, device))
+        right += int(torch.sum(logits.argmax(1) == labels.to(device)))
     network.train(was_training)
-    return right / count
+    return distributed.total(right) / count
 
 
 class _Trainer:
@@ -169,16 +184,19 @@ class _Trainer:
     ) -> None:
         self.stage, self.recipe, self.dataset = stage, recipe, dataset
         self.checkpoint, self.owner = checkpoint, owner
-        self.random = random  # the seed first
-        self.masks = dict(previous.masks) if previous else {}
+        self.device = distributed.device()
+        share = distributed.rank(), distributed.world()
+        self.batches = Batches(dataset.train, recipe.batch, random, share)
+        masks = previous.masks if previous else {}
+        self.masks = {name: mask.to(self.device) for name, mask in masks.items()}
         if previous:
             self.network = previous.network
         else:
-            torch.manual_seed(random[0])
+            torch.manual_seed(random[0])  # the seed
             self.network = Network(recipe.spec)
             some = np.arange(min(_INITIAL_IMAGES, len(dataset.train.labels)))
             scale_to_data(self.network, to_input(dataset, dataset.train.images(some)))
-        channels_last(self.network)
+        channels_last(self.network.to(self.device))
         self.phases: tuple[Phase, ...] = (
             (recipe.quantize, recipe.settle) if stage == "quantize" else (getattr(recipe, stage),)
         )
@@ -188,10 +206,10 @@ class _Trainer:
         self.losses: list[float] = []  # since the last history point
         self.seconds = 0.0
         self._saved_at, self._saving = time.monotonic(), 0.0
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
     def run(self, report: Report) -> StageResult:
         resumed = self._load_checkpoint()
+        self.model = distributed.data_parallel(self.network)
         self._clock = time.monotonic()
         first = 0
         q: dict[str, float] = {}
@@ -200,16 +218,18 @@ class _Trainer:
             if self.step < last:  # else it was over before the checkpoint
                 regime, optimizer = self._begin(phase, resumed)
                 resumed = None
-                while self.step < last:
-                    self._train_step(phase, self.step - first, regime, optimizer, report)
+                left = range(self.step, last)
+                for batch in in_order(self.batches, left, self.dataset.workers):
+                    self._train_step(batch, phase, self.step - first, regime, optimizer, report)
                     if self.step < last:
                         self._save_checkpoint(regime, optimizer)
                 q = self._finish(regime)
             first = last
         seconds = self._elapsed()
         accuracy = evaluate(self.network, self.dataset, self.dataset.val)
-        self.network.eval()
-        return StageResult(self.stage, self.network, accuracy, self.history, self.masks, q, seconds)
+        network = self.network.cpu().eval()
+        masks = {name: mask.cpu() for name, mask in self.masks.items()}
+        return StageResult(self.stage, network, accuracy, self.history, masks, q, seconds)
 
     def _begin(
         self, phase: Phase, state: dict[str, Any] | None
@@ -247,6 +267,7 @@ class _Trainer:
 
     def _train_step(
         self,
+        batch: Batch,
         phase: Phase,
         step: int,
         regime: Regime,
@@ -257,13 +278,14 @@ class _Trainer:
         steps = self.recipe.steps(phase)
         for group in optimizer.param_groups:
             group["lr"] = self._learning_rate(phase, step)
-        indices, rng = self._batch()
-        torch.manual_seed(int(rng.integers(1 << 62)))
-        split = self.dataset.train
-        x = to_input(self.dataset, split.augmented(indices, rng))
+        torch.manual_seed(batch.seed + distributed.rank())  # each drops out neurons of its own
+        x = to_input(self.dataset, batch.pixels, self.device)
         self.network.train()
-        loss = functional.cross_entropy(self.network(x), torch.from_numpy(split.labels[indices]))
-        value = float(loss.detach())
+        # bfloat16 has the range of float32, so that gradients need no scaling
+        cuda = self.device.type == "cuda"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=cuda):
+            loss = functional.cross_entropy(self.model(x), batch.labels.to(self.device))
+        value = distributed.total(float(loss.detach())) / distributed.world()
         if not math.isfinite(value):
             raise CosignError(
                 f"training diverged: the loss is {value} at step {self.step + 1} of stage "
@@ -300,17 +322,6 @@ class _Trainer:
         warm = min(1.0, (step + 1) / self.recipe.warmup) if self.recipe.warmup else 1.0
         return phase.lr * warm * (_FINAL_LR + (1 - _FINAL_LR) * cosine)
 
-    def _batch(self) -> tuple[np.ndarray, np.random.Generator]:
-        """Indices of this step's images and a generator for what happens to them."""
-        count = len(self.dataset.train.labels)
-        batch = min(self.recipe.batch, count)
-        epoch, position = divmod(self.step, count // batch)
-        if self._order[0] != epoch:
-            shuffle = np.random.default_rng([*self.random, 0, epoch])
-            self._order = (epoch, shuffle.permutation(count))
-        indices = self._order[1][position * batch : (position + 1) * batch]
-        return indices, np.random.default_rng([*self.random, 1, self.step])
-
     @torch.no_grad()
     def _finish(self, regime: Regime) -> dict[str, float]:
         """Make the stage's constraint hold exactly; returns q by layer."""
@@ -324,7 +335,9 @@ class _Trainer:
         return self.seconds + time.monotonic() - self._clock
 
     def _save_checkpoint(self, regime: Regime, optimizer: torch.optim.Optimizer) -> None:
-        """Write the checkpoint when it is due; saving takes a twentieth of the time at most."""
+        """Rank 0 writes the checkpoint when due; saving takes a twentieth of the time at most."""
+        if distributed.rank() != 0:
+            return
         now = time.monotonic()
         if now - self._saved_at < max(self.recipe.checkpoint_s, 20 * self._saving):
             return

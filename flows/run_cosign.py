@@ -2,10 +2,12 @@
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -13,12 +15,17 @@ if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
 from compress.recipes import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, exit_status
 
+if TYPE_CHECKING:
+    from compress.importing import Imported
+    from flows.rundir import RunConfig
+
 # A network of one's own: 16 if it is as small as lenet5, else 1.
 NETWORKS = {"lenet5": 16, "alexnet": 1}  # images that the RTL executes by default
 
 EXAMPLES = """\
 examples:
   run_cosign.py lenet5                      MNIST, about a quarter of an hour on two cores
+  run_cosign.py lenet5-167x                 with the densities of a row of the paper
   run_cosign.py alexnet                     a generated image set, about half an hour
   run_cosign.py alexnet --data imagenette   ten ImageNet classes, downloaded
   run_cosign.py alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
@@ -70,6 +77,69 @@ def _count(text: str) -> int:
     return value
 
 
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """What training depends on."""
+    parser.add_argument(
+        "network",
+        nargs="?",
+        help=f"{', '.join(NETWORKS)}, or one with a row of the paper, lenet5-85x; an ONNX file, or "
+        "package.module:factory, a function that returns a torch module",
+    )
+    parser.add_argument("--data", help="an ImageNet folder, or imagenette (default: the network's)")
+    parser.add_argument(
+        "--alpha",
+        help="preset of layer-wise densities, named after the paper's; of a network of your own a "
+        "ratio, 8x (default 4x); or a JSON file {layer: density}",
+    )
+    for option, meaning in (("--mean", "mean"), ("--std", "standard deviation")):
+        parser.add_argument(
+            option,
+            type=_numbers,
+            metavar="R,G,B",
+            help=f"{meaning} of pixels of 0 to 1 by channel, as your own network was trained with "
+            "(default: ImageNet's, MNIST's)",
+        )
+    parser.add_argument(
+        "--budget", type=_positive(float), default=1.0, help="factor on the training steps (1)"
+    )
+    parser.add_argument("--seed", type=_count, default=0, help="of everything random (0)")
+
+
+def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported | None]":
+    """What these options ask for, and the user's own network. Raises CosignError on nonsense."""
+    from compress.networks import is_foreign, preset
+    from flows.rundir import RunConfig
+
+    network, alpha = preset(options.network or "", options.alpha)
+    foreign = is_foreign(network)
+    if network not in NETWORKS and not foreign:
+        asked = f"unknown network {network!r}" if network else "no network given"
+        raise CosignError(f"{asked}; choose one of: {', '.join(NETWORKS)}, or give an ONNX file.")
+    if (options.mean is None) != (options.std is None):
+        raise CosignError("--mean and --std belong together; give both.")
+    if options.mean is not None and not foreign:
+        raise CosignError("--mean and --std are for a network of your own.")
+    imported, digest = None, ""
+    if foreign:
+        from compress import sources
+
+        network = network if ":" in network else str(Path(network).resolve())
+        imported = sources.load(network)
+        digest = sources.digest(imported)
+    local = options.data is not None and options.data not in ("imagenette", "mnist")
+    config = RunConfig(
+        network=network,
+        data=str(Path(options.data).resolve()) if local else options.data,
+        alpha=alpha,
+        budget=options.budget,
+        seed=options.seed,
+        digest=digest,
+        mean=options.mean,
+        std=options.std,
+    )
+    return config, imported
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(
@@ -79,30 +149,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument(
-        "network",
-        nargs="?",
-        help=f"{', '.join(NETWORKS)}, an ONNX file, or package.module:factory, a function that "
-        "returns a torch module",
-    )
-    result.add_argument("--data", help="an ImageNet folder, or imagenette (default: the network's)")
-    result.add_argument(
-        "--alpha",
-        help="preset of layer-wise densities, named after the paper's; of a network of your own a "
-        "ratio, 8x (default 4x); or a JSON file {layer: density}",
-    )
-    for option, meaning in (("--mean", "mean"), ("--std", "standard deviation")):
-        result.add_argument(
-            option,
-            type=_numbers,
-            metavar="R,G,B",
-            help=f"{meaning} of pixels of 0 to 1 by channel, as your own network was trained with "
-            "(default: ImageNet's, MNIST's)",
-        )
-    result.add_argument(
-        "--budget", type=_positive(float), default=1.0, help="factor on the training steps (1)"
-    )
-    result.add_argument("--seed", type=int, default=0, help="of everything random (0)")
+    add_training_options(result)
     result.add_argument(
         "--images", type=_positive(int), help="images executed by the RTL (lenet5 16, alexnet 1)"
     )
@@ -149,17 +196,6 @@ def _free_folder(network: str) -> Path:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from compress.networks import is_foreign  # --help does without numpy
-
-    foreign = options.network is not None and is_foreign(options.network)
-    if not options.resume and options.network not in NETWORKS and not foreign:
-        asked = f"unknown network {options.network!r}" if options.network else "no network given"
-        raise CosignError(f"{asked}; choose one of: {', '.join(NETWORKS)}, or give an ONNX file.")
-    if (options.mean is None) != (options.std is None):
-        raise CosignError("--mean and --std belong together; give both.")
-    if options.mean is not None and not foreign:
-        raise CosignError("--mean and --std are for a network of your own.")
-
     if options.first and not options.resume:
         raise CosignError("--from needs --resume DIR, the run whose stages it repeats.")
 
@@ -169,7 +205,7 @@ def _run(options: argparse.Namespace) -> int:
     from cosign import write_json
     from flows import inputs, logs, loop, tables
     from flows.progress import Reporter
-    from flows.rundir import RunConfig, RunDir
+    from flows.rundir import RunDir
 
     if options.resume:
         run = RunDir.resume(options.resume)
@@ -179,28 +215,16 @@ def _run(options: argparse.Namespace) -> int:
             )
         loop.preflight(run.config, run.path)
     else:
-        local = options.data is not None and options.data not in ("imagenette", "mnist")
-        images, digest = NETWORKS.get(options.network), ""
-        network, name = options.network, options.network
-        if foreign:
-            from compress import sources
-
-            network = network if ":" in network else str(Path(network).resolve())
-            imported = sources.load(network)
-            name, digest = imported.spec.name, sources.digest(imported)
+        config, imported = training_config(options)
+        name, images = config.network, NETWORKS.get(config.network, 1)
+        if imported is not None:
+            name = imported.spec.name
             weights = sum(geometry.weights for geometry in imported.spec.geometries.values())
             images = 16 if inputs.is_small(weights) else 1
-        config = RunConfig(
-            network=network,
-            data=str(Path(options.data).resolve()) if local else options.data,
-            alpha=options.alpha,
-            budget=options.budget,
-            seed=options.seed,
-            images=options.images or images or 1,
+        config = dataclasses.replace(
+            config,
+            images=options.images or images,
             liberty=str(options.liberty.resolve()) if options.liberty else None,
-            digest=digest,
-            mean=options.mean,
-            std=options.std,
             accuracy_loss=options.accuracy_loss,
             rounds=options.rounds,
         )

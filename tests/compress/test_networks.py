@@ -174,7 +174,7 @@ def test_bad_density_files_are_refused(text: str, message: str, tmp_path: Path) 
 
 def test_unknown_presets_and_missing_files_are_named() -> None:
     with pytest.raises(
-        CosignError, match="alexnet has no alpha preset 'ours3'; choose table7, ours1"
+        CosignError, match=r"alexnet has no alpha preset 'ours3'; choose table7, .*ours1"
     ):
         networks.densities("alexnet", "ours3")
     with pytest.raises(CosignError, match=r"cannot read nowhere\.json"):
@@ -202,3 +202,46 @@ def test_a_network_that_does_not_fit_together_is_refused() -> None:
     strided.conv("down", 2, 1, stride=2)
     with pytest.raises(CosignError, match=r"'sum' adds maps of \(2, 4, 4\) and \(2, 2, 2\)"):
         strided.host("sum", "add", "conv", "down")
+
+
+# --- rows of the paper by name ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),  # remaining, as Tables 1 to 4 print them
+    [
+        ("lenet5-85x", "5.06K"),
+        ("lenet5-167x", "2.58K"),
+        ("alexnet-24x", "2.5M"),
+        ("alexnet-30x", "2.05M"),
+        ("vgg16-20x", "6.9M"),
+        ("vgg16-26x", "5.3M"),
+        ("resnet50-7x", "3.6M"),
+        ("resnet50-9x", "2.8M"),
+        ("resnet50-17x", "1.47M"),
+    ],
+)
+def test_rows_keep_as_many_weights_as_the_paper(name: str, weights: str) -> None:
+    network, alpha = networks.preset(name)
+    assert alpha is not None
+    spec = networks.spec_of(network)
+    kept = sum(networks.kept_weights(spec, networks.densities(network, alpha)).values())
+    # 60.9M / 30 is 2.03M and 5.06K is 85.08x: the paper rounds either
+    assert kept == pytest.approx(float(weights[:-1]) * {"K": 1e3, "M": 1e6}[weights[-1]], rel=0.017)
+
+
+def test_every_row_has_a_name() -> None:
+    for network, rows in networks.ALPHAS.items():
+        for row in rows:
+            assert networks.preset(f"{network}-{row}") == (network, row)
+        assert networks.preset(network, "some.json") == (network, "some.json")
+    for name in ("resnet50-v1", "lenet5-99x", "a-85x", "my-net.onnx", "lenet5-", ""):
+        assert networks.preset(name) == (name, None)
+    with pytest.raises(CosignError, match="lenet5-85x says how far to prune"):
+        networks.preset("lenet5-85x", "default")
+
+
+def test_24x_prunes_convolutions_as_table_7_does() -> None:
+    table7, row = networks.ALPHAS["alexnet"]["table7"], networks.ALPHAS["alexnet"]["24x"]
+    for name, density in row.items():
+        assert density == table7[name] if name.startswith("conv") else density < table7[name]
