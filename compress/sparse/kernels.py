@@ -12,10 +12,7 @@ import numpy as np
 from cosign import CosignError, atomic_write, cache_dir
 
 _SOURCE = Path(__file__).with_name("kernels.cpp")
-_FLAGS = (
-    *("-std=c++17", "-O3", "-march=native", "-ffast-math", "-fno-finite-math-only"),
-    *("-shared", "-fPIC"),
-)
+_FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-fPIC")
 
 
 class Problem(ctypes.Structure):
@@ -47,14 +44,19 @@ def library() -> ctypes.CDLL:
     path = cache_dir() / f"kernels-{key.hexdigest()[:16]}.so"
     if not path.exists():
         with tempfile.TemporaryDirectory() as folder:
-            built = Path(folder) / "kernels.so"
-            command = ["g++", *_FLAGS, str(_SOURCE), "-o", str(built)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise CosignError(
-                    f"g++ could not compile {_SOURCE}: {done.stderr.strip()[:300]}; install g++ 10 "
-                    "or newer."
-                )
+            compiled, built = Path(folder) / "kernels.o", Path(folder) / "kernels.so"
+            # Linked apart, without -ffast-math: with it the library would switch subnormal
+            # numbers off for the whole process as soon as it is loaded.
+            for command in (
+                ["g++", *_FLAGS, "-c", str(_SOURCE), "-o", str(compiled)],
+                ["g++", "-shared", str(compiled), "-o", str(built)],
+            ):
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    raise CosignError(
+                        f"g++ could not compile {_SOURCE}: {done.stderr.strip()[:300]}; install "
+                        "g++ 10 or newer."
+                    )
             with atomic_write(path) as file:
                 file.write(built.read_bytes())
     loaded = ctypes.CDLL(str(path))

@@ -208,3 +208,10 @@ def test_expanded_network_is_the_same_function(lessons: Lessons) -> None:
     with torch.no_grad():
         np.testing.assert_allclose(whole(x).numpy(), network.logits(lessons), atol=1e-4)
     assert sum(int((w != 0).sum()) for w in whole.weights.values()) == network.nnz
+
+
+def test_the_kernels_leave_the_process_its_subnormal_numbers() -> None:
+    kernels.library()
+    image = np.zeros((1, 28, 28), np.uint8)
+    kernels.warp(image, np.array([[1, 0, 0, 0, 1, 0]], np.float32), 1.0, 0.0)
+    assert np.nextafter(0.0, 1.0) > 0
