@@ -27,7 +27,8 @@ def test_figures_are_those_of_the_runs(tmp_path, capsys):
     assert found["layers"]["fc1"]["speedup"][1] is None  # the host computes AlexNet's fc1
     terminal, read = capsys.readouterr().out, pages.read(page.read_text())
     assert read.problems == []
-    for shown in ("99.25%", "12,103", "1.04×", "host", "–"):
+    accuracy, size = runs[0]["accuracy"]["integer"], runs[0]["compression"]["file_bytes"]
+    for shown in (f"{accuracy:.2%}", f"{size:,}", "1.04×", "host", "–"):
         assert shown in terminal
         assert shown in read.text
 
