@@ -26,7 +26,7 @@ from compress.networks import (
 )
 from compress.packing import CODINGS
 from compress.tidy import tidy
-from cosign import CosignError, exit_status, write_json
+from cosign import CosignError, exit_status, numbers, write_json
 
 
 def inspect(path: Path) -> dict[str, Any]:
@@ -195,8 +195,8 @@ def _export_own(options: argparse.Namespace) -> str:
         raise CosignError(
             f"{options.network} reads images of {spec.shape[0]} channels, calibrated is on 1 or 3."
         )
-    usual = pretrained.pixels_of(spec)
-    source = input_spec(spec.shape, options.mean or usual[0], options.std or usual[1])
+    mean, std = pretrained.pixels_of(spec)
+    source = input_spec(spec.shape, tuple(options.mean or mean), tuple(options.std or std))
     count = oneshot.CALIBRATION_IMAGES[options.method]
     pixels = oneshot.calibration_images(spec.shape, options.images, options.seed, count)
     network = imported_network(imported)
@@ -206,13 +206,6 @@ def _export_own(options: argparse.Namespace) -> str:
         f"Weights of {options.network}, pruned and quantised without retraining. Calibrated on "
         f"{len(pixels)} images{f' of {options.images}' if options.images else ', generated ones'}."
     )
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is no list of numbers") from error
 
 
 def _say(line: str) -> None:
@@ -281,7 +274,7 @@ def _parser() -> argparse.ArgumentParser:
     for option, meaning in (("--mean", "mean"), ("--std", "standard deviation")):
         command.add_argument(
             option,
-            type=_numbers,
+            type=numbers,
             metavar="R,G,B",
             help=f"{meaning} of pixels of 0 to 1 by channel, as an ONNX file's or module's network "
             "was trained with (default: ImageNet's, MNIST's)",

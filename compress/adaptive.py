@@ -9,6 +9,7 @@ stored but the answers: no tables, no counts.
 the decoder (answer None) finds it. Whatever walks over the data is therefore written once.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from decimal import Decimal
 from functools import cache
@@ -38,7 +39,7 @@ def _tables() -> tuple[list[int], list[int]]:
     return logits, chances
 
 
-class _Predictor:
+class _Predictor(ABC):
     """Counts of no and yes by context, and what each place among the contexts is worth."""
 
     def __init__(self) -> None:
@@ -48,8 +49,9 @@ class _Predictor:
         self.purpose = 0, "index"
         self.spent: dict[tuple[int, str], float] = {}
 
+    @abstractmethod
     def _code(self, answer: int | None, chance: int) -> int:
-        raise NotImplementedError
+        """Put `answer`, or the stream's where it is None, through the coder; returns it."""
 
     @property
     def bits(self) -> float:

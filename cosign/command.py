@@ -1,5 +1,6 @@
 """What every command line does with what goes wrong."""
 
+import argparse
 import sys
 from collections.abc import Callable
 
@@ -16,3 +17,11 @@ def exit_status(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         return 130
+
+
+def numbers(text: str) -> list[float]:
+    """An option's value "1,2.5" as numbers, for argparse."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is no list of numbers") from error

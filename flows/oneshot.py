@@ -24,7 +24,7 @@ from PIL import Image
 from compress import container, oneshot, pretrained
 from compress.imagefolder import FolderSplit
 from compress.networks import spec_of, uniform
-from cosign import CosignError, read_json, write_json
+from cosign import CosignError, exit_status, read_json, write_json
 from flows import integer
 
 SCHEMA = 1
@@ -202,15 +202,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ratios", type=float, nargs="+", default=RATIOS, metavar="R")
     parser.add_argument("--bits", type=int, nargs="+", default=BITS, choices=range(1, 9))
     options = parser.parse_args(arguments)
-    try:
-        wanted = cases(options.ratios, options.bits)
-        print(table(run(options.photos, options.out, options.calibration, wanted)))
-    except CosignError as error:
-        print(f"cosign: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped.", file=sys.stderr)
-        return 130
+    return exit_status(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    wanted = cases(options.ratios, options.bits)
+    print(table(run(options.photos, options.out, options.calibration, wanted)))
     return 0
 
 

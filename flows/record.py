@@ -22,7 +22,7 @@ from compress.data import Dataset, Split, load_dataset
 from compress.sparse.expand import compressed
 from compress.sparse.schedule import SCHEDULES, Course
 from compress.tidy import tidy
-from cosign import CosignError, atomic_write, write_json
+from cosign import atomic_write, exit_status, write_json
 from sim import golden
 
 _BATCH = 250
@@ -86,27 +86,24 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
+    return exit_status(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
     started = time.monotonic()
-    try:
-        dataset = load_dataset("lenet5", options.data, 0)
-        records = [
-            record
-            for seed in options.seeds
-            for record in run_seed(options.schedule, dataset, seed, options.out)
-        ]
-        for target in SCHEDULES[options.schedule].targets:
-            found = [record for record in records if record["target"] == target]
-            best = max(found, key=lambda record: record["validation"])
-            with atomic_write(options.out / f"lenet5-{target}.cosign") as file:
-                file.write((options.out / best["file"]).read_bytes())
-        content = {"records": records, "wall_s": time.monotonic() - started}
-        write_json(options.out / "record.json", content)
-    except CosignError as error:
-        print(f"cosign: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped.", file=sys.stderr)
-        return 130
+    dataset = load_dataset("lenet5", options.data, 0)
+    records = [
+        record
+        for seed in options.seeds
+        for record in run_seed(options.schedule, dataset, seed, options.out)
+    ]
+    for target in SCHEDULES[options.schedule].targets:
+        found = [record for record in records if record["target"] == target]
+        best = max(found, key=lambda record: record["validation"])
+        with atomic_write(options.out / f"lenet5-{target}.cosign") as file:
+            file.write((options.out / best["file"]).read_bytes())
+    content = {"records": records, "wall_s": time.monotonic() - started}
+    write_json(options.out / "record.json", content)
     return 0
 
 

@@ -13,7 +13,7 @@ if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from compress.recipes import ACCURACY_LOSS, ROUNDS
-from cosign import CosignError, exit_status
+from cosign import CosignError, exit_status, numbers
 
 if TYPE_CHECKING:
     from compress.importing import Imported
@@ -56,13 +56,6 @@ def _positive(number: Callable[[str], float]) -> Callable[[str], float]:
     return parse
 
 
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is no list of numbers") from error
-
-
 def _fraction(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
@@ -94,7 +87,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     for option, meaning in (("--mean", "mean"), ("--std", "standard deviation")):
         parser.add_argument(
             option,
-            type=_numbers,
+            type=numbers,
             metavar="R,G,B",
             help=f"{meaning} of pixels of 0 to 1 by channel, as your own network was trained with "
             "(default: ImageNet's, MNIST's)",
