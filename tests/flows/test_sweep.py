@@ -113,8 +113,12 @@ def test_a_worker_killed_in_the_middle(file: Path, tmp_path: Path, cluster: Loca
     assert all(figures is not None for figures, *_ in rows.values())
 
 
-def test_interrupted_and_resumed(file: Path, tmp_path: Path, cache: Path) -> None:
-    """Ctrl-C ends with 130 and keeps what is through; the same command measures the others only."""
+def test_interrupted_and_resumed(file: Path, tmp_path: Path) -> None:
+    """Ctrl-C ends with 130 and keeps what is through; the same command measures the others only.
+
+    The command has an empty cache: each core takes seconds there, so that the signal comes
+    in the middle.
+    """
     out, data = tmp_path / "out", tmp_path / "points.json"
     line = ["sweep", "--spec", str(file), "--out", str(out), "--json", str(data), "--jobs", "1"]
     process = subprocess.Popen(
@@ -122,7 +126,11 @@ def test_interrupted_and_resumed(file: Path, tmp_path: Path, cache: Path) -> Non
         start_new_session=True,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={
+            **os.environ,
+            "COSIGN_CACHE": str(tmp_path / "empty"),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        },
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     while not (before := rows_of(out)) and process.poll() is None:
