@@ -68,8 +68,8 @@ class Recipe:
         by being sparse, or None when never; None instead of all: keep the densities as given
     accuracy_loss : validation accuracy that the allocation may cost against the dense network, 0..1
     rounds : rounds of the allocation that may take weights away
-    calibration : training images on which a cut reconstructs the layers' answers (`cut`); 0 keeps
-        the largest weights as they are
+    calibration : training images on which pruned and quantised layers must answer as they did
+        before (`snap`); 0 projects the weights
     budget : multiplies every phase's steps
     threads : of torch; part of the recipe since sums depend on it in the last bits
     checkpoint_s : least seconds between two checkpoints
@@ -186,6 +186,7 @@ def custom_recipe(
         allocate=Phase(steps=150, lr=5e-4, points=0),
         quantize=Phase(steps=600, lr=2e-4, points=8, rhos=(1e-2, 1e-1)),
         settle=Phase(steps=300, lr=2e-4, points=1),
+        calibration=128,
         custom=spec,
         digest=digest,
         budget=budget,

@@ -5,7 +5,7 @@ wanted, and the one whose layers so far are compressed, which says from what it 
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -23,7 +23,7 @@ Progress = Callable[[str], None]
 @torch.no_grad()
 def prune(
     network: Network,
-    keep: dict[str, int],
+    keep: Mapping[str, int],
     batches: Iterable[Tensor],
     progress: Progress = lambda _: None,
 ) -> None:
@@ -42,22 +42,34 @@ def prune(
 @torch.no_grad()
 def prune_and_quantize(
     network: Network,
-    keep: dict[str, int],
-    bits: dict[str, int],
+    keep: Mapping[str, int],
+    bits: Mapping[str, int],
     batches: Iterable[Tensor],
     progress: Progress = lambda _: None,
 ) -> dict[str, float]:
     """The same with weights that are q * level; returns q by layer."""
     intervals = {}
     for layer in _layers(network, batches):
-        task, n = layer.task, bits[layer.name]
-        pruned = layerwise.prune(task, keep[layer.name])
-        values = (pruned / task.scale)[pruned != 0]
-        start = projections.best_interval(values.numpy(), n)
-        levels, q = layerwise.quantize(task, pruned, start, n)
-        layer.put(levels * q)
-        progress(layer.line(keep[layer.name], levels * (q * task.scale)))
-        intervals[layer.name] = q
+        pruned = layerwise.prune(layer.task, keep[layer.name])
+        intervals[layer.name], z = layer.quantize(pruned, pruned != 0, bits[layer.name])
+        progress(layer.line(keep[layer.name], z))
+    return intervals
+
+
+@torch.no_grad()
+def quantize(
+    network: Network,
+    masks: Mapping[str, Tensor],
+    bits: Mapping[str, int],
+    batches: Iterable[Tensor],
+    progress: Progress = lambda _: None,
+) -> dict[str, float]:
+    """The same for a network that is pruned already: of its layers, the weights of `masks` stay."""
+    intervals = {}
+    for layer in _layers(network, batches):
+        mask = masks[layer.name].reshape(layer.task.weight.shape)
+        intervals[layer.name], z = layer.quantize(layer.task.weight, mask, bits[layer.name])
+        progress(layer.line(int(mask.sum()), z))
     return intervals
 
 
@@ -97,6 +109,14 @@ class _Layer:
         """Give the layer new weights [groups, out / groups, columns], and the bias they need."""
         self._weight.copy_(weight.reshape(self._weight.shape))
         self._bias.copy_(self._moments.bias(weight))
+
+    def quantize(self, z: Tensor, mask: Tensor, bits: int) -> tuple[float, Tensor]:
+        """Give the layer levels times q, near Z where `mask` holds; returns q and the new Z."""
+        kept = (z / self.task.scale)[mask].numpy()
+        start = projections.best_interval(kept, bits)
+        levels, q = layerwise.quantize(self.task, z, mask, start, bits)
+        self.put(levels * q)
+        return q, levels * (q * self.task.scale)
 
     def line(self, keep: int, z: Tensor) -> str:
         """What Z, in scaled columns, has lost."""

@@ -25,10 +25,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compress import distributed, stages, trials
+from compress import distributed, snap, stages, trials
 from compress.allocate import Keep
 from compress.batches import Batch, Batches, in_order
-from compress.cut import cut
 from compress.data import Dataset, Split
 from compress.models import Network, scale_to_data
 from compress.recipes import Phase, Recipe
@@ -91,7 +90,8 @@ def run_stage(
 
         def work(checkpoint: Path) -> StageResult:
             network = copy.deepcopy(previous.network)
-            masks = _cut(network, recipe, keep, dataset, f"{stage} {number}", show)
+            images = _calibration(recipe, dataset)
+            masks = snap.prune(network, keep, images, _layers_of(f"{stage} {number}, cut", show))
             start = dataclasses.replace(previous, network=network, masks=masks)
             random = (seed, _STREAMS[stage], number)
             owned = f"{owner}.{number}"
@@ -155,12 +155,13 @@ def some_images(dataset: Dataset, count: int, batch: int) -> Iterator[Tensor]:
         yield to_input(dataset, dataset.train.images(order[start : start + batch]))
 
 
-def _cut(
-    network: Network, recipe: Recipe, keep: Keep, dataset: Dataset, stage: str, report: Report
-) -> dict[str, Tensor]:
-    """Cut the network; returns the masks. `report` hears of a stage of its own."""
-    images = tuple(some_images(dataset, recipe.calibration, _CALIBRATION_BATCH))
-    return cut(network, keep, images, lambda done, of: report(f"{stage}, cut", done, of, {}))
+def _calibration(recipe: Recipe, dataset: Dataset) -> tuple[Tensor, ...]:
+    return tuple(some_images(dataset, recipe.calibration, _CALIBRATION_BATCH))
+
+
+def _layers_of(name: str, report: Report) -> snap.Progress:
+    """Layers that are through, as the steps of a stage of that name."""
+    return lambda done, of: report(name, done, of, {})
 
 
 def channels_last(network: Network) -> None:
@@ -240,7 +241,7 @@ class _Trainer:
         for phase in self.phases:
             last = first + self.recipe.steps(phase)
             if self.step < last:  # else it was over before the checkpoint
-                regime, optimizer = self._begin(phase, resumed)
+                regime, optimizer = self._begin(phase, resumed, report)
                 resumed = None
                 left = range(self.step, last)
                 for batch in in_order(self.batches, left, self.dataset.workers):
@@ -248,9 +249,9 @@ class _Trainer:
                     if self.step < last:
                         self._save_checkpoint(regime, optimizer)
                 if self.stage == "prune":
-                    self.masks = _cut(
-                        self.network, self.recipe, self.recipe.keep, self.dataset, "prune", report
-                    )
+                    images = _calibration(self.recipe, self.dataset)
+                    through = _layers_of("prune, cut", report)
+                    self.masks = snap.prune(self.network, self.recipe.keep, images, through)
                 q = regime.q if isinstance(regime, SettleRegime) else {}
             first = last
         seconds = self._elapsed()
@@ -260,13 +261,19 @@ class _Trainer:
         return StageResult(self.stage, network, accuracy, self.history, masks, q, seconds)
 
     def _begin(
-        self, phase: Phase, state: dict[str, Any] | None
+        self, phase: Phase, state: dict[str, Any] | None, report: Report
     ) -> tuple[Regime, torch.optim.Optimizer]:
         """The regime and optimiser of a phase, as new or as the checkpoint has them."""
         network, recipe = self.network, self.recipe
         regime: Regime
         if phase is recipe.settle and self.stage == "quantize":
-            regime = SettleRegime(network, self.masks, recipe.bits)
+            if state is None:
+                images = _calibration(recipe, self.dataset)
+                through = _layers_of("quantize, levels", report)
+                q = snap.quantize(network, self.masks, recipe.bits, images, through)
+            else:
+                q = state["regime"]["q0"]
+            regime = SettleRegime(network, self.masks, q)
         elif phase.rhos:
             project = (
                 prune_projection(recipe.keep)

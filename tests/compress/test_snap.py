@@ -1,4 +1,4 @@
-"""The cut: by magnitude, and with the layers' answers kept."""
+"""Weights on their constraint: by projection, and with the layers' answers kept."""
 
 import copy
 from types import ModuleType
@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from compress import train
-from compress.cut import cut
+from compress import snap, train
 from compress.stages import StageResult
 
 
@@ -21,7 +20,7 @@ def test_by_magnitude_the_largest_stay_as_they_are(toy: ModuleType, trained) -> 
     """More weights than before: those that were zero stay zero, though they may be trained."""
     before = trained["retrain"].network
     network, keep = copy.deepcopy(before), toy.recipe().keep
-    masks = cut(network, {**keep, "conv1": 500, "conv2": keep["conv2"] // 2})
+    masks = snap.prune(network, {**keep, "conv1": 500, "conv2": keep["conv2"] // 2})
     assert torch.equal(network.weights["conv1"], before.weights["conv1"])
     assert bool(masks["conv1"].all())
     kept = before.weights["conv2"].abs()[masks["conv2"]]
@@ -42,7 +41,7 @@ def test_with_images_the_answers_stay_much_nearer(
     error = {}
     for name, known in (("magnitude", ()), ("images", few)):
         network, through = copy.deepcopy(dense), []
-        masks = cut(network, keep, known, lambda *done, to=through: to.append(done))
+        masks = snap.prune(network, keep, known, lambda *done, to=through: to.append(done))
         assert {layer: int(mask.sum()) for layer, mask in masks.items()} == keep
         for layer, weight in network.weights.items():
             assert not weight[~masks[layer]].any()
