@@ -23,6 +23,7 @@ from compress.networks import (
     preset,
     spec_of,
     uniform,
+    uniform_but_delicate,
 )
 from compress.packing import CODINGS
 from compress.tidy import tidy
@@ -186,8 +187,10 @@ def _export_own(options: argparse.Namespace) -> str:
         raise CosignError(f"{options.network} has its own weights; leave --weights out.")
     imported = sources.load(options.network)
     spec = imported.spec
-    alpha = options.alpha if options.ratio is None else f"{options.ratio}x"
-    chosen = recipes.custom_densities(imported, alpha)
+    if options.ratio is None:
+        chosen = recipes.custom_densities(imported, options.alpha)
+    else:
+        chosen = recipes.without_zeros(imported, uniform_but_delicate(spec, options.ratio))
     bits = recipes.custom_bits(spec)
     if options.bits is not None:
         bits = dict.fromkeys(bits, options.bits)

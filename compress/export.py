@@ -46,7 +46,7 @@ def export(result: StageResult, recipe: Recipe, dataset: Dataset) -> CompressedM
     """
     if result.stage != "quantize":
         raise CosignError(f"stage {result.stage} leaves no levels; export the quantize stage.")
-    return integers(result.network, result.q, recipe.bits, dataset)
+    return integers(result.network, result.q, result.bits, dataset)
 
 
 def integers(

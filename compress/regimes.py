@@ -1,6 +1,6 @@
 """Regimes: what a phase of training does besides stepping the optimiser."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from compress import distributed, projections
 from compress.admm import Admm, Projection
 from compress.models import Network
+from compress.recipes import Phase
 
 
 class Regime:
@@ -35,8 +36,8 @@ class Regime:
     def after_step(self) -> None:
         """Restore what the optimiser's step has broken."""
 
-    def point(self, rho: float | None) -> dict[str, Any]:
-        """A history point: an ADMM iteration where there is one. `rho` is the next one's."""
+    def point(self, phase: Phase, done: int) -> dict[str, Any]:
+        """The phase's history point number `done`: an ADMM iteration where there is one."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -49,16 +50,23 @@ class Regime:
 class AdmmRegime(Regime):
     """Training under the ADMM penalty (Eqn. 5), with an iteration at every history point.
 
+    Z is projected on the `targets` in turn, as rho goes through the phase's; W, Z and U go on.
+
     Of several processes all take rank 0's Z; W, and U with it, are the same everywhere already.
     """
 
     def __init__(
-        self, network: Network, masks: dict[str, Tensor], project: Projection, rho: float
+        self,
+        network: Network,
+        masks: dict[str, Tensor],
+        targets: Sequence[Projection],
+        rho: float,
     ) -> None:
         super().__init__(network, masks)
+        self.targets, self.project = targets, targets[0]
 
         def agreed(name: str, tensor: Tensor) -> Tensor:
-            return distributed.of_first(project(name, tensor))
+            return distributed.of_first(self.project(name, tensor))
 
         self.admm = Admm(network.weights, agreed, rho)
 
@@ -66,10 +74,12 @@ class AdmmRegime(Regime):
         self.admm.add_gradient()
         super().after_backward()
 
-    def point(self, rho: float | None) -> dict[str, Any]:
+    def point(self, phase: Phase, done: int) -> dict[str, Any]:
         used = self.admm.rho
-        residuals = self.admm.update(rho)
-        return {"rho": used, "primal": residuals.primal, "dual": residuals.dual}
+        self.project = phase.turn(self.targets, done)
+        residuals = self.admm.update(phase.turn(phase.rhos, done))
+        kept = sum(int(torch.count_nonzero(z)) for z in self.admm.z.values())
+        return {"rho": used, "kept": kept, "primal": residuals.primal, "dual": residuals.dual}
 
     def state_dict(self) -> dict[str, Any]:
         return self.admm.state_dict()
@@ -143,6 +153,19 @@ def prune_projection(keep: dict[str, int]) -> Projection:
         return torch.where(mask_of(tensor, keep[name]), tensor, 0.0)
 
     return project
+
+
+def staged(weights: dict[str, int], keep: dict[str, int], targets: int) -> list[Projection]:
+    """Projections on ever fewer of `weights`, ending at `keep`: even steps of their logarithm."""
+    return [
+        prune_projection(
+            {
+                name: max(keep[name], round(whole * (keep[name] / whole) ** (part / targets)))
+                for name, whole in weights.items()
+            }
+        )
+        for part in range(1, targets + 1)
+    ]
 
 
 def quantize_projection(bits: dict[str, int], masks: dict[str, Tensor]) -> Projection:

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from compress import distributed, stages, trials
+from compress import bitwidths, distributed, stages, trials
 from compress.batches import Batch, Batches, in_order
 from compress.data import Dataset, Split
+from compress.distill import Loss
 from compress.models import Network, scale_to_data
 from compress.recipes import Phase, Recipe
 from compress.regimes import (
@@ -33,8 +33,8 @@ from compress.regimes import (
     Regime,
     SettleRegime,
     mask_of,
-    prune_projection,
     quantize_projection,
+    staged,
 )
 from compress.stages import STAGES, StageResult
 from cosign import CosignError
@@ -82,12 +82,20 @@ def run_stage(
         identity = stages.identity(name, recipe, dataset, seed)
         return stages.load_result(folder / f"{name}.pt", recipe, identity)
 
+    def loss() -> Loss:
+        if stage == "dense" or not recipe.distill:
+            return Loss()
+        teacher = result_of("dense").network.to(distributed.device())
+        channels_last(teacher)
+        return Loss(teacher, recipe.distill, recipe.temperature)
+
     def trial(number: int, cut: StageResult) -> StageResult:
         name = f"{stage}.{number}"
 
         def work(checkpoint: Path) -> StageResult:
             random = (seed, _STREAMS[stage], number)
-            trainer = _Trainer(stage, recipe, dataset, random, cut, checkpoint, f"{owner}.{number}")
+            mark = f"{owner}.{number}"
+            trainer = _Trainer(stage, recipe, dataset, random, cut, loss(), checkpoint, mark)
             return trainer.run(lambda _, *progress: show(f"{stage} {number}", *progress))
 
         return _made_once(folder, name, recipe, f"{owner}.{number}", work)
@@ -101,7 +109,8 @@ def run_stage(
             assert previous is not None
             return trials.run(recipe, result_of("dense").accuracy, previous, trial)
         random = (seed, _STREAMS[stage])
-        return _Trainer(stage, recipe, dataset, random, previous, checkpoint, owner).run(show)
+        trainer = _Trainer(stage, recipe, dataset, random, previous, loss(), checkpoint, owner)
+        return trainer.run(show)
 
     return _made_once(folder, stage, recipe, owner, work)
 
@@ -179,16 +188,19 @@ class _Trainer:
         dataset: Dataset,
         random: tuple[int, ...],
         previous: StageResult | None,
+        loss: Loss,
         checkpoint: Path,
         owner: str,
     ) -> None:
-        self.stage, self.recipe, self.dataset = stage, recipe, dataset
+        self.stage, self.recipe, self.dataset, self.loss = stage, recipe, dataset, loss
         self.checkpoint, self.owner = checkpoint, owner
         self.device = distributed.device()
         share = distributed.rank(), distributed.world()
         self.batches = Batches(dataset.train, recipe.batch, random, share)
         masks = previous.masks if previous else {}
         self.masks = {name: mask.to(self.device) for name, mask in masks.items()}
+        self.keep: dict[str, int] = {}  # weights that stay, in the prune stage
+        self.bits = recipe.bits or {} if stage == "quantize" else {}  # of levels
         if previous:
             self.network = previous.network
         else:
@@ -196,6 +208,9 @@ class _Trainer:
             self.network = Network(recipe.spec)
             some = np.arange(min(_INITIAL_IMAGES, len(dataset.train.labels)))
             scale_to_data(self.network, to_input(dataset, dataset.train.images(some)))
+        if stage == "prune":
+            dense = {n: w.detach().numpy() for n, w in self.network.weights.items()}
+            self.keep = recipe.keep_of(dense)
         channels_last(self.network.to(self.device))
         self.phases: tuple[Phase, ...] = (
             (recipe.quantize, recipe.settle) if stage == "quantize" else (getattr(recipe, stage),)
@@ -211,6 +226,8 @@ class _Trainer:
         resumed = self._load_checkpoint()
         self.model = distributed.data_parallel(self.network)
         self._clock = time.monotonic()
+        if self.stage == "quantize" and not self.bits:
+            self.bits = self._choose_bits(report)
         first = 0
         q: dict[str, float] = {}
         for phase in self.phases:
@@ -229,7 +246,21 @@ class _Trainer:
         accuracy = evaluate(self.network, self.dataset, self.dataset.val)
         network = self.network.cpu().eval()
         masks = {name: mask.cpu() for name, mask in self.masks.items()}
-        return StageResult(self.stage, network, accuracy, self.history, masks, q, seconds)
+        return StageResult(
+            self.stage, network, accuracy, self.history, masks, q, self.bits, seconds
+        )
+
+    def _choose_bits(self, report: Report) -> dict[str, int]:
+        kept = sum(int(torch.count_nonzero(mask)) for mask in self.masks.values())
+
+        def show(bits: dict[str, int]) -> None:
+            stored = sum(n * int(torch.count_nonzero(self.masks[name])) for name, n in bits.items())
+            report(self.stage, self.step, self.total, {"bits per weight": stored / kept})
+
+        def accuracy() -> float:
+            return evaluate(self.network, self.dataset, self.dataset.val)
+
+        return bitwidths.choose(self.network, self.masks, self.recipe.bits_loss, accuracy, show)
 
     def _begin(
         self, phase: Phase, state: dict[str, Any] | None
@@ -238,14 +269,15 @@ class _Trainer:
         network, recipe = self.network, self.recipe
         regime: Regime
         if phase is recipe.settle and self.stage == "quantize":
-            regime = SettleRegime(network, self.masks, recipe.bits)
+            regime = SettleRegime(network, self.masks, self.bits)
         elif phase.rhos:
-            project = (
-                prune_projection(recipe.keep)
+            weights = {name: weight.numel() for name, weight in network.weights.items()}
+            targets = (
+                staged(weights, self.keep, recipe.targets)
                 if self.stage == "prune"
-                else quantize_projection(recipe.bits, self.masks)
+                else [quantize_projection(self.bits, self.masks)]
             )
-            regime = AdmmRegime(network, self.masks, project, phase.rhos[0])
+            regime = AdmmRegime(network, self.masks, targets, phase.rhos[0])
         else:
             regime = Regime(network, self.masks)
         decay = recipe.weight_decay if self.stage == "dense" else 0.0
@@ -284,7 +316,7 @@ class _Trainer:
         # bfloat16 has the range of float32, so that gradients need no scaling
         cuda = self.device.type == "cuda"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=cuda):
-            loss = functional.cross_entropy(self.model(x), batch.labels.to(self.device))
+            loss = self.loss(x, self.model(x), batch.labels.to(self.device))
         value = distributed.total(float(loss.detach())) / distributed.world()
         if not math.isfinite(value):
             raise CosignError(
@@ -306,10 +338,7 @@ class _Trainer:
 
     def _point(self, phase: Phase, points_done: int, regime: Regime) -> dict[str, Any]:
         """Close a history point; returns its record."""
-        rho = None
-        if phase.rhos and points_done < phase.points:
-            rho = phase.rhos[points_done * len(phase.rhos) // phase.points]
-        residuals = regime.point(rho)
+        residuals = regime.point(phase, points_done)
         accuracy = evaluate(self.network, self.dataset, self.dataset.val)
         loss = math.fsum(self.losses) / len(self.losses)
         self.history.append({"step": self.step, "loss": loss, "accuracy": accuracy, **residuals})
@@ -327,7 +356,7 @@ class _Trainer:
         """Make the stage's constraint hold exactly; returns q by layer."""
         if self.stage == "prune":
             for name, weight in self.network.weights.items():
-                self.masks[name] = mask_of(weight, self.recipe.keep[name])
+                self.masks[name] = mask_of(weight, self.keep[name])
                 weight.mul_(self.masks[name])
         return regime.q if isinstance(regime, SettleRegime) else {}
 
@@ -344,6 +373,7 @@ class _Trainer:
         content = {
             "step": self.step,
             "network": self.network.state_dict(),
+            "bits": self.bits,
             "regime": regime.state_dict(),
             "optimizer": optimizer.state_dict(),
             "history": self.history,
@@ -360,6 +390,6 @@ class _Trainer:
             return None
         state = stages.load(self.checkpoint, self.owner)
         self.network.load_state_dict(state["network"])
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step, self.seconds, self.bits = state["step"], state["seconds"], state["bits"]
         self.history, self.losses = state["history"], state["losses"]
         return state

@@ -270,7 +270,8 @@ def _synthesize(loop: Loop) -> dict[str, Any]:
 
 def _breakeven(loop: Loop) -> dict[str, Any]:
     """profile.json, with memories for the densities that were asked for."""
-    layers = workload.random_layers(loop.accelerated, loop.recipe.keep, loop.config.seed)
+    kept = loop.trained("retrain").kept
+    layers = workload.random_layers(loop.accelerated, kept, loop.config.seed)
     profile = breakeven.measure(
         loop.config.network,
         layers,
@@ -289,7 +290,7 @@ def _allocate(loop: Loop) -> dict[str, Any]:
     return feedback.record(
         loop.recipe.spec.geometries,
         loop.profile,
-        {"keep": loop.recipe.keep, "accuracy": start},
+        {"keep": loop.trained("retrain").kept, "accuracy": start},
         found["history"],
         dense,
         lambda keep: feedback.image_time(
