@@ -17,7 +17,7 @@ from compress.recipes import Recipe
 from cosign import CosignError, atomic_write
 
 STAGES = ("dense", "prune", "retrain", "allocate", "quantize")
-_SCHEMA = 1
+_SCHEMA = 2
 _COMMON = (
     "network",
     "classes",
