@@ -24,31 +24,32 @@ def choose(
     masks: dict[str, Tensor],
     loss: float,
     accuracy: Callable[[], float],
-    report: Callable[[dict[str, int]], None],
+    report: Callable[[float], None],
 ) -> dict[str, int]:
     """n by layer, 1..8. The network is as before afterwards.
 
     loss : accuracy that may be lost against the network as it is, 0..1
     accuracy : of `network` as it is when called, on the validation split
-    report : told the bits of every trial
+    report : told the mean bits of a kept weight in every trial
     """
     before = {name: weight.detach().clone() for name, weight in network.weights.items()}
+    kept = {name: int(torch.count_nonzero(mask)) for name, mask in masks.items()}
+    bits = dict.fromkeys(before, MOST_BITS)
+    bound = accuracy() - loss
 
     def put(name: str, n: int) -> None:
-        network.weights[name].copy_(quantize_projection({name: n}, masks)(name, before[name]))
+        bits[name] = n
+        network.weights[name].copy_(quantize_projection(bits, masks)(name, before[name]))
 
-    bound = accuracy() - loss
-    bits = dict.fromkeys(before, MOST_BITS)
-    for name, n in bits.items():
-        put(name, n)
-    for name in sorted(before, key=lambda name: -int(torch.count_nonzero(masks[name]))):
+    for name in before:
+        put(name, MOST_BITS)
+    for name in sorted(before, key=kept.__getitem__, reverse=True):
         while bits[name] > 1:
             put(name, bits[name] - 1)
-            report(bits | {name: bits[name] - 1})
+            report(sum(bits[each] * count for each, count in kept.items()) / sum(kept.values()))
             if accuracy() < bound:
-                put(name, bits[name])
+                put(name, bits[name] + 1)
                 break
-            bits[name] -= 1
     for name, weight in before.items():
         network.weights[name].copy_(weight)
     return bits

@@ -1,5 +1,6 @@
 """Regimes: what a phase of training does besides stepping the optimiser."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ from compress import distributed, projections
 from compress.admm import Admm, Projection
 from compress.models import Network
 from compress.recipes import Phase
+from cosign import CosignError
+
+_FAR = 2  # times the norm of the weights; LeNet-5 and AlexNet stay below 1.2
 
 
 class Regime:
@@ -69,6 +73,8 @@ class AdmmRegime(Regime):
             return distributed.of_first(self.project(name, tensor))
 
         self.admm = Admm(network.weights, agreed, rho)
+        self.norm = math.hypot(*(float(w.detach().norm()) for w in network.weights.values()))
+        self.distance = self.norm  # ||W - Z|| of the iteration before
 
     def after_backward(self) -> None:
         self.admm.add_gradient()
@@ -78,14 +84,30 @@ class AdmmRegime(Regime):
         used = self.admm.rho
         self.project = phase.turn(self.targets, done)
         residuals = self.admm.update(phase.turn(phase.rhos, done))
+        self._check(math.hypot(*residuals.primal.values()))
         kept = sum(int(torch.count_nonzero(z)) for z in self.admm.z.values())
         return {"rho": used, "kept": kept, "primal": residuals.primal, "dual": residuals.dual}
 
+    def _check(self, distance: float) -> None:
+        """Raise CosignError when W runs away from Z.
+
+        Healthy runs stay within the norm that W had when the phase began: the first Z is no farther
+        than that, and the penalty draws W towards it.
+        """
+        if self.distance < distance > _FAR * self.norm:
+            raise CosignError(
+                f"training diverged: ||W-Z|| grew from {self.distance:.3g} to {distance:.3g}, where "
+                f"the weights' norm was {self.norm:.3g} before; lower the learning rate or rho of "
+                "this stage in the recipe."
+            )
+        self.distance = distance
+
     def state_dict(self) -> dict[str, Any]:
-        return self.admm.state_dict()
+        return self.admm.state_dict() | {"norm": self.norm, "distance": self.distance}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.admm.load_state_dict(state)
+        self.norm, self.distance = state["norm"], state["distance"]
 
 
 class SettleRegime(Regime):

@@ -227,7 +227,13 @@ class _Trainer:
         self.model = distributed.data_parallel(self.network)
         self._clock = time.monotonic()
         if self.stage == "quantize" and not self.bits:
-            self.bits = self._choose_bits(report)
+            self.bits = bitwidths.choose(
+                self.network,
+                self.masks,
+                self.recipe.bits_loss,
+                lambda: evaluate(self.network, self.dataset, self.dataset.val),
+                lambda mean: report(self.stage, 0, self.total, {"bits per weight": mean}),
+            )
         first = 0
         q: dict[str, float] = {}
         for phase in self.phases:
@@ -249,18 +255,6 @@ class _Trainer:
         return StageResult(
             self.stage, network, accuracy, self.history, masks, q, self.bits, seconds
         )
-
-    def _choose_bits(self, report: Report) -> dict[str, int]:
-        kept = sum(int(torch.count_nonzero(mask)) for mask in self.masks.values())
-
-        def show(bits: dict[str, int]) -> None:
-            stored = sum(n * int(torch.count_nonzero(self.masks[name])) for name, n in bits.items())
-            report(self.stage, self.step, self.total, {"bits per weight": stored / kept})
-
-        def accuracy() -> float:
-            return evaluate(self.network, self.dataset, self.dataset.val)
-
-        return bitwidths.choose(self.network, self.masks, self.recipe.bits_loss, accuracy, show)
 
     def _begin(
         self, phase: Phase, state: dict[str, Any] | None

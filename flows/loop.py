@@ -19,6 +19,7 @@ from compress.container import CompressedModel, Geometry, Layer
 from compress.data import Dataset, Split
 from compress.importing import Imported
 from compress.models import imported_network
+from compress.tidy import tidy
 from cosign import CosignError, write_json
 from flows import breakeven, feedback, inputs, logs, machines, plots, report, results, workload
 from flows.machines import Machines
@@ -197,7 +198,7 @@ def _train(stage: str, loop: Loop) -> dict[str, Any]:
 
 
 def _export(loop: Loop) -> dict[str, Any]:
-    model = export.export(loop.trained("quantize"), loop.recipe, loop.dataset)
+    model = tidy(export.export(loop.trained("quantize"), loop.recipe, loop.dataset))
     container.save(model, loop.path / "model.cosign")
     sizes = container.inspect(loop.path / "model.cosign")[1]
     return {name: dataclasses.asdict(size) for name, size in sizes.items()}
