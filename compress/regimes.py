@@ -96,9 +96,9 @@ class AdmmRegime(Regime):
         """
         if self.distance < distance > _FAR * self.norm:
             raise CosignError(
-                f"training diverged: ||W-Z|| grew from {self.distance:.3g} to {distance:.3g}, where "
-                f"the weights' norm was {self.norm:.3g} before; lower the learning rate or rho of "
-                "this stage in the recipe."
+                f"training diverged: ||W-Z|| grew from {self.distance:.3g} to {distance:.3g}; the "
+                f"norm of W was {self.norm:.3g} at first; lower the learning rate or rho of this "
+                "stage in the recipe."
             )
         self.distance = distance
 

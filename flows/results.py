@@ -226,8 +226,8 @@ def _remarks(
         "Accuracies are top-1 on the whole test split; the integer model is what the RTL computes.",
         "Cycles were counted by the RTL of the sparse and the two-dimensional dense core; those of "
         "the scalar dense core come from the cycle model, which tests hold equal to the RTL.",
-        f"{dead:,} of {filters:,} filters and neurons have no weight left. Non-zeros are those of the "
-        "file: weights that training kept, but that make no difference to the outputs, are not in it.",
+        f"{dead:,} of {filters:,} filters and neurons have no weight left. Non-zeros are those of "
+        "the file, without weights that training kept but that make no difference to the outputs.",
         "Area is of the mapped and sized netlist before placement; Fmax assumes an ideal clock. "
         "Wires are estimated by fan-out.",
         "Composed SRAM counts the macros and the gates that select between them; not the wires.",

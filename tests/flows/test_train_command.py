@@ -64,7 +64,9 @@ def test_a_row_is_trained_to_a_file_and_found_again(
     [
         (("vgg",), "unknown network 'vgg'"),
         (("lenet5-85x", "--alpha", "default"), "leave --alpha out"),
-        (("lenet5", "--alpha", "86x"), "no alpha preset '86x'"),
+        (("lenet5", "--alpha", "ours1"), "no alpha preset 'ours1'"),
+        (("lenet5", "--alpha", "0.5x"), "the pruning ratio is 0.5x, must be at least 1x"),
+        (("lenet5", "--targets", "13"), "targets is 13, must be 1 to 12"),
         (("alexnet", "--data", "nowhere"), "nowhere"),
         (("lenet5", "--workers", "-1"), "--workers is -1"),
     ],
