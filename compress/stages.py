@@ -35,20 +35,14 @@ _COMMON = (
 # Recipe fields that a stage adds to those its predecessors depend on.
 _FIELDS = {
     "dense": (*_COMMON, "dense"),
-    "prune": ("densities", "prune", "targets", "distill", "temperature"),
+    "prune": ("densities", "prune", "targets", "distill", "temperature", "calibration"),
     "retrain": ("retrain",),
     "allocate": ("allocate", "break_even", "accuracy_loss", "rounds"),
     "quantize": ("bits", "bits_loss", "quantize", "settle"),
 }
 
-_PLAIN = (
-    "stage",
-    "accuracy",
-    "history",
-    "q",
-    "bits",
-    "seconds",
-)  # fields that are stored as they are
+# Fields of a result that are stored as they are.
+_PLAIN = ("stage", "accuracy", "history", "q", "bits", "seconds")
 
 
 @dataclass(frozen=True)
