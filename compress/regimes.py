@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from compress import distributed, projections
 from compress.admm import Admm, Projection
 from compress.models import Network
-from compress.recipes import Phase
 from cosign import CosignError
 
 _FAR = 2  # times the norm of the weights; LeNet-5 and AlexNet stay below 1.2
@@ -40,8 +39,8 @@ class Regime:
     def after_step(self) -> None:
         """Restore what the optimiser's step has broken."""
 
-    def point(self, phase: Phase, done: int) -> dict[str, Any]:
-        """The phase's history point number `done`: an ADMM iteration where there is one."""
+    def point(self, rho: float | None) -> dict[str, Any]:
+        """A history point: an ADMM iteration where there is one. `rho` is the next one's."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -54,36 +53,38 @@ class Regime:
 class AdmmRegime(Regime):
     """Training under the ADMM penalty (Eqn. 5), with an iteration at every history point.
 
-    Z is projected on the `targets` in turn, as rho goes through the phase's; W, Z and U go on.
-
+    Z is projected by `projections` in turn, one an iteration, and by the last one from then on.
     Of several processes all take rank 0's Z; W, and U with it, are the same everywhere already.
     """
+
+    _STATE = ("iteration", "norm", "distance")
 
     def __init__(
         self,
         network: Network,
         masks: dict[str, Tensor],
-        targets: Sequence[Projection],
+        projections: Sequence[Projection],
         rho: float,
     ) -> None:
         super().__init__(network, masks)
-        self.targets, self.project = targets, targets[0]
-
-        def agreed(name: str, tensor: Tensor) -> Tensor:
-            return distributed.of_first(self.project(name, tensor))
-
-        self.admm = Admm(network.weights, agreed, rho)
+        self.iteration = 0
         self.norm = math.hypot(*(float(w.detach().norm()) for w in network.weights.values()))
         self.distance = self.norm  # ||W - Z|| of the iteration before
+
+        def agreed(name: str, tensor: Tensor) -> Tensor:
+            project = projections[min(self.iteration, len(projections) - 1)]
+            return distributed.of_first(project(name, tensor))
+
+        self.admm = Admm(network.weights, agreed, rho)
 
     def after_backward(self) -> None:
         self.admm.add_gradient()
         super().after_backward()
 
-    def point(self, phase: Phase, done: int) -> dict[str, Any]:
+    def point(self, rho: float | None) -> dict[str, Any]:
         used = self.admm.rho
-        self.project = phase.turn(self.targets, done)
-        residuals = self.admm.update(phase.turn(phase.rhos, done))
+        self.iteration += 1
+        residuals = self.admm.update(rho)
         self._check(math.hypot(*residuals.primal.values()))
         kept = sum(int(torch.count_nonzero(z)) for z in self.admm.z.values())
         return {"rho": used, "kept": kept, "primal": residuals.primal, "dual": residuals.dual}
@@ -103,11 +104,12 @@ class AdmmRegime(Regime):
         self.distance = distance
 
     def state_dict(self) -> dict[str, Any]:
-        return self.admm.state_dict() | {"norm": self.norm, "distance": self.distance}
+        return self.admm.state_dict() | {name: getattr(self, name) for name in self._STATE}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.admm.load_state_dict(state)
-        self.norm, self.distance = state["norm"], state["distance"]
+        for name in self._STATE:
+            setattr(self, name, state[name])
 
 
 class SettleRegime(Regime):

@@ -16,7 +16,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ from compress import bitwidths, distributed, stages, trials
 from compress.allocate import Keep
 from compress.batches import Batch, Batches, in_order
 from compress.cut import cut
-from compress.data import Dataset, Split
+from compress.data import Dataset
 from compress.distill import Loss
+from compress.evaluation import channels_last, evaluate, some_images, to_input
 from compress.models import Network, scale_to_data
 from compress.recipes import Phase, Recipe
 from compress.regimes import (
@@ -42,10 +43,8 @@ from compress.regimes import (
 from compress.stages import STAGES, StageResult
 from cosign import CosignError
 
-Device = torch.device | str
 Report = Callable[[str, int, int, dict[str, Any]], None]
 _FINAL_LR = 0.02
-_EVALUATION_BATCH = 100
 _CALIBRATION_BATCH = 16
 _INITIAL_IMAGES = 48
 _STREAMS = {"dense": 0, "prune": 1, "retrain": 2, "quantize": 3, "allocate": 4}  # of random numbers
@@ -145,60 +144,12 @@ def _made_once(
     return result
 
 
-def to_input(dataset: Dataset, pixels: np.ndarray | Tensor, device: Device = "cpu") -> Tensor:
-    """uint8 [n, C, H, W] to normalised float32, channels last in memory (a third faster)."""
-    if isinstance(pixels, np.ndarray):
-        pixels = torch.from_numpy(np.ascontiguousarray(pixels))
-    x = pixels.to(device).to(torch.float32)
-    mean = torch.tensor(dataset.mean, device=device)[:, None, None]
-    std = torch.tensor(dataset.std, device=device)[:, None, None]
-    return x.div_(255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
-
-
-def some_images(dataset: Dataset, count: int, batch: int) -> Iterator[Tensor]:
-    """`count` training images, always the same, normalised: float32 [batch, C, H, W] each."""
-    count = min(count, len(dataset.train.labels))
-    order = np.random.default_rng(0).permutation(len(dataset.train.labels))[:count]
-    for start in range(0, count, batch):
-        yield to_input(dataset, dataset.train.images(order[start : start + batch]))
-
-
 def _cut(
     network: Network, recipe: Recipe, keep: Keep, dataset: Dataset, stage: str, report: Report
 ) -> dict[str, Tensor]:
     """Cut the network; returns the masks. `report` hears of a stage of its own."""
     images = tuple(some_images(dataset, recipe.calibration, _CALIBRATION_BATCH))
     return cut(network, keep, images, lambda done, of: report(f"{stage}, cut", done, of, {}))
-
-
-def channels_last(network: Network) -> None:
-    """Lay the weights of convolutions out with channels last, in place."""
-    for weight in network.weights.values():
-        if weight.dim() == 4:
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-
-
-@torch.no_grad()
-def evaluate(network: Network, dataset: Dataset, split: Split) -> float:
-    """Top-1 accuracy of the float network on a split, 0..1; all processes share the images."""
-    was_training = network.training
-    network.eval()
-    device = next(network.parameters()).device
-    count = len(split.labels)
-
-    def images(start: int) -> tuple[Tensor, Tensor]:
-        indices = np.arange(start, min(start + _EVALUATION_BATCH, count))
-        return torch.from_numpy(split.images(indices)), torch.from_numpy(split.labels[indices])
-
-    mine = range(
-        distributed.rank() * _EVALUATION_BATCH, count, distributed.world() * _EVALUATION_BATCH
-    )
-    right = 0
-    for pixels, labels in in_order(images, mine, dataset.workers):
-        logits = network(to_input(dataset, pixels, device))
-        right += int(torch.sum(logits.argmax(1) == labels.to(device)))
-    network.train(was_training)
-    return distributed.total(right) / count
 
 
 class _Trainer:
@@ -292,13 +243,13 @@ class _Trainer:
         if phase is recipe.settle and self.stage == "quantize":
             regime = SettleRegime(network, self.masks, self.bits)
         elif phase.rhos:
-            weights = {name: weight.numel() for name, weight in network.weights.items()}
-            targets = (
-                staged(weights, self.keep, recipe.targets)
-                if self.stage == "prune"
-                else [quantize_projection(self.bits, self.masks)]
-            )
-            regime = AdmmRegime(network, self.masks, targets, phase.rhos[0])
+            if self.stage == "prune":
+                weights = {name: weight.numel() for name, weight in network.weights.items()}
+                targets = staged(weights, self.keep, recipe.targets)
+            else:
+                targets = [quantize_projection(self.bits, self.masks)]
+            projections = [phase.turn(targets, done) for done in range(phase.points + 1)]
+            regime = AdmmRegime(network, self.masks, projections, phase.rhos[0])
         else:
             regime = Regime(network, self.masks)
         decay = recipe.weight_decay if self.stage == "dense" else 0.0
@@ -359,7 +310,8 @@ class _Trainer:
 
     def _point(self, phase: Phase, points_done: int, regime: Regime) -> dict[str, Any]:
         """Close a history point; returns its record."""
-        residuals = regime.point(phase, points_done)
+        rho = phase.turn(phase.rhos, points_done) if phase.rhos else None
+        residuals = regime.point(rho)
         accuracy = evaluate(self.network, self.dataset, self.dataset.val)
         loss = math.fsum(self.losses) / len(self.losses)
         self.history.append({"step": self.step, "loss": loss, "accuracy": accuracy, **residuals})

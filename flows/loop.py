@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from compress import container, export, recipes, stages, train
+from compress import container, evaluation, export, recipes, stages, train
 from compress.container import CompressedModel, Geometry, Layer
 from compress.data import Dataset, Split
 from compress.importing import Imported
@@ -210,7 +210,7 @@ def _evaluate(loop: Loop) -> dict[str, Any]:
     images = len(split.labels)
     float_accuracy = {}
     for name, stage in (("dense", "dense"), ("pruned", "allocate")):
-        float_accuracy[name] = train.evaluate(loop.trained(stage).network, loop.dataset, split)
+        float_accuracy[name] = evaluation.evaluate(loop.trained(stage).network, loop.dataset, split)
         loop.reporter.show("evaluate", len(float_accuracy) * images, 3 * images)
     right, _ = golden.correct(
         loop.model,

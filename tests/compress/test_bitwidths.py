@@ -5,7 +5,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from compress import bitwidths, train
+from compress import bitwidths, evaluation
 from compress.models import Network
 from compress.regimes import quantize_projection
 from compress.stages import StageResult
@@ -41,7 +41,7 @@ def test_quantised_to_the_chosen_bits_the_network_is_within_the_bound(
     dataset = toy.dataset()
 
     def accuracy() -> float:
-        return train.evaluate(network, dataset, dataset.val)
+        return evaluation.evaluate(network, dataset, dataset.val)
 
     before, originals = accuracy(), {n: w.detach().clone() for n, w in network.weights.items()}
     bits = bitwidths.choose(network, masks, 0.05, accuracy, lambda _: None)

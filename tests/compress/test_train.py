@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from compress import recipes, stages, train
+from compress import evaluation, recipes, stages, train
 from compress.graph import max_level
 from compress.networks import ALPHAS
 from compress.recipes import DEFAULT_ALPHA, Phase, recipe
@@ -27,7 +27,7 @@ Trained = dict[str, StageResult]
 def test_every_stage_learns_the_toy_task(toy: ModuleType, trained: Trained) -> None:
     dataset = toy.dataset()
     for stage in ("dense", "retrain", "quantize"):
-        assert train.evaluate(trained[stage].network, dataset, dataset.test) > 0.8, stage
+        assert evaluation.evaluate(trained[stage].network, dataset, dataset.test) > 0.8, stage
 
 
 def test_exactly_alpha_weights_stay_and_zeros_stay_zero(toy: ModuleType, trained: Trained) -> None:
@@ -77,7 +77,7 @@ def test_masked_training_leaves_the_optimisers_moments_at_zero(
     dataset = toy.dataset()
     for step in range(3):
         indices = np.arange(step * 16, step * 16 + 16)
-        loss = network(train.to_input(dataset, dataset.train.images(indices))).square().mean()
+        loss = network(evaluation.to_input(dataset, dataset.train.images(indices))).square().mean()
         optimizer.zero_grad()
         loss.backward()
         regime.after_backward()
