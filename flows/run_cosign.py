@@ -26,6 +26,7 @@ EXAMPLES = """\
 examples:
   run_cosign.py lenet5                      MNIST, about a quarter of an hour on two cores
   run_cosign.py lenet5-167x                 with the densities of a row of the paper
+  run_cosign.py lenet5 --alpha 100x --bits auto   one weight of 100 in the whole network
   run_cosign.py alexnet                     a generated image set, about half an hour
   run_cosign.py alexnet --data imagenette   ten ImageNet classes, downloaded
   run_cosign.py alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
@@ -71,7 +72,7 @@ def _count(text: str) -> int:
 
 
 def _bits(text: str) -> int | str:
-    if text != "auto" and not 1 <= int(text) <= 8:
+    if text != "auto" and text not in map(str, range(1, 9)):
         raise argparse.ArgumentTypeError(f"{text} is neither 1 to 8 nor auto")
     return text if text == "auto" else int(text)
 
