@@ -93,7 +93,7 @@ def step(network: str, turns: int, seed: int) -> dict[str, Any]:
     spec, batch = recipe.spec, recipe.batch
     model = Network(spec).train()
     plain = Regime(model, {})
-    admm = AdmmRegime(model, {}, prune_projection(recipe.keep), 1e-3)
+    admm = AdmmRegime(model, {}, [prune_projection(recipe.keep)], 1e-3)
     optimizer = torch.optim.Adam(model.parameters(), 1e-6, fused=True)
     x = torch.randn(batch, *spec.shape)
     y = torch.randint(0, 10, (batch,))

@@ -23,6 +23,7 @@ from compress.networks import (
     preset,
     spec_of,
     uniform,
+    uniform_but_delicate,
 )
 from compress.packing import CODINGS
 from compress.tidy import tidy
@@ -33,9 +34,9 @@ def inspect(path: Path) -> dict[str, Any]:
     """Sizes in bytes by layer and purpose, as Tables 5 and 6 count them, and computation.
 
     `macs` are the multiply-accumulates of one image with the weights that are left, `mac_bits`
-    their product with the bits of a weight (Table 8, where a MAC counts as two operations). `conv`
-    sums up the convolutions. `header_bytes` is the rest of the file: names, geometry, scales and
-    checksums.
+    their product with the bits of a weight (Table 8, where a MAC counts as two operations). `dead`
+    are those of the `filters`, neurons of a linear layer, that have no weight. `conv` sums up the
+    convolutions. `header_bytes` is the rest of the file: names, geometry, scales and checksums.
     Raises CosignError when the file is missing or damaged.
     """
     model, sizes = container.inspect(path)
@@ -45,6 +46,8 @@ def inspect(path: Path) -> dict[str, Any]:
             "kind": layer.geometry.kind,
             "weights": layer.geometry.weights,
             "nonzeros": layer.nnz,
+            "filters": layer.geometry.out_channels,
+            "dead": layer.dead,
             "bits": layer.bits,
             "macs": _macs(layer),
             "mac_bits": _macs(layer) * layer.bits,
@@ -71,7 +74,7 @@ def _macs(layer: container.Layer) -> int:
 
 
 def _total(layers: list[dict[str, Any]]) -> dict[str, Any]:
-    keys = ("weights", "nonzeros", "macs", "mac_bits", *_BYTES)
+    keys = ("weights", "nonzeros", "filters", "dead", "macs", "mac_bits", *_BYTES)
     return {key: sum(layer[key] for layer in layers) for key in keys}
 
 
@@ -82,6 +85,7 @@ def table(report: dict[str, Any]) -> str:
         "weights",
         "non-zeros",
         "pruning",
+        "dead",
         "bits",
         "MACs",
         "MAC x bits",
@@ -104,7 +108,7 @@ def table(report: dict[str, Any]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = [
         "  ".join(
-            cell.ljust(width) if column in (0, 7) else cell.rjust(width)
+            cell.ljust(width) if column in (0, 8) else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
@@ -120,7 +124,8 @@ def table(report: dict[str, Any]) -> str:
 
 def _row(name: str, part: dict[str, Any], bits: str, index: str) -> tuple[str, ...]:
     ratio = part["weights"] / max(part["nonzeros"], 1)
-    counts = (f"{part['weights']:,}", f"{part['nonzeros']:,}", f"{ratio:.2f}x", bits)
+    dead = f"{part['dead']:,}/{part['filters']:,}"
+    counts = (f"{part['weights']:,}", f"{part['nonzeros']:,}", f"{ratio:.2f}x", dead, bits)
     work = (f"{part[key] / 1e6:,.2f}M" for key in ("macs", "mac_bits"))
     return (name, *counts, *work, index, *(f"{part[key]:,}" for key in _BYTES))
 
@@ -186,8 +191,10 @@ def _export_own(options: argparse.Namespace) -> str:
         raise CosignError(f"{options.network} has its own weights; leave --weights out.")
     imported = sources.load(options.network)
     spec = imported.spec
-    alpha = options.alpha if options.ratio is None else f"{options.ratio}x"
-    chosen = recipes.custom_densities(imported, alpha)
+    if options.ratio is None:
+        chosen = recipes.custom_densities(imported, options.alpha)
+    else:
+        chosen = recipes.without_zeros(imported, uniform_but_delicate(spec, options.ratio))
     bits = recipes.custom_bits(spec)
     if options.bits is not None:
         bits = dict.fromkeys(bits, options.bits)

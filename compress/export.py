@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from compress.data import Dataset
+from compress.evaluation import some_images
 from compress.graph import (
     CompressedModel,
     Geometry,
@@ -26,7 +27,6 @@ from compress.models import Network
 from compress.networks import NetworkSpec, NodeSpec
 from compress.recipes import Recipe
 from compress.stages import StageResult
-from compress.train import some_images
 from cosign import CosignError
 
 _TOP = 127
@@ -46,7 +46,7 @@ def export(result: StageResult, recipe: Recipe, dataset: Dataset) -> CompressedM
     """
     if result.stage != "quantize":
         raise CosignError(f"stage {result.stage} leaves no levels; export the quantize stage.")
-    return integers(result.network, result.q, recipe.bits, dataset)
+    return integers(result.network, result.q, result.bits, dataset)
 
 
 def integers(

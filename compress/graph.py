@@ -196,6 +196,11 @@ class Layer:
     def nnz(self) -> int:
         return len(self.levels)
 
+    @property
+    def dead(self) -> int:
+        """Filters, or neurons, without a weight."""
+        return int(np.count_nonzero(np.diff(self.row_ptr) == 0))
+
     def dense_levels(self) -> np.ndarray:
         """int8 [out_channels, columns] with zeros where nothing is stored."""
         rows, columns = self.geometry.out_channels, self.geometry.columns

@@ -2,28 +2,32 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from compress.budget import ratio_of, share_out
 from compress.importing import Imported
 from compress.networks import (
+    ALPHAS,
     NetworkSpec,
     default_bits,
     densities,
     kept_weights,
     read_densities,
     spec_of,
-    uniform_but_delicate,
 )
 from cosign import CosignError
 
 ACCURACY_LOSS = 0.005
+BITS_LOSS = 0.002
 ROUNDS = 3
 DEFAULT_ALPHA = {"lenet5": "default", "alexnet": "ours1"}
-DEFAULT_RATIO = 4  # of a network of one's own
+DEFAULT_RATIO = "4x"  # of a network of one's own
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class Phase:
     points: int
     rhos: tuple[float, ...] = ()
 
+    def turn(self, schedule: Sequence[T], done: int) -> T:
+        """The element whose turn it is after `done` points; each has an equal share of them."""
+        return schedule[min(done * len(schedule) // self.points, len(schedule) - 1)]
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -53,13 +61,19 @@ class Recipe:
     network, classes : the network and its outputs
     custom, digest : structure, and SHA-256 of structure and weights, of a network that is not
         built in
-    densities : remaining over all weights by layer, 0..1; 1 leaves a layer dense (alpha_i)
-    bits : n by layer, 1..8
+    densities : remaining over all weights, 0..1: by layer, where 1 leaves it dense (alpha_i), or of
+        the whole network, which `budget` shares out by the dense network's weights
+    bits : n by layer, 1..8; None: as few as `bits_loss` allows, chosen before quantising
     batch : images per step
     optimizer : "adam", or "sgd" with momentum 0.9
     dense, prune, retrain : the phases of the first three stages
     allocate : one trial of the allocation of Fig. 5
     quantize, settle : quantisation ADMM, then training of biases and q with levels fixed
+    targets : pruning ratios that the prune phase goes through, evenly in their logarithm, each for
+        an equal share of the iterations; Z and U go on from one to the next
+    distill : share of the dense network's answers in the loss of all stages after it, 0..1
+    temperature : at which they are learnt (Hinton et al. 2015)
+    bits_loss : validation accuracy that choosing bits may cost; training makes up for it, 0..1
     beta2 : decay of Adam's second moment; shorter runs want less than the usual 0.999
     weight_decay : L2 penalty of the dense stage
     dropout : probability behind AlexNet's fc1 and fc2 while training
@@ -77,8 +91,8 @@ class Recipe:
 
     network: str
     classes: int
-    densities: dict[str, float]
-    bits: dict[str, int]
+    densities: dict[str, float] | float
+    bits: dict[str, int] | None
     batch: int
     optimizer: Literal["adam", "sgd"]
     dense: Phase
@@ -89,6 +103,10 @@ class Recipe:
     settle: Phase
     custom: NetworkSpec | None = None
     digest: str = ""
+    targets: int = 1
+    distill: float = 0.0
+    temperature: float = 4.0
+    bits_loss: float = BITS_LOSS
     beta2: float = 0.999
     weight_decay: float = 0.0
     dropout: float = 0.5
@@ -103,22 +121,34 @@ class Recipe:
 
     def __post_init__(self) -> None:
         names = set(self.spec.geometries)
-        if set(self.densities) != names or set(self.bits) != names:
+        given, bits = self.densities, self.bits
+        if not isinstance(given, dict):
+            given = dict.fromkeys(names, given)
+        bits = dict.fromkeys(names, 1) if bits is None else bits
+        if set(given) != names or set(bits) != names:
             raise CosignError(f"{self.network}: every layer needs a density and a bit width.")
-        for name in names:
-            if not 0 < self.densities[name] <= 1:
-                raise CosignError(
-                    f"{name}: density is {self.densities[name]}, must be above 0 and at most 1."
-                )
-            if not 1 <= self.bits[name] <= 8:
-                raise CosignError(f"{name}: bits is {self.bits[name]}, must be 1..8.")
+        for name, density in given.items():
+            if not 0 < density <= 1:
+                raise CosignError(f"{name}: density is {density}, must be above 0 and at most 1.")
+        for name, count in bits.items():
+            if not 1 <= count <= 8:
+                raise CosignError(f"{name}: bits is {count}, must be 1..8.")
+        if not 1 <= self.targets <= self.prune.points:
+            raise CosignError(
+                f"targets is {self.targets}, must be 1 to {self.prune.points}, the ADMM iterations "
+                "of the prune stage."
+            )
+        for field in ("distill", "bits_loss", "accuracy_loss"):
+            value = getattr(self, field)
+            if not 0 <= value <= 1:
+                raise CosignError(f"{field} is {value}, must be 0..1.")
+        if self.temperature <= 0:
+            raise CosignError(f"temperature is {self.temperature}, must be positive.")
         for name, ratio in (self.break_even or {}).items():
             if name not in names:
                 raise CosignError(f"{self.network} has no layer {name!r} with a break-even ratio.")
             if ratio is not None and not 1 <= ratio < math.inf:
                 raise CosignError(f"{name}: break-even ratio is {ratio}, must be at least 1.")
-        if not 0 <= self.accuracy_loss <= 1:
-            raise CosignError(f"accuracy_loss is {self.accuracy_loss}, must be 0..1.")
         for what in ("rounds", "calibration"):
             if getattr(self, what) < 0:
                 raise CosignError(f"{what} is {getattr(self, what)}, must not be negative.")
@@ -131,8 +161,13 @@ class Recipe:
 
     @property
     def keep(self) -> dict[str, int]:
-        """alpha_i: weights that stay, by layer; at least one."""
+        """alpha_i: weights that stay, by layer; at least one. Of densities by layer only."""
+        assert isinstance(self.densities, dict)
         return kept_weights(self.spec, self.densities)
+
+    def keep_of(self, dense: Mapping[str, np.ndarray]) -> dict[str, int]:
+        """alpha_i, whichever way they are given; `dense` are the dense network's weights."""
+        return self.keep if isinstance(self.densities, dict) else share_out(dense, self.densities)
 
     def steps(self, phase: Phase) -> int:
         """Steps of a phase after scaling; at least one per history point."""
@@ -151,14 +186,17 @@ def recipe(
 ) -> Recipe:
     """The preset of a network. `scale="tiny"` runs a few steps only, for tests.
 
-    alpha : preset or JSON file, as `networks.densities` reads it
+    alpha : preset or JSON file, as `networks.densities` reads it, or "20x": one weight of 20 stays
+        in the whole network
 
     Raises CosignError on an unknown network or alpha preset.
     """
     if network not in DEFAULT_ALPHA:
         raise CosignError(f"unknown network {network!r}; choose {' or '.join(DEFAULT_ALPHA)}.")
     name = alpha or DEFAULT_ALPHA[network]
-    full = _lenet5(name) if network == "lenet5" else _alexnet(name, classes)
+    ratio = None if name in ALPHAS[network] else ratio_of(name)
+    chosen = densities(network, name) if ratio is None else 1 / ratio
+    full = _lenet5(chosen) if network == "lenet5" else _alexnet(chosen, classes)
     full = dataclasses.replace(full, budget=budget)
     return full if scale == "full" else _tiny(full)
 
@@ -176,7 +214,7 @@ def custom_recipe(
     return Recipe(
         network=spec.name,
         classes=imported.classes,
-        densities=custom_densities(imported, alpha or f"{DEFAULT_RATIO}x"),
+        densities=custom_densities(imported, alpha or DEFAULT_RATIO),
         bits=custom_bits(spec),
         batch=32,
         optimizer="adam",
@@ -198,23 +236,25 @@ def custom_densities(imported: Imported, alpha: str) -> dict[str, float]:
 
     Weights that are zero already, as those that stand for padding, are the first to go.
 
-    alpha : "8x" for that pruning ratio in every layer (the first and depthwise ones stay dense),
-        or a JSON file {layer: density}
+    alpha : "8x", one weight of 8 stays in the whole network, or a JSON file {layer: density}
 
     Raises CosignError on another alpha.
     """
-    try:
-        ratio = float(alpha.removesuffix("x")) if alpha.endswith("x") else None
-    except ValueError:
-        ratio = None
-    spec = imported.spec
-    if ratio is None:
-        chosen = read_densities(spec, Path(alpha))
-    else:
-        chosen = uniform_but_delicate(spec, ratio)
+    ratio = ratio_of(alpha)
+    if ratio is not None:
+        keep = share_out(imported.weights, 1 / ratio)
+        return {name: keep[name] / weight.size for name, weight in imported.weights.items()}
+    return without_zeros(imported, read_densities(imported.spec, Path(alpha)))
+
+
+def without_zeros(imported: Imported, densities: dict[str, float]) -> dict[str, float]:
+    """`densities` by layer, no larger than the share of its weights that are not zero."""
     return {
-        name: min(density, max(1, int(np.count_nonzero(weight))) / weight.size)
-        for (name, density), weight in zip(chosen.items(), imported.weights.values(), strict=True)
+        name: min(
+            density,
+            max(1, int(np.count_nonzero(imported.weights[name]))) / imported.weights[name].size,
+        )
+        for name, density in densities.items()
     }
 
 
@@ -223,11 +263,11 @@ def custom_bits(spec: NetworkSpec) -> dict[str, int]:
     return {name: 5 if g.kind == "conv" else 4 for name, g in spec.geometries.items()}
 
 
-def _lenet5(alpha: str) -> Recipe:
+def _lenet5(densities: dict[str, float] | float) -> Recipe:
     return Recipe(
         network="lenet5",
         classes=10,
-        densities=densities("lenet5", alpha),
+        densities=densities,
         bits=default_bits("lenet5"),
         batch=64,
         optimizer="adam",
@@ -240,11 +280,11 @@ def _lenet5(alpha: str) -> Recipe:
     )
 
 
-def _alexnet(alpha: str, classes: int) -> Recipe:
+def _alexnet(densities: dict[str, float] | float, classes: int) -> Recipe:
     return Recipe(
         network="alexnet",
         classes=classes,
-        densities=densities("alexnet", alpha),
+        densities=densities,
         bits=default_bits("alexnet"),
         batch=16,
         optimizer="adam",

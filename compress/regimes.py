@@ -1,6 +1,7 @@
 """Regimes: what a phase of training does besides stepping the optimiser."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 from compress import distributed, projections
 from compress.admm import Admm, Projection
 from compress.models import Network
+from cosign import CosignError
+
+_FAR = 2  # times the norm of the weights; LeNet-5 and AlexNet stay below 1.2
 
 
 class Regime:
@@ -49,15 +53,26 @@ class Regime:
 class AdmmRegime(Regime):
     """Training under the ADMM penalty (Eqn. 5), with an iteration at every history point.
 
+    Z is projected by `projections` in turn, one an iteration, and by the last one from then on.
     Of several processes all take rank 0's Z; W, and U with it, are the same everywhere already.
     """
 
+    _STATE = ("iteration", "norm", "distance")
+
     def __init__(
-        self, network: Network, masks: dict[str, Tensor], project: Projection, rho: float
+        self,
+        network: Network,
+        masks: dict[str, Tensor],
+        projections: Sequence[Projection],
+        rho: float,
     ) -> None:
         super().__init__(network, masks)
+        self.iteration = 0
+        self.norm = math.hypot(*(float(w.detach().norm()) for w in network.weights.values()))
+        self.distance = self.norm  # ||W - Z|| of the iteration before
 
         def agreed(name: str, tensor: Tensor) -> Tensor:
+            project = projections[min(self.iteration, len(projections) - 1)]
             return distributed.of_first(project(name, tensor))
 
         self.admm = Admm(network.weights, agreed, rho)
@@ -68,14 +83,33 @@ class AdmmRegime(Regime):
 
     def point(self, rho: float | None) -> dict[str, Any]:
         used = self.admm.rho
+        self.iteration += 1
         residuals = self.admm.update(rho)
-        return {"rho": used, "primal": residuals.primal, "dual": residuals.dual}
+        self._check(math.hypot(*residuals.primal.values()))
+        kept = sum(int(torch.count_nonzero(z)) for z in self.admm.z.values())
+        return {"rho": used, "kept": kept, "primal": residuals.primal, "dual": residuals.dual}
+
+    def _check(self, distance: float) -> None:
+        """Raise CosignError when W runs away from Z.
+
+        Healthy runs stay within the norm that W had when the phase began: the first Z is no farther
+        than that, and the penalty draws W towards it.
+        """
+        if self.distance < distance > _FAR * self.norm:
+            raise CosignError(
+                f"training diverged: ||W-Z|| grew from {self.distance:.3g} to {distance:.3g}; the "
+                f"norm of W was {self.norm:.3g} at first; lower the learning rate or rho of this "
+                "stage in the recipe."
+            )
+        self.distance = distance
 
     def state_dict(self) -> dict[str, Any]:
-        return self.admm.state_dict()
+        return self.admm.state_dict() | {name: getattr(self, name) for name in self._STATE}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.admm.load_state_dict(state)
+        for name in self._STATE:
+            setattr(self, name, state[name])
 
 
 class SettleRegime(Regime):
@@ -138,6 +172,19 @@ def prune_projection(keep: dict[str, int]) -> Projection:
         return torch.where(mask_of(tensor, keep[name]), tensor, 0.0)
 
     return project
+
+
+def staged(weights: dict[str, int], keep: dict[str, int], targets: int) -> list[Projection]:
+    """Projections on ever fewer of `weights`, ending at `keep`: even steps of their logarithm."""
+    return [
+        prune_projection(
+            {
+                name: max(keep[name], round(whole * (keep[name] / whole) ** (part / targets)))
+                for name, whole in weights.items()
+            }
+        )
+        for part in range(1, targets + 1)
+    ]
 
 
 def quantize_projection(bits: dict[str, int], masks: dict[str, Tensor]) -> Projection:

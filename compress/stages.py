@@ -1,6 +1,5 @@
 """What a training stage leaves behind: `<stage>.pt`, and the checkpoint of the stage at work."""
 
-import dataclasses
 import hashlib
 import json
 import pickle
@@ -18,7 +17,7 @@ from compress.recipes import Recipe
 from cosign import CosignError, atomic_write
 
 STAGES = ("dense", "prune", "retrain", "allocate", "quantize")
-_SCHEMA = 1
+_SCHEMA = 2
 _COMMON = (
     "network",
     "classes",
@@ -36,11 +35,14 @@ _COMMON = (
 # Recipe fields that a stage adds to those its predecessors depend on.
 _FIELDS = {
     "dense": (*_COMMON, "dense"),
-    "prune": ("densities", "prune", "calibration"),
+    "prune": ("densities", "prune", "targets", "distill", "temperature", "calibration"),
     "retrain": ("retrain",),
     "allocate": ("allocate", "break_even", "accuracy_loss", "rounds"),
-    "quantize": ("bits", "quantize", "settle"),
+    "quantize": ("bits", "bits_loss", "quantize", "settle"),
 }
+
+# Fields of a result that are stored as they are.
+_PLAIN = ("stage", "accuracy", "history", "q", "bits", "seconds")
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class StageResult:
         accuracy, and in an ADMM phase rho and, by layer, ||W-Z|| ("primal") and the change of Z
         ("dual"); of the allocate stage one `allocate.Round` per round
     masks : bool tensors by layer, the weights that stay; empty after the dense stage
-    q : quantisation intervals by layer; empty before the last stage. Every weight is then
-        q times a level of the layer's bits
+    q, bits : quantisation intervals and bits of levels by layer; empty before the last stage. Every
+        weight is then q times a level of the layer's bits
     seconds : training time, all interrupted runs together
     """
 
@@ -67,7 +69,13 @@ class StageResult:
     history: list[dict[str, Any]]
     masks: dict[str, Tensor] = field(default_factory=dict)
     q: dict[str, float] = field(default_factory=dict)
+    bits: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+
+    @property
+    def kept(self) -> dict[str, int]:
+        """Weights that stay, by layer."""
+        return {name: int(torch.count_nonzero(mask)) for name, mask in self.masks.items()}
 
 
 def identity(stage: str, recipe: Recipe, dataset: Dataset, seed: int) -> str:
@@ -117,11 +125,7 @@ def save_result(path: Path, result: StageResult, owner: str) -> None:
             weights[name] = {"mask": bits, "kept": dense[mask]}
         else:
             weights[name] = {"dense": dense}
-    fields = {
-        item.name: getattr(result, item.name)
-        for item in dataclasses.fields(result)
-        if item.name not in ("network", "masks")
-    }
+    fields = {name: getattr(result, name) for name in _PLAIN}
     biases = {name: bias.detach() for name, bias in result.network.biases.items()}
     save(path, {**fields, "weights": weights, "biases": biases}, owner)
 
@@ -148,5 +152,5 @@ def load_result(path: Path, recipe: Recipe, owner: str) -> StageResult:
     return StageResult(
         network=network,
         masks=masks,
-        **{name: content[name] for name in ("stage", "accuracy", "history", "q", "seconds")},
+        **{name: content[name] for name in _PLAIN},
     )

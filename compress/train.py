@@ -16,35 +16,34 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from compress import distributed, snap, stages, trials
+from compress import bitwidths, distributed, snap, stages, trials
 from compress.allocate import Keep
 from compress.batches import Batch, Batches, in_order
-from compress.data import Dataset, Split
+from compress.data import Dataset
+from compress.distill import Loss
+from compress.evaluation import channels_last, evaluate, some_images, to_input
 from compress.models import Network, scale_to_data
 from compress.recipes import Phase, Recipe
 from compress.regimes import (
     AdmmRegime,
     Regime,
     SettleRegime,
-    prune_projection,
     quantize_projection,
+    staged,
 )
 from compress.stages import STAGES, StageResult
 from cosign import CosignError
 
-Device = torch.device | str
 Report = Callable[[str, int, int, dict[str, Any]], None]
 _FINAL_LR = 0.02
-_EVALUATION_BATCH = 100
 _CALIBRATION_BATCH = 16
 _INITIAL_IMAGES = 48
 _STREAMS = {"dense": 0, "prune": 1, "retrain": 2, "quantize": 3, "allocate": 4}  # of random numbers
@@ -85,6 +84,13 @@ def run_stage(
         identity = stages.identity(name, recipe, dataset, seed)
         return stages.load_result(folder / f"{name}.pt", recipe, identity)
 
+    def loss() -> Loss:
+        if stage == "dense" or not recipe.distill:
+            return Loss()
+        teacher = result_of("dense").network.to(distributed.device())
+        channels_last(teacher)
+        return Loss(teacher, recipe.distill, recipe.temperature)
+
     def trial(number: int, keep: Keep, previous: StageResult) -> StageResult:
         name = f"{stage}.{number}"
 
@@ -95,7 +101,7 @@ def run_stage(
             start = dataclasses.replace(previous, network=network, masks=masks)
             random = (seed, _STREAMS[stage], number)
             owned = f"{owner}.{number}"
-            trainer = _Trainer(stage, recipe, dataset, random, start, checkpoint, owned)
+            trainer = _Trainer(stage, recipe, dataset, random, start, loss(), checkpoint, owned)
             return trainer.run(lambda _, *progress: show(f"{stage} {number}", *progress))
 
         return _made_once(folder, name, recipe, f"{owner}.{number}", work)
@@ -109,7 +115,8 @@ def run_stage(
             assert previous is not None
             return trials.run(recipe, result_of("dense").accuracy, previous, trial)
         random = (seed, _STREAMS[stage])
-        return _Trainer(stage, recipe, dataset, random, previous, checkpoint, owner).run(show)
+        trainer = _Trainer(stage, recipe, dataset, random, previous, loss(), checkpoint, owner)
+        return trainer.run(show)
 
     return _made_once(folder, stage, recipe, owner, work)
 
@@ -137,24 +144,6 @@ def _made_once(
     return result
 
 
-def to_input(dataset: Dataset, pixels: np.ndarray | Tensor, device: Device = "cpu") -> Tensor:
-    """uint8 [n, C, H, W] to normalised float32, channels last in memory (a third faster)."""
-    if isinstance(pixels, np.ndarray):
-        pixels = torch.from_numpy(np.ascontiguousarray(pixels))
-    x = pixels.to(device).to(torch.float32)
-    mean = torch.tensor(dataset.mean, device=device)[:, None, None]
-    std = torch.tensor(dataset.std, device=device)[:, None, None]
-    return x.div_(255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
-
-
-def some_images(dataset: Dataset, count: int, batch: int) -> Iterator[Tensor]:
-    """`count` training images, always the same, normalised: float32 [batch, C, H, W] each."""
-    count = min(count, len(dataset.train.labels))
-    order = np.random.default_rng(0).permutation(len(dataset.train.labels))[:count]
-    for start in range(0, count, batch):
-        yield to_input(dataset, dataset.train.images(order[start : start + batch]))
-
-
 def _calibration(recipe: Recipe, dataset: Dataset) -> tuple[Tensor, ...]:
     return tuple(some_images(dataset, recipe.calibration, _CALIBRATION_BATCH))
 
@@ -162,36 +151,6 @@ def _calibration(recipe: Recipe, dataset: Dataset) -> tuple[Tensor, ...]:
 def _layers_of(name: str, report: Report) -> snap.Progress:
     """Layers that are through, as the steps of a stage of that name."""
     return lambda done, of: report(name, done, of, {})
-
-
-def channels_last(network: Network) -> None:
-    """Lay the weights of convolutions out with channels last, in place."""
-    for weight in network.weights.values():
-        if weight.dim() == 4:
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-
-
-@torch.no_grad()
-def evaluate(network: Network, dataset: Dataset, split: Split) -> float:
-    """Top-1 accuracy of the float network on a split, 0..1; all processes share the images."""
-    was_training = network.training
-    network.eval()
-    device = next(network.parameters()).device
-    count = len(split.labels)
-
-    def images(start: int) -> tuple[Tensor, Tensor]:
-        indices = np.arange(start, min(start + _EVALUATION_BATCH, count))
-        return torch.from_numpy(split.images(indices)), torch.from_numpy(split.labels[indices])
-
-    mine = range(
-        distributed.rank() * _EVALUATION_BATCH, count, distributed.world() * _EVALUATION_BATCH
-    )
-    right = 0
-    for pixels, labels in in_order(images, mine, dataset.workers):
-        logits = network(to_input(dataset, pixels, device))
-        right += int(torch.sum(logits.argmax(1) == labels.to(device)))
-    network.train(was_training)
-    return distributed.total(right) / count
 
 
 class _Trainer:
@@ -204,16 +163,19 @@ class _Trainer:
         dataset: Dataset,
         random: tuple[int, ...],
         previous: StageResult | None,
+        loss: Loss,
         checkpoint: Path,
         owner: str,
     ) -> None:
-        self.stage, self.recipe, self.dataset = stage, recipe, dataset
+        self.stage, self.recipe, self.dataset, self.loss = stage, recipe, dataset, loss
         self.checkpoint, self.owner = checkpoint, owner
         self.device = distributed.device()
         share = distributed.rank(), distributed.world()
         self.batches = Batches(dataset.train, recipe.batch, random, share)
         masks = previous.masks if previous else {}
         self.masks = {name: mask.to(self.device) for name, mask in masks.items()}
+        self.keep: dict[str, int] = {}  # weights that stay, in the prune stage
+        self.bits = recipe.bits or {} if stage == "quantize" else {}  # of levels
         if previous:
             self.network = previous.network
         else:
@@ -221,6 +183,9 @@ class _Trainer:
             self.network = Network(recipe.spec)
             some = np.arange(min(_INITIAL_IMAGES, len(dataset.train.labels)))
             scale_to_data(self.network, to_input(dataset, dataset.train.images(some)))
+        if stage == "prune":
+            dense = {n: w.detach().numpy() for n, w in self.network.weights.items()}
+            self.keep = recipe.keep_of(dense)
         channels_last(self.network.to(self.device))
         self.phases: tuple[Phase, ...] = (
             (recipe.quantize, recipe.settle) if stage == "quantize" else (getattr(recipe, stage),)
@@ -236,6 +201,14 @@ class _Trainer:
         resumed = self._load_checkpoint()
         self.model = distributed.data_parallel(self.network)
         self._clock = time.monotonic()
+        if self.stage == "quantize" and not self.bits:
+            self.bits = bitwidths.choose(
+                self.network,
+                self.masks,
+                self.recipe.bits_loss,
+                lambda: evaluate(self.network, self.dataset, self.dataset.val),
+                lambda mean: report(self.stage, 0, self.total, {"bits per weight": mean}),
+            )
         first = 0
         q: dict[str, float] = {}
         for phase in self.phases:
@@ -251,14 +224,16 @@ class _Trainer:
                 if self.stage == "prune":
                     images = _calibration(self.recipe, self.dataset)
                     through = _layers_of("prune, cut", report)
-                    self.masks = snap.prune(self.network, self.recipe.keep, images, through)
+                    self.masks = snap.prune(self.network, self.keep, images, through)
                 q = regime.q if isinstance(regime, SettleRegime) else {}
             first = last
         seconds = self._elapsed()
         accuracy = evaluate(self.network, self.dataset, self.dataset.val)
         network = self.network.cpu().eval()
         masks = {name: mask.cpu() for name, mask in self.masks.items()}
-        return StageResult(self.stage, network, accuracy, self.history, masks, q, seconds)
+        return StageResult(
+            self.stage, network, accuracy, self.history, masks, q, self.bits, seconds
+        )
 
     def _begin(
         self, phase: Phase, state: dict[str, Any] | None, report: Report
@@ -270,17 +245,18 @@ class _Trainer:
             if state is None:
                 images = _calibration(recipe, self.dataset)
                 through = _layers_of("quantize, levels", report)
-                q = snap.quantize(network, self.masks, recipe.bits, images, through)
+                q = snap.quantize(network, self.masks, self.bits, images, through)
             else:
                 q = state["regime"]["q0"]
             regime = SettleRegime(network, self.masks, q)
         elif phase.rhos:
-            project = (
-                prune_projection(recipe.keep)
-                if self.stage == "prune"
-                else quantize_projection(recipe.bits, self.masks)
-            )
-            regime = AdmmRegime(network, self.masks, project, phase.rhos[0])
+            if self.stage == "prune":
+                weights = {name: weight.numel() for name, weight in network.weights.items()}
+                targets = staged(weights, self.keep, recipe.targets)
+            else:
+                targets = [quantize_projection(self.bits, self.masks)]
+            projections = [phase.turn(targets, done) for done in range(phase.points + 1)]
+            regime = AdmmRegime(network, self.masks, projections, phase.rhos[0])
         else:
             regime = Regime(network, self.masks)
         decay = recipe.weight_decay if self.stage == "dense" else 0.0
@@ -319,7 +295,7 @@ class _Trainer:
         # bfloat16 has the range of float32, so that gradients need no scaling
         cuda = self.device.type == "cuda"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=cuda):
-            loss = functional.cross_entropy(self.model(x), batch.labels.to(self.device))
+            loss = self.loss(x, self.model(x), batch.labels.to(self.device))
         value = distributed.total(float(loss.detach())) / distributed.world()
         if not math.isfinite(value):
             raise CosignError(
@@ -341,9 +317,7 @@ class _Trainer:
 
     def _point(self, phase: Phase, points_done: int, regime: Regime) -> dict[str, Any]:
         """Close a history point; returns its record."""
-        rho = None
-        if phase.rhos and points_done < phase.points:
-            rho = phase.rhos[points_done * len(phase.rhos) // phase.points]
+        rho = phase.turn(phase.rhos, points_done) if phase.rhos else None
         residuals = regime.point(rho)
         accuracy = evaluate(self.network, self.dataset, self.dataset.val)
         loss = math.fsum(self.losses) / len(self.losses)
@@ -370,6 +344,7 @@ class _Trainer:
         content = {
             "step": self.step,
             "network": self.network.state_dict(),
+            "bits": self.bits,
             "regime": regime.state_dict(),
             "optimizer": optimizer.state_dict(),
             "history": self.history,
@@ -386,6 +361,6 @@ class _Trainer:
             return None
         state = stages.load(self.checkpoint, self.owner)
         self.network.load_state_dict(state["network"])
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step, self.seconds, self.bits = state["step"], state["seconds"], state["bits"]
         self.history, self.losses = state["history"], state["losses"]
         return state

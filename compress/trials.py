@@ -45,7 +45,7 @@ def run(
         seconds.append(result.seconds)
         return result.accuracy, result
 
-    rounds, last = allocate(recipe.keep, previous.accuracy, previous, constraints, train)
+    rounds, last = allocate(previous.kept, previous.accuracy, previous, constraints, train)
     return dataclasses.replace(
         last,
         stage="allocate",

@@ -56,7 +56,18 @@ def recipe(config: RunConfig, network: Imported | None, classes: int) -> Recipe:
         found = recipes.recipe(config.network, classes, config.alpha, config.budget)
     else:
         found = recipes.custom_recipe(network, config.digest, config.alpha, config.budget)
-    return dataclasses.replace(found, accuracy_loss=config.accuracy_loss, rounds=config.rounds)
+    bits = found.bits
+    if config.bits is not None:
+        layers = found.spec.geometries
+        bits = None if config.bits == "auto" else dict.fromkeys(layers, int(config.bits))
+    return dataclasses.replace(
+        found,
+        targets=config.targets,
+        distill=config.distill,
+        bits=bits,
+        accuracy_loss=config.accuracy_loss,
+        rounds=config.rounds,
+    )
 
 
 def is_small(weights: int) -> bool:

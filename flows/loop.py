@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from compress import container, export, recipes, stages, train
+from compress import container, evaluation, export, recipes, stages, train
 from compress.container import CompressedModel, Geometry, Layer
 from compress.data import Dataset, Split
 from compress.importing import Imported
 from compress.models import imported_network
+from compress.tidy import tidy
 from cosign import CosignError, write_json
 from flows import breakeven, feedback, inputs, logs, machines, plots, report, results, workload
 from flows.machines import Machines
@@ -197,7 +198,7 @@ def _train(stage: str, loop: Loop) -> dict[str, Any]:
 
 
 def _export(loop: Loop) -> dict[str, Any]:
-    model = export.export(loop.trained("quantize"), loop.recipe, loop.dataset)
+    model = tidy(export.export(loop.trained("quantize"), loop.recipe, loop.dataset))
     container.save(model, loop.path / "model.cosign")
     sizes = container.inspect(loop.path / "model.cosign")[1]
     return {name: dataclasses.asdict(size) for name, size in sizes.items()}
@@ -209,7 +210,7 @@ def _evaluate(loop: Loop) -> dict[str, Any]:
     images = len(split.labels)
     float_accuracy = {}
     for name, stage in (("dense", "dense"), ("pruned", "allocate")):
-        float_accuracy[name] = train.evaluate(loop.trained(stage).network, loop.dataset, split)
+        float_accuracy[name] = evaluation.evaluate(loop.trained(stage).network, loop.dataset, split)
         loop.reporter.show("evaluate", len(float_accuracy) * images, 3 * images)
     right, _ = golden.correct(
         loop.model,
@@ -270,7 +271,8 @@ def _synthesize(loop: Loop) -> dict[str, Any]:
 
 def _breakeven(loop: Loop) -> dict[str, Any]:
     """profile.json, with memories for the densities that were asked for."""
-    layers = workload.random_layers(loop.accelerated, loop.recipe.keep, loop.config.seed)
+    kept = loop.trained("retrain").kept
+    layers = workload.random_layers(loop.accelerated, kept, loop.config.seed)
     profile = breakeven.measure(
         loop.config.network,
         layers,
@@ -289,7 +291,7 @@ def _allocate(loop: Loop) -> dict[str, Any]:
     return feedback.record(
         loop.recipe.spec.geometries,
         loop.profile,
-        {"keep": loop.recipe.keep, "accuracy": start},
+        {"keep": loop.trained("retrain").kept, "accuracy": start},
         found["history"],
         dense,
         lambda keep: feedback.image_time(

@@ -1,5 +1,6 @@
 """Progress of a run on the terminal: one line per stage, with what is left to wait."""
 
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,18 @@ from rich.progress import (
 )
 
 _SPEED_OVER_S = 600  # a step of synthesis takes a minute; rich would forget the one before
+_RESIDUALS = {"primal": "|W-Z|", "dual": "|Z-Zprev|"}
+
+
+def _numbers(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Each with its name; of values by layer the root of their sum of squares."""
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            yield f"{_RESIDUALS.get(name, name)} {math.hypot(*value.values()):.4g}"
+        elif isinstance(value, float):
+            yield f"{name} {value:.4g}"
+        elif name == "kept":
+            yield f"{name} {value:,}"
 
 
 class Reporter:
@@ -69,22 +82,24 @@ class Reporter:
     def show(
         self, stage: str, step: float, steps: float, metrics: Mapping[str, Any] | None = None
     ) -> None:
-        """`stage` has done `step` of `steps`; numbers in `metrics` are shown beside the bar."""
-        numbers = {
-            name: value
-            for name, value in (metrics or {}).items()
-            if isinstance(value, float) and name != "rho"
-        }
-        text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        """`stage` has done `step` of `steps`; numbers in `metrics` are shown beside the bar.
+
+        Those of a training stage's history point, an ADMM iteration among them, stay.
+        """
+        text = "  ".join(_numbers(metrics or {}))
         count = f"{step:g}/{steps:g}"
+        line = f"{stage:<12} {count}  {text}"
+        point = "accuracy" in (metrics or {})
         if self._live:
             task = self._task(stage)
             self._bars.update(task, completed=step, total=steps, count=count, metrics=text)
+            if point:
+                self._bars.console.print(line, highlight=False)
         elif not self.quiet:
             tenth = int(10 * step / max(steps, 1))
-            if tenth != self._tenths.get(stage):
-                self._tenths[stage] = tenth
-                self._line(f"{stage:<12} {count}  {text}")
+            if point or tenth != self._tenths.get(stage):
+                self._line(line)
+            self._tenths[stage] = tenth
 
     def note(self, text: str) -> None:
         """One line that stays."""

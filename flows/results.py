@@ -80,7 +80,7 @@ def build(
             ]
             for stage in ("prune", "quantize")
         },
-        "remarks": _remarks(layers, dataset, profile),
+        "remarks": _remarks(layers, model, dataset, profile),
         "provenance": _provenance(config, profile, machines),
         "wall_s": {stage: wall_s[stage] for stage in found},
     }
@@ -89,14 +89,14 @@ def build(
 def command(config: RunConfig) -> str:
     """The command line that repeats the run."""
     words = ["python", "flows/run_cosign.py", config.network]
-    for option in ("data", "alpha", "liberty"):
+    for option in ("data", "alpha", "bits", "liberty"):
         value = getattr(config, option)
-        words += [f"--{option}", value] if value is not None else []
+        words += [f"--{option}", str(value)] if value is not None else []
     for option in ("mean", "std"):
         values = getattr(config, option)
         words += [f"--{option}={','.join(f'{value:g}' for value in values)}"] if values else []
     asked, usual = dataclasses.asdict(config), dataclasses.asdict(RunConfig(config.network))
-    for option in ("budget", "accuracy_loss", "rounds"):
+    for option in ("targets", "distill", "budget", "accuracy_loss", "rounds"):
         if asked[option] != usual[option]:
             words.append(f"--{option.replace('_', '-')}={asked[option]:g}")
     words += [f"--seed={config.seed}", f"--images={config.images}"]
@@ -217,11 +217,17 @@ def _table_9(layers: list[dict[str, Any]], accuracy: dict[str, float]) -> dict[s
     }
 
 
-def _remarks(layers: list[dict[str, Any]], dataset: Dataset, profile: HardwareProfile) -> list[str]:
+def _remarks(
+    layers: list[dict[str, Any]], model: CompressedModel, dataset: Dataset, profile: HardwareProfile
+) -> list[str]:
+    dead = sum(layer.dead for layer in model.layers)
+    filters = sum(layer.geometry.out_channels for layer in model.layers)
     remarks = [
         "Accuracies are top-1 on the whole test split; the integer model is what the RTL computes.",
         "Cycles were counted by the RTL of the sparse and the two-dimensional dense core; those of "
         "the scalar dense core come from the cycle model, which tests hold equal to the RTL.",
+        f"{dead:,} of {filters:,} filters and neurons have no weight left. Non-zeros are those of "
+        "the file, without weights that training kept but that make no difference to the outputs.",
         "Area is of the mapped and sized netlist before placement; Fmax assumes an ideal clock. "
         "Wires are estimated by fan-out.",
         "Composed SRAM counts the macros and the gates that select between them; not the wires.",

@@ -26,6 +26,7 @@ EXAMPLES = """\
 examples:
   run_cosign.py lenet5                      MNIST, about a quarter of an hour on two cores
   run_cosign.py lenet5-167x                 with the densities of a row of the paper
+  run_cosign.py lenet5 --alpha 100x --bits auto   one weight of 100 in the whole network
   run_cosign.py alexnet                     a generated image set, about half an hour
   run_cosign.py alexnet --data imagenette   ten ImageNet classes, downloaded
   run_cosign.py alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
@@ -70,6 +71,12 @@ def _count(text: str) -> int:
     return value
 
 
+def _bits(text: str) -> int | str:
+    if text != "auto" and text not in map(str, range(1, 9)):
+        raise argparse.ArgumentTypeError(f"{text} is neither 1 to 8 nor auto")
+    return text if text == "auto" else int(text)
+
+
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """What training depends on."""
     parser.add_argument(
@@ -81,8 +88,31 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="an ImageNet folder, or imagenette (default: the network's)")
     parser.add_argument(
         "--alpha",
-        help="preset of layer-wise densities, named after the paper's; of a network of your own a "
-        "ratio, 8x (default 4x); or a JSON file {layer: density}",
+        help="preset of layer-wise densities, named after the paper's; a JSON file {layer: "
+        "density}; or a ratio for the whole network, 20x, which the dense weights share out among "
+        "the layers (default of a network of your own: 4x)",
+    )
+    parser.add_argument(
+        "--targets",
+        type=_positive(int),
+        default=1,
+        metavar="N",
+        help="pruning ratios that ADMM goes through one after another, up to the last one (1)",
+    )
+    parser.add_argument(
+        "--distill",
+        type=_fraction,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the dense network's answers, at temperature 4, in what the pruned one "
+        "learns, 0 to 1 (0)",
+    )
+    parser.add_argument(
+        "--bits",
+        type=_bits,
+        metavar="N|auto",
+        help="bits of every level, 1 to 8, or auto: as few by layer as cost 0.2 %% top-1 on the "
+        "validation split (default: the paper's for the network)",
     )
     for option, meaning in (("--mean", "mean"), ("--std", "standard deviation")):
         parser.add_argument(
@@ -124,6 +154,9 @@ def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported |
         network=network,
         data=str(Path(options.data).resolve()) if local else options.data,
         alpha=alpha,
+        targets=int(options.targets),
+        distill=options.distill,
+        bits=options.bits,
         budget=options.budget,
         seed=options.seed,
         digest=digest,

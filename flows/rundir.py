@@ -29,7 +29,10 @@ class RunConfig:
     ----------
     network : name of a built-in network, an ONNX file, or package.module:factory
     data : None (the network's own default), a folder, or a named set
-    alpha : preset of layer-wise densities, None for the recipe's default
+    alpha : preset of layer-wise densities, a JSON file or a ratio; None for the recipe's default
+    targets : pruning ratios that the prune stage goes through
+    distill : share of the dense network's answers in the loss, 0..1
+    bits : of every level, 1..8; "auto" chooses by layer; None for the recipe's
     budget : factor on the number of training steps (dimensionless)
     seed : of data order, initialisation and masks
     images : images that the RTL executes
@@ -43,6 +46,9 @@ class RunConfig:
     network: str
     data: str | None = None
     alpha: str | None = None
+    targets: int = 1
+    distill: float = 0.0
+    bits: int | str | None = None
     budget: float = 1.0
     seed: int = 0
     images: int = 16

@@ -43,6 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
     from compress import container, distributed, export, train
     from compress.models import imported_network
+    from compress.tidy import tidy
     from flows import inputs
     from flows.progress import Reporter
 
@@ -74,15 +75,18 @@ def run(options: argparse.Namespace) -> int:
                 )
         if not leads:
             return 0
-        model = export.export(result, recipe, dataset)
+        model = tidy(export.export(result, recipe, dataset))
         path = out / "model.cosign"
         container.save(model, path)
     weights = sum(layer.geometry.weights for layer in model.layers)
-    left = sum(layer.nnz for layer in model.layers)
+    kept, left = sum(result.kept.values()), sum(layer.nnz for layer in model.layers)
+    dead = sum(layer.dead for layer in model.layers)
     print(
         f"{recipe.network} on {dataset.name}: {left:,} of {weights:,} weights, "
         f"{path.stat().st_size:,} B, {result.accuracy:.2%} right in validation, before activations "
-        f"are integers.\n{path}; its accuracy: python -m compress evaluate {path}"
+        f"are integers.\n{kept - left:,} more were kept, but make no difference to the outputs; "
+        f"{dead:,} filters and neurons have no weight left.\n"
+        f"{path}; its accuracy: python -m compress evaluate {path}"
     )
     return 0
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import toy
 
-from compress import distributed, regimes, train
+from compress import distributed, evaluation, regimes, train
 
 
 class Watched(regimes.AdmmRegime):
@@ -34,8 +34,8 @@ class Watched(regimes.AdmmRegime):
 
 def main(folder: Path) -> None:
     torch.set_default_dtype(torch.float64)
-    narrow = train.to_input
-    train.to_input = lambda *arguments: narrow(*arguments).double()
+    narrow = evaluation.to_input
+    evaluation.to_input = train.to_input = lambda *arguments: narrow(*arguments).double()
     train.AdmmRegime = Watched
     dataset = toy.dataset()
     with distributed.joined():

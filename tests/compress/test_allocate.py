@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress import train
+from compress import evaluation, train
 from compress.allocate import HALVINGS, Constraints, Keep, Round, allocate
 from compress.stages import StageResult
 from cosign import CosignError
@@ -183,7 +183,7 @@ def test_the_networks_follow_the_rounds(toy: ModuleType, allocated) -> None:
     assert last["keep"]["conv1"] == weights["conv1"]
     assert last["keep"]["fc1"] <= keep["fc1"]
     assert result.accuracy == last["accuracy"]
-    assert result.accuracy == train.evaluate(result.network, toy.dataset(), toy.dataset().val)
+    assert result.accuracy == evaluation.evaluate(result.network, toy.dataset(), toy.dataset().val)
     for name, mask in result.masks.items():
         assert not result.network.weights[name][~mask].any()
         assert torch.equal(results["quantize"].masks[name], mask)

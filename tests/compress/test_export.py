@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress import container, export, train
+from compress import container, evaluation, export
 from compress.stages import StageResult
 from cosign import CosignError
 from sim import golden
@@ -48,7 +48,7 @@ def test_the_integer_model_follows_the_float_network(toy: ModuleType, trained: T
     model = export.export(result, toy.recipe(), dataset)
     pixels = dataset.test.images(np.arange(200))
     integers = golden.run(model, model.input.quantize(pixels)).reshape(200, -1)
-    logits = result.network(train.to_input(dataset, pixels)).detach().numpy()
+    logits = result.network(evaluation.to_input(dataset, pixels)).detach().numpy()
     error = integers * model.layers[-1].out_scale - logits
     assert np.sqrt((error**2).mean()) < 0.05 * logits.std()
     assert (integers.argmax(axis=1) == logits.argmax(axis=1)).mean() > 0.97

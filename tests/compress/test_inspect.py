@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from compress import container, export
-from compress.__main__ import inspect, main
+from compress.__main__ import inspect, main, table
 from compress.stages import StageResult
+from compress.tidy import tidy
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,18 @@ def test_computation_is_that_of_the_weights_that_are_left(model: Path) -> None:
         assert row["mac_bits"] == row["macs"] * layer.bits
     conv1, conv2, *_ = report["layers"]
     assert report["conv"]["macs"] == conv1["macs"] + conv2["macs"] < report["total"]["macs"]
+
+
+def test_filters_without_a_weight_are_counted(model: Path, tmp_path: Path) -> None:
+    tidied = tidy(container.load(model))  # neurons that nothing reads lose their weights
+    container.save(tidied, tmp_path / "tidy.cosign")
+    report = inspect(tmp_path / "tidy.cosign")
+    dense = {layer.name: layer.dense_levels() for layer in tidied.layers}
+    dead = {name: int((~rows.any(axis=1)).sum()) for name, rows in dense.items()}
+    assert {row["name"]: row["dead"] for row in report["layers"]} == dead
+    assert report["total"]["dead"] == sum(dead.values()) > 0
+    assert report["total"]["filters"] == 20 + 50 + 500 + 10
+    assert f"{dead['fc1']}/500" in table(report)
 
 
 def test_table_and_json(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

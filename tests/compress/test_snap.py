@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from compress import snap, train
+from compress import evaluation, snap, train
 from compress.stages import StageResult
 
 
@@ -35,8 +35,8 @@ def test_with_images_the_answers_stay_much_nearer(
 ) -> None:
     dataset, keep = toy.dataset(), toy.recipe().keep
     dense = trained["dense"].network
-    few = tuple(train.some_images(dataset, images, 16))
-    new = train.to_input(dataset, dataset.test.images(np.arange(200)))
+    few = tuple(evaluation.some_images(dataset, images, 16))
+    new = evaluation.to_input(dataset, dataset.test.images(np.arange(200)))
     wanted = answers(dense, new)
     error = {}
     for name, known in (("magnitude", ()), ("images", few)):

@@ -1,6 +1,7 @@
 """The stages: what each leaves behind, resuming after a kill, and bad input."""
 
 import dataclasses
+import functools
 import os
 import signal
 import subprocess
@@ -12,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from compress import recipes, stages, train
+from compress import evaluation, recipes, stages, train
 from compress.graph import max_level
 from compress.networks import ALPHAS
-from compress.recipes import DEFAULT_ALPHA, recipe
-from compress.regimes import Regime
+from compress.recipes import DEFAULT_ALPHA, Phase, recipe
+from compress.regimes import Regime, staged
 from compress.stages import StageResult
 from cosign import CosignError
 
@@ -26,7 +27,7 @@ Trained = dict[str, StageResult]
 def test_every_stage_learns_the_toy_task(toy: ModuleType, trained: Trained) -> None:
     dataset = toy.dataset()
     for stage in ("dense", "retrain", "quantize"):
-        assert train.evaluate(trained[stage].network, dataset, dataset.test) > 0.8, stage
+        assert evaluation.evaluate(trained[stage].network, dataset, dataset.test) > 0.8, stage
 
 
 def test_exactly_alpha_weights_stay_and_zeros_stay_zero(toy: ModuleType, trained: Trained) -> None:
@@ -76,7 +77,7 @@ def test_masked_training_leaves_the_optimisers_moments_at_zero(
     dataset = toy.dataset()
     for step in range(3):
         indices = np.arange(step * 16, step * 16 + 16)
-        loss = network(train.to_input(dataset, dataset.train.images(indices))).square().mean()
+        loss = network(evaluation.to_input(dataset, dataset.train.images(indices))).square().mean()
         optimizer.zero_grad()
         loss.backward()
         regime.after_backward()
@@ -138,6 +139,85 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_result(
     )
 
 
+OPTIONS = {
+    "targets": 2,
+    "distill": 0.5,
+    "densities": 1 / 50,
+    "bits": None,
+    "retrain": Phase(steps=24, lr=3e-3, points=2),
+}
+
+
+@pytest.fixture(scope="module")
+def optional(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained]:
+    """An uninterrupted run with every option of the method, and its folder."""
+    folder, recipe = tmp_path_factory.mktemp("optional"), toy.recipe(**OPTIONS)
+    dataset = toy.dataset()
+    return folder, {
+        stage: train.run_stage(stage, recipe, dataset, folder, 0) for stage in train.STAGES
+    }
+
+
+@pytest.mark.parametrize(
+    ("stage", "steps"), [("prune", (5, 12)), ("retrain", (12,)), ("quantize", (0, 24))]
+)
+def test_with_all_options_it_resumes_to_the_same_result(
+    toy: ModuleType, optional: tuple[Path, Trained], tmp_path: Path, stage: str, steps: tuple
+) -> None:
+    """Stopped while bits are chosen (step 0), around ADMM's iterations and after them."""
+    folder, results = optional
+    for before in train.STAGES[: train.STAGES.index(stage)]:
+        (tmp_path / f"{before}.pt").write_bytes((folder / f"{before}.pt").read_bytes())
+    recipe, dataset = toy.recipe(**OPTIONS, checkpoint_s=0.0), toy.dataset()
+
+    def stop(at: int, _: str, step: int, *rest: object) -> None:
+        if step == at:
+            raise KeyboardInterrupt
+
+    for at in steps:
+        with pytest.raises(KeyboardInterrupt):
+            train.run_stage(stage, recipe, dataset, tmp_path, 0, functools.partial(stop, at))
+    resumed = train.run_stage(stage, recipe, dataset, tmp_path, 0)
+    assert differences(resumed, results[stage]) == []
+    assert resumed.bits == results[stage].bits
+
+
+def test_targets_tighten_and_the_last_is_alpha(optional: tuple[Path, Trained]) -> None:
+    _, results = optional
+    assert [point["kept"] for point in results["prune"].history] == [8610, 8610]
+    assert sum(results["retrain"].kept.values()) == 430_500 // 50
+    assert set(results["quantize"].bits.values()) <= set(range(1, 9))
+    weights, keep = {"a": 1000, "b": 50, "c": 7}, {"a": 1, "b": 50, "c": 6}
+    tensors = {name: torch.arange(1.0, count + 1) for name, count in weights.items()}
+    found = [
+        {name: int(project(name, tensor).count_nonzero()) for name, tensor in tensors.items()}
+        for project in staged(weights, keep, 3)
+    ]
+    assert found == [{"a": 100, "b": 50, "c": 7}, {"a": 10, "b": 50, "c": 6}, keep]
+
+
+def test_every_target_and_every_rho_has_its_turn(toy: ModuleType, tmp_path: Path) -> None:
+    phase = Phase(steps=12, lr=1e-3, points=6, rhos=(1e-3, 1e-2))
+    recipe = toy.recipe(prune=phase, targets=3)
+    for stage in ("dense", "prune"):
+        result = train.run_stage(stage, recipe, toy.dataset(), tmp_path, 0)
+    assert [point["rho"] for point in result.history] == [1e-3] * 3 + [1e-2] * 3
+    kept = [point["kept"] for point in result.history]  # Z is on the next one's target
+    assert kept[0] > kept[1] == kept[2] > kept[3] == kept[4] == kept[5] == 7800
+
+
+def test_an_option_makes_another_stage(toy: ModuleType) -> None:
+    dataset, plain = toy.dataset(), toy.recipe()
+    changes = {"targets": 2, "distill": 0.5, "densities": 0.5, "bits": None}
+    first = {"targets": "prune", "distill": "prune", "densities": "prune", "bits": "quantize"}
+    for name, value in changes.items():
+        other = dataclasses.replace(plain, **{name: value})
+        for stage in train.STAGES:
+            same = train.STAGES.index(stage) < train.STAGES.index(first[name])
+            one, two = (stages.identity(stage, recipe, dataset, 0) for recipe in (plain, other))
+            assert (one == two) == same, (name, stage)
+
+
 def test_a_finished_stage_is_not_run_again(toy: ModuleType, tmp_path: Path) -> None:
     calls: list[int] = []
     for _ in range(2):
@@ -162,6 +242,23 @@ def test_divergence_is_told_with_advice(toy: ModuleType, tmp_path: Path) -> None
     with pytest.raises(CosignError, match=r"diverged: the loss is .* stage dense; lower the lear"):
         train.run_stage("dense", toy.recipe(dense=wild), toy.dataset(), tmp_path, 0)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "lr", "rho"), [("adam", 1.0, 1e-2), ("adam", 1.0, 1e3), ("sgd", 1e-2, 300.0)]
+)
+def test_a_growing_distance_stops_the_run(
+    toy: ModuleType, tmp_path: Path, optimizer: str, lr: float, rho: float
+) -> None:
+    """A learning rate or a rho far too large; the loss alone would go on."""
+    phase = Phase(steps=12, lr=lr, points=6, rhos=(rho,))
+    recipe = toy.recipe(prune=phase, optimizer=optimizer)
+    train.run_stage("dense", recipe, toy.dataset(), tmp_path, 0)
+    with pytest.raises(
+        CosignError, match=r"diverged: \|\|W-Z\|\| grew .*; lower the learning rate"
+    ):
+        train.run_stage("prune", recipe, toy.dataset(), tmp_path, 0)
+    assert not (tmp_path / "prune.pt").exists()
 
 
 def test_a_stage_needs_the_one_before(toy: ModuleType, tmp_path: Path) -> None:
@@ -242,6 +339,12 @@ def test_recipes_refuse_nonsense(arguments: tuple[object, ...], message: str) ->
     [
         ({"densities": {"conv1": 1.0}}, "every layer needs"),
         ({"bits": {"conv1": 9, "conv2": 3, "fc1": 3, "fc2": 3}}, "bits is 9"),
+        ({"densities": 1.5}, "density is 1.5, must be above 0"),
+        ({"targets": 13}, "targets is 13, must be 1 to 12"),
+        ({"targets": 0}, "targets is 0"),
+        ({"distill": 1.1}, r"distill is 1.1, must be 0..1"),
+        ({"temperature": 0.0}, "temperature is 0.0"),
+        ({"bits_loss": -0.1}, "bits_loss is -0.1"),
         ({"densities": {"conv1": 0.0, "conv2": 1, "fc1": 1, "fc2": 1}}, "density is 0.0"),
     ],
 )

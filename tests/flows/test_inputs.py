@@ -1,6 +1,7 @@
 """What a run of a network of one's own starts from."""
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from compress import data, sources
 from compress.stages import identity
 from cosign import CosignError
-from flows import inputs, run_cosign
+from flows import inputs, results, run_cosign
 from flows.rundir import RunConfig
 
 
@@ -55,6 +56,19 @@ def test_an_imagenet_folder_is_scaled_to_what_the_network_reads(
     pixels = dataset.test.images(np.arange(len(dataset.test.labels)))
     assert pixels.shape == (9, 3, 8, 8)
     np.testing.assert_array_equal(pixels[:, 0, 4, 4], dataset.test.labels * 80)
+
+
+def test_options_of_the_method_reach_recipe_and_command() -> None:
+    asked = RunConfig("lenet5", alpha="20x", targets=3, distill=0.5, bits="auto")
+    recipe = inputs.recipe(asked, None, 10)
+    assert (recipe.densities, recipe.targets, recipe.distill) == (1 / 20, 3, 0.5)
+    assert recipe.bits is None
+    four = inputs.recipe(dataclasses.replace(asked, bits=4), None, 10).bits
+    assert four == dict.fromkeys(recipe.spec.geometries, 4)
+    _, script, *words = shlex.split(results.command(asked))
+    assert script == "flows/run_cosign.py"
+    again, _ = run_cosign.training_config(run_cosign.parser().parse_args(words))
+    assert again == asked
 
 
 def test_as_many_classes_as_outputs(network: Path, tmp_path: Path) -> None:

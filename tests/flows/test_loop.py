@@ -91,9 +91,11 @@ def test_the_profile_steers_the_pruner(results, finished):
     assert feedback["bound"] == pytest.approx(feedback["dense_accuracy"] - 0.9)
     for row in results["layers"]:
         ratio, needed = row["pruning_ratio"], row["break_even"]
-        assert ratio == pytest.approx(feedback["rounds"][-1]["ratios"][row["name"]])
-        assert ratio == 1 or (needed is not None and ratio >= needed)
-        assert row["decision"] == ("sparse" if ratio > 1 or needed == 1 else "dense")
+        kept = feedback["rounds"][-1]["ratios"][row["name"]]
+        assert kept == 1 or (needed is not None and kept >= needed)
+        assert ratio >= kept * (1 - 1e-9)  # weights of no effect are not in the file
+        pays = needed is not None and ratio >= needed
+        assert row["decision"] == ("sparse" if pays else "dense")
     restored = {name for this in feedback["rounds"] for name in this["restored"]}
     assert "fc2" in restored
     assert "fc2 is dense again: it was pruned 1.1" in " ".join(feedback["rounds"][1]["why"])
