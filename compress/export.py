@@ -6,6 +6,7 @@ training images; biases in accumulator units; and each layer's requantisation co
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from compress.models import Network
 from compress.networks import NetworkSpec, NodeSpec
 from compress.recipes import Recipe
 from compress.stages import StageResult
-from compress.train import to_input
+from compress.train import some_images
 from cosign import CosignError
 
 SCALE_BITS = 14
@@ -63,15 +64,9 @@ def integers(
     `assemble`.
     """
     count = CALIBRATION_IMAGES.get(network.spec.name, CUSTOM_CALIBRATION_IMAGES)
-    count = min(count, len(dataset.train.labels))
-    order = np.random.default_rng(0).permutation(len(dataset.train.labels))[:count]
-
-    def batches() -> Iterator[Tensor]:
-        for start in range(0, count, _BATCH):
-            yield to_input(dataset, dataset.train.images(order[start : start + _BATCH]))
-
     source = input_spec(dataset.shape, dataset.mean, dataset.std)
-    return assemble(network, q, bits, source, batches, scale_bits)
+    images = partial(some_images, dataset, count, _BATCH)
+    return assemble(network, q, bits, source, images, scale_bits)
 
 
 def input_spec(

@@ -36,7 +36,7 @@ _COMMON = (
 # Recipe fields that a stage adds to those its predecessors depend on.
 _FIELDS = {
     "dense": (*_COMMON, "dense"),
-    "prune": ("densities", "prune"),
+    "prune": ("densities", "prune", "calibration"),
     "retrain": ("retrain",),
     "allocate": ("allocate", "break_even", "accuracy_loss", "rounds"),
     "quantize": ("bits", "quantize", "settle"),

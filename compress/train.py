@@ -12,9 +12,11 @@ So the step number is the state of the random generators, and a run that was kil
 resumed from its last checkpoint ends in the same weights as an uninterrupted one.
 """
 
+import copy
+import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from compress import distributed, stages, trials
+from compress.allocate import Keep
 from compress.batches import Batch, Batches, in_order
+from compress.cut import cut
 from compress.data import Dataset, Split
 from compress.models import Network, scale_to_data
 from compress.recipes import Phase, Recipe
@@ -32,7 +36,6 @@ from compress.regimes import (
     AdmmRegime,
     Regime,
     SettleRegime,
-    mask_of,
     prune_projection,
     quantize_projection,
 )
@@ -43,6 +46,7 @@ Device = torch.device | str
 Report = Callable[[str, int, int, dict[str, Any]], None]
 _FINAL_LR = 0.02
 _EVALUATION_BATCH = 100
+_CALIBRATION_BATCH = 16
 _INITIAL_IMAGES = 48
 _STREAMS = {"dense": 0, "prune": 1, "retrain": 2, "quantize": 3, "allocate": 4}  # of random numbers
 
@@ -82,12 +86,16 @@ def run_stage(
         identity = stages.identity(name, recipe, dataset, seed)
         return stages.load_result(folder / f"{name}.pt", recipe, identity)
 
-    def trial(number: int, cut: StageResult) -> StageResult:
+    def trial(number: int, keep: Keep, previous: StageResult) -> StageResult:
         name = f"{stage}.{number}"
 
         def work(checkpoint: Path) -> StageResult:
+            network = copy.deepcopy(previous.network)
+            masks = _cut(network, recipe, keep, dataset, f"{stage} {number}", show)
+            start = dataclasses.replace(previous, network=network, masks=masks)
             random = (seed, _STREAMS[stage], number)
-            trainer = _Trainer(stage, recipe, dataset, random, cut, checkpoint, f"{owner}.{number}")
+            owned = f"{owner}.{number}"
+            trainer = _Trainer(stage, recipe, dataset, random, start, checkpoint, owned)
             return trainer.run(lambda _, *progress: show(f"{stage} {number}", *progress))
 
         return _made_once(folder, name, recipe, f"{owner}.{number}", work)
@@ -137,6 +145,22 @@ def to_input(dataset: Dataset, pixels: np.ndarray | Tensor, device: Device = "cp
     mean = torch.tensor(dataset.mean, device=device)[:, None, None]
     std = torch.tensor(dataset.std, device=device)[:, None, None]
     return x.div_(255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
+
+
+def some_images(dataset: Dataset, count: int, batch: int) -> Iterator[Tensor]:
+    """`count` training images, always the same, normalised: float32 [batch, C, H, W] each."""
+    count = min(count, len(dataset.train.labels))
+    order = np.random.default_rng(0).permutation(len(dataset.train.labels))[:count]
+    for start in range(0, count, batch):
+        yield to_input(dataset, dataset.train.images(order[start : start + batch]))
+
+
+def _cut(
+    network: Network, recipe: Recipe, keep: Keep, dataset: Dataset, stage: str, report: Report
+) -> dict[str, Tensor]:
+    """Cut the network; returns the masks. `report` hears of a stage of its own."""
+    images = tuple(some_images(dataset, recipe.calibration, _CALIBRATION_BATCH))
+    return cut(network, keep, images, lambda done, of: report(f"{stage}, cut", done, of, {}))
 
 
 def channels_last(network: Network) -> None:
@@ -223,7 +247,11 @@ class _Trainer:
                     self._train_step(batch, phase, self.step - first, regime, optimizer, report)
                     if self.step < last:
                         self._save_checkpoint(regime, optimizer)
-                q = self._finish(regime)
+                if self.stage == "prune":
+                    self.masks = _cut(
+                        self.network, self.recipe, self.recipe.keep, self.dataset, "prune", report
+                    )
+                q = regime.q if isinstance(regime, SettleRegime) else {}
             first = last
         seconds = self._elapsed()
         accuracy = evaluate(self.network, self.dataset, self.dataset.val)
@@ -327,15 +355,6 @@ class _Trainer:
         cosine = (1 + math.cos(math.pi * progress)) / 2
         warm = min(1.0, (step + 1) / self.recipe.warmup) if self.recipe.warmup else 1.0
         return phase.lr * warm * (_FINAL_LR + (1 - _FINAL_LR) * cosine)
-
-    @torch.no_grad()
-    def _finish(self, regime: Regime) -> dict[str, float]:
-        """Make the stage's constraint hold exactly; returns q by layer."""
-        if self.stage == "prune":
-            for name, weight in self.network.weights.items():
-                self.masks[name] = mask_of(weight, self.recipe.keep[name])
-                weight.mul_(self.masks[name])
-        return regime.q if isinstance(regime, SettleRegime) else {}
 
     def _elapsed(self) -> float:
         return self.seconds + time.monotonic() - self._clock
