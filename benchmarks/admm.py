@@ -94,18 +94,23 @@ def step(network: str, turns: int, seed: int) -> dict[str, Any]:
     model = Network(spec).train()
     plain = Regime(model, {})
     admm = AdmmRegime(model, {}, [prune_projection(recipe.keep)], 1e-3)
-    optimizer = torch.optim.Adam(model.parameters(), 1e-6, fused=True)
     x = torch.randn(batch, *spec.shape)
     y = torch.randint(0, 10, (batch,))
 
+    optimizers = {
+        regime: torch.optim.Adam(regime.parameters(), 1e-6, fused=True) for regime in (plain, admm)
+    }
+
     def once(regime: Regime) -> None:
+        optimizer = optimizers[regime]
         optimizer.zero_grad(set_to_none=True)
         functional.cross_entropy(model(x), y).backward()
-        regime.after_backward()
+        regime.after_backward(optimizer)
         optimizer.step()
         regime.after_step()
 
     once(plain)
+    once(admm)
     times = [(spent(lambda: once(plain)), spent(lambda: once(admm))) for _ in range(turns)]
     plain_s, admm_s = (min(column) for column in zip(*times, strict=True))
     rng = np.random.default_rng(seed)

@@ -23,9 +23,10 @@ Context = tuple[Hashable, ...]
 _ONE = 1 << 16
 """Probabilities are whole multiples of 2**-16; logits of 1/256, weights of 2**-16."""
 _REACH = 2047
-_SHRINK = 12
 _WEIGHT = 24000
-_RATE = 14
+LEARNING = {3: (12, 14), 4: (3, 12)}
+"""By schema of the file: how many answers the widest context counts for in the others, and the
+binary logarithm of how slowly weights follow their errors."""
 
 
 @cache
@@ -42,7 +43,8 @@ def _tables() -> tuple[list[int], list[int]]:
 class _Predictor(ABC):
     """Counts of no and yes by context, and what each place among the contexts is worth."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: int) -> None:
+        self._shrink, self._rate = LEARNING[schema]
         self._counts: dict[Context, list[int]] = {}
         self._weights: dict[Hashable, list[int]] = {}
         self._logits, self._chances = _tables()
@@ -79,7 +81,7 @@ class _Predictor(ABC):
         offsets = []
         mixed = base << 16
         for (no, yes), weight in zip(counts[1:], weights, strict=True):
-            chance = ((yes << 16) + _SHRINK * widest) // (no + yes + _SHRINK)
+            chance = ((yes << 16) + self._shrink * widest) // (no + yes + self._shrink)
             offset = self._logits[chance >> 4] - base
             offsets.append(offset)
             mixed += weight * offset
@@ -87,7 +89,7 @@ class _Predictor(ABC):
         answer = self._decide(answer, chance)
         error = (answer << 16) - chance
         for place, offset in enumerate(offsets):
-            weights[place] += error * offset >> _RATE
+            weights[place] += error * offset >> self._rate
         for count in counts:
             count[answer] += 1
         return answer
@@ -95,7 +97,7 @@ class _Predictor(ABC):
 
 class Encoder(_Predictor):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(max(LEARNING))
         self._answers: list[int] = []
         self._taken: list[int] = []
 
@@ -120,10 +122,10 @@ class Encoder(_Predictor):
 
 
 class Decoder(_Predictor):
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes, schema: int) -> None:
         import constriction
 
-        super().__init__()
+        super().__init__(schema)
         words = np.frombuffer(payload + bytes(-len(payload) % 4), "<u4").astype(np.uint32)
         self._coder = constriction.stream.stack.AnsCoder(words)
         self._bernoulli = constriction.stream.model.Bernoulli

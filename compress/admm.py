@@ -4,7 +4,7 @@
 stage's business.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,13 @@ class Residuals:
 
     primal: dict[str, float]
     dual: dict[str, float]
+
+
+def groups(weights: Iterable[Tensor], parameters: Iterable[Tensor]) -> list[dict[str, Any]]:
+    """`parameters` in two groups, the weights first, for an optimiser that trains with `Admm`."""
+    first = list(weights)
+    known = {id(weight) for weight in first}
+    return [{"params": first}, {"params": [p for p in parameters if id(p) not in known]}]
 
 
 class Admm:
@@ -54,12 +61,21 @@ class Admm:
         )
 
     @torch.no_grad()
-    def add_gradient(self) -> None:
-        """Add the penalty's gradient, rho (W - Z + U), to the weights' gradients."""
+    def add_gradient(self, optimizer: torch.optim.Optimizer) -> None:
+        """Add the penalty's gradient, rho (W - Z + U), to the loss's.
+
+        rho (U - Z) goes into the weights' gradients. rho W is left to the optimiser's weight decay,
+        which costs no further pass over the weights; so it must be one that adds the decay to the
+        gradient (SGD, Adam), made of `groups`. Raises ValueError where that is not so.
+        """
+        decayed = optimizer.param_groups[0]
+        if {id(weight) for weight in decayed["params"]} != set(map(id, self._weights.values())):
+            raise ValueError("the optimizer's first group must be ADMM's weights; see admm.groups")
+        decayed["weight_decay"] = self.rho  # set anew in every step, as update() changes rho
         for name, weight in self._weights.items():
             if weight.grad is None:
                 raise ValueError(f"{name} has no gradient yet")
-            weight.grad.add_(weight, alpha=self.rho).sub_(self._target[name], alpha=self.rho)
+            weight.grad.sub_(self._target[name], alpha=self.rho)
 
     @torch.no_grad()
     def update(self, next_rho: float | None = None) -> Residuals:

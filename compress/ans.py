@@ -93,8 +93,11 @@ def decode_index(
     """Inverse of `encode_index`: (row_ptr int64 [rows+1], col_idx int64 [nnz])."""
     codes = decode_symbols(payload, 1 << bits, entries)
     stored = codes != (1 << bits) - 1
-    flat = (np.cumsum(codes + stored, dtype=np.int64) - 1)[stored]
+    codes += stored  # a filler advances by its value, a weight by gap + 1
+    flat = np.cumsum(codes, dtype=np.int64)[stored]
     if len(flat) != nnz:
         raise CosignError("the number of non-zeros does not match the stored indices")
-    row_ptr = np.searchsorted(flat, np.arange(rows + 1) * columns)
-    return row_ptr, flat - np.repeat(np.arange(rows) * columns, np.diff(row_ptr))
+    before_row = np.arange(rows + 1) * columns + 1
+    row_ptr = np.searchsorted(flat, before_row)
+    flat -= np.repeat(before_row[:-1], np.diff(row_ptr))
+    return row_ptr, flat

@@ -24,18 +24,39 @@ def pack_bits(values: np.ndarray, bits: int) -> bytes:
     return np.packbits(planes.reshape(-1), bitorder="little").tobytes()
 
 
-def unpack_bits(payload: bytes, bits: int, count: int) -> np.ndarray:
-    """Inverse of `pack_bits`: int64 [count]. Raises CosignError when the payload is too short."""
-    if len(payload) != (count * bits + 7) // 8:
+def unpack_bits(
+    payload: bytes, bits: int, count: int, dtype: type[np.integer] = np.int64
+) -> np.ndarray:
+    """Inverse of `pack_bits`: [count] of `dtype`, which must hold `bits` bits.
+
+    Raises CosignError when the payload has another length.
+    """
+    if len(payload) != (count * bits + 7) // 8 or bits > 63:
         raise CosignError(
             f"a section holds {len(payload)} bytes where {count} x {bits} bits belong"
         )
-    flat = np.unpackbits(np.frombuffer(payload, np.uint8), bitorder="little", count=count * bits)
-    width = next(width for width in (8, 16, 32, 64) if bits <= width)
-    planes = np.zeros((count, width), np.uint8)
-    planes[:, :bits] = flat.reshape(count, bits)
-    words = np.packbits(planes.reshape(-1), bitorder="little").view(f"<u{width // 8}")
-    return words.astype(np.int64)
+    groups = -(-count // 8)  # eight values fill `bits` bytes
+    padded = payload + bytes(groups * bits - len(payload))
+    raw = np.frombuffer(padded, np.uint8).reshape(groups, bits)
+    values = np.zeros((groups, 8), dtype)
+    shared = _word(raw, 0, bits) if bits <= 8 else None
+    for lane in range(8):
+        for low in range(0, bits, 32):  # in parts that lie within eight bytes
+            width, start = min(32, bits - low), lane * bits + low
+            word, shift = shared, start
+            if word is None:
+                word, shift = _word(raw, start // 8, (start + width + 7) // 8), start % 8
+            part = word >> np.uint64(shift) & np.uint64((1 << width) - 1)
+            values[:, lane] |= part.astype(dtype) << dtype(low)
+    return values.reshape(-1)[:count]
+
+
+def _word(raw: np.ndarray, first: int, end: int) -> np.ndarray:
+    """Of each row of bytes those from `first` to before `end`, at most 8, as a number: uint64."""
+    word = np.zeros((len(raw), 8), np.uint8)
+    for place in range(first, end):
+        word[:, place - first] = raw[:, place]
+    return word.view("<u8")[:, 0]
 
 
 def width_of(largest: int) -> int:
@@ -54,8 +75,8 @@ def codes_to_levels(codes: np.ndarray, bits: int) -> np.ndarray:
     """Inverse of `level_codes`, int8."""
     half = 1 << (bits - 1)
     magnitude = np.arange(1, half + 1)
-    table = np.concatenate([magnitude, -magnitude]).astype(np.int8)
-    return table[codes]
+    table = np.concatenate([magnitude, -magnitude]).astype(np.int8).tobytes().ljust(256)
+    return np.frombuffer(codes.astype(np.uint8, copy=False).tobytes().translate(table), np.int8)
 
 
 @dataclass(frozen=True)
@@ -131,22 +152,28 @@ def decode_index(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Inverse of `encode_index`: (row_ptr int64 [rows+1], col_idx int64 [nnz])."""
     if index.coding == "bitmask":
-        mask = unpack_bits(index.payload, 1, rows * columns).reshape(rows, columns)
-        row_ptr = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])
-        return row_ptr, np.nonzero(mask)[1]
+        mask = unpack_bits(index.payload, 1, rows * columns, np.uint8).view(bool)
+        places = np.flatnonzero(mask)
+        row_ptr = np.searchsorted(places, np.arange(rows + 1) * columns)
+        places -= np.repeat(np.arange(rows) * columns, np.diff(row_ptr))
+        return row_ptr, places
     if index.coding not in ("relative", "absolute"):
         raise CosignError(f"unknown index coding {index.coding!r}")
     count_bits = width_of(columns)
     split = (rows * count_bits + 7) // 8
     counts = unpack_bits(index.payload[:split], count_bits, rows)
     row_ptr = np.concatenate([[0], np.cumsum(counts)])
-    codes = unpack_bits(index.payload[split:], index.bits, index.entries)
+    narrow = np.uint8 if index.bits <= 8 else np.int64
+    codes = unpack_bits(index.payload[split:], index.bits, index.entries, narrow)
     if index.coding == "absolute":
         return row_ptr, codes
     skip = (1 << index.bits) - 1
     stored = codes != skip
-    if int(row_ptr[-1]) != nnz or int(stored.sum()) != nnz:
+    if int(row_ptr[-1]) != nnz or np.count_nonzero(stored) != nnz:
         raise CosignError("the row counts do not match the stored indices")
-    position = np.cumsum(codes + stored)[stored] - 1  # a filler advances by skip, a weight by gap+1
-    before_row = np.concatenate([[0], position + 1])[row_ptr[:-1]]
-    return row_ptr, position - np.repeat(before_row, counts)
+    codes += stored  # a filler advances by skip, a weight by gap + 1
+    ends = np.zeros(nnz + 1, np.int64)  # behind each weight, all rows in one
+    ends[1:] = np.cumsum(codes, dtype=np.int64)[stored]
+    col_idx = ends[1:]
+    col_idx -= np.repeat(ends[row_ptr[:-1]] + 1, counts)
+    return row_ptr, col_idx

@@ -1,4 +1,4 @@
-"""`model.cosign`: one file that holds a whole compressed network (schema 3).
+"""`model.cosign`: one file that holds a whole compressed network (schema 4).
 
 The door of `compress` for the hardware rooms: the types of `compress.graph`, and `load`,
 `save`, `inspect`, `to_bytes`, `from_bytes` and `parse` for the file, whose bytes docs/format.md
@@ -48,7 +48,7 @@ __all__ = [
     "to_bytes",
 ]
 
-SCHEMA = 3
+SCHEMA = 4
 _MAGIC = b"COSIGN"
 _PREFIX = struct.Struct("<6sH")  # magic, schema
 _CRC = struct.Struct("<I")
@@ -94,10 +94,10 @@ def parse(blob: bytes, source: str = "model.cosign") -> tuple[CompressedModel, d
     if len(blob) < _PREFIX.size or blob[: len(_MAGIC)] != _MAGIC:
         raise CosignError(f"{source} is not a cosign model; export it again.")
     schema = _PREFIX.unpack_from(blob)[1]
-    if schema not in (1, 2, SCHEMA):
-        raise CosignError(f"{source} has schema {schema}, this version reads 1, 2 and {SCHEMA}.")
+    if schema not in range(1, SCHEMA + 1):
+        raise CosignError(f"{source} has schema {schema}, this version reads 1 to {SCHEMA}.")
     try:
-        return _decode(*_sections(blob)) if schema == SCHEMA else schema2.read(blob)
+        return _decode(*_sections(blob), schema) if schema > 2 else schema2.read(blob)
     except CosignError as error:
         raise CosignError(f"{source}: {error}") from error
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
@@ -125,7 +125,7 @@ def _sections(blob: bytes) -> tuple[bytes, bytes]:
     return head, weights
 
 
-def _decode(head: bytes, weights: bytes) -> tuple[CompressedModel, dict[str, Sizes]]:
+def _decode(head: bytes, weights: bytes, schema: int) -> tuple[CompressedModel, dict[str, Sizes]]:
     name, source, heads = header.read(head)
     fields = FieldReader(weights)
     packed = {
@@ -134,7 +134,7 @@ def _decode(head: bytes, weights: bytes) -> tuple[CompressedModel, dict[str, Siz
         if isinstance(entry, LayerHead)
     }
     stream = weights[fields.position :]
-    decoder = Decoder(stream)
+    decoder = Decoder(stream, schema)
     feeding = Feeding(source)
     nodes: list[Node] = []
     for number, entry in enumerate(heads):

@@ -6,6 +6,7 @@ training images; biases in accumulator units; and each layer's requantisation co
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from compress.recipes import Recipe
 from compress.stages import StageResult
 from cosign import CosignError
 
+SCALE_BITS = 14
 _TOP = 127
 _BINS = 4096
 _BATCH = 50
@@ -50,7 +52,11 @@ def export(result: StageResult, recipe: Recipe, dataset: Dataset) -> CompressedM
 
 
 def integers(
-    network: Network, q: dict[str, float], bits: dict[str, int], dataset: Dataset
+    network: Network,
+    q: dict[str, float],
+    bits: dict[str, int],
+    dataset: Dataset,
+    scale_bits: int = SCALE_BITS,
 ) -> CompressedModel:
     """The compressed model of a network whose weights are q * level.
 
@@ -59,7 +65,8 @@ def integers(
     """
     count = CALIBRATION_IMAGES.get(network.spec.name, CUSTOM_CALIBRATION_IMAGES)
     source = input_spec(dataset.shape, dataset.mean, dataset.std)
-    return assemble(network, q, bits, source, lambda: some_images(dataset, count, _BATCH))
+    images = partial(some_images, dataset, count, _BATCH)
+    return assemble(network, q, bits, source, images, scale_bits)
 
 
 def input_spec(
@@ -75,10 +82,12 @@ def assemble(
     bits: dict[str, int],
     source: InputSpec,
     batches: Callable[[], Iterable[Tensor]],
+    scale_bits: int = SCALE_BITS,
 ) -> CompressedModel:
     """The compressed model of a network whose weights are q * level.
 
-    `batches()` yields normalised calibration images, float32 [N, C, H, W], the same each time.
+    `batches()` yields normalised calibration images, float32 [N, C, H, W], the same each time;
+    the scales of activations that they give are rounded to `scale_bits` significant bits.
     Raises CosignError when batch normalisation is not folded or a scale is out of range.
     """
     spec = network.spec
@@ -89,8 +98,8 @@ def assemble(
             "found."
         )
     network.eval()
-    scales = _calibrate(network, batches, source.scale)
-    q = {name: _short(interval) for name, interval in q.items()}
+    scales = _calibrate(network, batches, source.scale, scale_bits)
+    q = {name: shortened(interval) for name, interval in q.items()}
     alias = {"input": "input"}  # a dropout is its input
     shapes: dict[str, Shape] = {"input": source.shape}
     nodes: list[Node] = []
@@ -163,10 +172,10 @@ def _layer(
     )
 
 
-def _short(scale: float) -> float:
-    """The scale in 14 significant bits, which the file writes in three bytes instead of ten."""
+def shortened(scale: float, bits: int = SCALE_BITS) -> float:
+    """The scale in so many significant bits: the file writes 7 in two bytes, 14 in three."""
     mantissa, exponent = math.frexp(scale)
-    return math.ldexp(round(math.ldexp(mantissa, 14)), exponent - 14)
+    return math.ldexp(round(math.ldexp(mantissa, bits)), exponent - bits)
 
 
 def _owners(spec: NetworkSpec) -> dict[str, str]:
@@ -179,7 +188,10 @@ def _owners(spec: NetworkSpec) -> dict[str, str]:
 
 
 def _calibrate(
-    network: Network, batches: Callable[[], Iterable[Tensor]], input_scale: float
+    network: Network,
+    batches: Callable[[], Iterable[Tensor]],
+    input_scale: float,
+    scale_bits: int,
 ) -> dict[str, float]:
     """Real value of one int8 unit of every node; the input's is given.
 
@@ -202,11 +214,11 @@ def _calibrate(
             owner = watched[name]
             magnitude = values.abs()
             counts[owner] += torch.histc(magnitude[magnitude > 0], _BINS, 0, largest[owner])
-    scales = {
-        owner: _short((top if owner == output else best_clip(counts[owner].numpy(), top)) / _TOP)
+    tops = {
+        owner: top if owner == output else best_clip(counts[owner].numpy(), top)
         for owner, top in largest.items()
     }
-    scales = {owner: scale or 1.0 for owner, scale in scales.items()}
+    scales = {owner: shortened(top / _TOP, scale_bits) or 1.0 for owner, top in tops.items()}
     scales["input"] = input_scale
     return {name: scales[owner] for name, owner in owners.items()}
 

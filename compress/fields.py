@@ -58,7 +58,10 @@ class FieldReader:
     def whole(self) -> int:
         value = 0
         for place in range(_LONGEST):
-            byte = self.raw(1)[0]
+            if self.position >= len(self.data):
+                raise CosignError("the header ends too early")
+            byte = self.data[self.position]
+            self.position += 1
             value |= (byte & 127) << 7 * place
             if byte < 128:
                 return value

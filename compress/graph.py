@@ -156,14 +156,13 @@ class Layer:
                 self.col_idx.min() >= 0 and self.col_idx.max() < self.geometry.columns,
                 f"a column index is outside 0..{self.geometry.columns - 1}",
             )
-            rising = np.diff(self.col_idx) > 0
+            rising = self.col_idx[1:] > self.col_idx[:-1]
             starts = self.row_ptr[1:-1]
             rising[starts[(starts > 0) & (starts < nnz)] - 1] = True  # a new row may step back
             demand(bool(rising.all()), "column indices do not increase within a row")
-            magnitude = np.abs(self.levels.astype(np.int16))
             top = max_level(self.bits)
             demand(
-                magnitude.min() >= 1 and magnitude.max() <= top,
+                bool(self.levels.all()) and self.levels.min() >= -top and self.levels.max() <= top,
                 f"levels of {self.bits} bits must lie in +-1..+-{top}",
             )
         demand(0 <= self.mul < 1 << 16, f"mul is {self.mul}, must fit in 16 unsigned bits")
@@ -205,8 +204,9 @@ class Layer:
         """int8 [out_channels, columns] with zeros where nothing is stored."""
         rows, columns = self.geometry.out_channels, self.geometry.columns
         dense = np.zeros((rows, columns), np.int8)
-        starts = np.repeat(np.arange(rows) * columns, np.diff(self.row_ptr))
-        dense.reshape(-1)[starts + self.col_idx] = self.levels
+        places = np.repeat(np.arange(rows) * columns, np.diff(self.row_ptr))
+        places += self.col_idx
+        dense.reshape(-1)[places] = self.levels
         return dense
 
 

@@ -23,6 +23,8 @@ from cosign import CosignError
 _OPS = ("conv", "linear", "maxpool", "avgpool", "lrn", "flatten", "add", "concat", "relu")
 _PREFIX = {"linear": "fc", "maxpool": "pool", "avgpool": "pool", "lrn": "norm"}
 _NAMED, _WIRED, _RELU, _SHAPED = 16, 32, 64, 128  # flags of a node's first byte
+_TILED = _RELU  # of a pooling, which has no ReLU
+_WINDOW = ("stride", "padding", "end")  # of a pooling
 _SCALED, _REQUANTISED = 64, 128  # flags of a layer's second byte
 
 
@@ -106,8 +108,14 @@ def _write_node(out: FieldWriter, node: Node, known: Known, packed: dict[str, Pa
     wired = node.inputs != (known.last,)
     shaped = layer is not None and layer.geometry != _plain(layer.geometry)
     relu = layer is not None and layer.relu
+    tiled = isinstance(node, HostOp) and _is_tiled(node)
     out.data.append(
-        _OPS.index(op) | _NAMED * named | _WIRED * wired | _RELU * relu | _SHAPED * shaped
+        _OPS.index(op)
+        | _NAMED * named
+        | _WIRED * wired
+        | _RELU * relu
+        | _TILED * tiled
+        | _SHAPED * shaped
     )
     if named:
         out.text(node.name)
@@ -123,8 +131,15 @@ def _write_node(out: FieldWriter, node: Node, known: Known, packed: dict[str, Pa
         for key in attribute_names(node.op, len(node.inputs)):
             if key in REAL_ATTRIBUTES:
                 out.real(node.attrs[key])
-            else:
+            elif not (tiled and key in _WINDOW):
                 out.whole(int(node.attrs[key]))
+
+
+def _is_tiled(node: HostOp) -> bool:
+    """Whether it pools windows that lie side by side, without padding."""
+    return node.op in ("maxpool", "avgpool") and (
+        tuple(node.attrs[key] for key in _WINDOW) == (node.attrs["kernel"], 0, 0)
+    )
 
 
 def _plain(geometry: Geometry) -> Geometry:
@@ -192,10 +207,12 @@ def _read_node(fields: FieldReader, known: Known) -> LayerHead | HostOp:
         inputs = tuple(order[fields.whole()] for _ in range(fields.whole()))
     if op in ("conv", "linear"):
         return _read_layer(fields, known, op, name, inputs[0], flags)
-    attrs = {
-        key: fields.real() if key in REAL_ATTRIBUTES else fields.whole()
-        for key in attribute_names(op, len(inputs))  # type: ignore[arg-type]
-    }
+    attrs: dict[str, float] = {}
+    for key in attribute_names(op, len(inputs)):  # type: ignore[arg-type]
+        if flags & _TILED and key in _WINDOW:
+            attrs[key] = attrs["kernel"] if key == "stride" else 0
+        else:
+            attrs[key] = fields.real() if key in REAL_ATTRIBUTES else fields.whole()
     return HostOp(name, op, inputs, attrs)  # type: ignore[arg-type]
 
 

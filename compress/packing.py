@@ -150,7 +150,7 @@ def unpack(head: LayerHead, packed: Packed) -> Arrays:
     else:
         index = coding.EncodedIndex(packed.coding, bits, entries, packed.index)
         row_ptr, col_idx = coding.decode_index(index, rows, columns, nnz)
-        codes = coding.unpack_bits(packed.data, head.bits, nnz)
+        codes = coding.unpack_bits(packed.data, head.bits, nnz, np.uint8)
     bias = coding.unpack_bits(packed.bias, bias_bits, rows)
     return row_ptr, col_idx, coding.codes_to_levels(codes, head.bits), bias - (1 << (bias_bits - 1))
 

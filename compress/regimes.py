@@ -1,14 +1,14 @@
 """Regimes: what a phase of training does besides stepping the optimiser."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from compress import distributed, projections
-from compress.admm import Admm, Projection
+from compress.admm import Admm, Projection, groups
 from compress.models import Network
 from cosign import CosignError
 
@@ -26,10 +26,11 @@ class Regime:
         self.network = network
         self.masks = masks
 
-    def parameters(self) -> Iterable[nn.Parameter]:
-        return self.network.parameters()
+    def parameters(self) -> list[nn.Parameter] | list[dict[str, Any]]:
+        """What the optimiser trains, or groups of it."""
+        return list(self.network.parameters())
 
-    def after_backward(self) -> None:
+    def after_backward(self, optimizer: torch.optim.Optimizer) -> None:
         """Change the gradients before the optimiser sees them."""
         for name, mask in self.masks.items():
             grad = self.network.weights[name].grad
@@ -77,9 +78,12 @@ class AdmmRegime(Regime):
 
         self.admm = Admm(network.weights, agreed, rho)
 
-    def after_backward(self) -> None:
-        self.admm.add_gradient()
-        super().after_backward()
+    def parameters(self) -> list[dict[str, Any]]:
+        return groups(self.network.weights.values(), self.network.parameters())
+
+    def after_backward(self, optimizer: torch.optim.Optimizer) -> None:
+        self.admm.add_gradient(optimizer)
+        super().after_backward(optimizer)
 
     def point(self, rho: float | None) -> dict[str, Any]:
         used = self.admm.rho
@@ -136,10 +140,10 @@ class SettleRegime(Regime):
             for name, scale in self.log_scale.items()
         }
 
-    def parameters(self) -> Iterable[nn.Parameter]:
+    def parameters(self) -> list[nn.Parameter]:
         return [*self.network.biases.values(), *self.log_scale.values()]
 
-    def after_backward(self) -> None:
+    def after_backward(self, optimizer: torch.optim.Optimizer) -> None:
         for name, weight in self.network.weights.items():
             assert weight.grad is not None
             self.log_scale[name].grad = torch.sum(weight.grad * weight.detach())

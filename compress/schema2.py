@@ -8,6 +8,8 @@ import struct
 import zlib
 from typing import Any
 
+import numpy as np
+
 from compress import coding
 from compress.graph import CompressedModel, Geometry, InputSpec, Layer, Node
 from compress.hostops import HostOp
@@ -47,7 +49,7 @@ def _layer(head: dict[str, Any], sections: dict[bytes, bytes]) -> Layer:
     row_ptr, col_idx = coding.decode_index(
         index, geometry.out_channels, geometry.columns, head["nnz"]
     )
-    codes = coding.unpack_bits(sections[b"LEVL"], head["bits"], head["nnz"])
+    codes = coding.unpack_bits(sections[b"LEVL"], head["bits"], head["nnz"], np.uint8)
     bias_bits = head["bias_bits"]
     bias = coding.unpack_bits(sections[b"BIAS"], bias_bits, geometry.out_channels)
     return Layer(

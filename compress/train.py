@@ -260,7 +260,7 @@ class _Trainer:
         else:
             regime = Regime(network, self.masks)
         decay = recipe.weight_decay if self.stage == "dense" else 0.0
-        parameters = list(regime.parameters())
+        parameters = regime.parameters()
         optimizer: torch.optim.Optimizer
         if recipe.optimizer == "adam" or isinstance(regime, SettleRegime):
             betas = (0.9, recipe.beta2)
@@ -273,7 +273,13 @@ class _Trainer:
             )
         if state is not None:
             regime.load_state_dict(state["regime"])
-            optimizer.load_state_dict(state["optimizer"])
+            try:
+                optimizer.load_state_dict(state["optimizer"])
+            except ValueError:
+                raise CosignError(
+                    f"{self.checkpoint} was made by an earlier version of this program; delete it, "
+                    f"and stage {self.stage} begins anew."
+                ) from None
         return regime, optimizer
 
     def _train_step(
@@ -304,7 +310,7 @@ class _Trainer:
             )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        regime.after_backward()
+        regime.after_backward(optimizer)
         optimizer.step()
         regime.after_step()
         self.step += 1

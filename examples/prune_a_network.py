@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from compress.admm import Admm
+from compress.admm import Admm, groups
 from compress.data import load_dataset
 from compress.regimes import mask_of, prune_projection
 
@@ -32,7 +32,7 @@ def main() -> None:
     model = network()
     weights = {name: p for name, p in model.named_parameters() if p.ndim > 1}
     keep = {name: max(1, weight.numel() // 8) for name, weight in weights.items()}
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    optimizer = torch.optim.Adam(groups(weights.values(), model.parameters()), 2e-3)
 
     def step(number: int) -> float:
         indices = torch.arange(number * BATCH, (number + 1) * BATCH) % len(labels)
@@ -49,7 +49,7 @@ def main() -> None:
     admm = Admm(weights, prune_projection(keep), rho=0.05)
     for number in range(STEPS):
         loss = step(STEPS + number)
-        admm.add_gradient()
+        admm.add_gradient(optimizer)
         optimizer.step()
         if number % ADMM_EVERY == ADMM_EVERY - 1:
             residuals = admm.update(next_rho=admm.rho * 1.25)

@@ -1,15 +1,21 @@
 """From the live weights back to the whole LeNet-5, and to its integers."""
 
+import dataclasses
+import math
+
 import numpy as np
 import torch
 
 from compress import export
 from compress.data import Dataset
-from compress.graph import CompressedModel
+from compress.graph import CompressedModel, Layer
 from compress.models import Network
 from compress.networks import spec_of
 from compress.sparse.network import CELLS, LAYERS, SparseNetwork
-from compress.sparse.schedule import Sparse
+from compress.sparse.schedule import SCALE_BITS, Sparse
+
+_BIAS_STEP = 0.25
+"""Biases are rounded to steps no larger than this, in units of the output."""
 
 
 @torch.no_grad()
@@ -34,4 +40,14 @@ def compressed(reached: Sparse, dataset: Dataset) -> CompressedModel:
     """The integers of a target reached."""
     q = dict(zip(LAYERS, map(float, reached.q), strict=True))
     bits = dict(zip(LAYERS, reached.bits, strict=True))
-    return export.integers(expand(reached.network), q, bits, dataset)
+    model = export.integers(expand(reached.network), q, bits, dataset, SCALE_BITS)
+    nodes = (_rounded(node) if isinstance(node, Layer) else node for node in model.nodes)
+    return dataclasses.replace(model, nodes=tuple(nodes))
+
+
+def _rounded(layer: Layer) -> Layer:
+    """The layer with biases that are multiples of a power of two, whose zeros the file omits."""
+    step = 1 << max(
+        0, math.floor(math.log2(_BIAS_STEP * layer.out_scale / layer.in_scale / layer.q))
+    )
+    return dataclasses.replace(layer, bias=step * np.rint(layer.bias / step).astype(np.int64))

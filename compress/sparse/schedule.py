@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from compress.data import Dataset, Split
+from compress.export import shortened
 from compress.sparse import lessons, stored, surgeon
 from compress.sparse.lessons import Lessons
 from compress.sparse.network import CELLS, SparseNetwork
@@ -36,6 +37,8 @@ from compress.sparse.surgeon import Surgeon, best_interval
 from cosign import CosignError
 
 Report = Callable[[str, dict[str, Any]], None]
+SCALE_BITS = 7
+"""Significant bits of the file's scales, those of levels and those of activations."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Schedule:
     coarse: tuple[float, float] = (0.85, 1)
     fine: tuple[float, float] = (0.95, 5)
     fine_lr: float = 8e-3
-    targets: tuple[int, ...] = (1236, 890)
+    targets: tuple[int, ...] = (1236, 855)
     cycles: int = 12
     growth: float = 0.2
     cycle_epochs: tuple[float, float] = (2, 2)
@@ -283,14 +286,12 @@ class Course:
         schedule = self.schedule
         layer = network.layer_of
         importance = network.moment2[: network.nnz]
-        q = np.array(
-            [
-                best_interval(
-                    network.theta[: network.nnz][layer == number], importance[layer == number], n
-                )
-                for number, n in enumerate(bits)
-            ]
-        )
+        weights = network.theta[: network.nnz]
+        best = [
+            best_interval(weights[layer == number], importance[layer == number], n)
+            for number, n in enumerate(bits)
+        ]
+        q = np.array([shortened(interval, SCALE_BITS) for interval in best])
         each_q, each_bits = q[layer], np.array(bits)[layer]
 
         for share in schedule.levels:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from compress.admm import Admm
+from compress.admm import Admm, groups
 from compress.regimes import prune_projection
 
 
@@ -17,17 +17,33 @@ def weights(*values: float) -> dict[str, nn.Parameter]:
     return {"w": nn.Parameter(torch.tensor(values))}
 
 
+def descent(network: dict[str, nn.Parameter], lr: float) -> torch.optim.SGD:
+    """A step subtracts lr times the gradient."""
+    return torch.optim.SGD(groups(network.values(), network.values()), lr)
+
+
 def test_added_gradient_is_that_of_the_squared_penalty() -> None:
     network = weights(1.0, -2.0, 0.5)
-    admm = Admm(network, keep_one, rho=0.3)
-    admm.update()
-    w = network["w"]
+    network["bias"] = nn.Parameter(torch.tensor([5.0]))
+    w, bias = network.values()
+    admm = Admm({"w": w}, keep_one, rho=7.0)
+    optimizer = torch.optim.SGD(groups([w], network.values()), lr=1.0)
+    admm.update(next_rho=0.3)
     penalty = 0.15 * torch.sum((w - admm.z["w"] + admm.u["w"]) ** 2)  # rho/2 ||W-Z+U||^2
-    expected = torch.autograd.grad(penalty, w)[0]
-    w.grad = torch.tensor([1.0, 1.0, 1.0])
-    admm.add_gradient()
-    assert torch.allclose(w.grad, 1 + expected)
+    expected = w.detach() - (1 + torch.autograd.grad(penalty, w)[0])
     assert admm.penalty() == pytest.approx(float(penalty.detach()))
+    w.grad, bias.grad = torch.ones(3), torch.ones(1)
+    admm.add_gradient(optimizer)
+    optimizer.step()
+    assert torch.allclose(w, expected)
+    assert bias.item() == 4.0
+
+
+def test_optimizer_must_be_able_to_decay_the_weights_alone() -> None:
+    network = {**weights(1.0), "bias": nn.Parameter(torch.zeros(1))}
+    admm = Admm({"w": network["w"]}, keep_one, rho=1.0)
+    with pytest.raises(ValueError, match="first group"):
+        admm.add_gradient(torch.optim.SGD(network.values(), lr=1.0))
 
 
 def test_one_iteration_by_hand() -> None:
@@ -59,14 +75,14 @@ def test_converges_on_least_squares_with_a_sparsity_constraint() -> None:
     b = a @ truth
     network = weights(*[0.0] * 6)
     admm = Admm(network, lambda _, t: prune_projection({"w": 2})("w", t), rho=1.0)
+    optimizer = descent(network, 0.1)
     first = last = 0.0
     for iteration in range(60):
         for _ in range(50):
             w = network["w"]
             w.grad = 2 * a.T @ (a @ w.detach() - b)
-            admm.add_gradient()
-            with torch.no_grad():
-                w -= 0.1 * w.grad
+            admm.add_gradient(optimizer)
+            optimizer.step()
         last = admm.update().primal["w"]
         first = first or last
         assert iteration >= 0
@@ -84,11 +100,14 @@ def test_state_goes_on_where_it_was() -> None:
     )
     for admm in (one, two):
         network["w"].grad = torch.zeros(3)
-        admm.add_gradient()
+        optimizer = descent(network, 1.0)
+        admm.add_gradient(optimizer)
         admm.gradient = network["w"].grad.clone()  # type: ignore[attr-defined]
+        assert optimizer.param_groups[0]["weight_decay"] == 2.0
     assert torch.equal(one.gradient, two.gradient)  # type: ignore[attr-defined]
 
 
 def test_gradient_must_exist() -> None:
     with pytest.raises(ValueError, match="w has no gradient"):
-        Admm(weights(1.0), keep_one, rho=1.0).add_gradient()
+        network = weights(1.0)
+        Admm(network, keep_one, rho=1.0).add_gradient(descent(network, 1.0))

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -149,6 +150,46 @@ def test_files_of_schema_1_are_still_read() -> None:
     assert same(container.from_bytes(container.to_bytes(model)), model)
 
 
+# A file of schema 3: a convolution of 3 x 9 weights, maxpool 2/2 and a linear layer, adaptive
+SCHEMA_3 = """
+434f5349474e03002705736d616c6c010606000000010c01044022030304010001000202020000050122040401100100
+0a6bf18400f5d078491019eb7f3c017b8ebef96abfed10e37b62d05ffb6c9bff8a0669c71799
+"""
+
+
+def test_files_of_schema_3_are_still_read() -> None:
+    model = container.from_bytes(bytes.fromhex(SCHEMA_3))
+    conv, fc = model.layers
+    assert conv.dense_levels().tolist() == [
+        [0, 1, 0, 0, -1, -3, -3, -3, 0],
+        [0, 0, 3, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 2, 1, 0, 0, 3, 0],
+    ]
+    assert fc.dense_levels()[0].tolist() == [2, 0, 0, -1, 0, 0, -1, 0, -2, -2, 0, 0]
+    assert (conv.bias.tolist(), fc.bias.tolist()) == ([-9, -5, -4], [-8, 4, -7, 0])
+    assert same(container.from_bytes(container.to_bytes(model)), model)
+
+
+@pytest.mark.parametrize("op", ["maxpool", "avgpool"])
+@pytest.mark.parametrize("changed", [None, "stride", "padding", "end"])
+def test_windows_side_by_side_take_one_byte(
+    op: Literal["maxpool", "avgpool"], changed: str | None
+) -> None:
+    attrs: dict[str, float] = {"kernel": 3, "stride": 3, "padding": 0, "end": 0}
+    if op == "avgpool":
+        attrs |= {"exclude": 0, "mul0": 7, "shift": 6}
+    if changed:
+        attrs[changed] = 1
+    source = InputSpec((2, 9, 9), 0.25, (0.0, 0.0), (1.0, 1.0))
+    model = CompressedModel("", source, (HostOp("pool1", op, ("input",), attrs),))
+    blob = container.to_bytes(model)
+    assert same(container.from_bytes(blob), model)
+    plain = container.to_bytes(
+        CompressedModel("", source, (HostOp("flatten", "flatten", ("input",)),))
+    )
+    assert len(blob) - len(plain) == (4 if changed else 1) + (3 if op == "avgpool" else 0)
+
+
 @pytest.mark.parametrize(
     ("op", "inputs", "attrs", "message"),
     [
@@ -250,7 +291,7 @@ def test_every_truncation_and_extension_is_noticed(coding: str) -> None:
 def test_another_schema_is_named() -> None:
     blob = bytearray(container.to_bytes(network(3, 5)))
     blob[6] = 9
-    with pytest.raises(CosignError, match="has schema 9, this version reads 1, 2 and 3"):
+    with pytest.raises(CosignError, match="has schema 9, this version reads 1 to 4"):
         container.from_bytes(bytes(blob))
 
 

@@ -80,7 +80,7 @@ def test_masked_training_leaves_the_optimisers_moments_at_zero(
         loss = network(evaluation.to_input(dataset, dataset.train.images(indices))).square().mean()
         optimizer.zero_grad()
         loss.backward()
-        regime.after_backward()
+        regime.after_backward(optimizer)
         optimizer.step()
     for name, mask in masks.items():
         state = optimizer.state[network.weights[name]]
@@ -283,6 +283,28 @@ def test_a_damaged_result_is_named(toy: ModuleType, tmp_path: Path, content: byt
     (tmp_path / "dense.pt").write_bytes(content)
     with pytest.raises(CosignError, match=r"dense\.pt is damaged"):
         train.run_stage("dense", toy.recipe(), toy.dataset(), tmp_path, 0)
+
+
+def test_a_checkpoint_of_another_optimiser_is_named(toy: ModuleType, tmp_path: Path) -> None:
+    """Before ADMM's weights had a group of their own, checkpoints had one group in all."""
+    dataset = toy.dataset()
+    train.run_stage("dense", toy.recipe(), dataset, tmp_path, 0)
+
+    def stop(_: str, step: int, *__: object) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train.run_stage("prune", toy.recipe(checkpoint_s=0.0), dataset, tmp_path, 0, stop)
+    checkpoint = tmp_path / "prune.checkpoint.pt"
+    owner = stages.identity("prune", toy.recipe(), dataset, 0)
+    state = stages.load(checkpoint, owner)
+    first, second = state["optimizer"]["param_groups"]
+    state["optimizer"]["param_groups"] = [{**first, "params": first["params"] + second["params"]}]
+    del state["identity"]
+    stages.save(checkpoint, state, owner)
+    with pytest.raises(CosignError, match=r"earlier version .* stage prune begins anew"):
+        train.run_stage("prune", toy.recipe(), dataset, tmp_path, 0)
 
 
 def test_data_must_fit_the_network(toy: ModuleType, tmp_path: Path) -> None:
