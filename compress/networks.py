@@ -18,6 +18,7 @@ __all__ = [
     "TABLE_8",
     "NetworkSpec",
     "NodeSpec",
+    "at_ratio",
     "default_bits",
     "densities",
     "is_foreign",
@@ -330,6 +331,28 @@ def uniform_but_delicate(spec: NetworkSpec, ratio: float) -> dict[str, float]:
         if 1 < spec.geometries[name].groups == spec.geometries[name].in_channels
     )
     return uniform(spec, ratio) | dict.fromkeys((first, *depthwise), 1.0)
+
+
+def at_ratio(spec: NetworkSpec, densities: dict[str, float], ratio: float) -> dict[str, float]:
+    """`densities` to the one power, by layer, at which 1 / ratio of all weights stays.
+
+    So layers keep their order, none is above 1, and the preset's own ratio gives the preset.
+    Raises CosignError on a ratio below 1, or one that `densities` cannot come to.
+    """
+    uniform(spec, ratio)
+    weights = {name: geometry.weights for name, geometry in spec.geometries.items()}
+    wanted = sum(weights.values()) / ratio
+
+    def kept(power: float) -> float:
+        return sum(densities[name] ** power * count for name, count in weights.items())
+
+    low, high = 0.0, 64.0
+    if kept(high) > wanted or wanted < len(weights):
+        raise CosignError(f"{spec.name} cannot be pruned {ratio:g} times; choose a lower ratio.")
+    for _ in range(64):
+        middle = (low + high) / 2
+        low, high = (middle, high) if kept(middle) > wanted else (low, middle)
+    return {name: density**high for name, density in densities.items()}
 
 
 def kept_weights(spec: NetworkSpec, densities: dict[str, float]) -> dict[str, int]:

@@ -24,6 +24,7 @@ ACCURACY_LOSS = 0.005
 ROUNDS = 3
 DEFAULT_ALPHA = {"lenet5": "default", "alexnet": "ours1"}
 DEFAULT_RATIO = 4  # of a network of one's own
+Pruner = Literal["admm", "iterative", "oneshot", "l1", "torch"]  # see compress.pruners
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Phase:
     steps : optimiser steps before scaling by the recipe's budget
     lr : peak learning rate; cosine decay to 2 % of it
     points : history points, evenly spread; in an ADMM phase each is an ADMM iteration
-    rhos : penalty parameters of an ADMM phase, each for an equal share of the iterations
+    rhos : penalty parameters of an ADMM phase, each for an equal share of the iterations; lambdas
+        where the pruner is l1
     """
 
     steps: int
@@ -60,6 +62,7 @@ class Recipe:
     dense, prune, retrain : the phases of the first three stages
     allocate : one trial of the allocation of Fig. 5
     quantize, settle : quantisation ADMM, then training of biases and q with levels fixed
+    pruner : how the prune stage comes to alpha_i weights
     beta2 : decay of Adam's second moment; shorter runs want less than the usual 0.999
     weight_decay : L2 penalty of the dense stage
     dropout : probability behind AlexNet's fc1 and fc2 while training
@@ -87,6 +90,7 @@ class Recipe:
     settle: Phase
     custom: NetworkSpec | None = None
     digest: str = ""
+    pruner: Pruner = "admm"
     beta2: float = 0.999
     weight_decay: float = 0.0
     dropout: float = 0.5

@@ -1,7 +1,8 @@
 """The training stages of joint pruning and quantisation (Fig. 2), resumable at any moment.
 
 - dense: ordinary training;
-- prune: ADMM towards alpha_i weights per layer, then the cut;
+- prune: ADMM towards alpha_i weights per layer, then the cut; or what it is compared with
+  (compress.pruners);
 - retrain: the kept weights only;
 - allocate: weights kept anew as break-even ratios of the hardware say (Fig. 5), if there are any;
 - quantize: ADMM towards n-bit levels of the kept weights, then levels fixed while biases and q
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compress import distributed, stages, trials
+from compress import distributed, pruners, stages, trials
 from compress.batches import Batch, Batches, in_order
 from compress.data import Dataset, Split
 from compress.models import Network, scale_to_data
@@ -239,6 +240,10 @@ class _Trainer:
         regime: Regime
         if phase is recipe.settle and self.stage == "quantize":
             regime = SettleRegime(network, self.masks, recipe.bits)
+        elif self.stage == "prune" and recipe.pruner != "admm":
+            regime = pruners.regime(
+                recipe.pruner, network, self.masks, recipe.keep, phase.points, phase.rhos[0]
+            )
         elif phase.rhos:
             project = (
                 prune_projection(recipe.keep)
@@ -325,7 +330,7 @@ class _Trainer:
     @torch.no_grad()
     def _finish(self, regime: Regime) -> dict[str, float]:
         """Make the stage's constraint hold exactly; returns q by layer."""
-        if self.stage == "prune":
+        if self.stage == "prune" and not self.masks:
             for name, weight in self.network.weights.items():
                 self.masks[name] = mask_of(weight, self.recipe.keep[name])
                 weight.mul_(self.masks[name])

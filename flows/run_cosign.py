@@ -46,7 +46,7 @@ tool, told in one sentence; 130 interrupted (--resume continues)
 """
 
 
-def _positive(number: Callable[[str], float]) -> Callable[[str], float]:
+def positive(number: Callable[[str], float]) -> Callable[[str], float]:
     def parse(text: str) -> float:
         value = number(text)
         if not 0 < value < float("inf"):
@@ -63,7 +63,7 @@ def _fraction(text: str) -> float:
     return value
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative")
@@ -93,9 +93,9 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
             "(default: ImageNet's, MNIST's)",
         )
     parser.add_argument(
-        "--budget", type=_positive(float), default=1.0, help="factor on the training steps (1)"
+        "--budget", type=positive(float), default=1.0, help="factor on the training steps (1)"
     )
-    parser.add_argument("--seed", type=_count, default=0, help="of everything random (0)")
+    parser.add_argument("--seed", type=count, default=0, help="of everything random (0)")
 
 
 def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported | None]":
@@ -144,7 +144,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_training_options(result)
     result.add_argument(
-        "--images", type=_positive(int), help="images executed by the RTL (lenet5 16, alexnet 1)"
+        "--images", type=positive(int), help="images executed by the RTL (lenet5 16, alexnet 1)"
     )
     result.add_argument("--liberty", type=Path, help="a cell library (default: NanGate 45 nm)")
     result.add_argument(
@@ -157,7 +157,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--rounds",
-        type=_count,
+        type=count,
         default=ROUNDS,
         help="rounds of the feedback that may prune further; with 0 it only leaves dense what "
         f"sparse hardware would slow down ({ROUNDS})",
