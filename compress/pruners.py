@@ -129,8 +129,8 @@ def global_masks(network: Network, keep: int) -> Masks:
     """`torch.nn.utils.prune` by magnitude over all layers; exactly `keep` weights stay."""
     pruned = copy.deepcopy(network)  # torch gives the modules other parameters
     layers = {name: pruned.layers[module_key(name)] for name in pruned.weights}
-    for layer in layers.values():
-        layer.weight.data = layer.weight.data.contiguous()  # torch flattens it by a view
+    for weight in pruned.weights.values():
+        weight.data = weight.data.contiguous()  # torch flattens it by a view
     every = sum(weight.numel() for weight in pruned.weights.values())
     prune.global_unstructured(
         [(layer, "weight") for layer in layers.values()], prune.L1Unstructured, amount=every - keep

@@ -103,7 +103,7 @@ def run(
         row = {
             "method": method,
             "ratio": ratio,
-            "rhos": asked.prune.rhos if method in ("admm", "l1") else None,
+            "rhos": list(asked.prune.rhos) if method in ("admm", "l1") else None,
             "nonzeros": sum(nonzeros.values()),
             "nonzeros_by_layer": nonzeros,
             **_accuracies(result, dataset),
