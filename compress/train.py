@@ -1,6 +1,6 @@
 """The training stages of joint pruning and quantisation (Fig. 2), resumable at any moment.
 
-- dense: ordinary training;
+- dense: ordinary training; batch normalisation, where the network has it, is folded at the end;
 - prune: ADMM towards alpha_i weights per layer, then the cut; or what it is compared with
   (compress.pruners);
 - retrain: the kept weights only;
@@ -27,7 +27,7 @@ from torch.nn import functional
 from compress import distributed, pruners, stages, trials
 from compress.batches import Batch, Batches, in_order
 from compress.data import Dataset, Split
-from compress.models import Network, scale_to_data
+from compress.models import Network, fold, scale_to_data
 from compress.recipes import Phase, Recipe
 from compress.regimes import (
     AdmmRegime,
@@ -194,9 +194,10 @@ class _Trainer:
             self.network = previous.network
         else:
             torch.manual_seed(random[0])  # the seed
-            self.network = Network(recipe.spec)
-            some = np.arange(min(_INITIAL_IMAGES, len(dataset.train.labels)))
-            scale_to_data(self.network, to_input(dataset, dataset.train.images(some)))
+            self.network = Network(recipe.dense_spec)
+            if not self.network.norms:
+                some = np.arange(min(_INITIAL_IMAGES, len(dataset.train.labels)))
+                scale_to_data(self.network, to_input(dataset, dataset.train.images(some)))
         channels_last(self.network.to(self.device))
         self.phases: tuple[Phase, ...] = (
             (recipe.quantize, recipe.settle) if stage == "quantize" else (getattr(recipe, stage),)
@@ -227,8 +228,9 @@ class _Trainer:
                 q = self._finish(regime)
             first = last
         seconds = self._elapsed()
-        accuracy = evaluate(self.network, self.dataset, self.dataset.val)
-        network = self.network.cpu().eval()
+        network = fold(self.network) if self.network.norms else self.network
+        accuracy = evaluate(network.to(self.device), self.dataset, self.dataset.val)
+        network = network.cpu().eval()
         masks = {name: mask.cpu() for name, mask in self.masks.items()}
         return StageResult(self.stage, network, accuracy, self.history, masks, q, seconds)
 

@@ -20,13 +20,13 @@ import math
 import shutil
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
 if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-import torch
 from rich.console import Console
 
 import cosign
@@ -145,7 +145,7 @@ def _opened(record: Path, base: Recipe, dataset: Dataset, seed: int) -> dict[str
     }
     about = json.loads(json.dumps(about))
     if not record.exists():
-        versions = {"cosign": cosign.__version__, "torch": torch.__version__}
+        versions = {"cosign": cosign.__version__, "torch": version("torch")}
         return {**about, "versions": versions, "rows": []}
     found: dict[str, Any] = read_json(record)
     if any(found.get(key) != value for key, value in about.items()):

