@@ -164,7 +164,7 @@ def load_dataset(
     if data in (None, "synthetic"):
         return _synthetic(seed)
     if data in ("mnist", "cifar10"):
-        raise CosignError(f"alexnet reads large photographs, not {data}; give an ImageNet folder.")
+        raise CosignError(f"alexnet reads large colour photographs, not {data}; give a folder.")
     return _folder(str(data), seed, imagefolder.SHAPE, IMAGENET, progress)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from compress import cifar10, data, fetching, imagefolder, mnist, synthetic
+from compress import data, fetching, imagefolder, mnist, synthetic
 from cosign import CosignError
 
 
@@ -266,6 +266,7 @@ def test_generated_classes_are_balanced_and_not_told_by_mean_colour() -> None:
     [
         ("lenet5", "imagenette", "lenet5 reads mnist"),
         ("alexnet", "mnist", "colour photographs"),
+        ("cifar-vgg", "mnist", "cifar-vgg reads cifar10, not 'mnist'"),
         ("vgg", None, "unknown network 'vgg'"),
     ],
 )
