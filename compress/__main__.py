@@ -311,7 +311,10 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("images", help="write images of a test split as uint8 pixels")
     command.add_argument("--network", required=True, choices=NETWORKS)
     command.add_argument(
-        "--data", required=True, metavar="mnist|imagenette|synthetic|DIR", help="the data set"
+        "--data",
+        required=True,
+        metavar="mnist|cifar10|imagenette|synthetic|DIR",
+        help="the data set",
     )
     command.add_argument("--count", type=int, required=True, metavar="N", help="the first N images")
     command.add_argument("--out", type=Path, required=True, metavar="FILE.npy")

@@ -12,21 +12,26 @@ from typing import Protocol
 
 import numpy as np
 
-from compress import imagefolder, mnist, synthetic
+from compress import cifar10, imagefolder, mnist, synthetic
 from compress.hostops import Shape
+from compress.networks import CIFAR
 from cosign import CosignError
 
 # Images of the generated set, a multiple of its twelve classes each.
 SYNTHETIC_SIZES = {"train": 3000, "val": 240, "test": 480}
 _MNIST_VALIDATION = 5_000
 _MNIST_SHIFT = 1  # pixels
+_CIFAR_VALIDATION = 5_000
+_CIFAR_SHIFT = 4
 
+NAMED = ("mnist", "cifar10", "imagenette")  # sets that are fetched, not folders
 ALL = slice(None)
 Progress = Callable[[str], None]
 # Mean and standard deviation by channel, of pixels scaled to 0..1
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 MNIST: Normalisation = ((0.1307,), (0.3081,))
+CIFAR10: Normalisation = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 
 
 class Split(Protocol):
@@ -81,12 +86,16 @@ class Dataset:
 class ArraySplit:
     """Images held in memory, uint8 [N, C, H, W]; training shifts them by up to `shift` pixels.
 
-    What a shift uncovers is black, like the border of a digit.
+    What a shift uncovers is black, like the border of a digit. With `flip` half of them are
+    mirrored too.
     """
 
-    def __init__(self, pixels: np.ndarray, labels: np.ndarray, shift: int = 0) -> None:
+    def __init__(
+        self, pixels: np.ndarray, labels: np.ndarray, shift: int = 0, flip: bool = False
+    ) -> None:
         self._pixels = pixels
         self._shift = shift
+        self._flip = flip
         self.labels = labels.astype(np.int64)
 
     def images(self, indices: np.ndarray) -> np.ndarray:
@@ -96,6 +105,8 @@ class ArraySplit:
         self, indices: np.ndarray, rng: np.random.Generator, part: slice = ALL
     ) -> np.ndarray:
         images = self._pixels[indices[part]]
+        if self._flip:
+            images = imagefolder.flipped(images, (rng.random(len(indices)) < 0.5)[part])
         margin = self._shift
         if not margin:
             return images
@@ -131,23 +142,29 @@ class SyntheticSplit:
 def load_dataset(
     network: str, data: str | None, seed: int, progress: Progress | None = None
 ) -> Dataset:
-    """The data of `network` ("lenet5" or "alexnet").
+    """The data of `network` ("lenet5", "alexnet" or one of CIFAR's).
 
-    `data` is None for the default (MNIST; the generated set), "mnist", "synthetic",
-    "imagenette" or the path of an ImageNet folder. `seed` decides the validation split and the
-    generated images. `progress` receives one line per slow step. Raises CosignError when the
-    data are missing, corrupt or not meant for the network.
+    `data` is None for the default (MNIST; the generated set; CIFAR-10), "mnist", "cifar10",
+    "synthetic", "imagenette" or the path of an ImageNet folder. `seed` decides the validation split
+    and the generated images. `progress` receives one line per slow step. Raises CosignError when
+    the data are missing, corrupt or not meant for the network.
     """
     if network == "lenet5":
         if data not in (None, "mnist"):
             raise CosignError(f"lenet5 reads mnist, not {data!r}; leave --data out.")
         return _mnist(seed, progress)
+    if network in CIFAR:
+        if data not in (None, "cifar10"):
+            raise CosignError(f"{network} reads cifar10, not {data!r}; leave --data out.")
+        return _cifar10(seed, progress)
     if network != "alexnet":
-        raise CosignError(f"unknown network {network!r}; choose lenet5 or alexnet.")
+        raise CosignError(
+            f"unknown network {network!r}; choose lenet5, alexnet, {' or '.join(CIFAR)}."
+        )
     if data in (None, "synthetic"):
         return _synthetic(seed)
-    if data == "mnist":
-        raise CosignError("alexnet reads colour photographs, not mnist; give an ImageNet folder.")
+    if data in ("mnist", "cifar10"):
+        raise CosignError(f"alexnet reads large colour photographs, not {data}; give a folder.")
     return _folder(str(data), seed, imagefolder.SHAPE, IMAGENET, progress)
 
 
@@ -160,12 +177,19 @@ def load_for(
 ) -> Dataset:
     """Data for a network of one's own that reads images of `shape`.
 
-    `data` is "mnist", the default for 1 x 28 x 28, "imagenette" or an ImageNet folder, whose images
-    are scaled and cropped. `normalisation` is MNIST's or ImageNet's where it is None. Raises
-    CosignError when there are no such data, or they do not fit.
+    `data` is "mnist", the default for 1 x 28 x 28, "cifar10", that for 3 x 32 x 32, "imagenette" or
+    an ImageNet folder, whose images are scaled and cropped. `normalisation` is the data's or
+    ImageNet's where it is None. Raises CosignError when there are no such data, or they do not fit.
     """
     pixels = " x ".join(map(str, shape))
-    if data in (None, "mnist"):
+    if data == "cifar10" or (data is None and shape == cifar10.SHAPE):
+        if shape != cifar10.SHAPE:
+            raise CosignError(
+                f"the network reads {pixels} images, CIFAR-10's are 3 x 32 x 32; give an ImageNet "
+                "folder by --data."
+            )
+        dataset = _cifar10(seed, progress)
+    elif data in (None, "mnist"):
         if shape != (1, 28, 28):
             raise CosignError(
                 f"the network reads {pixels} images, MNIST's are 1 x 28 x 28; give an ImageNet "
@@ -229,6 +253,23 @@ def _mnist(seed: int, progress: Progress | None) -> Dataset:
         train=ArraySplit(pixels[train], labels[train], _MNIST_SHIFT),
         val=ArraySplit(pixels[val], labels[val]),
         test=ArraySplit(files["t10k-images-idx3-ubyte"][:, None], files["t10k-labels-idx1-ubyte"]),
+    )
+
+
+def _cifar10(seed: int, progress: Progress | None) -> Dataset:
+    (pixels, labels), (test_pixels, test_labels) = cifar10.load(progress)
+    order = np.random.default_rng([seed, 0]).permutation(len(labels))
+    val, train = np.split(order, [_CIFAR_VALIDATION])
+    return Dataset(
+        name="cifar10",
+        note="CIFAR-10 photographs",
+        shape=cifar10.SHAPE,
+        classes=cifar10.CLASSES,
+        mean=CIFAR10[0],
+        std=CIFAR10[1],
+        train=ArraySplit(pixels[train], labels[train], _CIFAR_SHIFT, flip=True),
+        val=ArraySplit(pixels[val], labels[val]),
+        test=ArraySplit(test_pixels, test_labels),
     )
 
 

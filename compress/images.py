@@ -7,7 +7,7 @@ import numpy as np
 
 from compress.data import Dataset, load_dataset
 from compress.hostops import Shape
-from compress.networks import spec_of
+from compress.networks import CIFAR, spec_of
 from cosign import CosignError, atomic_write
 
 
@@ -16,13 +16,15 @@ def test_split(
 ) -> tuple[Dataset, Callable[[np.ndarray], np.ndarray]]:
     """The data set, and a function from indices of its test split to uint8 pixels [N, *shape].
 
-    data : "mnist", "imagenette", "synthetic" or an ImageNet folder; photographs are cropped
+    data : "mnist", "cifar10", "imagenette", "synthetic" or an ImageNet folder; photographs are
+        cropped
 
     Raises CosignError when the data are missing or of another shape.
     """
     channels, height, width = shape
-    # The data sets are those of lenet5 and alexnet; other networks read alexnet's, cropped.
-    dataset = load_dataset("lenet5" if data == "mnist" else "alexnet", data, seed=0)
+    # Of the large sets there is alexnet's size; other networks read it cropped.
+    reader = {"mnist": "lenet5", "cifar10": CIFAR[0]}.get(data, "alexnet")
+    dataset = load_dataset(reader, data, seed=0)
     if dataset.shape[0] != channels:
         raise CosignError(
             f"{network} reads images of {channels} channels, {dataset.name} has {dataset.shape[0]}."

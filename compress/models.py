@@ -1,13 +1,13 @@
 """The torch module that computes a `NetworkSpec` of compress.networks."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from compress import networks
 from compress.graph import Geometry
 from compress.hostops import pooling_window
 from compress.importing import Imported
@@ -196,8 +196,7 @@ def fold(network: Network) -> Network:
     y = gamma (W x - mean) / sqrt(var + eps) + beta has weights gamma / sqrt(var + eps) W. Since
     that scales filters differently, levels must be found after folding.
     """
-    nodes = tuple(replace(node, batch_norm=False) for node in network.spec.nodes)
-    folded = Network(replace(network.spec, nodes=nodes))
+    folded = Network(networks.folded(network.spec))
     with torch.no_grad():
         for node in network.spec.nodes:
             if node.geometry is None:

@@ -6,20 +6,25 @@ The second door of `compress` for the other rooms, next to `compress.container`:
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from compress.cifar_networks import cifar_resnet20_spec, cifar_vgg_spec
 from compress.nodes import Builder, NetworkSpec, NodeSpec
 from cosign import CosignError
 
 __all__ = [
     "ALPHAS",
+    "CIFAR",
     "NETWORKS",
     "TABLE_8",
     "NetworkSpec",
     "NodeSpec",
+    "at_ratio",
     "default_bits",
     "densities",
+    "folded",
     "is_foreign",
     "kept_weights",
     "preset",
@@ -150,6 +155,11 @@ def _bottleneck(net: Builder, name: str, source: str, width: int, strides: tuple
     return net.host(f"{name}.add", "add", inner, shortcut, relu=True)
 
 
+def folded(spec: NetworkSpec) -> NetworkSpec:
+    """The same layers without batch normalisation, as a trained network is executed."""
+    return replace(spec, nodes=tuple(replace(node, batch_norm=False) for node in spec.nodes))
+
+
 NETWORKS: dict[str, Callable[..., NetworkSpec]] = {
     "lenet5": lenet5_spec,
     "alexnet": alexnet_spec,
@@ -157,8 +167,11 @@ NETWORKS: dict[str, Callable[..., NetworkSpec]] = {
     "vgg16": vgg16_spec,
     "resnet50": resnet50_spec,
     "resnet50-v1": resnet50_v1_spec,
+    "cifar-vgg": cifar_vgg_spec,
+    "cifar-resnet20": cifar_resnet20_spec,
 }
-_NO_DROPOUT = ("lenet5", "resnet50", "resnet50-v1")
+CIFAR = ("cifar-vgg", "cifar-resnet20")  # networks that read its images
+_NO_DROPOUT = ("lenet5", "resnet50", "resnet50-v1", *CIFAR)
 
 
 def is_foreign(network: str) -> bool:
@@ -167,9 +180,10 @@ def is_foreign(network: str) -> bool:
 
 
 def spec_of(network: str, classes: int | None = None, dropout: float = 0.5) -> NetworkSpec:
-    """The built-in network of that name; `classes` is 10 for lenet5 and 1000 for others if None.
+    """The built-in network of that name; `classes` is 10 for lenet5 and CIFAR's and 1000 for
+    others if None.
 
-    lenet5 and both resnet50 have no dropout. Raises CosignError on an unknown name.
+    lenet5, CIFAR's and both resnet50 have no dropout. Raises CosignError on an unknown name.
     """
     if network not in NETWORKS:
         raise CosignError(f"unknown network {network!r}; choose {', '.join(NETWORKS)}.")
@@ -177,6 +191,36 @@ def spec_of(network: str, classes: int | None = None, dropout: float = 0.5) -> N
     if network not in _NO_DROPOUT:
         options["dropout"] = dropout
     return NETWORKS[network](**options)
+
+
+def uniform(network: str | NetworkSpec, ratio: float) -> dict[str, float]:
+    """The density 1 / ratio for every layer. Raises CosignError on a ratio below 1."""
+    if not 1 <= ratio < math.inf:
+        raise CosignError(f"the pruning ratio is {ratio}, must be at least 1.")
+    spec = spec_of(network) if isinstance(network, str) else network
+    return dict.fromkeys(spec.geometries, 1 / ratio)
+
+
+def at_ratio(spec: NetworkSpec, densities: dict[str, float], ratio: float) -> dict[str, float]:
+    """`densities` to the one power, by layer, at which 1 / ratio of all weights stays.
+
+    So layers keep their order, none is above 1, and the preset's own ratio gives the preset.
+    Raises CosignError on a ratio below 1, or one that `densities` cannot come to.
+    """
+    uniform(spec, ratio)
+    weights = {name: geometry.weights for name, geometry in spec.geometries.items()}
+    wanted = sum(weights.values()) / ratio
+
+    def kept(power: float) -> float:
+        return sum(densities[name] ** power * count for name, count in weights.items())
+
+    low, high = 0.0, 64.0
+    if kept(high) > wanted or wanted < len(weights):
+        raise CosignError(f"{spec.name} cannot be pruned {ratio:g} times; choose a lower ratio.")
+    for _ in range(64):
+        middle = (low + high) / 2
+        low, high = (middle, high) if kept(middle) > wanted else (low, middle)
+    return {name: density**high for name, density in densities.items()}
 
 
 # Operations in millions, two a MAC: Table 8 by row, conv1..conv5, fc1..fc3. A row over the first
@@ -201,6 +245,16 @@ def _table7_at(ratio: float) -> tuple[float, ...]:
     kept = [density * count for density, count in zip(_TABLE7, weights, strict=True)]
     scale = (sum(weights) / ratio - sum(kept[:5])) / sum(kept[5:])
     return (*_TABLE7[:5], *(density * scale for density in _TABLE7[5:]))
+
+
+def _erdos_renyi(spec: NetworkSpec, ratios: Sequence[float]) -> dict[str, dict[str, float]]:
+    """Presets "5x" for a ratio of 5: small layers keep more, as (in + out + kernel) / weights has
+    it (Evci et al. 2020)."""
+    shares = {
+        name: (g.in_channels / g.groups + g.out_channels + sum(g.kernel)) / g.weights
+        for name, g in spec.geometries.items()
+    }
+    return {f"{ratio:g}x": at_ratio(spec, shares, ratio) for ratio in ratios}
 
 
 def _alphas() -> dict[str, dict[str, dict[str, float]]]:
@@ -233,7 +287,10 @@ def _alphas() -> dict[str, dict[str, dict[str, float]]]:
     # there too is ours.
     by_layer = {"lenet5": lenet5, "alexnet": alexnet, "caffenet": alexnet}
     named = {network: list(spec_of(network).geometries) for network in NETWORKS}
+    # The paper has no network of this size.
+    cifar = {network: _erdos_renyi(spec_of(network), (5, 10)) for network in CIFAR}
     return {
+        **cifar,
         **{
             network: {
                 preset: dict(zip(named[network], row, strict=True))
@@ -310,14 +367,6 @@ def read_densities(spec: NetworkSpec, path: Path) -> dict[str, float]:
     return {name: float(given[name]) for name in layers}
 
 
-def uniform(network: str | NetworkSpec, ratio: float) -> dict[str, float]:
-    """The density 1 / ratio for every layer. Raises CosignError on a ratio below 1."""
-    if not 1 <= ratio < math.inf:
-        raise CosignError(f"the pruning ratio is {ratio}, must be at least 1.")
-    spec = spec_of(network) if isinstance(network, str) else network
-    return dict.fromkeys(spec.geometries, 1 / ratio)
-
-
 def uniform_but_delicate(spec: NetworkSpec, ratio: float) -> dict[str, float]:
     """1 / ratio, but 1 for the first layer and depthwise ones: these have few weights, all needed.
 
@@ -349,6 +398,8 @@ _BITS = {
     "vgg16": (5, 3),
     "resnet50": (4, 4),
     "resnet50-v1": (4, 4),
+    "cifar-vgg": (5, 4),
+    "cifar-resnet20": (5, 4),
 }
 
 

@@ -35,7 +35,7 @@ _COMMON = (
 # Recipe fields that a stage adds to those its predecessors depend on.
 _FIELDS = {
     "dense": (*_COMMON, "dense"),
-    "prune": ("densities", "prune", "targets", "distill", "temperature", "calibration"),
+    "prune": ("densities", "prune", "pruner", "targets", "distill", "temperature", "calibration"),
     "retrain": ("retrain",),
     "allocate": ("allocate", "break_even", "accuracy_loss", "rounds"),
     "quantize": ("bits", "bits_loss", "quantize", "settle"),
@@ -81,11 +81,13 @@ class StageResult:
 def identity(stage: str, recipe: Recipe, dataset: Dataset, seed: int) -> str:
     """Hex digest of everything that the result of `stage` depends on."""
     fields = recipe.to_json()
+    if recipe.pruner == "admm":
+        del fields["pruner"]  # results from when there was no other are still good
     used = [name for part in STAGES[: STAGES.index(stage) + 1] for name in _FIELDS[part]]
     facts = {
         "schema": _SCHEMA,
         "stage": stage,
-        "recipe": {name: fields[name] for name in used},
+        "recipe": {name: fields[name] for name in used if name in fields},
         "dataset": [dataset.name, dataset.sizes, dataset.shape, dataset.mean, dataset.std],
         "seed": seed,
     }

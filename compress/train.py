@@ -1,7 +1,8 @@
 """The training stages of joint pruning and quantisation (Fig. 2), resumable at any moment.
 
-- dense: ordinary training;
-- prune: ADMM towards alpha_i weights per layer, then the cut;
+- dense: ordinary training; batch normalisation, where the network has it, is folded at the end;
+- prune: ADMM towards alpha_i weights per layer, then the cut; or what it is compared with
+  (compress.pruners);
 - retrain: the kept weights only;
 - allocate: weights kept anew as break-even ratios of the hardware say (Fig. 5), if there are any;
 - quantize: ADMM towards n-bit levels of the kept weights, then levels fixed while biases and q
@@ -24,13 +25,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compress import bitwidths, distributed, snap, stages, trials
+from compress import bitwidths, distributed, pruners, snap, stages, trials
 from compress.allocate import Keep
 from compress.batches import Batch, Batches, in_order
 from compress.data import Dataset
 from compress.distill import Loss
 from compress.evaluation import channels_last, evaluate, some_images, to_input
-from compress.models import Network, scale_to_data
+from compress.models import Network, fold, scale_to_data
 from compress.recipes import Phase, Recipe
 from compress.regimes import (
     AdmmRegime,
@@ -180,9 +181,10 @@ class _Trainer:
             self.network = previous.network
         else:
             torch.manual_seed(random[0])  # the seed
-            self.network = Network(recipe.spec)
-            some = np.arange(min(_INITIAL_IMAGES, len(dataset.train.labels)))
-            scale_to_data(self.network, to_input(dataset, dataset.train.images(some)))
+            self.network = Network(recipe.dense_spec)
+            if not self.network.norms:
+                some = np.arange(min(_INITIAL_IMAGES, len(dataset.train.labels)))
+                scale_to_data(self.network, to_input(dataset, dataset.train.images(some)))
         if stage == "prune":
             dense = {n: w.detach().numpy() for n, w in self.network.weights.items()}
             self.keep = recipe.keep_of(dense)
@@ -221,15 +223,16 @@ class _Trainer:
                     self._train_step(batch, phase, self.step - first, regime, optimizer, report)
                     if self.step < last:
                         self._save_checkpoint(regime, optimizer)
-                if self.stage == "prune":
+                if self.stage == "prune" and not self.masks:
                     images = _calibration(self.recipe, self.dataset)
                     through = _layers_of("prune, cut", report)
                     self.masks = snap.prune(self.network, self.keep, images, through)
                 q = regime.q if isinstance(regime, SettleRegime) else {}
             first = last
         seconds = self._elapsed()
-        accuracy = evaluate(self.network, self.dataset, self.dataset.val)
-        network = self.network.cpu().eval()
+        network = fold(self.network) if self.network.norms else self.network
+        accuracy = evaluate(network.to(self.device), self.dataset, self.dataset.val)
+        network = network.cpu().eval()
         masks = {name: mask.cpu() for name, mask in self.masks.items()}
         return StageResult(
             self.stage, network, accuracy, self.history, masks, q, self.bits, seconds
@@ -249,6 +252,10 @@ class _Trainer:
             else:
                 q = state["regime"]["q0"]
             regime = SettleRegime(network, self.masks, q)
+        elif self.stage == "prune" and recipe.pruner != "admm":
+            regime = pruners.regime(
+                recipe.pruner, network, self.masks, self.keep, phase.points, phase.rhos[0]
+            )
         elif phase.rhos:
             if self.stage == "prune":
                 weights = {name: weight.numel() for name, weight in network.weights.items()}

@@ -23,8 +23,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="a model.cosign file")
     parser.add_argument(
         "--data",
-        metavar="mnist|imagenette|synthetic|DIR",
-        help="the data set (default: mnist for one channel, else the generated set)",
+        metavar="mnist|cifar10|imagenette|synthetic|DIR",
+        help="the data set (default: mnist for one channel, cifar10 for 32 x 32, else "
+        "the generated set)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
 
@@ -37,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
 
     started = time.monotonic()
     model, sizes = container.inspect(options.model)
-    data = options.data or ("mnist" if model.input.shape[0] == 1 else "synthetic")
+    small = {1: "mnist", 3: "cifar10"} if model.input.shape[1:] == (32, 32) else {1: "mnist"}
+    data = options.data or small.get(model.input.shape[0], "synthetic")
     dataset, pixels = test_split(model.name, model.input.shape, data)
     labels = dataset.test.labels
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from compress import container, evaluation, export, recipes, stages, train
 from compress.container import CompressedModel, Geometry, Layer
-from compress.data import Dataset, Split
+from compress.data import NAMED, Dataset, Split
 from compress.importing import Imported
 from compress.models import imported_network
 from compress.tidy import tidy
@@ -59,7 +59,7 @@ def preflight(config: RunConfig, path: Path) -> None:
             f"the run needs about {needed / 1e9:.1f} GB in {place}, where {free / 1e9:.1f} GB are "
             "free; choose another --out."
         )
-    if config.data not in (None, "imagenette", "mnist") and not Path(config.data).is_dir():
+    if config.data not in (None, *NAMED) and not Path(config.data).is_dir():
         raise CosignError(f"--data {config.data} is no folder; give an ImageNet folder.")
 
 

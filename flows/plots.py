@@ -2,6 +2,7 @@
 
 import html
 import io
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from flows.tables import times
 
 # Mid-tones that stay readable on white and on near-black paper; a page puts its own INK.
 INK, BLUE, ORANGE, GREEN, RED = "#808890", "#3b82c4", "#d9822b", "#3a9a5c", "#c75450"
+PURPLE = "#8a63c2"
 WIDTH = 9.6  # inches, of every figure
 plt.rcParams.update(
     {
@@ -67,6 +69,28 @@ def write_png(figure: Figure, path: Path) -> None:
             file, format="png", dpi=140, transparent=False, facecolor="white", metadata={}
         )
     plt.close(figure)
+
+
+def accuracy_by_ratio(curves: dict[str, list[tuple[float, float]]], dense: float) -> Figure:
+    """Accuracy against pruning ratio, a line for each method.
+
+    curves : (ratio, accuracy 0..1) by method
+    dense : accuracy of the network before pruning
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.0), layout="constrained")
+    for (method, points), color in zip(
+        curves.items(), itertools.cycle((BLUE, ORANGE, GREEN, RED, PURPLE))
+    ):
+        ratios, accuracies = zip(*sorted(points), strict=True)
+        axes.plot(ratios, [100 * x for x in accuracies], marker=".", color=color, label=method)
+    axes.axhline(100 * dense, color=INK, linewidth=1, linestyle="--", label="dense")
+    axes.set(xlabel="pruning ratio", ylabel="test accuracy, %", xscale="log")
+    ticks = sorted({ratio for points in curves.values() for ratio, _ in points})
+    axes.set_xticks(ticks, [times(ratio) for ratio in ticks])
+    axes.minorticks_off()
+    axes.grid(True)
+    axes.legend()
+    return figure
 
 
 def break_even(results: dict[str, Any]) -> Figure:

