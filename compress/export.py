@@ -26,7 +26,7 @@ from compress.models import Network
 from compress.networks import NetworkSpec, NodeSpec
 from compress.recipes import Recipe
 from compress.stages import StageResult
-from compress.train import to_input
+from compress.train import some_images
 from cosign import CosignError
 
 _TOP = 127
@@ -58,15 +58,8 @@ def integers(
     `assemble`.
     """
     count = CALIBRATION_IMAGES.get(network.spec.name, CUSTOM_CALIBRATION_IMAGES)
-    count = min(count, len(dataset.train.labels))
-    order = np.random.default_rng(0).permutation(len(dataset.train.labels))[:count]
-
-    def batches() -> Iterator[Tensor]:
-        for start in range(0, count, _BATCH):
-            yield to_input(dataset, dataset.train.images(order[start : start + _BATCH]))
-
     source = input_spec(dataset.shape, dataset.mean, dataset.std)
-    return assemble(network, q, bits, source, batches)
+    return assemble(network, q, bits, source, lambda: some_images(dataset, count, _BATCH))
 
 
 def input_spec(

@@ -7,8 +7,8 @@ weights Z [out, columns] shall minimise
 
 Y = X Wt gives the reconstruction error ||XW - XZ||^2; taking Y from the dense network and X from
 the compressed one also makes up for what the layers before have lost. X and Y have their means
-taken off, which the bias returns, and the columns of X are scaled to a variance of 1: magnitudes of
-weights then say what they contribute, and one rho fits every layer.
+taken off, which the bias returns, and the columns of X are scaled to a variance of 1, or less where
+they hardly vary: magnitudes of weights then say what they contribute, and one rho fits every layer.
 
 All tensors are float32 and have a leading axis of groups, [g, out / g, columns].
 """
@@ -24,6 +24,7 @@ from compress import projections
 from compress.graph import max_level
 
 DAMPING = 0.1
+LEAST_DEVIATION = 0.1  # of a column, over the root mean square of all
 RHO = 1.0
 ITERATIONS = 12
 _RISE = 0.75  # of the iterations, over which the pruning grows to its ratio
@@ -105,8 +106,8 @@ def problem(
         assert rows is not None
         variance = rows.square().sum(1)
     deviation = variance.clamp(min=0).sqrt()[:, None]
-    # a column that is always the same says nothing; it must only not divide by zero
-    least = 1e-5 * float(deviation.square().mean().sqrt()) or 1.0
+    # What hardly ever changes in few images may in others: its weights must not grow for nothing.
+    least = LEAST_DEVIATION * float(deviation.square().mean().sqrt()) or 1.0
     scale = deviation.clamp(min=least)
     scaled = weight * scale
     if second is not None:
@@ -158,13 +159,12 @@ def least_squares(task: Problem, mask: Tensor, start: Tensor) -> Tensor:
     return z
 
 
-def quantize(task: Problem, z: Tensor, q: float, bits: int) -> tuple[Tensor, float]:
-    """(levels, q): non-zeros of Z on +-1 .. +-max_level(bits) and their interval.
+def quantize(task: Problem, z: Tensor, mask: Tensor, q: float, bits: int) -> tuple[Tensor, float]:
+    """(levels, q): Z where `mask` holds on +-1 .. +-max_level(bits), and their interval.
 
     From the nearest levels, every sweep gives each column in turn the levels that minimise the
     loss with all others as they are, then q its least square: the loss never grows.
     """
-    mask = z != 0
     levels = nearest(z / (q * task.scale), bits, mask)
     for _ in range(_SWEEPS):
         sweep(task, levels, mask, q, bits)

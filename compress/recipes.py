@@ -78,6 +78,8 @@ class Recipe:
         by being sparse, or None when never; None instead of all: keep the densities as given
     accuracy_loss : validation accuracy that the allocation may cost against the dense network, 0..1
     rounds : rounds of the allocation that may take weights away
+    calibration : training images on which pruned and quantised layers must answer as they did
+        before (`snap`); 0 projects the weights
     budget : multiplies every phase's steps
     threads : of torch; part of the recipe since sums depend on it in the last bits
     checkpoint_s : least seconds between two checkpoints
@@ -105,6 +107,7 @@ class Recipe:
     break_even: dict[str, float | None] | None = None
     accuracy_loss: float = ACCURACY_LOSS
     rounds: int = ROUNDS
+    calibration: int = 0
     budget: float = 1.0
     threads: int = 2
     checkpoint_s: float = 30.0
@@ -127,8 +130,9 @@ class Recipe:
                 raise CosignError(f"{name}: break-even ratio is {ratio}, must be at least 1.")
         if not 0 <= self.accuracy_loss <= 1:
             raise CosignError(f"accuracy_loss is {self.accuracy_loss}, must be 0..1.")
-        if self.rounds < 0:
-            raise CosignError(f"rounds is {self.rounds}, must not be negative.")
+        for what in ("rounds", "calibration"):
+            if getattr(self, what) < 0:
+                raise CosignError(f"{what} is {getattr(self, what)}, must not be negative.")
         if self.budget <= 0:
             raise CosignError(f"budget is {self.budget}, must be positive.")
 
@@ -202,6 +206,7 @@ def custom_recipe(
         allocate=Phase(steps=150, lr=5e-4, points=0),
         quantize=Phase(steps=600, lr=2e-4, points=8, rhos=(1e-2, 1e-1)),
         settle=Phase(steps=300, lr=2e-4, points=1),
+        calibration=128,
         custom=spec,
         digest=digest,
         budget=budget,
@@ -270,6 +275,7 @@ def _alexnet(alpha: str, classes: int) -> Recipe:
         quantize=Phase(steps=50, lr=5e-5, points=4, rhos=(1e-1, 1.0)),
         settle=Phase(steps=20, lr=1e-4, points=1),
         beta2=0.98,
+        calibration=128,
         dropout=0.0,  # too few steps to overfit; raise it with the budget
         warmup=10,
     )

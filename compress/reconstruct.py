@@ -5,7 +5,7 @@ wanted, and the one whose layers so far are compressed, which says from what it 
 """
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -21,25 +21,65 @@ Progress = Callable[[str], None]
 
 
 @torch.no_grad()
-def prune_and_quantize(
+def prune(
     network: Network,
-    keep: dict[str, int],
-    bits: dict[str, int],
+    keep: Mapping[str, int],
     batches: Iterable[Tensor],
     progress: Progress = lambda _: None,
-) -> dict[str, float]:
-    """Change weights to q * level, at most `keep` per layer, and biases; returns q by layer.
+) -> None:
+    """Change weights and biases so that at most `keep` weights per layer are not zero.
 
     network : folded, in evaluation
     batches : float32 [N, C, H, W], normalised calibration images
     progress : receives one line per layer
     """
+    for layer in _layers(network, batches):
+        pruned = layerwise.prune(layer.task, keep[layer.name])
+        layer.put(pruned / layer.task.scale)
+        progress(layer.line(keep[layer.name], pruned))
+
+
+@torch.no_grad()
+def prune_and_quantize(
+    network: Network,
+    keep: Mapping[str, int],
+    bits: Mapping[str, int],
+    batches: Iterable[Tensor],
+    progress: Progress = lambda _: None,
+) -> dict[str, float]:
+    """The same with weights that are q * level; returns q by layer."""
+    intervals = {}
+    for layer in _layers(network, batches):
+        pruned = layerwise.prune(layer.task, keep[layer.name])
+        intervals[layer.name], z = layer.quantize(pruned, pruned != 0, bits[layer.name])
+        progress(layer.line(keep[layer.name], z))
+    return intervals
+
+
+@torch.no_grad()
+def quantize(
+    network: Network,
+    masks: Mapping[str, Tensor],
+    bits: Mapping[str, int],
+    batches: Iterable[Tensor],
+    progress: Progress = lambda _: None,
+) -> dict[str, float]:
+    """The same for a network that is pruned already: of its layers, the weights of `masks` stay."""
+    intervals = {}
+    for layer in _layers(network, batches):
+        mask = masks[layer.name].reshape(layer.task.weight.shape)
+        intervals[layer.name], z = layer.quantize(layer.task.weight, mask, bits[layer.name])
+        progress(layer.line(int(mask.sum()), z))
+    return intervals
+
+
+def _layers(network: Network, batches: Iterable[Tensor]) -> Iterator["_Layer"]:
+    """Every layer in its turn, to be changed before the next is asked for."""
     dense = copy.deepcopy(network)
     wanted = [{"input": x} for x in batches]  # values by node of the dense network, per batch
     got = [dict(values) for values in wanted]  # and of the compressed one
     images = sum(len(values["input"]) for values in wanted)
     rng = torch.Generator().manual_seed(0)
-    intervals = {}
     last_reader = {name: node.name for node in network.spec.nodes for name in node.inputs}
     for node in network.spec.nodes:
         finished = [name for name in node.inputs if last_reader[name] == node.name]
@@ -47,39 +87,42 @@ def prune_and_quantize(
             moments = _Moments(node.geometry, dense, node, images)
             for want, have in zip(wanted, got, strict=True):
                 want[node.name] = moments.add(want[node.input], have[node.input], rng)
-            name = node.name
-            intervals[name] = _compress(network, moments, name, keep[name], bits[name], progress)
+            yield _Layer(node.name, network, moments)
         for values, net in ((wanted, dense), (got, network)):
             for batch in values:
                 if node.name not in batch:
                     batch[node.name] = net.compute(node, *(batch[name] for name in node.inputs))
                 for name in finished:
                     del batch[name]
-    return intervals
 
 
-def _compress(
-    network: Network,
-    moments: "_Moments",
-    name: str,
-    keep: int,
-    bits: int,
-    progress: Progress,
-) -> float:
-    """Solve one layer and put its new weights and bias into the network. Returns q."""
-    parameter, bias = network.weights[name], network.biases[name]
-    before = parameter.detach().reshape(moments.shape)
-    task = moments.problem(before)
-    pruned = layerwise.prune(task, keep)
-    values = (pruned / task.scale)[pruned != 0]
-    start = projections.best_interval(values.numpy(), bits)
-    levels, q = layerwise.quantize(task, pruned, start, bits)
-    after = levels * q
-    parameter.copy_(after.reshape(parameter.shape))
-    bias.copy_(moments.bias(after))
-    lost = task.loss(levels * (q * task.scale)) / (task.energy or 1.0)
-    progress(f"{name}: {keep:,} of {before.numel():,} weights, error {100 * lost:.2f} %")
-    return q
+class _Layer:
+    """A layer of the network, and what its weights shall minimise."""
+
+    def __init__(self, name: str, network: Network, moments: "_Moments") -> None:
+        self.name = name
+        self._weight, self._bias = network.weights[name], network.biases[name]
+        self._moments = moments
+        self.task = moments.problem(self._weight.detach().reshape(moments.shape))
+
+    def put(self, weight: Tensor) -> None:
+        """Give the layer new weights [groups, out / groups, columns], and the bias they need."""
+        self._weight.copy_(weight.reshape(self._weight.shape))
+        self._bias.copy_(self._moments.bias(weight))
+
+    def quantize(self, z: Tensor, mask: Tensor, bits: int) -> tuple[float, Tensor]:
+        """Give the layer levels times q, near Z where `mask` holds; returns q and the new Z."""
+        kept = (z / self.task.scale)[mask].numpy()
+        start = projections.best_interval(kept, bits)
+        levels, q = layerwise.quantize(self.task, z, mask, start, bits)
+        self.put(levels * q)
+        return q, levels * (q * self.task.scale)
+
+    def line(self, keep: int, z: Tensor) -> str:
+        """What Z, in scaled columns, has lost."""
+        lost = self.task.loss(z) / (self.task.energy or 1.0)
+        total = self._weight.numel()
+        return f"{self.name}: {keep:,} of {total:,} weights, error {100 * lost:.2f} %"
 
 
 class _Moments:

@@ -81,22 +81,17 @@ class AdmmRegime(Regime):
 class SettleRegime(Regime):
     """Levels fixed; biases and each layer's q are trained, W = q * level throughout.
 
-    q is parametrised as q0 * exp(s), so that one learning rate suits every layer; its gradient
-    is dL/ds = sum(dL/dW * W).
+    q, by layer, is that of the weights as they are now. It is parametrised as q0 * exp(s), so that
+    one learning rate suits every layer; its gradient is dL/ds = sum(dL/dW * W).
     """
 
-    def __init__(self, network: Network, masks: dict[str, Tensor], bits: dict[str, int]) -> None:
+    def __init__(self, network: Network, masks: dict[str, Tensor], q: dict[str, float]) -> None:
         super().__init__(network, masks)
+        self.q0 = q
         self.levels: dict[str, Tensor] = {}
-        self.q0: dict[str, float] = {}
         self.log_scale: dict[str, nn.Parameter] = {}
         for name, weight in network.weights.items():
-            kept = weight.detach()[masks[name]].cpu().numpy()
-            self.q0[name] = projections.best_interval(kept, bits[name])
-            levels = torch.zeros(weight.shape, dtype=torch.int8, device=weight.device)
-            found = projections.levels_of(kept, self.q0[name], bits[name])
-            levels[masks[name]] = torch.from_numpy(found).to(weight.device)
-            self.levels[name] = levels
+            self.levels[name] = (weight.detach() / q[name]).round().to(torch.int8)
             self.log_scale[name] = nn.Parameter(torch.zeros((), device=weight.device))
         self.after_step()
 

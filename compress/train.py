@@ -13,9 +13,11 @@ So the step number is the state of the random generators, and a run that was kil
 resumed from its last checkpoint ends in the same weights as an uninterrupted one.
 """
 
+import copy
+import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compress import distributed, pruners, stages, trials
+from compress import distributed, pruners, snap, stages, trials
+from compress.allocate import Keep
 from compress.batches import Batch, Batches, in_order
 from compress.data import Dataset, Split
 from compress.models import Network, fold, scale_to_data
@@ -33,7 +36,6 @@ from compress.regimes import (
     AdmmRegime,
     Regime,
     SettleRegime,
-    mask_of,
     prune_projection,
     quantize_projection,
 )
@@ -44,6 +46,7 @@ Device = torch.device | str
 Report = Callable[[str, int, int, dict[str, Any]], None]
 _FINAL_LR = 0.02
 _EVALUATION_BATCH = 100
+_CALIBRATION_BATCH = 16
 _INITIAL_IMAGES = 48
 _STREAMS = {"dense": 0, "prune": 1, "retrain": 2, "quantize": 3, "allocate": 4}  # of random numbers
 
@@ -83,12 +86,17 @@ def run_stage(
         identity = stages.identity(name, recipe, dataset, seed)
         return stages.load_result(folder / f"{name}.pt", recipe, identity)
 
-    def trial(number: int, cut: StageResult) -> StageResult:
+    def trial(number: int, keep: Keep, previous: StageResult) -> StageResult:
         name = f"{stage}.{number}"
 
         def work(checkpoint: Path) -> StageResult:
+            network = copy.deepcopy(previous.network)
+            images = _calibration(recipe, dataset)
+            masks = snap.prune(network, keep, images, _layers_of(f"{stage} {number}, cut", show))
+            start = dataclasses.replace(previous, network=network, masks=masks)
             random = (seed, _STREAMS[stage], number)
-            trainer = _Trainer(stage, recipe, dataset, random, cut, checkpoint, f"{owner}.{number}")
+            owned = f"{owner}.{number}"
+            trainer = _Trainer(stage, recipe, dataset, random, start, checkpoint, owned)
             return trainer.run(lambda _, *progress: show(f"{stage} {number}", *progress))
 
         return _made_once(folder, name, recipe, f"{owner}.{number}", work)
@@ -138,6 +146,23 @@ def to_input(dataset: Dataset, pixels: np.ndarray | Tensor, device: Device = "cp
     mean = torch.tensor(dataset.mean, device=device)[:, None, None]
     std = torch.tensor(dataset.std, device=device)[:, None, None]
     return x.div_(255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
+
+
+def some_images(dataset: Dataset, count: int, batch: int) -> Iterator[Tensor]:
+    """`count` training images, always the same, normalised: float32 [batch, C, H, W] each."""
+    count = min(count, len(dataset.train.labels))
+    order = np.random.default_rng(0).permutation(len(dataset.train.labels))[:count]
+    for start in range(0, count, batch):
+        yield to_input(dataset, dataset.train.images(order[start : start + batch]))
+
+
+def _calibration(recipe: Recipe, dataset: Dataset) -> tuple[Tensor, ...]:
+    return tuple(some_images(dataset, recipe.calibration, _CALIBRATION_BATCH))
+
+
+def _layers_of(name: str, report: Report) -> snap.Progress:
+    """Layers that are through, as the steps of a stage of that name."""
+    return lambda done, of: report(name, done, of, {})
 
 
 def channels_last(network: Network) -> None:
@@ -218,14 +243,18 @@ class _Trainer:
         for phase in self.phases:
             last = first + self.recipe.steps(phase)
             if self.step < last:  # else it was over before the checkpoint
-                regime, optimizer = self._begin(phase, resumed)
+                regime, optimizer = self._begin(phase, resumed, report)
                 resumed = None
                 left = range(self.step, last)
                 for batch in in_order(self.batches, left, self.dataset.workers):
                     self._train_step(batch, phase, self.step - first, regime, optimizer, report)
                     if self.step < last:
                         self._save_checkpoint(regime, optimizer)
-                q = self._finish(regime)
+                if self.stage == "prune" and not self.masks:
+                    images = _calibration(self.recipe, self.dataset)
+                    through = _layers_of("prune, cut", report)
+                    self.masks = snap.prune(self.network, self.recipe.keep, images, through)
+                q = regime.q if isinstance(regime, SettleRegime) else {}
             first = last
         seconds = self._elapsed()
         network = fold(self.network) if self.network.norms else self.network
@@ -235,13 +264,19 @@ class _Trainer:
         return StageResult(self.stage, network, accuracy, self.history, masks, q, seconds)
 
     def _begin(
-        self, phase: Phase, state: dict[str, Any] | None
+        self, phase: Phase, state: dict[str, Any] | None, report: Report
     ) -> tuple[Regime, torch.optim.Optimizer]:
         """The regime and optimiser of a phase, as new or as the checkpoint has them."""
         network, recipe = self.network, self.recipe
         regime: Regime
         if phase is recipe.settle and self.stage == "quantize":
-            regime = SettleRegime(network, self.masks, recipe.bits)
+            if state is None:
+                images = _calibration(recipe, self.dataset)
+                through = _layers_of("quantize, levels", report)
+                q = snap.quantize(network, self.masks, recipe.bits, images, through)
+            else:
+                q = state["regime"]["q0"]
+            regime = SettleRegime(network, self.masks, q)
         elif self.stage == "prune" and recipe.pruner != "admm":
             regime = pruners.regime(
                 recipe.pruner, network, self.masks, recipe.keep, phase.points, phase.rhos[0]
@@ -328,15 +363,6 @@ class _Trainer:
         cosine = (1 + math.cos(math.pi * progress)) / 2
         warm = min(1.0, (step + 1) / self.recipe.warmup) if self.recipe.warmup else 1.0
         return phase.lr * warm * (_FINAL_LR + (1 - _FINAL_LR) * cosine)
-
-    @torch.no_grad()
-    def _finish(self, regime: Regime) -> dict[str, float]:
-        """Make the stage's constraint hold exactly; returns q by layer."""
-        if self.stage == "prune" and not self.masks:
-            for name, weight in self.network.weights.items():
-                self.masks[name] = mask_of(weight, self.recipe.keep[name])
-                weight.mul_(self.masks[name])
-        return regime.q if isinstance(regime, SettleRegime) else {}
 
     def _elapsed(self) -> float:
         return self.seconds + time.monotonic() - self._clock
