@@ -81,13 +81,11 @@ class StageResult:
 def identity(stage: str, recipe: Recipe, dataset: Dataset, seed: int) -> str:
     """Hex digest of everything that the result of `stage` depends on."""
     fields = recipe.to_json()
-    if recipe.pruner == "admm":
-        del fields["pruner"]  # results from when there was no other are still good
     used = [name for part in STAGES[: STAGES.index(stage) + 1] for name in _FIELDS[part]]
     facts = {
         "schema": _SCHEMA,
         "stage": stage,
-        "recipe": {name: fields[name] for name in used if name in fields},
+        "recipe": {name: fields[name] for name in used},
         "dataset": [dataset.name, dataset.sizes, dataset.shape, dataset.mean, dataset.std],
         "seed": seed,
     }

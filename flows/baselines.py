@@ -63,10 +63,14 @@ def recipe_of(base: Recipe, method: Pruner, ratio: float) -> Recipe:
 
 
 def with_budget(base: Recipe, budget: float) -> Recipe:
-    """`base` with that many times its steps after the dense stage, which stays as it is."""
+    """`base` with that many times its steps after the dense stage, which stays as it is.
+
+    Every cut is by magnitude, also where the recipe has calibration images for it.
+    """
     phases = {stage: getattr(base, stage) for stage in STAGES}
     return dataclasses.replace(
         base,
+        calibration=0,
         **{
             stage: dataclasses.replace(phase, steps=max(phase.points, round(phase.steps * budget)))
             for stage, phase in phases.items()

@@ -121,7 +121,7 @@ def test_l1_adds_lambda_times_the_sign(network: Network) -> None:
     regime = pruners.L1Regime(network, {}, 0.5)
     for weight in network.weights.values():
         weight.grad = torch.ones_like(weight)
-    regime.after_backward()
+    regime.after_backward(torch.optim.SGD(regime.parameters(), 0.1))
     for weight in network.weights.values():
         assert weight.grad is not None
         assert torch.equal(weight.grad, torch.where(weight > 0, 1.5, 0.5))

@@ -23,6 +23,7 @@ PARSERS = {
     "flows/run_cosign.py compare": ("flows.compare", "parser"),
     "flows/run_cosign.py": ("flows.run_cosign", "parser"),
     "flows/energy.py": ("flows.energy", "parser"),
+    "flows/baselines.py": ("flows.baselines", "parser"),
 }
 
 
