@@ -27,6 +27,7 @@ from typing import Any, get_args
 if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from matplotlib.figure import Figure
 from rich.console import Console
 
 import cosign
@@ -176,6 +177,17 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def figure(found: dict[str, Any]) -> Figure:
+    """The same as a plot."""
+    rows = found["rows"]
+    curves = {
+        method: [(row["ratio"], row["test"]) for row in rows if row["method"] == method]
+        for method in METHODS
+    }
+    drawn = {method: points for method, points in curves.items() if points}
+    return plots.accuracy_by_ratio(drawn, found["dense"]["test"])
+
+
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="python flows/baselines.py",
@@ -233,12 +245,7 @@ def _run(options: argparse.Namespace) -> int:
     wanted = [(method, ratio) for ratio in options.ratios for method in options.methods]
     with locked(options.out), reporter.running():
         found = run(base, dataset, options.seed, options.out, wanted, reporter)
-    curves = {
-        method: [(row["ratio"], row["test"]) for row in found["rows"] if row["method"] == method]
-        for method in dict.fromkeys(row["method"] for row in found["rows"])
-    }
-    figure = plots.accuracy_by_ratio(curves, found["dense"]["test"])
-    plots.write_png(figure, options.out / "baselines.png")
+    plots.write_png(figure(found), options.out / "baselines.png")
     print(f"Float network, {dataset.sizes['test']:,} test images of {dataset.name}:\n")
     print(table(found))
     return 0

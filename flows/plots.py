@@ -86,7 +86,7 @@ def accuracy_by_ratio(curves: dict[str, list[tuple[float, float]]], dense: float
     axes.axhline(100 * dense, color=INK, linewidth=1, linestyle="--", label="dense")
     axes.set(xlabel="pruning ratio", ylabel="test accuracy, %", xscale="log")
     ticks = sorted({ratio for points in curves.values() for ratio, _ in points})
-    axes.set_xticks(ticks, [times(ratio) for ratio in ticks])
+    axes.set_xticks(ticks, [f"{ratio:g}×" for ratio in ticks])
     axes.minorticks_off()
     axes.grid(True)
     axes.legend()

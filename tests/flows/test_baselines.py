@@ -66,6 +66,8 @@ def test_every_method_has_as_many_weights_and_interruptions_change_nothing(
     assert lines[0] == "| ratio | non-zeros | admm | iterative | oneshot | l1 | torch |"
     assert lines[2] == "| dense | |" + f" {whole['dense']['test']:.2%} |" * 5
     assert lines[3].startswith(f"| 30× | 14,350 | {whole['rows'][0]['test']:.2%} |")
+    labels = [line.get_label() for line in baselines.figure(whole).axes[0].get_lines()]
+    assert labels == [*baselines.METHODS, "dense"]
     with pytest.raises(baselines.CosignError, match="of another comparison"):
         baselines.run(base, dataset, 1, tmp_path / "whole", wanted, Interrupting("", 0))
 
