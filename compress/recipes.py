@@ -297,6 +297,7 @@ def _lenet5(densities: dict[str, float] | float) -> Recipe:
         allocate=Phase(steps=300, lr=1e-3, points=0),
         quantize=Phase(steps=1720, lr=3e-4, points=8, rhos=(1e-2, 1e-1)),
         settle=Phase(steps=860, lr=3e-4, points=1),
+        calibration=512,
     )
 
 
@@ -351,6 +352,7 @@ def _tiny(full: Recipe) -> Recipe:
     return dataclasses.replace(
         full,
         batch=batch,
+        calibration=min(batch, full.calibration),
         dense=shrink(full.dense),
         prune=shrink(full.prune),
         retrain=shrink(full.retrain),

@@ -42,14 +42,16 @@ from flows.progress import Reporter
 from flows.run_cosign import count, positive
 
 SCHEMA = 1
-METHODS: tuple[Pruner, ...] = get_args(Pruner)
+METHODS: dict[str, Pruner] = {"admm-cut": "admm", **{name: name for name in get_args(Pruner)}}
 RATIOS = (10.0, 20.0, 40.0, 80.0, 160.0)
 STAGES = ("prune", "retrain")
 PENALTIES = (1e-5, 1e-4)  # lambdas of l1, as rhos of a phase
 
 
-def recipe_of(base: Recipe, method: Pruner, ratio: float) -> Recipe:
+def recipe_of(base: Recipe, method: str, ratio: float) -> Recipe:
     """`base` with another way to prune, and its densities brought to the ratio.
+
+    Only `admm-cut` has the recipe's cut with calibration images; the others cut by magnitude.
 
     Raises CosignError on a ratio that the network cannot have.
     """
@@ -57,21 +59,18 @@ def recipe_of(base: Recipe, method: Pruner, ratio: float) -> Recipe:
     rhos = PENALTIES if method == "l1" else base.prune.rhos
     return dataclasses.replace(
         base,
-        pruner=method,
+        pruner=METHODS[method],
+        calibration=base.calibration if method == "admm-cut" else 0,
         densities=at_ratio(base.spec, base.densities, ratio),
         prune=dataclasses.replace(base.prune, rhos=rhos),
     )
 
 
 def with_budget(base: Recipe, budget: float) -> Recipe:
-    """`base` with that many times its steps after the dense stage, which stays as it is.
-
-    Every cut is by magnitude, also where the recipe has calibration images for it.
-    """
+    """`base` with that many times its steps after the dense stage, which stays as it is."""
     phases = {stage: getattr(base, stage) for stage in STAGES}
     return dataclasses.replace(
         base,
-        calibration=0,
         **{
             stage: dataclasses.replace(phase, steps=max(phase.points, round(phase.steps * budget)))
             for stage, phase in phases.items()
@@ -84,7 +83,7 @@ def run(
     dataset: Dataset,
     seed: int,
     out: Path,
-    wanted: Sequence[tuple[Pruner, float]],
+    wanted: Sequence[tuple[str, float]],
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Train the points that `out`/baselines.json does not have yet; returns its content."""
@@ -109,7 +108,7 @@ def run(
         row = {
             "method": method,
             "ratio": ratio,
-            "rhos": list(asked.prune.rhos) if method in ("admm", "l1") else None,
+            "rhos": list(asked.prune.rhos) if METHODS[method] in ("admm", "l1") else None,
             "nonzeros": sum(nonzeros.values()),
             "nonzeros_by_layer": nonzeros,
             **_accuracies(result, dataset),
@@ -203,7 +202,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="R",
         help="all weights over those that stay, as 40x",
     )
-    result.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    result.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     result.add_argument("--data", help="as for run_cosign.py (default: the network's)")
     result.add_argument(
         "--budget",

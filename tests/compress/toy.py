@@ -45,7 +45,7 @@ def recipe(**changes: Any) -> Recipe:
     """The tiny recipe of LeNet-5, with enough retraining to recover from the cut."""
     tiny = recipes.recipe("lenet5", scale="tiny")
     retrain = dataclasses.replace(tiny.retrain, steps=120, lr=3e-3)
-    fields = {"threads": 1, "retrain": retrain, **changes}
+    fields = {"threads": 1, "calibration": 0, "retrain": retrain, **changes}
     return dataclasses.replace(tiny, **fields)
 
 
