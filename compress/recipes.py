@@ -282,7 +282,10 @@ def _alexnet(alpha: str, classes: int) -> Recipe:
 
 
 def _cifar(network: str, alpha: str, classes: int) -> Recipe:
-    """Twenty minutes on two quiet cores; `budget` 10 is nearer to what others train."""
+    """Seven epochs before pruning and seven after; a step takes 0.15 to 0.21 s of one core.
+
+    The rates are AlexNet's and LeNet-5's, not tuned on CIFAR-10.
+    """
     return Recipe(
         network=network,
         classes=classes,
