@@ -284,7 +284,7 @@ def _alexnet(alpha: str, classes: int) -> Recipe:
 def _cifar(network: str, alpha: str, classes: int) -> Recipe:
     """Seven epochs before pruning and seven after; a step takes 0.15 to 0.21 s of one core.
 
-    The rates are AlexNet's and LeNet-5's, not tuned on CIFAR-10.
+    No run has tuned the rates yet.
     """
     return Recipe(
         network=network,
