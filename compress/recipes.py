@@ -323,7 +323,10 @@ def _alexnet(densities: dict[str, float] | float, classes: int) -> Recipe:
 
 
 def _cifar(network: str, densities: float | dict[str, float], classes: int) -> Recipe:
-    """Twenty minutes on two quiet cores; `budget` 10 is nearer to what others train."""
+    """Seven epochs before pruning and seven after; a step takes 0.15 to 0.21 s of one core.
+
+    No run has tuned the rates yet.
+    """
     return Recipe(
         network=network,
         classes=classes,
