@@ -14,7 +14,7 @@ from compress.networks import spec_of
 from compress.sparse.network import CELLS, LAYERS, SparseNetwork
 from compress.sparse.schedule import SCALE_BITS, Sparse
 
-_BIAS_STEP = 0.25
+_BIAS_STEP = 0.125
 """Biases are rounded to steps no larger than this, in units of the output."""
 
 

@@ -62,7 +62,8 @@ class Schedule:
     anneal_epochs : at a target, the rate falling to zero
     bits : n by layer, for each target
     levels : shares of the weights that are levels after each rounding
-    rounding_epochs, rounding_lr : after each
+    rounding_epochs : after each
+    rounding_lr : after each, for each target
     """
 
     teacher_epochs: int = 16
@@ -78,7 +79,7 @@ class Schedule:
     coarse: tuple[float, float] = (0.85, 1)
     fine: tuple[float, float] = (0.95, 5)
     fine_lr: float = 8e-3
-    targets: tuple[int, ...] = (1236, 855)
+    targets: tuple[int, ...] = (1236, 890)
     cycles: int = 12
     growth: float = 0.2
     cycle_epochs: tuple[float, float] = (2, 2)
@@ -86,7 +87,7 @@ class Schedule:
     bits: tuple[tuple[int, int, int, int], ...] = ((5, 5, 5, 5), (4, 4, 4, 4))
     levels: tuple[float, ...] = (0.5, 0.75, 0.9, 0.97, 1.0)
     rounding_epochs: float = 4
-    rounding_lr: float = 1e-3
+    rounding_lr: tuple[float, ...] = (1e-3, 1e-3)
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ class Sparse:
 
 SCHEDULES = {
     "lenet5": Schedule(),
+    # A file of at most 1,140 bytes.
+    "lenet5-small": Schedule(targets=(1236, 866), rounding_lr=(1e-3, 3e-3)),
     # Seconds, for tests: all steps, no accuracy.
     "tiny": Schedule(
         teacher_epochs=1,
@@ -147,13 +150,14 @@ class Course:
         self.lessons = self._lessons("train", dense, self.dataset.train, schedule.copies)
         self.check = self._lessons("val", dense, self.dataset.val, 1)
         network = self._step("dense", partial(self._dense, dense))
-        for target, bits in zip(schedule.targets, schedule.bits, strict=True):
+        goals = zip(schedule.targets, schedule.bits, schedule.rounding_lr, strict=True)
+        for target, bits, rounding_lr in goals:
             while network.nnz > target:
                 network = self._step("prune", partial(self._prune, network.copy(), target))
             for _ in range(schedule.cycles):
                 network = self._step("cycle", partial(self._cycle, network.copy(), target))
             ready = self._step("anneal", partial(self._anneal, network.copy()))
-            yield self._levels(target, bits, ready)
+            yield self._levels(target, bits, rounding_lr, ready)
 
     def _teacher(self) -> torch.nn.Sequential:
         schedule, path = self.schedule, self.school / "teacher.pt"
@@ -281,7 +285,9 @@ class Course:
         loss = self._train(network, schedule.anneal_epochs, schedule.fine_lr, rng, 0.0)
         return network, loss
 
-    def _levels(self, target: int, bits: tuple[int, ...], network: SparseNetwork) -> Sparse:
+    def _levels(
+        self, target: int, bits: tuple[int, ...], rounding_lr: float, network: SparseNetwork
+    ) -> Sparse:
         """Round after round, all weights become levels."""
         schedule = self.schedule
         layer = network.layer_of
@@ -295,9 +301,8 @@ class Course:
         each_q, each_bits = q[layer], np.array(bits)[layer]
 
         for share in schedule.levels:
-            network = self._step(
-                "levels", partial(self._round, network.copy(), share, each_q, each_bits)
-            )
+            make = partial(self._round, network.copy(), share, each_q, each_bits, rounding_lr)
+            network = self._step("levels", make)
         return Sparse(target, network, q, bits)
 
     def _round(
@@ -306,6 +311,7 @@ class Course:
         share: float,
         q: np.ndarray,
         bits: np.ndarray,
+        lr: float,
         rng: np.random.Generator,
     ) -> tuple[SparseNetwork, float]:
         """`share` of the weights are levels afterwards."""
@@ -313,8 +319,7 @@ class Course:
         moved = Surgeon.prepare(network, self.lessons, rng).round(count, q, bits)
         network.settled[moved] = True
         network.moment1[:] = 0
-        epochs, lr = self.schedule.rounding_epochs, self.schedule.rounding_lr
-        return network, self._train(network, epochs, lr, rng, 0.0)
+        return network, self._train(network, self.schedule.rounding_epochs, lr, rng, 0.0)
 
     def _train(
         self,

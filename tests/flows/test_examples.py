@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from compress import container
 from cosign import read_json
 from flows import evaluate_command
 
@@ -25,5 +26,8 @@ def test_record_is_what_is_said_of_it(path: Path, tmp_path: Path) -> None:
     assert found["compression"]["file_bytes"] == path.stat().st_size
 
 
-def test_records_are_there() -> None:
+def test_records_are_read_and_as_small_as_this_version_writes_them() -> None:
     assert RECORDS
+    for path in RECORDS:
+        blob = path.read_bytes()
+        assert container.to_bytes(container.from_bytes(blob)) == blob

