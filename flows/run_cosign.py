@@ -33,7 +33,7 @@ examples:
   run_cosign.py lenet5-167x                 with the densities of a row of the paper
   run_cosign.py lenet5 --alpha 100x --bits auto   one weight of 100 in the whole network
   run_cosign.py cifar-resnet20              CIFAR-10; also cifar-vgg
-  run_cosign.py alexnet                     a generated image set, about half an hour
+  run_cosign.py alexnet                     a generated image set, about 20 minutes
   run_cosign.py alexnet --data imagenette   ten ImageNet classes, downloaded
   run_cosign.py alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
   run_cosign.py model.onnx --data DIR       a network of your own, with its trained weights
