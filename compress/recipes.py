@@ -340,6 +340,7 @@ def _cifar(network: str, densities: float | dict[str, float], classes: int) -> R
         allocate=Phase(steps=200, lr=5e-4, points=0),
         quantize=Phase(steps=700, lr=2e-4, points=8, rhos=(1e-2, 1e-1)),
         settle=Phase(steps=350, lr=2e-4, points=1),
+        calibration=128,
         warmup=50,
     )
 
