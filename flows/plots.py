@@ -20,7 +20,7 @@ from flows.tables import times
 
 # Mid-tones that stay readable on white and on near-black paper; a page puts its own INK.
 INK, BLUE, ORANGE, GREEN, RED = "#808890", "#3b82c4", "#d9822b", "#3a9a5c", "#c75450"
-PURPLE = "#8a63c2"
+PURPLE, TEAL = "#8a63c2", "#2f9c95"
 WIDTH = 9.6  # inches, of every figure
 plt.rcParams.update(
     {
@@ -79,7 +79,7 @@ def accuracy_by_ratio(curves: dict[str, list[tuple[float, float]]], dense: float
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 4.0), layout="constrained")
     for (method, points), color in zip(
-        curves.items(), itertools.cycle((BLUE, ORANGE, GREEN, RED, PURPLE))
+        curves.items(), itertools.cycle((BLUE, ORANGE, GREEN, RED, PURPLE, TEAL))
     ):
         ratios, accuracies = zip(*sorted(points), strict=True)
         axes.plot(ratios, [100 * x for x in accuracies], marker=".", color=color, label=method)
