@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from compress import distributed, projections, reconstruct
+from compress.evaluation import channels_last
 from compress.models import Network
 from compress.regimes import mask_of
 
@@ -86,7 +87,7 @@ def _first_finds(
             done.append(line)
             progress(len(done), layers)
 
-        network.cpu().eval()
+        channels_last(network.cpu().eval())  # sums depend on it, and files do not keep it
         find(show)
         network.to(device).train(training)
     for parameter in network.parameters():

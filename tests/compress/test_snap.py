@@ -51,11 +51,11 @@ def test_with_images_the_answers_stay_much_nearer(
 
 
 def test_a_stage_with_it_resumes_to_the_same_network(toy: ModuleType, tmp_path) -> None:
-    """Stopped in the cut, and in a trial's."""
+    """Stopped in the cut and in those of trials, whose network then comes from a file."""
 
     def recipe(**changes: object) -> object:
         breaks = {"conv1": None, "conv2": 1.5, "fc1": 4.0, "fc2": 2.0}
-        return toy.recipe(calibration=64, break_even=breaks, accuracy_loss=1.0, rounds=1, **changes)
+        return toy.recipe(calibration=64, break_even=breaks, accuracy_loss=1.0, rounds=2, **changes)
 
     def stop_in(name: str) -> None:
         def report(stage: str, *_: object) -> None:
@@ -73,6 +73,7 @@ def test_a_stage_with_it_resumes_to_the_same_network(toy: ModuleType, tmp_path) 
         result = train.run_stage(stage, recipe(), toy.dataset(), one, 0)
     stop_in("prune, cut")
     stop_in("allocate 1, cut")
+    stop_in("allocate 2, cut")
     for stage in train.STAGES[:4]:
         again = train.run_stage(stage, recipe(), toy.dataset(), two, 0)
     assert again.history == result.history
