@@ -1,32 +1,11 @@
-"""Fixtures: the toy task, LeNet-5 trained on it through all stages, a small residual network."""
+"""Fixtures: LeNet-5 trained on the toy task through all stages."""
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from compress import train
 from compress.stages import StageResult
-
-
-def _module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def toy() -> ModuleType:
-    return _module("toy")
-
-
-@pytest.fixture(scope="session")
-def small() -> ModuleType:
-    return _module("small")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """The comparison of pruners: all points at the same counts, resumed to the same file."""
 
 import dataclasses
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,17 +10,6 @@ from rich.console import Console
 
 from flows import baselines, plots
 from flows.progress import Reporter
-
-
-@pytest.fixture(scope="module")
-def toy() -> ModuleType:
-    path = Path(__file__).parents[1] / "compress" / "toy.py"
-    spec = importlib.util.spec_from_file_location("toy", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Interrupting(Reporter):

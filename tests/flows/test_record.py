@@ -1,6 +1,5 @@
 """The record's course at a small scale: its files, and going on after a kill."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,18 +12,6 @@ from compress.sparse import stored
 from compress.sparse.schedule import SCHEDULES, Course
 from cosign import CosignError
 from flows import record
-
-TOY = Path(__file__).parents[1] / "compress" / "toy.py"
-
-
-@pytest.fixture(scope="module")
-def toy() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("toy", TOY)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
