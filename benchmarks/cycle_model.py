@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from compress.container import Geometry
-from compress.networks import densities, spec_of
+from compress.networks import spec_of
+from compress.presets import densities
 from cosign import write_json
 from rtl.config import CoreConfig
 from rtl.fit import feed

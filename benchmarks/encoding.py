@@ -20,7 +20,8 @@ from timing import best
 
 from compress import container
 from compress.container import CompressedModel, HostOp, InputSpec, Layer
-from compress.networks import densities, spec_of
+from compress.networks import spec_of
+from compress.presets import densities
 from cosign import write_json
 
 _BITS = 3

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from compress.container import Geometry, Layer
-from compress.networks import densities, spec_of
+from compress.networks import spec_of
+from compress.presets import densities
 from cosign import write_json
 from rtl import verilog
 from rtl.config import CORES, CoreConfig

@@ -1,7 +1,8 @@
 """compress: PyTorch makes the network small and writes it down.
 
-`compress.container` and `compress.networks` are the doors for the hardware rooms and need no
-torch; import the training modules (`models`, `data`, `recipes`, `train`, `export`) by name:
+`compress.container`, `compress.networks` and `compress.presets` are the doors for the hardware
+rooms and need no torch; import the training modules (`models`, `data`, `recipes`, `train`,
+`export`) by name:
 
     dataset = data.load_dataset("lenet5", None, seed=0)
     recipe = recipes.recipe("lenet5")

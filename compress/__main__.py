@@ -15,17 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from compress import container
-from compress.networks import (
-    NETWORKS,
-    default_bits,
-    densities,
-    is_foreign,
-    preset,
-    spec_of,
-    uniform,
-    uniform_but_delicate,
-)
+from compress.networks import NETWORKS, is_foreign, spec_of
 from compress.packing import CODINGS
+from compress.presets import default_bits, densities, preset, uniform, uniform_but_delicate
 from compress.tidy import tidy
 from cosign import CosignError, exit_status, numbers, write_json
 

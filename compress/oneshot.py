@@ -18,7 +18,8 @@ from compress import pretrained, projections, reconstruct, synthetic
 from compress.export import assemble, input_spec
 from compress.graph import CompressedModel, InputSpec
 from compress.models import Network, fold, scale_to_data
-from compress.networks import kept_weights, spec_of
+from compress.networks import spec_of
+from compress.presets import kept_weights
 from cosign import CosignError
 
 Method = Literal["magnitude", "oneshot"]

@@ -11,17 +11,8 @@ import numpy as np
 
 from compress.budget import ratio_of, share_out
 from compress.importing import Imported
-from compress.networks import (
-    ALPHAS,
-    CIFAR,
-    NetworkSpec,
-    default_bits,
-    densities,
-    folded,
-    kept_weights,
-    read_densities,
-    spec_of,
-)
+from compress.networks import CIFAR, NetworkSpec, folded, spec_of
+from compress.presets import ALPHAS, default_bits, densities, kept_weights, read_densities
 from cosign import CosignError
 
 ACCURACY_LOSS = 0.005
@@ -203,7 +194,7 @@ def recipe(
 ) -> Recipe:
     """The preset of a network. `scale="tiny"` runs a few steps only, for tests.
 
-    alpha : preset or JSON file, as `networks.densities` reads it, or "20x": one weight of 20 stays
+    alpha : preset or JSON file, as `presets.densities` reads it, or "20x": one weight of 20 stays
         in the whole network
 
     Raises CosignError on an unknown network or alpha preset.

@@ -33,7 +33,7 @@ from rich.console import Console
 import cosign
 from compress import train
 from compress.data import Dataset, load_dataset
-from compress.networks import at_ratio
+from compress.presets import at_ratio
 from compress.recipes import DEFAULT_ALPHA, Pruner, Recipe, recipe
 from compress.stages import StageResult
 from cosign import CosignError, atomic_write, exit_status, locked, read_json, write_json
@@ -68,11 +68,12 @@ def recipe_of(base: Recipe, method: str, ratio: float) -> Recipe:
 
 def with_budget(base: Recipe, budget: float) -> Recipe:
     """`base` with that many times its steps after the dense stage, which stays as it is."""
+    scaled = dataclasses.replace(base, budget=budget)
     phases = {stage: getattr(base, stage) for stage in STAGES}
     return dataclasses.replace(
         base,
         **{
-            stage: dataclasses.replace(phase, steps=max(phase.points, round(phase.steps * budget)))
+            stage: dataclasses.replace(phase, steps=scaled.steps(phase))
             for stage, phase in phases.items()
         },
     )

@@ -23,7 +23,8 @@ from PIL import Image
 
 from compress import container, oneshot, pretrained
 from compress.imagefolder import FolderSplit
-from compress.networks import spec_of, uniform
+from compress.networks import spec_of
+from compress.presets import uniform
 from cosign import CosignError, exit_status, read_json, write_json
 from flows import integer
 

@@ -137,7 +137,8 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported | None]":
     """What these options ask for, and the user's own network. Raises CosignError on nonsense."""
     from compress.data import NAMED
-    from compress.networks import is_foreign, preset
+    from compress.networks import is_foreign
+    from compress.presets import preset
     from flows.rundir import RunConfig
 
     network, alpha = preset(options.network or "", options.alpha)

@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from compress.networks import TABLE_8
+from compress.presets import TABLE_8
 from flows import paper
 
 Results = dict[str, Any]

@@ -17,7 +17,8 @@ import numpy as np
 
 from compress import container
 from compress.container import CompressedModel
-from compress.networks import NETWORKS, densities
+from compress.networks import NETWORKS
+from compress.presets import densities
 from cosign import CosignError, exit_status, write_json
 from rtl.config import CODINGS, CoreConfig
 from rtl.fit import feed, fit

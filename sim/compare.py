@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from compress.container import Layer
-from compress.networks import kept_weights, spec_of
+from compress.networks import spec_of
+from compress.presets import kept_weights
 from rtl.config import CoreConfig
 from rtl.encode import Work, work
 from rtl.fit import batch_of, feed, with_maps, with_streams

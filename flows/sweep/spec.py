@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compress.networks import densities
+from compress.presets import densities
 from flows import machines
 from rtl.config import CoreConfig
 from synth.report import DEPTHS

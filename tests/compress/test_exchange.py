@@ -24,9 +24,10 @@ from compress.__main__ import main
 from compress.container import CompressedModel, Geometry, InputSpec, Layer
 from compress.export import input_spec
 from compress.models import Network, scale_to_data
-from compress.networks import NetworkSpec, default_bits, densities
+from compress.networks import NetworkSpec
 from compress.nodes import Builder
 from compress.onnx_writer import scales_of
+from compress.presets import default_bits, densities
 from sim import golden
 
 CONSTANT = ((0.4, 0.45, 0.5), (0.2, 0.25, 0.3))

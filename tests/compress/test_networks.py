@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from compress import networks
+from compress import networks, presets
 from compress.nodes import Builder
 from cosign import CosignError
 
@@ -133,17 +133,15 @@ def test_unknown_network() -> None:
 
 
 def test_presets_name_every_layer_and_uniform_ones_keep_the_papers_total() -> None:
-    for network, presets in networks.ALPHAS.items():
-        for preset in presets:
-            chosen = networks.densities(network, preset)
+    for network, rows in presets.ALPHAS.items():
+        for preset in rows:
+            chosen = presets.densities(network, preset)
             assert list(chosen) == list(networks.spec_of(network).geometries)
             assert all(0 < density <= 1 for density in chosen.values())
     shown = {("vgg16", "26x"): 5.3e6, ("resnet50", "17x"): 1.47e6}  # Tables 3 and 4
     for (network, preset), remaining in shown.items():
         geometries = networks.spec_of(network).geometries
-        kept = sum(
-            d * geometries[n].weights for n, d in networks.densities(network, preset).items()
-        )
+        kept = sum(d * geometries[n].weights for n, d in presets.densities(network, preset).items())
         assert math.isclose(kept, remaining, rel_tol=0.01)
 
 
@@ -151,8 +149,8 @@ def test_densities_come_from_a_file(tmp_path: Path) -> None:
     given = {"fc2": 1, "conv1": 0.5, "conv2": 0.25, "fc1": 0.125}
     path = tmp_path / "alpha"
     path.write_text(json.dumps(given))
-    assert networks.densities("lenet5", str(path)) == given
-    assert list(networks.densities("lenet5", str(path))) == ["conv1", "conv2", "fc1", "fc2"]
+    assert presets.densities("lenet5", str(path)) == given
+    assert list(presets.densities("lenet5", str(path))) == ["conv1", "conv2", "fc1", "fc2"]
 
 
 @pytest.mark.parametrize(
@@ -171,16 +169,16 @@ def test_densities_come_from_a_file(tmp_path: Path) -> None:
 def test_bad_density_files_are_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "alpha.json").write_text(text)
     with pytest.raises(CosignError, match=message):
-        networks.densities("lenet5", str(tmp_path / "alpha.json"))
+        presets.densities("lenet5", str(tmp_path / "alpha.json"))
 
 
 def test_unknown_presets_and_missing_files_are_named() -> None:
     with pytest.raises(
         CosignError, match=r"alexnet has no alpha preset 'ours3'; choose table7, .*ours1"
     ):
-        networks.densities("alexnet", "ours3")
+        presets.densities("alexnet", "ours3")
     with pytest.raises(CosignError, match=r"cannot read nowhere\.json"):
-        networks.densities("alexnet", "nowhere.json")
+        presets.densities("alexnet", "nowhere.json")
 
 
 def test_networks_import_without_torch() -> None:
@@ -224,26 +222,26 @@ def test_a_network_that_does_not_fit_together_is_refused() -> None:
     ],
 )
 def test_rows_keep_as_many_weights_as_the_paper(name: str, weights: str) -> None:
-    network, alpha = networks.preset(name)
+    network, alpha = presets.preset(name)
     assert alpha is not None
     spec = networks.spec_of(network)
-    kept = sum(networks.kept_weights(spec, networks.densities(network, alpha)).values())
+    kept = sum(presets.kept_weights(spec, presets.densities(network, alpha)).values())
     # 60.9M / 30 is 2.03M and 5.06K is 85.08x: the paper rounds either
     assert kept == pytest.approx(float(weights[:-1]) * {"K": 1e3, "M": 1e6}[weights[-1]], rel=0.017)
 
 
 def test_every_row_has_a_name() -> None:
-    for network, rows in networks.ALPHAS.items():
+    for network, rows in presets.ALPHAS.items():
         for row in rows:
-            assert networks.preset(f"{network}-{row}") == (network, row)
-        assert networks.preset(network, "some.json") == (network, "some.json")
+            assert presets.preset(f"{network}-{row}") == (network, row)
+        assert presets.preset(network, "some.json") == (network, "some.json")
     for name in ("resnet50-v1", "lenet5-99x", "a-85x", "my-net.onnx", "lenet5-", ""):
-        assert networks.preset(name) == (name, None)
+        assert presets.preset(name) == (name, None)
     with pytest.raises(CosignError, match="lenet5-85x says how far to prune"):
-        networks.preset("lenet5-85x", "default")
+        presets.preset("lenet5-85x", "default")
 
 
 def test_24x_prunes_convolutions_as_table_7_does() -> None:
-    table7, row = networks.ALPHAS["alexnet"]["table7"], networks.ALPHAS["alexnet"]["24x"]
+    table7, row = presets.ALPHAS["alexnet"]["table7"], presets.ALPHAS["alexnet"]["24x"]
     for name, density in row.items():
         assert density == table7[name] if name.startswith("conv") else density < table7[name]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from compress import container, networks, oneshot
+from compress import container, networks, oneshot, presets
 from compress.__main__ import main
 from compress.models import Network
 from compress.pretrained import load_weights
@@ -28,9 +28,9 @@ def test_an_untrained_file_says_so(tmp_path: Path, capsys: pytest.CaptureFixture
     model = lenet5_file(tmp_path / "model.cosign", "--json", str(tmp_path / "sizes.json"))
     printed = capsys.readouterr().out
     assert "UNTRAINED" in printed
-    keep = networks.kept_weights(networks.lenet5_spec(), networks.densities("lenet5", "85x"))
+    keep = presets.kept_weights(networks.lenet5_spec(), presets.densities("lenet5", "85x"))
     assert {layer.name: layer.nnz for layer in model.layers} == keep
-    assert {layer.name: layer.bits for layer in model.layers} == networks.default_bits("lenet5")
+    assert {layer.name: layer.bits for layer in model.layers} == presets.default_bits("lenet5")
     total = json.loads((tmp_path / "sizes.json").read_text())["total"]
     assert total["nonzeros"] == sum(keep.values())
     assert total["file_bytes"] == (tmp_path / "model.cosign").stat().st_size
@@ -245,7 +245,7 @@ def test_a_full_network_becomes_a_file_and_runs(
     assert main(["export", *arguments]) == 0
     model = container.load(out)
     spec = networks.spec_of(network)
-    keep = networks.kept_weights(spec, networks.densities(network, alpha))
+    keep = presets.kept_weights(spec, presets.densities(network, alpha))
     assert {layer.name: layer.nnz for layer in model.layers} == keep
     pixels = oneshot.calibration_images(spec.shape, None, seed=9, count=2)
     scores = golden.run(model, model.input.quantize(pixels))[..., 0, 0]

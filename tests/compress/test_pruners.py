@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from compress import pruners, train
 from compress.models import Network, lenet5
-from compress.networks import ALPHAS, at_ratio, densities, kept_weights, spec_of
+from compress.networks import spec_of
+from compress.presets import ALPHAS, at_ratio, densities, kept_weights
 from compress.recipes import Pruner, Recipe
 from compress.regimes import mask_of
 from compress.stages import StageResult

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compress import networks, oneshot, reconstruct
+from compress import networks, oneshot, presets, reconstruct
 from compress.graph import Geometry
 from compress.models import Network, fold
 from compress.nodes import Builder
@@ -63,7 +63,7 @@ def test_much_nearer_than_magnitude_on_new_images(network: Network) -> None:
     known, new = images(64, 0, size), images(64, 1, size)
     with torch.no_grad():
         wanted = network(new)
-    keep = networks.kept_weights(network.spec, dict.fromkeys(network.weights, 0.4))
+    keep = presets.kept_weights(network.spec, dict.fromkeys(network.weights, 0.4))
     bits = dict.fromkeys(keep, 6)
     plain, ours = copy_of(network), copy_of(network)
     oneshot.prune_and_quantize(plain, keep, bits)
@@ -83,7 +83,7 @@ def test_dense_and_eight_bits_is_the_network(network: Network) -> None:
     with torch.no_grad():
         wanted = network(x)
     bits = dict.fromkeys(network.weights, 8)
-    keep = networks.kept_weights(network.spec, dict.fromkeys(bits, 1.0))
+    keep = presets.kept_weights(network.spec, dict.fromkeys(bits, 1.0))
     reconstruct.prune_and_quantize(network, keep, bits, batches(x))
     assert error(network, x, wanted) < 1e-3
 

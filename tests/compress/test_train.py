@@ -15,7 +15,7 @@ import torch
 
 from compress import evaluation, recipes, stages, train
 from compress.graph import max_level
-from compress.networks import ALPHAS
+from compress.presets import ALPHAS
 from compress.recipes import DEFAULT_ALPHA, Phase, recipe
 from compress.regimes import Regime, staged
 from compress.stages import StageResult

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from compress.networks import densities, kept_weights, spec_of
+from compress.networks import spec_of
+from compress.presets import densities, kept_weights
 from flows import tables
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "alexnet" / "results.json"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from compress import container, data, stages
-from compress.networks import densities, kept_weights, spec_of
+from compress.networks import spec_of
+from compress.presets import densities, kept_weights
 from compress.tidy import tidy
 from cosign import CosignError
 from flows import train_command

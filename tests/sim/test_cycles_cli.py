@@ -10,7 +10,8 @@ from random_layers import random_layer
 
 from compress import container
 from compress.container import CompressedModel, Geometry, InputSpec
-from compress.networks import densities, spec_of
+from compress.networks import spec_of
+from compress.presets import densities
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.fit import feed, fit
