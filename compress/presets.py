@@ -6,7 +6,6 @@ A door of `compress` for the other rooms, as `compress.networks` is: remaining w
 
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 from compress.networks import CIFAR, NETWORKS, spec_of
@@ -68,16 +67,6 @@ def _table7_at(ratio: float) -> tuple[float, ...]:
     return (*_TABLE7[:5], *(density * scale for density in _TABLE7[5:]))
 
 
-def _erdos_renyi(spec: NetworkSpec, ratios: Sequence[float]) -> dict[str, dict[str, float]]:
-    """Presets "5x" for a ratio of 5: small layers keep more, as (in + out + kernel) / weights has
-    it (Evci et al. 2020)."""
-    shares = {
-        name: (g.in_channels / g.groups + g.out_channels + sum(g.kernel)) / g.weights
-        for name, g in spec.geometries.items()
-    }
-    return {f"{ratio:g}x": at_ratio(spec, shares, ratio) for ratio in ratios}
-
-
 def _alphas() -> dict[str, dict[str, dict[str, float]]]:
     rows = {
         name: tuple(part / whole for part, whole in zip(row, TABLE_8["alexnet"], strict=True))
@@ -108,10 +97,8 @@ def _alphas() -> dict[str, dict[str, dict[str, float]]]:
     # there too is ours.
     by_layer = {"lenet5": lenet5, "alexnet": alexnet, "caffenet": alexnet}
     named = {network: list(spec_of(network).geometries) for network in NETWORKS}
-    # The paper has no network of this size.
-    cifar = {network: _erdos_renyi(spec_of(network), (5, 10)) for network in CIFAR}
     return {
-        **cifar,
+        **{network: {} for network in CIFAR},  # the paper has no network of this size
         **{
             network: {
                 preset: dict(zip(named[network], row, strict=True))
@@ -155,8 +142,8 @@ def densities(network: str, alpha: str) -> dict[str, float]:
     path = Path(alpha)
     if path.suffix != ".json" and not path.is_file():
         raise CosignError(
-            f"{network} has no alpha preset {alpha!r}; choose {', '.join(ALPHAS[network])} or "
-            "give a JSON file {layer: density}."
+            f"{network} has no alpha preset {alpha!r}; choose one of: "
+            f"{', '.join([*ALPHAS[network], 'a JSON file {layer: density}'])}."
         )
     return read_densities(spec_of(network), path)
 

@@ -55,13 +55,15 @@ def recipe_of(base: Recipe, method: str, ratio: float) -> Recipe:
 
     Raises CosignError on a ratio that the network cannot have.
     """
-    assert isinstance(base.densities, dict)  # of a preset
+    densities: float | dict[str, float] = 1 / ratio
+    if isinstance(base.densities, dict):
+        densities = at_ratio(base.spec, base.densities, ratio)
     rhos = PENALTIES if method == "l1" else base.prune.rhos
     return dataclasses.replace(
         base,
         pruner=METHODS[method],
         calibration=base.calibration if method == "admm-cut" else 0,
-        densities=at_ratio(base.spec, base.densities, ratio),
+        densities=densities,
         prune=dataclasses.replace(base.prune, rhos=rhos),
     )
 

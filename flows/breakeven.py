@@ -19,8 +19,8 @@ SRAM_MODELS = ("openram", "flat")
 HEADLINE = ("openram", "streamed")
 """SRAM model and accounting of the layer table: measured macros, one filter's double buffer."""
 
-LANES = (61, 46)
-"""Of the sparse cores that are synthesised, three and four tiles of AlexNet's CONV4, and ..."""
+LANES = (61, 46, 34)
+"""Of the sparse cores that are synthesised, three to five tiles of AlexNet's CONV4, and ..."""
 
 MORE_LANES = (91,)
 """... of those with a bitmask, for weights on chip: there the logic is small beside the SRAM."""

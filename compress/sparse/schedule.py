@@ -63,7 +63,7 @@ class Schedule:
     bits : n by layer, for each target
     levels : shares of the weights that are levels after each rounding
     rounding_epochs : after each
-    rounding_lr : after each, for each target
+    rounding_lr : after each
     """
 
     teacher_epochs: int = 16
@@ -71,7 +71,7 @@ class Schedule:
     copies: int = 4
     share: float = 0.9
     temperature: float = 4.0
-    widths: tuple[int, int, int] = (8, 20, 50)
+    widths: tuple[int, int, int] = (7, 16, 40)
     dense_epochs: float = 7
     batch: int = 128
     lr: float = 2e-3
@@ -80,14 +80,14 @@ class Schedule:
     fine: tuple[float, float] = (0.95, 5)
     fine_lr: float = 8e-3
     targets: tuple[int, ...] = (1236, 890)
-    cycles: int = 12
-    growth: float = 0.2
-    cycle_epochs: tuple[float, float] = (2, 2)
+    cycles: int = 24
+    growth: float = 0.6
+    cycle_epochs: tuple[float, float] = (3, 3)
     anneal_epochs: float = 15
     bits: tuple[tuple[int, int, int, int], ...] = ((5, 5, 5, 5), (4, 4, 4, 4))
-    levels: tuple[float, ...] = (0.5, 0.75, 0.9, 0.97, 1.0)
+    levels: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
     rounding_epochs: float = 4
-    rounding_lr: tuple[float, ...] = (1e-3, 1e-3)
+    rounding_lr: float = 3e-3
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,6 @@ class Sparse:
 
 SCHEDULES = {
     "lenet5": Schedule(),
-    # A file of at most 1,140 bytes.
-    "lenet5-small": Schedule(targets=(1236, 866), rounding_lr=(1e-3, 3e-3)),
     # Seconds, for tests: all steps, no accuracy.
     "tiny": Schedule(
         teacher_epochs=1,
@@ -150,14 +148,13 @@ class Course:
         self.lessons = self._lessons("train", dense, self.dataset.train, schedule.copies)
         self.check = self._lessons("val", dense, self.dataset.val, 1)
         network = self._step("dense", partial(self._dense, dense))
-        goals = zip(schedule.targets, schedule.bits, schedule.rounding_lr, strict=True)
-        for target, bits, rounding_lr in goals:
+        for target, bits in zip(schedule.targets, schedule.bits, strict=True):
             while network.nnz > target:
                 network = self._step("prune", partial(self._prune, network.copy(), target))
             for _ in range(schedule.cycles):
                 network = self._step("cycle", partial(self._cycle, network.copy(), target))
             ready = self._step("anneal", partial(self._anneal, network.copy()))
-            yield self._levels(target, bits, rounding_lr, ready)
+            yield self._levels(target, bits, ready)
 
     def _teacher(self) -> torch.nn.Sequential:
         schedule, path = self.schedule, self.school / "teacher.pt"
@@ -285,9 +282,7 @@ class Course:
         loss = self._train(network, schedule.anneal_epochs, schedule.fine_lr, rng, 0.0)
         return network, loss
 
-    def _levels(
-        self, target: int, bits: tuple[int, ...], rounding_lr: float, network: SparseNetwork
-    ) -> Sparse:
+    def _levels(self, target: int, bits: tuple[int, ...], network: SparseNetwork) -> Sparse:
         """Round after round, all weights become levels."""
         schedule = self.schedule
         layer = network.layer_of
@@ -301,7 +296,7 @@ class Course:
         each_q, each_bits = q[layer], np.array(bits)[layer]
 
         for share in schedule.levels:
-            make = partial(self._round, network.copy(), share, each_q, each_bits, rounding_lr)
+            make = partial(self._round, network.copy(), share, each_q, each_bits)
             network = self._step("levels", make)
         return Sparse(target, network, q, bits)
 
@@ -311,7 +306,6 @@ class Course:
         share: float,
         q: np.ndarray,
         bits: np.ndarray,
-        lr: float,
         rng: np.random.Generator,
     ) -> tuple[SparseNetwork, float]:
         """`share` of the weights are levels afterwards."""
@@ -319,7 +313,9 @@ class Course:
         moved = Surgeon.prepare(network, self.lessons, rng).round(count, q, bits)
         network.settled[moved] = True
         network.moment1[:] = 0
-        return network, self._train(network, self.schedule.rounding_epochs, lr, rng, 0.0)
+        return network, self._train(
+            network, self.schedule.rounding_epochs, self.schedule.rounding_lr, rng, 0.0
+        )
 
     def _train(
         self,

@@ -82,7 +82,9 @@ class Surgeon:
         return alive
 
     def round(self, count: int, q: np.ndarray, bits: np.ndarray) -> np.ndarray:
-        """Move the `count` cheapest free weights to their nearest levels, the others after them.
+        """Move the `count` dearest free weights to their nearest levels, the others after them.
+
+        The dearest go first, while many others can still make up for them.
 
         q, bits : of each weight, [nnz]. Returns the numbers of the weights that are now levels.
         """
@@ -93,8 +95,8 @@ class Surgeon:
         for _ in range(count):
             error = w[: len(weights)] - nearest(w[: len(weights)], q, bits)
             cost = error**2 / np.diag(inverse)[: len(weights)]
-            cost[~waiting] = np.inf
-            chosen = int(np.argmin(cost))
+            cost[~waiting] = -np.inf
+            chosen = int(np.argmax(cost))
             column = inverse[:, chosen] / inverse[chosen, chosen]
             w -= column * error[chosen]
             inverse -= np.outer(column, inverse[chosen])

@@ -174,7 +174,7 @@ def test_bad_density_files_are_refused(text: str, message: str, tmp_path: Path) 
 
 def test_unknown_presets_and_missing_files_are_named() -> None:
     with pytest.raises(
-        CosignError, match=r"alexnet has no alpha preset 'ours3'; choose table7, .*ours1"
+        CosignError, match=r"alexnet has no alpha preset 'ours3'; choose one of: table7, .*ours1"
     ):
         presets.densities("alexnet", "ours3")
     with pytest.raises(CosignError, match=r"cannot read nowhere\.json"):
