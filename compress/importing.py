@@ -32,11 +32,14 @@ class Imported:
     spec : the network, without batch normalisation and dropout
     weights : by layer, float32 [out, in / groups, kh, kw] or [out, in]
     biases : by layer, float32 [out]
+    pixels : mean and standard deviation by channel of pixels of 0..1 that it was trained on, where
+        that is known
     """
 
     spec: NetworkSpec
     weights: dict[str, np.ndarray]
     biases: dict[str, np.ndarray]
+    pixels: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     @property
     def classes(self) -> int:

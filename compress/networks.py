@@ -17,6 +17,7 @@ __all__ = [
     "NetworkSpec",
     "NodeSpec",
     "folded",
+    "is_built_in",
     "is_foreign",
     "spec_of",
 ]
@@ -164,6 +165,11 @@ _NO_DROPOUT = ("lenet5", "resnet50", "resnet50-v1", *CIFAR)
 def is_foreign(network: str) -> bool:
     """Whether `network` names an ONNX file or a factory, `package.module:function`."""
     return network.endswith(".onnx") or ":" in network
+
+
+def is_built_in(spec: NetworkSpec) -> bool:
+    """Whether `spec` has the name and the layers of a built-in network."""
+    return spec.name in NETWORKS and spec.geometries.keys() == spec_of(spec.name).geometries.keys()
 
 
 def spec_of(network: str, classes: int | None = None, dropout: float = 0.5) -> NetworkSpec:

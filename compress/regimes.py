@@ -102,8 +102,8 @@ class AdmmRegime(Regime):
         if self.distance < distance > _FAR * self.norm:
             raise CosignError(
                 f"training diverged: ||W-Z|| grew from {self.distance:.3g} to {distance:.3g}; the "
-                f"norm of W was {self.norm:.3g} at first; lower the learning rate or rho of this "
-                "stage in the recipe."
+                f"norm of W was {self.norm:.3g} at first; lower --rate, or rho of this stage in "
+                "the recipe."
             )
         self.distance = distance
 

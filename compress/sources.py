@@ -1,4 +1,5 @@
-"""Networks that somebody else brings: an ONNX file, or a function that returns a torch module."""
+"""Networks that come with weights: an ONNX file, a function that returns a torch module, or a
+built-in network and a file of weights."""
 
 import functools
 import hashlib
@@ -14,9 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress import onnx_import
+from compress import onnx_import, pretrained
 from compress.hostops import Shape
 from compress.importing import Imported
+from compress.models import Network, fold
+from compress.networks import spec_of
 from cosign import CosignError
 
 _SIDE = {1: 28, 3: 224}  # pixels of images of so many channels, where the module does not say
@@ -58,6 +61,25 @@ def load(network: str) -> Imported:
         ) from error
     name = network.rpartition(":")[2].replace(".", "-")
     return onnx_import.from_bytes(blob, name, network)
+
+
+@functools.lru_cache(maxsize=1)
+def with_weights(network: str, weights: str) -> Imported:
+    """A built-in network with the weights of a file, batch normalisation folded.
+
+    weights : as `pretrained.load_weights` reads it, or "imagenet", which fetches them
+
+    Raises CosignError when the weights are unfit.
+    """
+    path = pretrained.fetch(network) if weights == "imagenet" else Path(weights)
+    built = Network(spec_of(network)).eval()
+    pixels = pretrained.load_weights(built, path)
+    ready = fold(built)
+    weight, bias = (
+        {name: parameter.detach().numpy() for name, parameter in parameters.items()}
+        for parameters in (ready.weights, ready.biases)
+    )
+    return Imported(ready.spec, weight, bias, pixels)
 
 
 def digest(imported: Imported) -> str:

@@ -30,6 +30,7 @@ _COMMON = (
     "dropout",
     "warmup",
     "budget",
+    "rate",
     "threads",
 )
 # Recipe fields that a stage adds to those its predecessors depend on.

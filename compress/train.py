@@ -61,7 +61,7 @@ def run_stage(
 ) -> StageResult:
     """Run, resume or just load one stage.
 
-    `start` has the weights of a network that is not built in, where the dense stage begins.
+    `start` has the weights of a network that comes with some, where the dense stage begins.
 
     `folder` holds the results `<stage>.pt` of this and the stages before, and the checkpoint of
     the stage at work. `report(stage, step, steps, metrics)` is called after every step; metrics
@@ -272,11 +272,15 @@ class _Trainer:
         if recipe.optimizer == "adam" or isinstance(regime, SettleRegime):
             betas = (0.9, recipe.beta2)
             optimizer = torch.optim.Adam(
-                parameters, phase.lr, betas, weight_decay=decay, fused=True
+                parameters, self.recipe.rate * phase.lr, betas, weight_decay=decay, fused=True
             )
         else:
             optimizer = torch.optim.SGD(
-                parameters, phase.lr, momentum=0.9, weight_decay=decay, fused=True
+                parameters,
+                self.recipe.rate * phase.lr,
+                momentum=0.9,
+                weight_decay=decay,
+                fused=True,
             )
         if state is not None:
             regime.load_state_dict(state["regime"])
@@ -313,7 +317,7 @@ class _Trainer:
         if not math.isfinite(value):
             raise CosignError(
                 f"training diverged: the loss is {value} at step {self.step + 1} of stage "
-                f"{self.stage}; lower the learning rate or rho of this stage in the recipe."
+                f"{self.stage}; lower --rate, or rho of this stage in the recipe."
             )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -342,7 +346,7 @@ class _Trainer:
         progress = step / self.recipe.steps(phase)
         cosine = (1 + math.cos(math.pi * progress)) / 2
         warm = min(1.0, (step + 1) / self.recipe.warmup) if self.recipe.warmup else 1.0
-        return phase.lr * warm * (_FINAL_LR + (1 - _FINAL_LR) * cosine)
+        return self.recipe.rate * phase.lr * warm * (_FINAL_LR + (1 - _FINAL_LR) * cosine)
 
     def _elapsed(self) -> float:
         return self.seconds + time.monotonic() - self._clock

@@ -15,13 +15,16 @@ _SMALL = 1_000_000  # weights, up to which a network's linear layers are execute
 
 
 def imported(config: RunConfig) -> Imported | None:
-    """The user's own network, or None for a built-in one.
+    """The network with the weights that it comes with, or None for one that is trained here.
 
     Raises CosignError when it cannot be read, or is another than the run began with.
     """
-    if not is_foreign(config.network):
+    if config.weights is not None:
+        network = sources.with_weights(config.network, config.weights)
+    elif is_foreign(config.network):
+        network = sources.load(config.network)
+    else:
         return None
-    network = sources.load(config.network)
     if sources.digest(network) != config.digest:
         raise CosignError(
             f"{config.network} is another network than this run began with; start a new run."
@@ -35,7 +38,7 @@ def dataset(
     """The run's data. Raises CosignError when they do not fit the network."""
     if network is None:
         return data.load_dataset(config.network, config.data, config.seed, note)
-    pixels = None
+    pixels = network.pixels
     if config.mean is not None and config.std is not None:
         pixels = (tuple(config.mean), tuple(config.std))
     loaded = data.load_for(network.spec.shape, config.data, config.seed, pixels, note)
@@ -62,6 +65,7 @@ def recipe(config: RunConfig, network: Imported | None, classes: int) -> Recipe:
         bits = None if config.bits == "auto" else dict.fromkeys(layers, int(config.bits))
     return dataclasses.replace(
         found,
+        rate=config.rate,
         targets=config.targets,
         distill=config.distill,
         bits=bits,

@@ -89,14 +89,14 @@ def build(
 def command(config: RunConfig) -> str:
     """The command line that repeats the run."""
     words = ["python", "flows/run_cosign.py", config.network]
-    for option in ("data", "alpha", "bits", "liberty"):
+    for option in ("weights", "data", "alpha", "bits", "liberty"):
         value = getattr(config, option)
         words += [f"--{option}", str(value)] if value is not None else []
     for option in ("mean", "std"):
         values = getattr(config, option)
         words += [f"--{option}={','.join(f'{value:g}' for value in values)}"] if values else []
     asked, usual = dataclasses.asdict(config), dataclasses.asdict(RunConfig(config.network))
-    for option in ("targets", "distill", "budget", "accuracy_loss", "rounds"):
+    for option in ("targets", "distill", "budget", "rate", "accuracy_loss", "rounds"):
         if asked[option] != usual[option]:
             words.append(f"--{option.replace('_', '-')}={asked[option]:g}")
     words += [f"--seed={config.seed}", f"--images={config.images}"]

@@ -36,6 +36,7 @@ examples:
   run_cosign.py alexnet                     a generated image set, about 20 minutes
   run_cosign.py alexnet --data imagenette   ten ImageNet classes, downloaded
   run_cosign.py alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
+  run_cosign.py vgg16-26x --weights vgg16.pth --data DIR   from torchvision's weights
   run_cosign.py model.onnx --data DIR       a network of your own, with its trained weights
   run_cosign.py package.module:factory --data DIR --mean 0,0,0 --std 1,1,1
                                             a torch module that reads pixels of 0 to 1
@@ -91,12 +92,19 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(NETWORKS)}, or one with a row of the paper, lenet5-85x; an ONNX file, or "
         "package.module:factory, a function that returns a torch module",
     )
+    parser.add_argument(
+        "--weights",
+        metavar="FILE|imagenet",
+        help="start from these instead of training the dense network, of any built-in one: a state "
+        "dict named as in torchvision or a converted Caffe model, a layers model of TensorFlow.js; "
+        "imagenet fetches those of resnet50-v1",
+    )
     parser.add_argument("--data", help="an ImageNet folder, or imagenette (default: the network's)")
     parser.add_argument(
         "--alpha",
         help="preset of layer-wise densities, named after the paper's; a JSON file {layer: "
         "density}; or a ratio for the whole network, 20x, which the dense weights share out among "
-        "the layers (default of a network of your own: 4x)",
+        "the layers (default where there is no preset: 4x)",
     )
     parser.add_argument(
         "--targets",
@@ -131,41 +139,55 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--budget", type=positive(float), default=1.0, help="factor on the training steps (1)"
     )
+    parser.add_argument(
+        "--rate", type=positive(float), default=1.0, help="factor on the learning rates (1)"
+    )
     parser.add_argument("--seed", type=count, default=0, help="of everything random (0)")
 
 
 def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported | None]":
     """What these options ask for, and the user's own network. Raises CosignError on nonsense."""
     from compress.data import NAMED
+    from compress.networks import NETWORKS as BUILT_IN
     from compress.networks import is_foreign
     from compress.presets import preset
     from flows.rundir import RunConfig
 
     network, alpha = preset(options.network or "", options.alpha)
     foreign = is_foreign(network)
-    if network not in NETWORKS and not foreign:
+    if network not in BUILT_IN and not foreign:
         asked = f"unknown network {network!r}" if network else "no network given"
-        raise CosignError(f"{asked}; choose one of: {', '.join(NETWORKS)}, or give an ONNX file.")
+        raise CosignError(f"{asked}; choose one of: {', '.join(BUILT_IN)}, or give an ONNX file.")
+    if foreign and options.weights is not None:
+        raise CosignError(f"{network} has its own weights; leave --weights out.")
+    if not foreign and network not in NETWORKS and options.weights is None:
+        raise CosignError(f"{network} is not trained from nothing; give its weights by --weights.")
     if (options.mean is None) != (options.std is None):
         raise CosignError("--mean and --std belong together; give both.")
     if options.mean is not None and not foreign:
         raise CosignError("--mean and --std are for a network of your own.")
-    imported, digest = None, ""
-    if foreign:
+    imported, digest, weights = None, "", options.weights
+    if foreign or weights is not None:
         from compress import sources
 
-        network = network if ":" in network else str(Path(network).resolve())
-        imported = sources.load(network)
+        if weights is None:
+            network = network if ":" in network else str(Path(network).resolve())
+            imported = sources.load(network)
+        else:
+            weights = weights if weights == "imagenet" else str(Path(weights).resolve())
+            imported = sources.with_weights(network, weights)
         digest = sources.digest(imported)
     local = options.data not in (None, *NAMED)
     config = RunConfig(
         network=network,
+        weights=weights,
         data=str(Path(options.data).resolve()) if local else options.data,
         alpha=alpha,
         targets=int(options.targets),
         distill=options.distill,
         bits=options.bits,
         budget=options.budget,
+        rate=options.rate,
         seed=options.seed,
         digest=digest,
         mean=options.mean,

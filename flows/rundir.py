@@ -28,28 +28,32 @@ class RunConfig:
     Parameters
     ----------
     network : name of a built-in network, an ONNX file, or package.module:factory
+    weights : file that a built-in network has its weights from, or "imagenet"; None trains it here
     data : None (the network's own default), a folder, or a named set
     alpha : preset of layer-wise densities, a JSON file or a ratio; None for the recipe's default
     targets : pruning ratios that the prune stage goes through
     distill : share of the dense network's answers in the loss, 0..1
     bits : of every level, 1..8; "auto" chooses by layer; None for the recipe's
     budget : factor on the number of training steps (dimensionless)
+    rate : factor on the learning rates
     seed : of data order, initialisation and masks
     images : images that the RTL executes
     liberty : cell library, None for NanGate 45 nm
-    digest : of a network of the user's own, SHA-256 over structure and weights
+    digest : of a network that comes with weights, SHA-256 over structure and weights
     mean, std : by channel, of pixels scaled to 0..1, what such a network reads; None for the data's
     accuracy_loss : validation accuracy that the feedback may cost, 0..1
     rounds : rounds of the feedback that may take weights away
     """
 
     network: str
+    weights: str | None = None
     data: str | None = None
     alpha: str | None = None
     targets: int = 1
     distill: float = 0.0
     bits: int | str | None = None
     budget: float = 1.0
+    rate: float = 1.0
     seed: int = 0
     images: int = 16
     liberty: str | None = None

@@ -8,10 +8,12 @@ import onnx_models
 import pytest
 import torch
 
-from compress import container, recipes, sources
+from compress import container, pretrained, recipes, sources
 from compress.__main__ import main
-from compress.models import imported_network
-from compress.networks import is_foreign
+from compress.importing import Imported
+from compress.models import Network, imported_network
+from compress.networks import folded, is_foreign, spec_of
+from compress.presets import ALPHAS, default_bits
 from cosign import CosignError
 
 MODULE = """
@@ -120,6 +122,40 @@ def test_the_digest_is_of_structure_and_weights(module: str) -> None:
 
 def test_what_names_a_foreign_network() -> None:
     assert [is_foreign(name) for name in ("lenet5", "a/b.onnx", "a.b:c")] == [False, True, True]
+
+
+def test_weights_of_a_built_in_network_are_folded(tmp_path: Path) -> None:
+    """It computes in evaluation what the network with batch normalisation does."""
+    torch.manual_seed(3)
+    built = Network(spec_of("cifar-resnet20")).eval()
+    for norm in built.norms.values():
+        norm.running_mean.uniform_(-0.2, 0.2)
+        norm.running_var.uniform_(0.5, 2)
+    torch.save(built.state_dict(), tmp_path / "own.pt")
+    imported = sources.with_weights("cifar-resnet20", str(tmp_path / "own.pt"))
+    x = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(imported_network(imported)(x), built(x), rtol=1e-4, atol=1e-4)
+    assert imported.pixels == pretrained.pixels_of(built.spec)
+    made = recipes.custom_recipe(imported, sources.digest(imported))
+    trained = recipes.recipe("cifar-resnet20")
+    assert (made.densities, made.bits, made.prune) == (
+        trained.densities,
+        trained.bits,
+        trained.prune,
+    )
+    assert made.dense.steps == 0
+
+
+@pytest.mark.parametrize("network", ["vgg16", "resnet50"])
+def test_networks_without_a_recipe_have_the_rows_of_the_paper(network: str) -> None:
+    spec = folded(spec_of(network))
+    weights = {
+        name: np.broadcast_to(np.float32(0), (g.weights,)) for name, g in spec.geometries.items()
+    }
+    made = recipes.custom_recipe(Imported(spec, weights, {}), "", next(iter(ALPHAS[network])))
+    assert made.densities == next(iter(ALPHAS[network].values()))
+    assert made.bits == default_bits(network)
 
 
 def test_zeros_that_stand_for_padding_are_not_kept(module: str) -> None:

@@ -244,6 +244,17 @@ def test_divergence_is_told_with_advice(toy: ModuleType, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_rate_multiplies_the_learning_rates(toy: ModuleType, tmp_path: Path) -> None:
+    def trained(lr: float, rate: float) -> list[torch.Tensor]:
+        asked = toy.recipe(dense=Phase(steps=4, lr=lr, points=1), rate=rate)
+        folder = tmp_path / f"{lr}-{rate}"
+        network = train.run_stage("dense", asked, toy.dataset(), folder, 0).network
+        return list(network.weights.values())
+
+    assert all(map(torch.equal, trained(1e-2, 0.5), trained(5e-3, 1.0)))
+    assert not any(map(torch.equal, trained(1e-2, 0.5), trained(1e-2, 1.0)))
+
+
 @pytest.mark.parametrize(
     ("optimizer", "lr", "rho"), [("adam", 1.0, 1e-2), ("adam", 1.0, 1e3), ("sgd", 1e-2, 300.0)]
 )
@@ -254,9 +265,7 @@ def test_a_growing_distance_stops_the_run(
     phase = Phase(steps=12, lr=lr, points=6, rhos=(rho,))
     recipe = toy.recipe(prune=phase, optimizer=optimizer)
     train.run_stage("dense", recipe, toy.dataset(), tmp_path, 0)
-    with pytest.raises(
-        CosignError, match=r"diverged: \|\|W-Z\|\| grew .*; lower the learning rate"
-    ):
+    with pytest.raises(CosignError, match=r"diverged: \|\|W-Z\|\| grew .*; lower --rate"):
         train.run_stage("prune", recipe, toy.dataset(), tmp_path, 0)
     assert not (tmp_path / "prune.pt").exists()
 

@@ -8,9 +8,13 @@ import numpy as np
 import onnx
 import onnx_models
 import pytest
+import torch
 from PIL import Image
 
-from compress import data, sources
+from compress import data, sources, train
+from compress.models import Network, imported_network
+from compress.networks import spec_of
+from compress.presets import ALPHAS
 from compress.stages import identity
 from cosign import CosignError
 from flows import inputs, results, run_cosign
@@ -59,9 +63,10 @@ def test_an_imagenet_folder_is_scaled_to_what_the_network_reads(
 
 
 def test_options_of_the_method_reach_recipe_and_command() -> None:
-    asked = RunConfig("lenet5", alpha="20x", targets=3, distill=0.5, bits="auto")
+    asked = RunConfig("lenet5", alpha="20x", rate=0.5, targets=3, distill=0.5, bits="auto")
     recipe = inputs.recipe(asked, None, 10)
-    assert (recipe.densities, recipe.targets, recipe.distill) == (1 / 20, 3, 0.5)
+    assert (recipe.densities, recipe.rate, recipe.targets) == (1 / 20, 0.5, 3)
+    assert recipe.distill == 0.5
     assert recipe.bits is None
     four = inputs.recipe(dataclasses.replace(asked, bits=4), None, 10).bits
     assert four == dict.fromkeys(recipe.spec.geometries, 4)
@@ -69,6 +74,27 @@ def test_options_of_the_method_reach_recipe_and_command() -> None:
     assert script == "flows/run_cosign.py"
     again, _ = run_cosign.training_config(run_cosign.parser().parse_args(words))
     assert again == asked
+
+
+def test_weights_of_a_built_in_network_are_part_of_a_run(tmp_path: Path) -> None:
+    own = tmp_path / "own.pt"
+    torch.save(Network(spec_of("lenet5")).state_dict(), own)
+    words = ["lenet5-85x", "--weights", str(own), "--seed=0", "--images=16"]
+    asked, network = run_cosign.training_config(run_cosign.parser().parse_args(words))
+    assert network is not None
+    assert inputs.imported(asked) is network
+    recipe, dataset = inputs.recipe(asked, network, 10), inputs.dataset(asked, network)
+    assert recipe.densities == ALPHAS["lenet5"]["85x"]
+    own_network = imported_network(network)
+    dense = train.run_stage("dense", recipe, dataset, tmp_path, 0, start=own_network).network
+    for name, weight in dense.weights.items():  # not trained
+        np.testing.assert_array_equal(weight.detach(), network.weights[name])
+    _, _, *words = shlex.split(results.command(asked))
+    assert run_cosign.training_config(run_cosign.parser().parse_args(words))[0] == asked
+    torch.save(Network(spec_of("lenet5")).state_dict(), own)
+    sources.with_weights.cache_clear()
+    with pytest.raises(CosignError, match="lenet5 is another network than this run began with"):
+        inputs.imported(asked)
 
 
 def test_as_many_classes_as_outputs(network: Path, tmp_path: Path) -> None:

@@ -68,6 +68,10 @@ def test_a_row_is_trained_to_a_file_and_found_again(
     ("arguments", "sentence"),
     [
         (("vgg",), "unknown network 'vgg'"),
+        (("vgg16-26x",), "vgg16 is not trained from nothing; give its weights by --weights"),
+        (("lenet5", "--weights", "none.pt"), "cannot read none.pt|cannot read /.*/none.pt"),
+        (("lenet5", "--weights", "imagenet"), "no ImageNet weights of lenet5 can be fetched"),
+        (("net.onnx", "--weights", "own.pt"), "net.onnx has its own weights"),
         (("lenet5-85x", "--alpha", "default"), "leave --alpha out"),
         (("lenet5", "--alpha", "ours1"), "no alpha preset 'ours1'"),
         (("lenet5", "--alpha", "0.5x"), "the pruning ratio is 0.5x, must be at least 1x"),
