@@ -1,8 +1,8 @@
 """LeNet-5 with as few weights and bytes as possible: `python flows/record.py`.
 
-For every seed a course of compress.sparse is run or resumed, and each target's network is written
-as integers, `<out>/seed<N>/lenet5-<non-zeros>.cosign`. The file of the seed whose integers do best
-on the validation split is copied to `<out>/lenet5-<non-zeros>.cosign`, and `record.json` has the
+For every schedule and seed a course of compress.sparse is run or resumed, and each target's network
+is written as integers, `<out>/<schedule>/seed<N>/lenet5-<non-zeros>.cosign`. The file of the seed
+whose integers do best on the validation split is copied to `<out>/<schedule>`; `record.json` has the
 figures of all. Nothing is chosen by the test images.
 
 exit status: 0 done; 2 bad input; 130 stopped, run again to go on.
@@ -43,25 +43,28 @@ def accuracy(model: container.CompressedModel, split: Split) -> float:
 
 def run_seed(name: str, dataset: Dataset, seed: int, out: Path) -> list[dict[str, Any]]:
     """One seed's files; returns a record for each target."""
-    log = out / f"seed{seed}" / "log.txt"
+    folder = out / name
+    log = folder / f"seed{seed}" / "log.txt"
 
     def report(step: str, facts: dict[str, Any]) -> None:
         told = " ".join(
             f"{key} {value:.4f}" if isinstance(value, float) else f"{key} {value}"
             for key, value in facts.items()
         )
-        line = f"seed {seed} {step:7} {told}"
+        line = f"{name} seed {seed} {step:7} {told}"
         print(line, flush=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as file:
             file.write(line + "\n")
 
     records = []
-    for reached in Course(SCHEDULES[name], dataset, seed, out, report).run():
+    course = Course(SCHEDULES[name], dataset, seed, folder, out / "teacher", report)
+    for reached in course.run():
         model = tidy(compressed(reached, dataset))
-        path = out / f"seed{seed}" / f"lenet5-{reached.target}.cosign"
+        path = folder / f"seed{seed}" / f"lenet5-{reached.target}.cosign"
         container.save(model, path)
         record = {
+            "schedule": name,
             "target": reached.target,
             "seed": seed,
             "file": str(path.relative_to(out)),
@@ -77,7 +80,9 @@ def run_seed(name: str, dataset: Dataset, seed: int, out: Path) -> list[dict[str
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python flows/record.py", description=__doc__)
-    parser.add_argument("--schedule", choices=SCHEDULES, default="lenet5")
+    parser.add_argument(
+        "--schedules", choices=SCHEDULES, nargs="+", default=["lenet5-1236", "lenet5-890"]
+    )
     parser.add_argument("--data", default="mnist", metavar="mnist|DIR")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -94,13 +99,14 @@ def _run(options: argparse.Namespace) -> int:
     dataset = load_dataset("lenet5", options.data, 0)
     records = [
         record
+        for name in options.schedules
         for seed in options.seeds
-        for record in run_seed(options.schedule, dataset, seed, options.out)
+        for record in run_seed(name, dataset, seed, options.out)
     ]
-    for target in SCHEDULES[options.schedule].targets:
-        found = [record for record in records if record["target"] == target]
+    for name, target in {(record["schedule"], record["target"]): None for record in records}:
+        found = [r for r in records if (r["schedule"], r["target"]) == (name, target)]
         best = max(found, key=lambda record: record["validation"])
-        with atomic_write(options.out / f"lenet5-{target}.cosign") as file:
+        with atomic_write(options.out / name / f"lenet5-{target}.cosign") as file:
             file.write((options.out / best["file"]).read_bytes())
     content = {"records": records, "wall_s": time.monotonic() - started}
     write_json(options.out / "record.json", content)

@@ -101,7 +101,8 @@ class Sparse:
 
 
 SCHEDULES = {
-    "lenet5": Schedule(),
+    "lenet5-1236": Schedule(widths=(8, 20, 50), targets=(1236,), bits=((5, 5, 5, 5),)),
+    "lenet5-890": Schedule(),
     # Seconds, for tests: all steps, no accuracy.
     "tiny": Schedule(
         teacher_epochs=1,
@@ -120,26 +121,37 @@ SCHEDULES = {
     ),
 }
 _TEACHER_SEED = 0  # one teacher for all seeds
+_TEACHING = ("teacher_epochs", "teacher_lr", "copies", "temperature")  # what it depends on
 _WARMUP = 300
 _FINAL_LR = 0.02
 
 
 class Course:
-    """One seed's way through a schedule, in a folder of its own."""
+    """One seed's way through a schedule.
+
+    `folder` has what all seeds of the schedule share, and a folder for each; `school`, which
+    schedules may share, the teacher and its lessons.
+    """
 
     def __init__(
-        self, schedule: Schedule, dataset: Dataset, seed: int, folder: Path, report: Report
+        self,
+        schedule: Schedule,
+        dataset: Dataset,
+        seed: int,
+        folder: Path,
+        school: Path,
+        report: Report,
     ) -> None:
         self.schedule, self.dataset, self.seed = schedule, dataset, seed
-        self.school, self.folder = Path(folder) / "teacher", Path(folder) / f"seed{seed}"
+        self.school, self.folder = Path(school), Path(folder) / f"seed{seed}"
         self.report = report
         self.number = 0  # of the step
         torch.set_num_threads(1)  # sums depend on it in the last bits
-        facts = {
-            "schedule": dataclasses.asdict(schedule),
-            "dataset": [dataset.name, dataset.sizes],
-        }
-        stored.claim(Path(folder) / "schedule.json", json.loads(json.dumps(facts)))
+        facts = {"schedule": dataclasses.asdict(schedule), "dataset": [dataset.name, dataset.sizes]}
+        facts = json.loads(json.dumps(facts))
+        taught = {name: facts["schedule"][name] for name in _TEACHING}
+        stored.claim(self.school / "teaching.json", {**facts, "schedule": taught})
+        stored.claim(Path(folder) / "schedule.json", facts)
 
     def run(self) -> Iterator[Sparse]:
         """All targets in turn."""

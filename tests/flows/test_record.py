@@ -1,5 +1,6 @@
 """The record's course at a small scale: its files, and going on after a kill."""
 
+import dataclasses
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,16 +50,16 @@ def test_killed_run_goes_on_to_the_same_result(
 
     for _ in range(20):
         try:
-            reached = list(
-                Course(SCHEDULES["tiny"], toy.dataset(), 0, tmp_path, kill_at_third).run()
-            )
+            school = tmp_path / "teacher"
+            course = Course(SCHEDULES["tiny"], toy.dataset(), 0, tmp_path, school, kill_at_third)
+            reached = list(course.run())
             break
         except Killed:
             continue
     else:
         raise AssertionError("never done")
     assert len(seen) > 10
-    kept = sorted((whole[0] / "seed0").glob("*.npz"))
+    kept = sorted((whole[0] / "tiny" / "seed0").glob("*.npz"))
     assert len(kept) == len(sorted((tmp_path / "seed0").glob("*.npz")))
     for path in kept:
         expected, found = stored.load(path), stored.load(tmp_path / "seed0" / path.name)
@@ -67,9 +68,15 @@ def test_killed_run_goes_on_to_the_same_result(
     assert [part.target for part in reached] == list(SCHEDULES["tiny"].targets)
 
 
-def test_a_folder_of_another_run_is_refused(whole: tuple[Path, list[Any]], toy: ModuleType) -> None:
-    with pytest.raises(CosignError, match="another schedule"):
-        Course(SCHEDULES["lenet5"], toy.dataset(), 0, whole[0], lambda *_: None)
+def test_folders_of_another_run_are_refused(
+    whole: tuple[Path, list[Any]], toy: ModuleType, tmp_path: Path
+) -> None:
+    school = whole[0] / "teacher"
+    for folder, change in ((whole[0] / "tiny", {"cycles": 2}), (tmp_path, {"copies": 3})):
+        changed = dataclasses.replace(SCHEDULES["tiny"], **change)
+        refusing = "teacher" if "copies" in change else "tiny"
+        with pytest.raises(CosignError, match=f"{refusing} holds a run with another schedule"):
+            Course(changed, toy.dataset(), 0, folder, school, lambda *_: None)
 
 
 def test_a_damaged_step_is_named(tmp_path: Path) -> None:
