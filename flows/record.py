@@ -2,8 +2,8 @@
 
 For every schedule and seed a course of compress.sparse is run or resumed, and each target's network
 is written as integers, `<out>/<schedule>/seed<N>/lenet5-<non-zeros>.cosign`. The file of the seed
-whose integers do best on the validation split is copied to `<out>/<schedule>`; `record.json` has the
-figures of all. Nothing is chosen by the test images.
+whose integers do best on the validation split is copied to `<out>/<schedule>`; all figures are in
+`record.json`. Nothing is chosen by the test images.
 
 exit status: 0 done; 2 bad input; 130 stopped, run again to go on.
 """
