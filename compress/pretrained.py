@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from compress import registry, tfjs
+from compress import cifar10, registry, tfjs
+from compress.data import CIFAR10, IMAGENET, MNIST, Normalisation
 from compress.models import Network, module_key
 from compress.networks import NetworkSpec
 from cosign import CosignError, atomic_write, cache_dir, sha256
@@ -21,12 +22,6 @@ from cosign import CosignError, atomic_write, cache_dir, sha256
 # torchvision's VGG-16 numbers its modules, pooling and ReLU included.
 _VGG16 = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
-# Mean and standard deviation by channel, on pixels scaled to 0..1.
-Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
-_PIXELS: dict[int, Normalisation] = {  # of MNIST and of torchvision, by channels of the input
-    1: ((0.1307,), (0.3081,)),
-    3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-}
 _KERAS_PIXELS: Normalisation = (
     (123.68 / 255, 116.779 / 255, 103.939 / 255),
     (1 / 255, 1 / 255, 1 / 255),
@@ -83,7 +78,9 @@ def fetch(network: str, progress: Callable[[str], None] = lambda _: None) -> Pat
 
 def pixels_of(spec: NetworkSpec) -> Normalisation:
     """What a network reads whose weights do not say."""
-    return _PIXELS[spec.shape[0]]
+    if spec.shape == cifar10.SHAPE:
+        return CIFAR10
+    return {1: MNIST, 3: IMAGENET}[spec.shape[0]]
 
 
 def load_weights(network: Network, path: Path) -> Normalisation:

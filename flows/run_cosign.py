@@ -164,8 +164,8 @@ def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported |
         raise CosignError(f"{network} is not trained from nothing; give its weights by --weights.")
     if (options.mean is None) != (options.std is None):
         raise CosignError("--mean and --std belong together; give both.")
-    if options.mean is not None and not foreign:
-        raise CosignError("--mean and --std are for a network of your own.")
+    if options.mean is not None and not foreign and options.weights is None:
+        raise CosignError("--mean and --std are for a network of your own, or --weights.")
     imported, digest, weights = None, "", options.weights
     if foreign or weights is not None:
         from compress import sources

@@ -104,7 +104,7 @@ def test_a_ratio_below_one_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--alpha", "90x"], "lenet5 has no alpha preset '90x'; choose default, 85x"),
+        (["--alpha", "90x"], "lenet5 has no alpha preset '90x'; choose one of: default, 85x"),
         (["--weights", "none.pt"], "cannot read none.pt"),
         (["--weights", __file__], "is not a file of weights"),
         (["--weights", "EMPTY"], "holds no model.json"),

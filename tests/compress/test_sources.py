@@ -8,7 +8,7 @@ import onnx_models
 import pytest
 import torch
 
-from compress import container, pretrained, recipes, sources
+from compress import container, data, recipes, sources
 from compress.__main__ import main
 from compress.importing import Imported
 from compress.models import Network, imported_network
@@ -136,7 +136,7 @@ def test_weights_of_a_built_in_network_are_folded(tmp_path: Path) -> None:
     x = torch.randn(4, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(imported_network(imported)(x), built(x), rtol=1e-4, atol=1e-4)
-    assert imported.pixels == pretrained.pixels_of(built.spec)
+    assert imported.pixels == data.CIFAR10
     made = recipes.custom_recipe(imported, sources.digest(imported))
     trained = recipes.recipe("cifar-resnet20")
     assert (made.densities, made.bits, made.prune) == (
