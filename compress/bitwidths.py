@@ -1,10 +1,10 @@
 """Bits by layer, as few as the validation split allows (`--bits auto`).
 
-From 8 bits everywhere one bit after another goes where it saves most: a bit of a layer saves as
-many as the layer keeps weights. A step that brings the accuracy of the quantised network (§3.4.2,
-every layer's q at the least square error) below the bound is taken back, and the layer has its n.
-What training makes up for later is not foreseen, so that the choice errs on the side of bits too
-many.
+From 8 bits everywhere layers lose one bit each in turn, those that keep most weights first. A step
+that brings the accuracy of the quantised network (§3.4.2, every layer's q at the least square error)
+below the bound is taken back, and the layer has its n. In turn, since the first layer would otherwise
+use up all that may be lost for its last bits, which cost most, and leave the others 8. What training
+makes up for later is not foreseen, so that the choice errs on the side of bits too many.
 """
 
 from collections.abc import Callable
@@ -43,13 +43,16 @@ def choose(
 
     for name in before:
         put(name, MOST_BITS)
-    for name in sorted(before, key=kept.__getitem__, reverse=True):
-        while bits[name] > 1:
+    falling = sorted(before, key=kept.__getitem__, reverse=True)
+    while falling:
+        for name in tuple(falling):
             put(name, bits[name] - 1)
             report(sum(bits[each] * count for each, count in kept.items()) / sum(kept.values()))
             if accuracy() < bound:
                 put(name, bits[name] + 1)
-                break
+                falling.remove(name)
+            elif bits[name] == 1:
+                falling.remove(name)
     for name, weight in before.items():
         network.weights[name].copy_(weight)
     return bits
