@@ -1,10 +1,10 @@
 """Bits by layer, as few as the validation split allows (`--bits auto`).
 
-From 8 bits everywhere layers lose one bit each in turn, those that keep most weights first. A step
-that brings the accuracy of the quantised network (§3.4.2, every layer's q at the least square error)
-below the bound is taken back, and the layer has its n. In turn, since the first layer would otherwise
-use up all that may be lost for its last bits, which cost most, and leave the others 8. What training
-makes up for later is not foreseen, so that the choice errs on the side of bits too many.
+From 8 bits everywhere layers lose one bit each in turn, those that keep most weights first. A
+step that brings the accuracy of the quantised network (§3.4.2, q of each layer at the least square
+error) below the bound is taken back, and the layer has its n. In turn, since else the first layer
+would use up all that may be lost for its last bits, the dearest, and leave 8 to the others. What
+training makes up for later is not foreseen: the choice errs on the side of bits too many.
 """
 
 from collections.abc import Callable
