@@ -175,7 +175,10 @@ def test_it_goes_through_all_stages_to_integers(network: str, tmp_path: Path) ->
         ):
             assert torch.equal(weight, read)
     model = export.export(result, made, images)
-    assert {layer.name: layer.nnz for layer in model.layers} == made.keep
+    dense = train.run_stage("dense", made, images, tmp_path, 0).network.weights
+    keep = made.keep_of({name: weight.detach().numpy() for name, weight in dense.items()})
+    assert {layer.name: layer.nnz for layer in model.layers} == keep
+    assert sum(keep.values()) == round(sum(weight.numel() for weight in dense.values()) / 5)
     assert {layer.name: layer.geometry for layer in model.layers} == spec_of(network).geometries
     pixels = images.test.images(np.arange(2))
     logits = golden.run(model, model.input.quantize(pixels)).reshape(2, 10)

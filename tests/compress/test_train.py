@@ -239,7 +239,7 @@ def test_another_seed_gives_another_result(
 
 def test_divergence_is_told_with_advice(toy: ModuleType, tmp_path: Path) -> None:
     wild = dataclasses.replace(toy.recipe().dense, lr=1e30)
-    with pytest.raises(CosignError, match=r"diverged: the loss is .* stage dense; lower the lear"):
+    with pytest.raises(CosignError, match=r"diverged: the loss is .* stage dense; lower --rate"):
         train.run_stage("dense", toy.recipe(dense=wild), toy.dataset(), tmp_path, 0)
     assert list(tmp_path.iterdir()) == []
 
