@@ -147,9 +147,7 @@ def export(options: argparse.Namespace) -> str:
         chosen = uniform(options.network, options.ratio)
     else:
         chosen = densities(options.network, options.alpha)
-    weights = options.weights
-    if str(weights) == "imagenet":
-        weights = pretrained.fetch(options.network, _say)
+    weights = options.weights and pretrained.find(options.network, options.weights, _say)
     count = oneshot.CALIBRATION_IMAGES[options.method]
     shape = spec_of(options.network).shape
     pixels = oneshot.calibration_images(shape, options.images, options.seed, count)
@@ -259,7 +257,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--weights",
-        type=Path,
         metavar="FILE|DIR|imagenet",
         help="state dict named as in torchvision or a converted Caffe model; a layers model of "
         "TensorFlow.js; imagenet fetches those of resnet50-v1 (default: untrained)",

@@ -35,9 +35,8 @@ def load(network: str, weights: Path) -> tuple[Network, InputSpec]:
 
     Raises CosignError when the weights are unfit.
     """
-    built = Network(spec_of(network)).eval()
-    normalisation = pretrained.load_weights(built, weights)
-    return fold(built), input_spec(built.spec.shape, *normalisation)
+    loaded, pixels = pretrained.load(network, weights)
+    return loaded, input_spec(loaded.spec.shape, *pixels)
 
 
 def untrained(network: str, pixels: np.ndarray, seed: int) -> tuple[Network, InputSpec]:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from compress import cifar10, registry, tfjs
 from compress.data import CIFAR10, IMAGENET, MNIST, Normalisation
-from compress.models import Network, module_key
-from compress.networks import NetworkSpec
+from compress.models import Network, fold, module_key
+from compress.networks import NetworkSpec, spec_of
 from cosign import CosignError, atomic_write, cache_dir, sha256
 
 # torchvision's VGG-16 numbers its modules, pooling and ReLU included.
@@ -74,6 +74,21 @@ def fetch(network: str, progress: Callable[[str], None] = lambda _: None) -> Pat
             f"{path} is damaged (its SHA-256 differs); delete it and run again to fetch it anew."
         )
     return path
+
+
+def find(network: str, weights: str, progress: Callable[[str], None] = lambda _: None) -> Path:
+    """The file that `weights` names, or that of "imagenet". Raises CosignError as `fetch` does."""
+    return fetch(network, progress) if weights == "imagenet" else Path(weights)
+
+
+def load(network: str, path: Path) -> tuple[Network, Normalisation]:
+    """A built-in network with the weights of a file, folded, and the pixels that it reads.
+
+    Raises CosignError as `load_weights` does.
+    """
+    built = Network(spec_of(network)).eval()
+    pixels = load_weights(built, path)
+    return fold(built), pixels
 
 
 def pixels_of(spec: NetworkSpec) -> Normalisation:

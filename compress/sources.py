@@ -18,8 +18,6 @@ from torch import Tensor, nn
 from compress import onnx_import, pretrained
 from compress.hostops import Shape
 from compress.importing import Imported
-from compress.models import Network, fold
-from compress.networks import spec_of
 from cosign import CosignError
 
 _SIDE = {1: 28, 3: 224}  # pixels of images of so many channels, where the module does not say
@@ -27,13 +25,19 @@ _OPSET = 17
 
 
 @functools.lru_cache(maxsize=1)
-def load(network: str) -> Imported:
-    """The network of `model.onnx` or `package.module:factory` with its weights.
+def load(network: str, weights: str | None = None) -> Imported:
+    """The network of `model.onnx` or `package.module:factory` with its weights, or a built-in one
+    with those of a file, batch normalisation folded.
+
+    weights : of a built-in network, as `pretrained.load_weights` reads them, or "imagenet", which
+        fetches them
 
     A factory takes no arguments and returns a torch.nn.Module; the module's attribute
     `input_shape` (C, H, W) says what it reads, else it is 1 x 28 x 28 or 3 x 224 x 224 by the
     channels of its first convolution. Raises CosignError on what cannot be read.
     """
+    if weights is not None:
+        return _with_weights(network, pretrained.find(network, weights))
     if network.endswith(".onnx"):
         return onnx_import.read(Path(network))
     module = _build(network)
@@ -63,25 +67,6 @@ def load(network: str) -> Imported:
     return onnx_import.from_bytes(blob, name, network)
 
 
-@functools.lru_cache(maxsize=1)
-def with_weights(network: str, weights: str) -> Imported:
-    """A built-in network with the weights of a file, batch normalisation folded.
-
-    weights : as `pretrained.load_weights` reads it, or "imagenet", which fetches them
-
-    Raises CosignError when the weights are unfit.
-    """
-    path = pretrained.fetch(network) if weights == "imagenet" else Path(weights)
-    built = Network(spec_of(network)).eval()
-    pixels = pretrained.load_weights(built, path)
-    ready = fold(built)
-    weight, bias = (
-        {name: parameter.detach().numpy() for name, parameter in parameters.items()}
-        for parameters in (ready.weights, ready.biases)
-    )
-    return Imported(ready.spec, weight, bias, pixels)
-
-
 def digest(imported: Imported) -> str:
     """SHA-256 over structure and weights, hex."""
     content = hashlib.sha256(json.dumps(asdict(imported.spec), sort_keys=True).encode())
@@ -89,6 +74,15 @@ def digest(imported: Imported) -> str:
         content.update(weight.tobytes())
         content.update(imported.biases[name].tobytes())
     return content.hexdigest()
+
+
+def _with_weights(network: str, path: Path) -> Imported:
+    ready, pixels = pretrained.load(network, path)
+    weights, biases = (
+        {name: parameter.detach().numpy() for name, parameter in parameters.items()}
+        for parameters in (ready.weights, ready.biases)
+    )
+    return Imported(ready.spec, weights, biases, pixels)
 
 
 class _LrnFunction(torch.autograd.Function):

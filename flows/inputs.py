@@ -19,12 +19,9 @@ def imported(config: RunConfig) -> Imported | None:
 
     Raises CosignError when it cannot be read, or is another than the run began with.
     """
-    if config.weights is not None:
-        network = sources.with_weights(config.network, config.weights)
-    elif is_foreign(config.network):
-        network = sources.load(config.network)
-    else:
+    if config.weights is None and not is_foreign(config.network):
         return None
+    network = sources.load(config.network, config.weights)
     if sources.digest(network) != config.digest:
         raise CosignError(
             f"{config.network} is another network than this run began with; start a new run."

@@ -170,12 +170,11 @@ def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported |
     if foreign or weights is not None:
         from compress import sources
 
-        if weights is None:
-            network = network if ":" in network else str(Path(network).resolve())
-            imported = sources.load(network)
-        else:
-            weights = weights if weights == "imagenet" else str(Path(weights).resolve())
-            imported = sources.with_weights(network, weights)
+        if network.endswith(".onnx"):
+            network = str(Path(network).resolve())
+        if weights not in (None, "imagenet"):
+            weights = str(Path(weights).resolve())
+        imported = sources.load(network, weights)
         digest = sources.digest(imported)
     local = options.data not in (None, *NAMED)
     config = RunConfig(

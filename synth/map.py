@@ -84,17 +84,13 @@ def map_core(
         verilog=" ".join(sorted(verilog)),
         top=top,
         abc=abc.name,
-        dont_use=" ".join(f"-dont_use {name}" for name in odd if name not in _ties(pdk)),
+        dont_use=" ".join(f"-dont_use {name}" for name in odd if name not in library.ties),
         tie_high=" ".join(library.tie_high),
         tie_low=" ".join(library.tie_low),
         mapped="mapped.json",
     )
     yosys(script, folder, "map", cancel)
     return folder / "mapped.json"
-
-
-def _ties(pdk: Pdk) -> set[str]:
-    return {pdk.library.tie_high[0], pdk.library.tie_low[0]}
 
 
 def _quote(path: Path) -> str:

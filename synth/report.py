@@ -205,11 +205,12 @@ def _synthesize(
     cancel: threading.Event | None,
 ) -> CoreReport:
     started = time.monotonic()
+    library = pdk.library
+    registers = library.registers
     macros = rtl_sram.macros(config)
     liberty = folder / "cosign_sram.lib"
     sram.write_liberty(macros, liberty)
     mapped = map_core(logic, TOP, pdk, liberty, folder, cancel)
-    registers = frozenset(c.name for c in pdk.library.cells.values() if c.sequential)
     netlist = Netlist.from_yosys(mapped, TOP, registers)
     path = folder / "netlist.v"
 
@@ -217,15 +218,15 @@ def _synthesize(
         netlist.write(path)
         return Timer(path, TOP, pdk, liberty, period_ns, cancel)
 
-    buffer_fanout(netlist, pdk.library, frozenset(netlist.ports["clk"][1]))
-    close_timing(netlist, pdk.library, lambda current: open_timer(current, config.clock_ns))
+    buffer_fanout(netlist, library, frozenset(netlist.ports["clk"][1]))
+    close_timing(netlist, library, lambda current: open_timer(current, config.clock_ns))
     found = None
     if search_fmax:
         found = _search(netlist, pdk, liberty, config.clock_ns, open_timer, cancel)
     netlist.write(path)
     area = measure_area(path, TOP, pdk, liberty, cancel)
     timing = sign_off(path, TOP, pdk, liberty, config.clock_ns, cancel)
-    cells = {kind: count for kind, count in area.cells.items() if kind in pdk.library.cells}
+    cells = {kind: count for kind, count in area.cells.items() if kind in library.cells}
     report = CoreReport(
         config=config,
         logic_um2=area.logic_um2,
@@ -234,10 +235,10 @@ def _synthesize(
         slack_ns=timing.slack_ns,
         critical_path=timing.words(),
         cells=cells,
-        flip_flops=sum(n for kind, n in cells.items() if pdk.library.cells[kind].sequential),
+        flip_flops=sum(n for kind, n in cells.items() if kind in registers),
         provenance=provenance,
         wall_s=round(time.monotonic() - started, 2),
-        blocks_um2=blocks_um2(netlist, pdk.library, config),
+        blocks_um2=blocks_um2(netlist, library, config),
         fmax_search=found,
     )
     write_json(folder / "core.json", report.to_json())
@@ -253,16 +254,17 @@ def _search(
     cancel: threading.Event | None,
 ) -> fmax.FmaxSearch:
     """The search for the highest clock, signed off; its netlist and path lie beside the others."""
+    library = pdk.library
     path = liberty.parent / FASTEST[0]
     netlist.write(path)
     slack = sign_off(path, TOP, pdk, liberty, clock_ns, cancel).slack_ns
-    first = fmax.Trial(clock_ns, slack, fmax.area_um2(netlist, pdk.library))
-    fastest, trials = fmax.search(netlist, pdk.library, open_timer, first)
+    first = fmax.Trial(clock_ns, slack, fmax.area_um2(netlist, library))
+    fastest, trials = fmax.search(netlist, library, open_timer, first)
     fastest.write(path)
     period = min(trial.achieved_ns for trial in trials)
     timing = sign_off(path, TOP, pdk, liberty, period, cancel)
     shutil.copyfile(liberty.parent / "timing.rpt", liberty.parent / FASTEST[1])
-    area = fmax.area_um2(fastest, pdk.library)
+    area = fmax.area_um2(fastest, library)
     return fmax.FmaxSearch(timing.fmax_hz, area, timing.words(), tuple(trials))
 
 

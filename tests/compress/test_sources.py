@@ -132,7 +132,7 @@ def test_weights_of_a_built_in_network_are_folded(tmp_path: Path) -> None:
         norm.running_mean.uniform_(-0.2, 0.2)
         norm.running_var.uniform_(0.5, 2)
     torch.save(built.state_dict(), tmp_path / "own.pt")
-    imported = sources.with_weights("cifar-resnet20", str(tmp_path / "own.pt"))
+    imported = sources.load("cifar-resnet20", str(tmp_path / "own.pt"))
     x = torch.randn(4, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(imported_network(imported)(x), built(x), rtol=1e-4, atol=1e-4)

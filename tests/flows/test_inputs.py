@@ -92,7 +92,7 @@ def test_weights_of_a_built_in_network_are_part_of_a_run(tmp_path: Path) -> None
     _, _, *words = shlex.split(results.command(asked))
     assert run_cosign.training_config(run_cosign.parser().parse_args(words))[0] == asked
     torch.save(Network(spec_of("lenet5")).state_dict(), own)
-    sources.with_weights.cache_clear()
+    sources.load.cache_clear()
     with pytest.raises(CosignError, match="lenet5 is another network than this run began with"):
         inputs.imported(asked)
 
