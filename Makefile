@@ -34,7 +34,7 @@ alexnet lenet5: setup
 	$(RUN) $@ $(ARGS)
 
 record: setup
-	$(BIN)/python flows/record.py --out build/record $(ARGS)
+	$(BIN)/python flows/studies/record.py --out build/record $(ARGS)
 
 rtl-lenet5: setup
 	$(BIN)/python -m compress images --network lenet5 --data mnist --count 10000 \

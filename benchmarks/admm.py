@@ -19,10 +19,11 @@ import torch
 from timing import best, spent
 from torch.nn import functional
 
-from compress import projections, recipes
-from compress.models import Network
-from compress.networks import spec_of
-from compress.regimes import AdmmRegime, Regime, prune_projection
+from compress.admm import projections
+from compress.nn.network import Network
+from compress.train import recipes
+from compress.train.regimes import AdmmRegime, Regime, prune_projection
+from compress.zoo.networks import spec_of
 from cosign import write_json
 
 _SCANNED = 20_000

@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from compress.container import Geometry
-from compress.networks import spec_of
-from compress.presets import densities
+from compress.file.container import Geometry
+from compress.zoo.networks import spec_of
+from compress.zoo.presets import densities
 from cosign import write_json
 from rtl.config import CoreConfig
 from rtl.fit import feed

@@ -18,10 +18,10 @@ import numpy as np
 import scipy.sparse
 from timing import best
 
-from compress import container
-from compress.container import CompressedModel, HostOp, InputSpec, Layer
-from compress.networks import spec_of
-from compress.presets import densities
+from compress.file import container
+from compress.file.container import CompressedModel, HostOp, InputSpec, Layer
+from compress.zoo.networks import spec_of
+from compress.zoo.presets import densities
 from cosign import write_json
 
 _BITS = 3

@@ -1,9 +1,9 @@
 """Images per second of the input pipeline with 0, 1, 2 ... worker processes, in one run.
 
 Batches of training crops, decoded anew (no worker keeps an image, and every turn begins with an
-empty cache), as `compress.batches` makes them for the optimiser; nobody trains meanwhile. In wall
-seconds, since the work is in other processes; every turn goes through all numbers of workers, and
-the best of the turns counts. The first batches, while workers start, are not counted. Prints JSON.
+empty cache), as `compress.data.batches` makes them for the optimiser; nobody trains
+meanwhile. In wall seconds, since the work is in other processes; every turn goes through all
+numbers of workers, and the best of the turns counts. The first batches, while workers start, are not counted. Prints JSON.
 
     python benchmarks/input_pipeline.py DIR --json build/input-pipeline.json
 """
@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from compress import imagefolder
-from compress.batches import Batches, in_order
+from compress.data import imagefolder
+from compress.data.batches import Batches, in_order
 from cosign import write_json
 
 

@@ -24,10 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compress import oneshot, pretrained, reconstruct
-from compress.export import input_spec
-from compress.models import Network
-from compress.nodes import Builder, NetworkSpec
+from compress.admm import reconstruct
+from compress.exchange import pretrained
+from compress.model.nodes import Builder, NetworkSpec
+from compress.nn.network import Network
+from compress.posttrain import pipeline
+from compress.train.export import input_spec
 from cosign import write_json
 
 _HELD_OUT = 32
@@ -103,9 +105,9 @@ def errors(dense: Network, other: Network, images: Tensor) -> dict[str, float]:
 def measure(spec: NetworkSpec, file: Path, pixels: np.ndarray, ratios: list[float]) -> Any:
     dense = trained(spec, file)
     source = input_spec(spec.shape, *pretrained.pixels_of(spec))
-    count = oneshot.CALIBRATION_IMAGES["oneshot"]
-    calibration = oneshot.normalised(source, pixels[:count]).split(16)
-    held_out = oneshot.normalised(source, pixels[count:])
+    count = pipeline.CALIBRATION_IMAGES["oneshot"]
+    calibration = pipeline.normalised(source, pixels[:count]).split(16)
+    held_out = pipeline.normalised(source, pixels[count:])
     bits = dict.fromkeys(dense.weights, _BITS)
     rows = []
     for ratio in ratios:
@@ -116,7 +118,7 @@ def measure(spec: NetworkSpec, file: Path, pixels: np.ndarray, ratios: list[floa
             if method == "oneshot":
                 reconstruct.prune_and_quantize(network, keep, bits, calibration)
             else:
-                oneshot.prune_and_quantize(network, keep, bits)
+                pipeline.prune_and_quantize(network, keep, bits)
             took = time.perf_counter() - wall, time.process_time() - processor
             by_layer = errors(dense, network, held_out)
             row = {
@@ -140,8 +142,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    count = oneshot.CALIBRATION_IMAGES["oneshot"] + _HELD_OUT
-    pixels = oneshot.calibration_images((3, 224, 224), options.photos, 0, count)
+    count = pipeline.CALIBRATION_IMAGES["oneshot"] + _HELD_OUT
+    pixels = pipeline.calibration_images((3, 224, 224), options.photos, 0, count)
     order = np.random.default_rng(0).permutation(len(pixels))
     result = {
         spec.name: measure(

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from compress.container import Geometry, Layer
-from compress.networks import spec_of
-from compress.presets import densities
+from compress.file.container import Geometry, Layer
+from compress.zoo.networks import spec_of
+from compress.zoo.presets import densities
 from cosign import write_json
 from rtl import verilog
 from rtl.config import CORES, CoreConfig

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent
-_DOORS = ("compress.container", "rtl.core", "sim.golden", "sim.cycles", "synth.report")
+_DOORS = ("compress.file.container", "rtl.core", "sim.golden", "sim.cycles", "synth.report")
 
 
 def seconds(command: list[str], runs: int) -> float:

@@ -1,13 +1,12 @@
 """compress: PyTorch makes the network small and writes it down.
 
-`compress.container`, `compress.networks` and `compress.presets` are the doors for the hardware
-rooms and need no torch; import the training modules (`models`, `data`, `recipes`, `train`,
-`export`) by name:
+The rooms `model`, `file` and `zoo` need no torch and are all that the hardware rooms see. The
+others are imported by name:
 
-    dataset = data.load_dataset("lenet5", None, seed=0)
+    dataset = datasets.load_dataset("lenet5", None, seed=0)
     recipe = recipes.recipe("lenet5")
-    for stage in train.STAGES:
-        result = train.run_stage(stage, recipe, dataset, folder, seed=0)
+    for stage in stages.STAGES:
+        result = trainer.run_stage(stage, recipe, dataset, folder, seed=0)
     model = export.export(result, recipe, dataset)
 """
 

@@ -14,11 +14,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from compress import container
-from compress.networks import NETWORKS, is_foreign, spec_of
-from compress.packing import CODINGS
-from compress.presets import default_bits, densities, preset, uniform, uniform_but_delicate
-from compress.tidy import tidy
+from compress.file import container
+from compress.file.packing import CODINGS
+from compress.model.tidy import tidy
+from compress.zoo.networks import NETWORKS, is_foreign, spec_of
+from compress.zoo.presets import default_bits, densities, preset, uniform, uniform_but_delicate
 from cosign import CosignError, exit_status, numbers, write_json
 
 
@@ -124,7 +124,8 @@ def _row(name: str, part: dict[str, Any], bits: str, index: str) -> tuple[str, .
 
 def export(options: argparse.Namespace) -> str:
     """Write the file that the options ask for; returns what to say about its weights."""
-    from compress import oneshot, pretrained  # torch: inspect does without
+    from compress.exchange import pretrained
+    from compress.posttrain import pipeline  # torch: inspect does without
 
     options.network, options.alpha = preset(options.network, options.alpha)
     if (options.alpha is None) == (options.ratio is None):
@@ -148,14 +149,14 @@ def export(options: argparse.Namespace) -> str:
     else:
         chosen = densities(options.network, options.alpha)
     weights = options.weights and pretrained.find(options.network, options.weights, _say)
-    count = oneshot.CALIBRATION_IMAGES[options.method]
+    count = pipeline.CALIBRATION_IMAGES[options.method]
     shape = spec_of(options.network).shape
-    pixels = oneshot.calibration_images(shape, options.images, options.seed, count)
+    pixels = pipeline.calibration_images(shape, options.images, options.seed, count)
     if weights is None:
-        network, source = oneshot.untrained(options.network, pixels, options.seed)
+        network, source = pipeline.untrained(options.network, pixels, options.seed)
     else:
-        network, source = oneshot.load(options.network, weights)
-    model = oneshot.compress(network, source, chosen, bits, pixels, options.method, _say)
+        network, source = pipeline.load(options.network, weights)
+    model = pipeline.compress(network, source, chosen, bits, pixels, options.method, _say)
     container.save(model, options.out)
     images = f"{len(pixels)} {'generated images' if options.images is None else 'images'}"
     if options.images is not None:
@@ -173,9 +174,11 @@ def export(options: argparse.Namespace) -> str:
 
 def _export_own(options: argparse.Namespace) -> str:
     """The same of an ONNX file or a torch module, with the weights that it has."""
-    from compress import oneshot, pretrained, recipes, sources
-    from compress.export import input_spec
-    from compress.models import imported_network
+    from compress.exchange import pretrained, sources
+    from compress.nn.network import imported_network
+    from compress.posttrain import pipeline
+    from compress.train import recipes
+    from compress.train.export import input_spec
 
     if options.weights is not None:
         raise CosignError(f"{options.network} has its own weights; leave --weights out.")
@@ -194,10 +197,10 @@ def _export_own(options: argparse.Namespace) -> str:
         )
     mean, std = pretrained.pixels_of(spec)
     source = input_spec(spec.shape, tuple(options.mean or mean), tuple(options.std or std))
-    count = oneshot.CALIBRATION_IMAGES[options.method]
-    pixels = oneshot.calibration_images(spec.shape, options.images, options.seed, count)
+    count = pipeline.CALIBRATION_IMAGES[options.method]
+    pixels = pipeline.calibration_images(spec.shape, options.images, options.seed, count)
     network = imported_network(imported)
-    model = oneshot.compress(network, source, chosen, bits, pixels, options.method, _say)
+    model = pipeline.compress(network, source, chosen, bits, pixels, options.method, _say)
     container.save(model, options.out)
     return (
         f"Weights of {options.network}, pruned and quantised without retraining. Calibrated on "
@@ -319,14 +322,14 @@ def _run(options: argparse.Namespace) -> int:
     if hasattr(options, "run"):
         return int(options.run(options))
     if options.command == "images":
-        from compress import images  # torch: inspect does without
+        from compress.data import images  # torch: inspect does without
 
         images.write(options.network, options.data, options.count, options.out)
         return 0
     if options.command == "convert":
-        from compress import exchange  # onnx: inspect does without
+        from compress.exchange import convert  # onnx: inspect does without
 
-        exchange.write(container.load(options.model), options.to, options.out)
+        convert.write(container.load(options.model), options.to, options.out)
         return 0
     writers = {"export": export, "repack": repack}
     writer = writers.get(options.command)

@@ -7,8 +7,8 @@ Synthesises four cores of up to 16 multipliers with Yosys and OpenSTA: some minu
 
 from pathlib import Path
 
-from compress.networks import spec_of
-from flows.workload import RandomMasks
+from compress.zoo.networks import spec_of
+from flows.measure.workload import RandomMasks
 from rtl.config import CoreConfig
 from rtl.fit import feed, fit
 from synth import Workload, measure, synthesize_many

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from compress.admm import Admm, groups
-from compress.data import load_dataset
-from compress.regimes import mask_of, prune_projection
+from compress.admm.state import Admm, groups
+from compress.data.datasets import load_dataset
+from compress.train.regimes import mask_of, prune_projection
 
 STEPS, ADMM_EVERY, BATCH = 300, 15, 64
 

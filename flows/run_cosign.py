@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from compress.recipes import ACCURACY_LOSS, ROUNDS
+from compress.train.recipes import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, exit_status, numbers
 
 if TYPE_CHECKING:
-    from compress.importing import Imported
-    from flows.rundir import RunConfig
+    from compress.exchange.importing import Imported
+    from flows.loop.rundir import RunConfig
 
 # A network of one's own: 16 if it is as small as lenet5, else 1.
 NETWORKS = {
@@ -147,11 +147,11 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 
 def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported | None]":
     """What these options ask for, and the user's own network. Raises CosignError on nonsense."""
-    from compress.data import NAMED
-    from compress.networks import NETWORKS as BUILT_IN
-    from compress.networks import is_foreign
-    from compress.presets import preset
-    from flows.rundir import RunConfig
+    from compress.data.datasets import NAMED
+    from compress.zoo.networks import NETWORKS as BUILT_IN
+    from compress.zoo.networks import is_foreign
+    from compress.zoo.presets import preset
+    from flows.loop.rundir import RunConfig
 
     network, alpha = preset(options.network or "", options.alpha)
     foreign = is_foreign(network)
@@ -168,7 +168,7 @@ def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported |
         raise CosignError("--mean and --std are for a network of your own, or --weights.")
     imported, digest, weights = None, "", options.weights
     if foreign or weights is not None:
-        from compress import sources
+        from compress.exchange import sources
 
         if network.endswith(".onnx"):
             network = str(Path(network).resolve())
@@ -258,9 +258,10 @@ def _run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from cosign import write_json
-    from flows import inputs, logs, loop, tables
-    from flows.progress import Reporter
-    from flows.rundir import RunDir
+    from flows.loop import inputs, logs, loop
+    from flows.loop.progress import Reporter
+    from flows.loop.rundir import RunDir
+    from flows.report import tables
 
     if options.resume:
         run = RunDir.resume(options.resume)
@@ -318,7 +319,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the loop, or compare runs; returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["compare"]:
-        from flows import compare
+        from flows.report import compare
 
         return compare.main(arguments[1:])
     options = parser().parse_args(arguments)

@@ -7,6 +7,6 @@
 - `rtl.core.Core`: the core; it joins a front end (`dense`, `sparse`, `bitmask` or `rows`: weights,
   issue, addresses), `activation` (banked memory and rotator), `lane` (multiplier and accumulator)
   and `drain`
-- `rtl.axi.AxiTop`: the core as a SoC takes it; `rtl.registers.register_map`: its registers
+- `rtl.soc.axi.AxiTop`: the core as a SoC takes it; `rtl.soc.registers.register_map`: its registers
 - `python -m rtl generate`: all of it for one config, in a folder
 """

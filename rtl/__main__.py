@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 from cosign import CosignError, exit_status, read_json, write_json
-from rtl import registers, verilog
+from rtl import verilog
 from rtl.config import CoreConfig
 from rtl.options import add_options, config_of
+from rtl.soc import registers
 
 
 def parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from compress.container import Layer, level_codes
+from compress.file.container import Layer, level_codes
 from rtl.config import CoreConfig
 from rtl.layout import Layout
 

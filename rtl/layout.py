@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compress.container import Geometry
+from compress.file.container import Geometry
 from cosign import CosignError
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compress.container import Geometry, Layer, max_level
+from compress.file.container import Geometry, Layer, max_level
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.encode import Work, encode, mask_plan, passes_of, read_plan, work

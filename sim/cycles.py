@@ -7,7 +7,7 @@ constant for the pipeline. Tests hold the model equal to the RTL.
 
 import numpy as np
 
-from compress.container import Geometry, Layer
+from compress.file.container import Geometry, Layer
 from rtl.config import CoreConfig
 from rtl.encode import Work, passes_of, work
 from rtl.layer import ACT_EDGE, command_edge, output_latency

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from compress.container import CompressedModel, HostOp, Layer, pooling_window
+from compress.file.container import CompressedModel, HostOp, Layer, pooling_window
 
 
 def requantize(acc: np.ndarray, mul: int, shift: int, relu: bool) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from compress.container import Geometry, Layer, max_level
+from compress.file.container import Geometry, Layer, max_level
 
 
 def layer_of(levels: np.ndarray, geometry: Geometry, **fields: Any) -> Layer:

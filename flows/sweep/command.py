@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from cosign import CosignError, locked, write_json
-from flows.progress import Reporter
+from flows.loop.progress import Reporter
 from flows.sweep import parse
 from flows.sweep.front import front
 from flows.sweep.measure import Outcome
@@ -179,7 +179,7 @@ def results(
 
 
 def _publish(content: dict[str, Any], options: argparse.Namespace) -> None:
-    from flows.plots import write_png
+    from flows.report.plots import write_png
     from flows.sweep.plot import pareto
 
     if options.json is not None:

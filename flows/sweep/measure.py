@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from compress.container import Geometry, Layer, max_level
-from compress.networks import spec_of
+from compress.file.container import Geometry, Layer, max_level
+from compress.zoo.networks import spec_of
 from cosign import CosignError
-from flows.energy import layer_energy
+from flows.measure.energy import layer_energy
+from flows.measure.workload import RandomMasks
 from flows.sweep.spec import Job, Point, base
-from flows.workload import RandomMasks
 from rtl.config import CoreConfig
 from rtl.fit import batch_of, feed, fit
 from rtl.pack import pack_layer
@@ -32,7 +32,7 @@ class Outcome:
 
     figures : name, config (JSON, with the memories of the job), multipliers, weights, nonzeros,
         cycles, fmax_hz, delay_s, logic_um2, sram_um2 {model: {purpose: area}}, area_um2 {model:
-        area}; energy (as flows.energy has it) or None
+        area}; energy (as flows.measure.energy has it) or None
     """
 
     figures: dict[str, Any] | None

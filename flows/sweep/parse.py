@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from compress.networks import spec_of
+from compress.zoo.networks import spec_of
 from cosign import CosignError
 from flows.sweep.spec import AXES, Spec, Table, Value
 from rtl.config import CODINGS, CORES, CoreConfig

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatter
 
-from flows.plots import BLUE, GREEN, INK, ORANGE, RED
+from flows.report.plots import BLUE, GREEN, INK, ORANGE, RED
 
 VIOLET = "#8a6bbe"
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compress.presets import densities
-from flows import machines
+from compress.zoo.presets import densities
+from flows.measure import machines
 from rtl.config import CoreConfig
 from synth.report import DEPTHS
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import toy
 
-from compress import distributed, evaluation, regimes, train
+from compress.train import distributed, evaluation, regimes, trainer
 
 
 class Watched(regimes.AdmmRegime):
@@ -35,12 +35,12 @@ class Watched(regimes.AdmmRegime):
 def main(folder: Path) -> None:
     torch.set_default_dtype(torch.float64)
     narrow = evaluation.to_input
-    evaluation.to_input = train.to_input = lambda *arguments: narrow(*arguments).double()
-    train.AdmmRegime = Watched
+    evaluation.to_input = trainer.to_input = lambda *arguments: narrow(*arguments).double()
+    trainer.AdmmRegime = Watched
     dataset = toy.dataset()
     with distributed.joined():
-        for stage in train.STAGES:
-            train.run_stage(stage, toy.recipe(checkpoint_s=0.0), dataset, folder / "stages", 0)
+        for stage in trainer.STAGES:
+            trainer.run_stage(stage, toy.recipe(checkpoint_s=0.0), dataset, folder / "stages", 0)
         written = json.dumps({"world": distributed.world(), "states": Watched.states})
         (folder / f"rank-{distributed.rank()}.json").write_text(written)
 

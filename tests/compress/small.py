@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from compress.container import CompressedModel
-from compress.models import Network, fold
-from compress.networks import NetworkSpec
-from compress.nodes import Builder
+from compress.file.container import CompressedModel
+from compress.model.nodes import Builder
+from compress.nn.network import Network, fold
+from compress.zoo.networks import NetworkSpec
 
 
 def residual_spec(name: str = "small", batch_norm: bool = True) -> NetworkSpec:

@@ -9,10 +9,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from compress import container, export
 from compress.__main__ import inspect, main, table
-from compress.stages import StageResult
-from compress.tidy import tidy
+from compress.file import container
+from compress.model.tidy import tidy
+from compress.train import export
+from compress.train.stages import StageResult
 
 
 @pytest.fixture(scope="module")

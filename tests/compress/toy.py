@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from compress import recipes, train
-from compress.data import ArraySplit, Dataset
-from compress.recipes import Recipe
+from compress.data.datasets import ArraySplit, Dataset
+from compress.train import recipes, trainer
+from compress.train.recipes import Recipe
 
 
 def dataset(seed: int = 0) -> Dataset:
@@ -53,8 +53,8 @@ def main(folder: Path) -> None:
     def report(stage: str, step: int, steps: int, metrics: dict[str, Any]) -> None:
         print(stage, step, steps, flush=True)
 
-    for stage in train.STAGES:
-        train.run_stage(stage, recipe(checkpoint_s=0.0), dataset(), folder, 0, report)
+    for stage in trainer.STAGES:
+        trainer.run_stage(stage, recipe(checkpoint_s=0.0), dataset(), folder, 0, report)
         print(stage, "done", flush=True)
 
 

@@ -20,10 +20,10 @@ PARSERS = {
     "-m rtl": ("rtl.__main__", "parser"),
     "-m sim": ("sim.__main__", "parser"),
     "-m synth": ("synth.__main__", "parser"),
-    "flows/run_cosign.py compare": ("flows.compare", "parser"),
+    "flows/run_cosign.py compare": ("flows.report.compare", "parser"),
     "flows/run_cosign.py": ("flows.run_cosign", "parser"),
-    "flows/energy.py": ("flows.energy", "parser"),
-    "flows/baselines.py": ("flows.baselines", "parser"),
+    "flows/measure/energy.py": ("flows.measure.energy", "parser"),
+    "flows/studies/baselines.py": ("flows.studies.baselines", "parser"),
 }
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import loop, run_cosign
+from flows import run_cosign
+from flows.loop import loop
 
 SCRIPT = Path(__file__).parents[2] / "flows" / "run_cosign.py"
 

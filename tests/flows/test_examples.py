@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from compress import container
+from compress.file import container
 from cosign import read_json
-from flows import evaluate_command
+from flows.commands import evaluate
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 RECORDS = sorted(EXAMPLES.glob("lenet5-*.cosign"))
@@ -18,7 +18,7 @@ RECORDS = sorted(EXAMPLES.glob("lenet5-*.cosign"))
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_record_is_what_is_said_of_it(path: Path, tmp_path: Path) -> None:
     out = tmp_path / "evaluated.json"
-    evaluate_command.run(argparse.Namespace(model=path, data="mnist", json=out))
+    evaluate.run(argparse.Namespace(model=path, data="mnist", json=out))
     found, said = json.loads(out.read_text()), read_json(path.with_suffix(".json"))
     assert found["accuracy"] == said["accuracy"]
     assert found["compression"] == said["compression"]

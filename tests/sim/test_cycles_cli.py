@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from random_layers import random_layer
 
-from compress import container
-from compress.container import CompressedModel, Geometry, InputSpec
-from compress.networks import spec_of
-from compress.presets import densities
+from compress.file import container
+from compress.file.container import CompressedModel, Geometry, InputSpec
+from compress.zoo.networks import spec_of
+from compress.zoo.presets import densities
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.fit import feed, fit

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.container import CompressedModel, Geometry, HostOp, InputSpec, Layer
+from compress.file.container import CompressedModel, Geometry, HostOp, InputSpec, Layer
 from sim import golden
 
 

@@ -12,8 +12,8 @@ import pytest
 from random_layers import random_layer
 
 import sim.verify
-from compress import container
-from compress.container import CompressedModel, Geometry, HostOp, InputSpec, Layer
+from compress.file import container
+from compress.file.container import CompressedModel, Geometry, HostOp, InputSpec, Layer
 from sim import __main__ as command
 from sim import golden
 from sim.build import TOP

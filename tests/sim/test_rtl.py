@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from random_layers import cases, layer_of, random_input, random_layer
 
-from compress.container import Geometry, Layer
+from compress.file.container import Geometry, Layer
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.layer import Error

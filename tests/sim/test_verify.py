@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sim.verify
-from compress.container import CompressedModel, Geometry, HostOp, InputSpec, Layer
+from compress.file.container import CompressedModel, Geometry, HostOp, InputSpec, Layer
 from cosign import CosignError, read_json
 from rtl.config import CoreConfig
 from sim.verify import input_ranges, verify

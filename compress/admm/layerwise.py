@@ -1,0 +1,203 @@
+"""Layer-wise ADMM: prune and quantise one layer so that its answers change the least.
+
+With the layer's inputs in the rows of X and the answers of the dense network in those of Y, the
+weights Z [out, columns] shall minimise
+
+    ||Y - X Zt||^2 / n + damping * ||Z - W||^2    over Z with `keep` non-zeros, or on levels.
+
+Y = X Wt gives the reconstruction error ||XW - XZ||^2; taking Y from the dense network and X from
+the compressed one also makes up for what the layers before have lost. X and Y have their means
+taken off, which the bias returns, and the columns of X are scaled to a variance of 1, or less where
+they hardly vary: magnitudes of weights then say what they contribute, and one rho fits every layer.
+
+All tensors are float32 and have a leading axis of groups, [g, out / g, columns].
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from compress.admm import projections
+from compress.model.graph import max_level
+
+DAMPING = 0.1
+LEAST_DEVIATION = 0.1  # of a column, over the root mean square of all
+RHO = 1.0
+ITERATIONS = 12
+_RISE = 0.75  # of the iterations, over which the pruning grows to its ratio
+DESCENTS = 6
+_SWEEPS = 1
+_BLOCK = 128
+
+
+@dataclass(frozen=True)
+class Problem:
+    """min over Z of energy + <Z, Z H - 2 goal>.
+
+    H = XtX / n + damping * I, goal = YtX / n + damping * W.
+
+    Parameters
+    ----------
+    weight : [g, out, columns], W in scaled columns
+    goal : [g, out, columns]
+    energy : the objective of Z = 0
+    scale : [g, 1, columns], deviation of each column; the layer's weights are Z / scale
+    gram : [g, columns, columns], H; None where X has fewer rows than columns
+    rows : [g, n, columns], X / sqrt(n), for that case
+    """
+
+    weight: Tensor
+    goal: Tensor
+    energy: float
+    scale: Tensor
+    gram: Tensor | None
+    rows: Tensor | None
+
+    def times(self, z: Tensor) -> Tensor:
+        """Z H."""
+        if self.gram is not None:
+            return z @ self.gram
+        assert self.rows is not None
+        return (z @ self.rows.mT) @ self.rows + DAMPING * z
+
+    def gram_columns(self, part: slice) -> Tensor:
+        """H[:, part], [g, columns, width]."""
+        if self.gram is not None:
+            return self.gram[:, :, part]
+        assert self.rows is not None
+        block = self.rows.mT @ self.rows[:, :, part]
+        torch.diagonal(block[:, part], dim1=1, dim2=2).add_(DAMPING)
+        return block
+
+    def solver(self, rho: float) -> Callable[[Tensor], Tensor]:
+        """B to B (H + rho I)^-1, by one Cholesky of the smaller of XtX and XXt."""
+        if self.gram is not None:
+            identity = torch.eye(self.gram.shape[-1])
+            inverse = torch.cholesky_inverse(torch.linalg.cholesky(self.gram + rho * identity))
+            return lambda b: b @ inverse
+        assert self.rows is not None
+        rows, total = self.rows, rho + DAMPING
+        inner = rows @ rows.mT + total * torch.eye(rows.shape[1])
+        factor = torch.linalg.cholesky(inner)
+        # Woodbury: (XtX + t I)^-1 = (I - Xt (XXt + t I)^-1 X) / t
+        return lambda b: (b - torch.cholesky_solve(rows @ b.mT, factor).mT @ rows) / total
+
+    def loss(self, z: Tensor) -> float:
+        """The objective."""
+        return self.energy + float((z * (self.times(z) - 2 * self.goal)).sum(dtype=torch.float64))
+
+
+def problem(
+    weight: Tensor, rows: Tensor | None, second: Tensor | None, cross: Tensor, square: float
+) -> Problem:
+    """Scale the columns of a layer's moments.
+
+    weight : [g, out, columns]
+    rows, second : centred X / sqrt(n) [g, n, columns], or XtX / n [g, columns, columns]
+    cross : centred (Y - X Wt)t X / n [g, out, columns]: what the answers lack with W itself
+    square : ||Y||^2 / n, centred
+    """
+    if second is not None:
+        variance = torch.diagonal(second, dim1=1, dim2=2)
+    else:
+        assert rows is not None
+        variance = rows.square().sum(1)
+    deviation = variance.clamp(min=0).sqrt()[:, None]
+    # What hardly ever changes in few images may in others: its weights must not grow for nothing.
+    least = LEAST_DEVIATION * float(deviation.square().mean().sqrt()) or 1.0
+    scale = deviation.clamp(min=least)
+    scaled = weight * scale
+    if second is not None:
+        second = second / scale / scale.mT
+        torch.diagonal(second, dim1=1, dim2=2).add_(DAMPING)
+    else:
+        assert rows is not None
+        rows = rows / scale
+    energy = square + DAMPING * float(scaled.square().sum(dtype=torch.float64))
+    made = Problem(scaled, scaled, energy, scale, second, rows)
+    return replace(made, goal=cross / scale + made.times(scaled))
+
+
+def prune(task: Problem, keep: int) -> Tensor:
+    """Z with `keep` non-zeros: ADMM finds the support, conjugate gradients the values on it."""
+    total = task.weight.numel()
+    if keep == total:
+        return least_squares(task, torch.ones_like(task.weight, dtype=torch.bool), task.weight)
+    solve = task.solver(RHO)
+    mask = largest(task.weight, keep)
+    z, u = task.weight, torch.zeros_like(task.weight)
+    for step in range(1, ITERATIONS + 1):
+        left = max(0.0, 1 - step / (_RISE * ITERATIONS))
+        w = solve(task.goal + RHO * (z - u))
+        mask = largest(w + u, keep + round((total - keep) * left**3))
+        z = torch.where(mask, w + u, 0.0)
+        u += w - z
+    return least_squares(task, mask, w)
+
+
+def largest(values: Tensor, keep: int) -> Tensor:
+    """bool mask of the `keep` largest magnitudes: the projection of Eqn. 7."""
+    return torch.from_numpy(projections.prune_mask(values.numpy(), keep))
+
+
+def least_squares(task: Problem, mask: Tensor, start: Tensor) -> Tensor:
+    """Conjugate gradients from `start` on the support; the loss decreases at every step."""
+    z = torch.where(mask, start, 0.0)
+    residual = torch.where(mask, task.goal - task.times(z), 0.0)
+    direction, square = residual, residual.square().sum(-1, keepdim=True)
+    for _ in range(DESCENTS):
+        image = torch.where(mask, task.times(direction), 0.0)
+        curvature = (direction * image).sum(-1, keepdim=True)
+        step = torch.where(curvature > 0, square / curvature, 0.0)
+        z = z + step * direction
+        residual = residual - step * image
+        before, square = square, residual.square().sum(-1, keepdim=True)
+        direction = residual + torch.where(before > 0, square / before, 0.0) * direction
+    return z
+
+
+def quantize(task: Problem, z: Tensor, mask: Tensor, q: float, bits: int) -> tuple[Tensor, float]:
+    """(levels, q): Z where `mask` holds on +-1 .. +-max_level(bits), and their interval.
+
+    From the nearest levels, every sweep gives each column in turn the levels that minimise the
+    loss with all others as they are, then q its least square: the loss never grows.
+    """
+    levels = nearest(z / (q * task.scale), bits, mask)
+    for _ in range(_SWEEPS):
+        sweep(task, levels, mask, q, bits)
+        unit = levels * task.scale
+        curvature = float((unit * task.times(unit)).sum(dtype=torch.float64))
+        fitted = float((unit * task.goal).sum(dtype=torch.float64)) / max(curvature, 1e-30)
+        if not (math.isfinite(fitted) and fitted > 0):
+            break
+        q = fitted
+    return levels, q
+
+
+def nearest(values: Tensor, bits: int, mask: Tensor) -> Tensor:
+    """Nearest of +-1 .. +-max_level where `mask` holds, zero elsewhere, as float32."""
+    magnitude = (values.abs() + 0.5).floor_().clamp_(1, max_level(bits))
+    return torch.where(mask, torch.copysign(magnitude, values), 0.0)
+
+
+def sweep(task: Problem, levels: Tensor, mask: Tensor, q: float, bits: int) -> None:
+    """One round of coordinate descent over the columns, in place."""
+    columns = levels.shape[-1]
+    z = levels * (q * task.scale)
+    for start in range(0, columns, _BLOCK):
+        part = slice(start, min(start + _BLOCK, columns))
+        gram = task.gram_columns(part)
+        gradient = z @ gram - task.goal[:, :, part]
+        inner = gram[:, part]
+        for at in range(inner.shape[-1]):
+            column = start + at
+            unit = q * task.scale[:, :, column]
+            best = z[:, :, column] - gradient[:, :, at] / inner[:, at, at, None]
+            new = nearest(best / unit, bits, mask[:, :, column])
+            change = new * unit - z[:, :, column]
+            gradient += change[:, :, None] * inner[:, None, at]
+            levels[:, :, column] = new
+            z[:, :, column] += change

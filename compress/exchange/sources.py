@@ -1,0 +1,161 @@
+"""Networks that come with weights: an ONNX file, a function that returns a torch module, or a
+built-in network and a file of weights."""
+
+import functools
+import hashlib
+import importlib
+import json
+import sys
+import tempfile
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compress.exchange import onnx_import, pretrained
+from compress.exchange.importing import Imported
+from compress.model.hostops import Shape
+from cosign import CosignError
+
+_SIDE = {1: 28, 3: 224}  # pixels of images of so many channels, where the module does not say
+_OPSET = 17
+
+
+@functools.lru_cache(maxsize=1)
+def load(network: str, weights: str | None = None) -> Imported:
+    """The network of `model.onnx` or `package.module:factory` with its weights, or a built-in one
+    with those of a file, batch normalisation folded.
+
+    weights : of a built-in network, as `pretrained.load_weights` reads them, or "imagenet", which
+        fetches them
+
+    A factory takes no arguments and returns a torch.nn.Module; the module's attribute
+    `input_shape` (C, H, W) says what it reads, else it is 1 x 28 x 28 or 3 x 224 x 224 by the
+    channels of its first convolution. Raises CosignError on what cannot be read.
+    """
+    if weights is not None:
+        return _with_weights(network, pretrained.find(network, weights))
+    if network.endswith(".onnx"):
+        return onnx_import.read(Path(network))
+    module = _build(network)
+    shape = _input_shape(network, module)
+    _name_lrn(module)
+    try:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            path = Path(folder) / "module.onnx"
+            warnings.simplefilter("ignore")
+            # Tracing to ONNX, which only one importer then has to understand. PRESERVE keeps
+            # BatchNorm and the names of weights.
+            torch.onnx.export(
+                module.eval(),
+                (torch.zeros(1, *shape),),
+                path,
+                opset_version=_OPSET,
+                training=torch.onnx.TrainingMode.PRESERVE,
+                dynamo=False,
+            )
+            blob = path.read_bytes()
+    except Exception as error:  # tracing runs the module's own code
+        raise CosignError(
+            f"{network} does not compute an image of {' x '.join(map(str, shape))} "
+            f"({_first_line(error)}); set its attribute input_shape, or export it to ONNX yourself."
+        ) from error
+    name = network.rpartition(":")[2].replace(".", "-")
+    return onnx_import.from_bytes(blob, name, network)
+
+
+def digest(imported: Imported) -> str:
+    """SHA-256 over structure and weights, hex."""
+    content = hashlib.sha256(json.dumps(asdict(imported.spec), sort_keys=True).encode())
+    for name, weight in imported.weights.items():
+        content.update(weight.tobytes())
+        content.update(imported.biases[name].tobytes())
+    return content.hexdigest()
+
+
+def _with_weights(network: str, path: Path) -> Imported:
+    ready, pixels = pretrained.load(network, path)
+    weights, biases = (
+        {name: parameter.detach().numpy() for name, parameter in parameters.items()}
+        for parameters in (ready.weights, ready.biases)
+    )
+    return Imported(ready.spec, weights, biases, pixels)
+
+
+class _LrnFunction(torch.autograd.Function):
+    @staticmethod
+    def symbolic(g: Any, x: Any, size: int, alpha: float, beta: float, k: float) -> Any:
+        return g.op("LRN", x, size_i=size, alpha_f=alpha, beta_f=beta, bias_f=k)
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
+        return nn.functional.local_response_norm(x, size, alpha, beta, k)
+
+
+class _Lrn(nn.Module):
+    """Local response normalisation that is traced as one node, where torch's is a dozen."""
+
+    def __init__(self, lrn: nn.LocalResponseNorm) -> None:
+        super().__init__()
+        self.attributes = (lrn.size, lrn.alpha, lrn.beta, lrn.k)
+
+    def forward(self, x: Tensor) -> Any:
+        return _LrnFunction.apply(x, *self.attributes)
+
+
+def _name_lrn(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.LocalResponseNorm):
+            setattr(module, name, _Lrn(child))
+        else:
+            _name_lrn(child)
+
+
+def _build(network: str) -> nn.Module:
+    """Call the factory, with what lies in the working directory importable."""
+    name, _, factory = network.partition(":")
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        function = getattr(importlib.import_module(name), factory)
+        torch.manual_seed(0)  # weights that the factory leaves to chance are always the same
+        module = function()
+    except Exception as error:  # whatever the module does
+        raise CosignError(
+            f"{network} cannot be called ({type(error).__name__}: {_first_line(error)}); give "
+            "package.module:factory, a function without arguments that returns a torch module."
+        ) from error
+    finally:
+        sys.path.remove(here)
+    if not isinstance(module, nn.Module):
+        raise CosignError(
+            f"{network} returns a {type(module).__name__}, must return a torch.nn.Module."
+        )
+    return module
+
+
+def _input_shape(network: str, module: nn.Module) -> Shape:
+    shape = getattr(module, "input_shape", None)
+    if shape is None:
+        first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+        if first is None or first.in_channels not in _SIDE:
+            raise CosignError(
+                f"{network}: what it reads is unknown; set the module's attribute input_shape to "
+                "(channels, height, width)."
+            )
+        side = _SIDE[first.in_channels]
+        return first.in_channels, side, side
+    try:
+        channels, height, width = (int(length) for length in shape)
+    except (TypeError, ValueError) as error:
+        raise CosignError(
+            f"{network}: input_shape is {shape!r}, must be (channels, height, width)."
+        ) from error
+    return channels, height, width
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -1,0 +1,205 @@
+"""A compressed model as QDQ ONNX whose every value is that of the integer model.
+
+Weights and maps are int8 between QuantizeLinear and DequantizeLinear nodes, as runtimes expect.
+Their scale is 1: convolutions then add integers, which float32 does exactly below 2^24 (a layer
+that could exceed it is split into sums that cannot), while with real scales it rounds. What
+follows, (acc * mul + 2^(shift-1)) >> shift, is computed in float64, exact below 2^53;
+QuantizeLinear on its own would round halves to even, in float32. The input is uint8 pixels, the
+output float32 logits.
+"""
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from compress.exchange.onnx_writer import Writer, scales_of, shapes_of, window_attributes
+from compress.file.container import CompressedModel, HostOp, InputSpec, Layer
+from compress.model.hostops import Shape, pooling_window
+
+_EXACT = 1 << 24  # integers up to here are float32
+_TOP = 127
+
+
+def to_qdq(model: CompressedModel) -> onnx.ModelProto:
+    """The model; its input `input` is uint8 [N, C, H, W], its output `logits` [N, classes, ...]."""
+    return _Qdq(model).convert()
+
+
+class _Qdq(Writer):
+    def __init__(self, model: CompressedModel) -> None:
+        super().__init__()
+        self.source = model
+        self.shapes = shapes_of(model)
+        self.values: dict[str, str] = {}  # int8 map of each node
+
+    def convert(self) -> onnx.ModelProto:
+        self.values["input"] = self._input(self.source.input)
+        for node in self.source.nodes:
+            if isinstance(node, Layer):
+                self.values[node.name] = self._layer(node)
+            else:
+                self.values[node.name] = self._host(node)
+        last = self.source.nodes[-1].name
+        channels, height, width = self.shapes[last]
+        output = self.values[last]
+        shape: tuple[int, ...] = (channels, height, width)
+        if height == width == 1:
+            output, shape = self.node("Flatten", output, axis=1), (channels,)
+        scale = self.constant(scales_of(self.source)[last], np.float32)
+        self.node("DequantizeLinear", output, scale, self._zero(), name="logits")
+        return self.model(self.source, TensorProto.UINT8, "logits", shape)
+
+    def _input(self, spec: InputSpec) -> str:
+        """A pixel's int8 value is looked up, in a table by channel."""
+        channels = spec.shape[0]
+        every = np.arange(256, dtype=np.uint8).reshape(1, 1, 1, 256).repeat(channels, axis=1)
+        table = self.constant(spec.quantize(every).reshape(-1), np.int8, "pixel_table")
+        offsets = np.arange(channels).reshape(1, channels, 1, 1) * 256
+        where = self.node(
+            "Add",
+            self.node("Cast", "input", to=TensorProto.INT32),
+            self.constant(offsets, np.int32),
+        )
+        return self.node("Gather", table, where, axis=0)
+
+    def _layer(self, layer: Layer) -> str:
+        g = layer.geometry
+        levels = layer.dense_levels()
+        largest = int(np.abs(levels.astype(np.int64)).sum(axis=1).max()) * 128
+        parts = -(-largest // (_EXACT - 1)) or 1
+        x = self._real(self.values[layer.input])
+        sums = []
+        for part in range(parts):
+            # every `parts`-th column of a filter
+            kept = np.zeros_like(levels)
+            kept[:, part::parts] = levels[:, part::parts]
+            shape = (g.out_channels, g.in_channels // g.groups, *g.kernel)
+            name = f"{layer.name}.levels" + (f".{part}" if parts > 1 else "")
+            weight = self._real(self.constant(kept.reshape(shape), np.int8, name))
+            acc = self.node(
+                "Conv",
+                x,
+                weight,
+                strides=list(g.stride),
+                pads=[*g.padding, *g.padding],
+                dilations=list(g.dilation),
+                group=g.groups,
+            )
+            sums.append(self._double(acc))
+        total = self.constant(layer.bias.reshape(1, -1, 1, 1), np.float64, f"{layer.name}.bias")
+        for acc in sums:
+            total = self.node("Add", acc, total)
+        return self._requantize(total, layer.mul, layer.shift, layer.relu, layer.name)
+
+    def _host(self, op: HostOp) -> str:
+        a = op.attrs
+        inputs = [self.values[source] for source in op.inputs]
+        shape = self.shapes[op.inputs[0]]
+        if op.op == "maxpool":
+            return self.node("MaxPool", inputs[0], name=op.name, **window_attributes(op, shape))
+        if op.op == "flatten":
+            column = self.constant([0, -1, 1, 1], np.int64)
+            return self.node("Reshape", inputs[0], column, name=op.name)
+        shift = int(a.get("shift", 0))
+        if op.op == "avgpool":
+            factors = self._factors(op, shape)
+            total = self.node("Mul", self._double(self._window_sum(op, inputs[0], shape)), factors)
+            return self._requantize(total, 1, shift, False, op.name)
+        doubles = [self._double(x) for x in inputs]
+        if op.op == "lrn":
+            return self._lrn(op, doubles[0], shape)
+        if op.op == "concat":
+            scaled = [
+                self._requantize(x, int(a[f"mul{number}"]), shift, False, f"{op.name}.{number}")
+                for number, x in enumerate(doubles)
+            ]
+            return self.node("Concat", *scaled, name=op.name, axis=1)
+        if op.op == "relu":
+            return self._requantize(doubles[0], int(a["mul0"]), shift, True, op.name)
+        terms = [
+            self.node("Mul", x, self.constant(a[f"mul{number}"], np.float64))
+            for number, x in enumerate(doubles)
+        ]
+        return self._requantize(self.node("Add", *terms), 1, shift, bool(a["relu"]), op.name)
+
+    def _window_sum(self, op: HostOp, x: str, shape: Shape) -> str:
+        """A depthwise convolution by ones."""
+        attributes = window_attributes(op, shape)
+        kernel = attributes.pop("kernel_shape")
+        ones = self._real(
+            self.constant(np.ones((shape[0], 1, *kernel)), np.int8, f"{op.name}.ones")
+        )
+        return self.node("Conv", self._real(x), ones, group=shape[0], **attributes)
+
+    def _factors(self, op: HostOp, shape: Shape) -> str:
+        """float64 [1, 1, Ho, Wo]: mul0, or with `exclude` mul0 * k / n rounded half up."""
+        mul = int(op.attrs["mul0"])
+        if not op.attrs["exclude"]:
+            return self.constant(mul, np.float64)
+        window = pooling_window(op.attrs, shape)
+        _, *sizes = op.output_shape([shape])
+        inside = [
+            [
+                min(start + reach, length) - max(start, 0)
+                for start in range(-window.padding, step * count - window.padding, step)
+            ]
+            for length, reach, count, step in zip(
+                shape[1:], window.kernel, sizes, (window.stride,) * 2, strict=True
+            )
+        ]
+        n = np.outer(np.array(inside[0]), np.array(inside[1]))
+        k = window.kernel[0] * window.kernel[1]
+        return self.constant(((2 * mul * k + n) // (2 * n))[None, None], np.float64)
+
+    def _lrn(self, op: HostOp, x: str, shape: Shape) -> str:
+        """x / (k + alpha / size * sum of squares over channels) ** beta, in float64."""
+        a, size, channels = op.attrs, int(op.attrs["size"]), shape[0]
+
+        def number(value: float) -> str:
+            return self.constant(value, np.float64)
+
+        def whole(value: int) -> str:
+            return self.constant([value], np.int64)
+
+        real = self.node("Mul", x, number(a["in_scale"]))
+        pads = [0, size // 2, 0, 0, 0, (size - 1) // 2, 0, 0]
+        squares = self.node(
+            "Pad", self.node("Mul", real, real), self.constant(pads, np.int64), number(0)
+        )
+        slices = [
+            self.node("Slice", squares, whole(first), whole(first + channels), whole(1))
+            for first in range(size)
+        ]
+        total = slices[0]
+        for part in slices[1:]:
+            total = self.node("Add", total, part)
+        base = self.node("Add", self.node("Mul", total, number(a["alpha"] / size)), number(a["k"]))
+        norm = self.node("Div", real, self.node("Pow", base, number(a["beta"])))
+        scaled = self.node("Div", norm, number(a["out_scale"]))
+        return self._clamped(self.node("Add", scaled, number(0.5)), False, op.name)
+
+    def _requantize(self, acc: str, mul: int, shift: int, relu: bool, name: str) -> str:
+        """clamp((acc * mul + 2^(shift-1)) >> shift) of a float64 map, to int8."""
+        if mul != 1:
+            acc = self.node("Mul", acc, self.constant(mul, np.float64))
+        acc = self.node("Add", acc, self.constant(2.0 ** (shift - 1), np.float64))
+        acc = self.node("Mul", acc, self.constant(2.0**-shift, np.float64))
+        return self._clamped(acc, relu, name)
+
+    def _clamped(self, real: str, relu: bool, name: str) -> str:
+        low, high = (self.constant(value, np.float64) for value in (0 if relu else -128, _TOP))
+        whole = self.node("Clip", self.node("Floor", real), low, high)
+        single = self.node("Cast", whole, to=TensorProto.FLOAT)
+        return self.node("QuantizeLinear", single, self._one(), self._zero(), name=name)
+
+    def _real(self, x: str) -> str:
+        return self.node("DequantizeLinear", x, self._one(), self._zero())
+
+    def _double(self, x: str) -> str:
+        return self.node("Cast", x, to=TensorProto.DOUBLE)
+
+    def _one(self) -> str:
+        return self.constant(1.0, np.float32)
+
+    def _zero(self) -> str:
+        return self.constant(0, np.int8)

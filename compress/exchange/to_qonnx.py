@@ -1,0 +1,165 @@
+"""A compressed model as QONNX, which FINN, hls4ml and Brevitas read: float nodes with Quant nodes.
+
+The network computes real numbers; a Quant node behind every node rounds them to the scale that the
+machine has there, half up. Sums are float32 here and exact in the machine, whose factors have 16
+bits: where that decides a rounding, values differ by one unit. The batch is 1, as FINN wants it.
+"""
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from compress.exchange.onnx_writer import Writer, scales_of, shapes_of, window_attributes
+from compress.file.container import CompressedModel, HostOp, Layer
+from compress.model.hostops import Shape
+
+_DOMAIN = "qonnx.custom_op.general"
+
+
+def to_qonnx(model: CompressedModel) -> onnx.ModelProto:
+    """The model; its input `input` is the normalised image, its output `logits`, both float32.
+
+    A weight of n bits is in -2^(n-1)..2^(n-1): it takes n + 1 bits there, since zero is one of its
+    values (8 bits at n = 8).
+    """
+    return _Qonnx(model).convert()
+
+
+class _Qonnx(Writer):
+    def __init__(self, model: CompressedModel) -> None:
+        super().__init__()
+        self.source = model
+        self.shapes, self.scales = shapes_of(model), scales_of(model)
+        self.values: dict[str, str] = {}
+        self.flat: set[str] = set()  # tensors of rank 2
+
+    def convert(self) -> onnx.ModelProto:
+        self.values["input"] = self._quant("input", self.source.input.scale, "input.quantized")
+        for node in self.source.nodes:
+            made = self._layer(node) if isinstance(node, Layer) else self._host(node)
+            self.values[node.name] = made
+        last = self.source.nodes[-1].name
+        shape = self.shapes[last]
+        logits = self.values[last]
+        if shape[1:] == (1, 1):
+            logits = self._flat(logits, shape)
+        self.node("Identity", logits, name="logits")
+        return self.model(
+            self.source,
+            TensorProto.FLOAT,
+            "logits",
+            shape[:1] if logits in self.flat else shape,
+            batch=1,
+            domains=(_DOMAIN,),
+        )
+
+    def _flat(self, x: str, shape: Shape, name: str = "") -> str:
+        """[1, C * H * W] of a map."""
+        if x in self.flat:
+            return x
+        x = self.node("Reshape", x, self.constant([1, int(np.prod(shape))], np.int64), name=name)
+        self.flat.add(x)
+        return x
+
+    def _map(self, x: str, shape: Shape) -> str:
+        """[1, C, H, W] of a map or vector."""
+        if x not in self.flat:
+            return x
+        return self.node("Reshape", x, self.constant([1, *shape], np.int64))
+
+    def _layer(self, layer: Layer) -> str:
+        g = layer.geometry
+        weights = layer.dense_levels().astype(np.float32) * np.float32(layer.q)
+        linear = g.kind == "linear"
+        if linear:
+            weights = np.ascontiguousarray(weights.T)
+        else:
+            weights = weights.reshape(g.out_channels, g.in_channels // g.groups, *g.kernel)
+        name = f"{layer.name}.weight"
+        weight = self._quant(
+            self.constant(weights, np.float32, name),
+            layer.q,
+            f"{name}.quantized",
+            bits=min(layer.bits + 1, 8),
+            narrow=True,
+        )
+        real = layer.bias * (layer.in_scale * layer.q)
+        bias = self.constant(real, np.float32, f"{layer.name}.bias")
+        x, shape = self.values[layer.input], self.shapes[layer.input]
+        if linear:
+            y = self.node("Add", self.node("MatMul", self._flat(x, shape), weight), bias)
+            self.flat.add(y)
+            return self._activation(y, layer.out_scale, layer.relu, layer.name)
+        y = self.node(
+            "Conv",
+            self._map(x, shape),
+            weight,
+            bias,
+            strides=list(g.stride),
+            pads=[*g.padding, *g.padding],
+            dilations=list(g.dilation),
+            group=g.groups,
+            kernel_shape=list(g.kernel),
+        )
+        return self._activation(y, layer.out_scale, layer.relu, layer.name)
+
+    def _host(self, op: HostOp) -> str:
+        shape = self.shapes[op.inputs[0]]
+        scale = self.scales[op.name]
+        if op.op == "flatten":
+            return self._flat(self.values[op.inputs[0]], shape, op.name)
+        inputs = [self._map(self.values[source], self.shapes[source]) for source in op.inputs]
+        if op.op == "maxpool":
+            return self.node("MaxPool", inputs[0], name=op.name, **window_attributes(op, shape))
+        if op.op == "avgpool":
+            y = self.node(
+                "AveragePool",
+                inputs[0],
+                count_include_pad=int(not op.attrs["exclude"]),
+                **window_attributes(op, shape),
+            )
+        elif op.op == "lrn":
+            a = op.attrs
+            y = self.node(
+                "LRN", inputs[0], size=int(a["size"]), alpha=a["alpha"], beta=a["beta"], bias=a["k"]
+            )
+        elif op.op == "concat":
+            y = self.node("Concat", *inputs, axis=1)
+        elif op.op == "add":
+            y = self.node("Add", *inputs)
+        else:
+            y = inputs[0]
+        relu = op.op == "relu" or bool(op.attrs.get("relu", 0))
+        return self._activation(y, scale, relu, op.name)
+
+    def _activation(self, y: str, scale: float, relu: bool, name: str) -> str:
+        """-128..127 units, behind a ReLU 0..127."""
+        if relu:
+            made = self._quant(self.node("Relu", y), scale, name, bits=7, signed=False)
+        else:
+            made = self._quant(y, scale, name)
+        if y in self.flat:
+            self.flat.add(made)
+        return made
+
+    def _quant(
+        self,
+        x: str,
+        scale: float,
+        name: str,
+        bits: int = 8,
+        signed: bool = True,
+        narrow: bool = False,
+    ) -> str:
+        return self.node(
+            "Quant",
+            x,
+            self.constant(scale, np.float32),
+            self.constant(0, np.float32),
+            self.constant(bits, np.float32),
+            name=name,
+            domain=_DOMAIN,
+            signed=int(signed),
+            narrow=int(narrow),
+            rounding_mode="HALF_UP",
+        )

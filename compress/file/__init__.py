@@ -1,0 +1,1 @@
+"""`model.cosign`: container, header, codings, entropy coders, older schemas. No torch."""

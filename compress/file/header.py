@@ -1,0 +1,266 @@
+"""The header of `model.cosign`: the network without weights, in as few bytes as it allows.
+
+What follows from the rest is not written: names that count up, inputs that are the node before,
+sizes of maps, scales handed on, requantisation constants. docs/format.md has the layout.
+"""
+
+from dataclasses import dataclass, field
+
+from compress.file.fields import FieldReader, FieldWriter
+from compress.file.packing import CODINGS, PARAMETERS, LayerHead, Packed
+from compress.model.graph import (
+    CompressedModel,
+    Geometry,
+    InputSpec,
+    Layer,
+    Node,
+    finest_scale,
+    fixed_point,
+)
+from compress.model.hostops import REAL_ATTRIBUTES, HostOp, Shape, attribute_names
+from cosign import CosignError
+
+_OPS = ("conv", "linear", "maxpool", "avgpool", "lrn", "flatten", "add", "concat", "relu")
+_PREFIX = {"linear": "fc", "maxpool": "pool", "avgpool": "pool", "lrn": "norm"}
+_NAMED, _WIRED, _RELU, _SHAPED = 16, 32, 64, 128  # flags of a node's first byte
+_TILED = _RELU  # of a pooling, which has no ReLU
+_WINDOW = ("stride", "padding", "end")  # of a pooling
+_SCALED, _REQUANTISED = 64, 128  # flags of a layer's second byte
+
+
+@dataclass
+class Known:
+    """What the nodes so far say; the next node's defaults follow from it."""
+
+    input: InputSpec
+    last: str = "input"
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    scales: dict[str, float | None] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.shapes["input"] = self.input.shape
+        self.scales["input"] = self.input.scale
+
+    def default_name(self, op: str) -> str:
+        """flatten, conv1, conv2, fc1...: the kind and how many of it there are."""
+        prefix = _PREFIX.get(op, op)
+        number = self.counts.get(prefix, 0) + 1
+        return prefix if op == "flatten" and number == 1 else f"{prefix}{number}"
+
+    def add(self, node: Layer | LayerHead | HostOp) -> None:
+        op = node.op if isinstance(node, HostOp) else node.geometry.kind
+        prefix = _PREFIX.get(op, op)
+        self.counts[prefix] = self.counts.get(prefix, 0) + 1
+        if isinstance(node, HostOp):
+            self.shapes[node.name] = node.output_shape([self.shapes[name] for name in node.inputs])
+            scale: float | None = None
+            if node.op in ("maxpool", "flatten"):
+                scale = self.scales[node.inputs[0]]
+            elif node.op == "lrn":
+                scale = node.attrs["out_scale"]
+            self.scales[node.name] = scale
+        else:
+            g = node.geometry
+            self.shapes[node.name] = (g.out_channels, g.out_height, g.out_width)
+            self.scales[node.name] = node.out_scale
+        self.last = node.name
+
+
+def write(model: CompressedModel, packed: dict[str, Packed]) -> bytes:
+    """The header of a model whose layers are packed like this."""
+    out, known = FieldWriter(), Known(model.input)
+    source = model.input
+    out.text(model.name)
+    for size in source.shape:
+        out.whole(size)
+    for value in (*source.mean, *source.std):
+        out.real(value)
+    out.real(0.0 if source.scale == finest_scale(source.mean, source.std) else source.scale)
+    out.whole(len(model.nodes))
+    for node in model.nodes:
+        _write_node(out, node, known, packed)
+        known.add(node)
+    return bytes(out.data)
+
+
+def read(data: bytes) -> tuple[str, InputSpec, list[LayerHead | HostOp]]:
+    """(name of the network, its input, its nodes)."""
+    fields = FieldReader(data)
+    name = fields.text()
+    shape = (fields.whole(), fields.whole(), fields.whole())
+    mean = tuple(fields.real() for _ in range(shape[0]))
+    std = tuple(fields.real() for _ in range(shape[0]))
+    source = InputSpec(shape, fields.real() or finest_scale(mean, std), mean, std)
+    known, nodes = Known(source), []
+    for _ in range(fields.whole()):
+        nodes.append(_read_node(fields, known))
+        known.add(nodes[-1])
+    if fields.position != len(data):
+        raise CosignError("the header holds more than its nodes")
+    return name, source, nodes
+
+
+def _write_node(out: FieldWriter, node: Node, known: Known, packed: dict[str, Packed]) -> None:
+    layer = node if isinstance(node, Layer) else None
+    op = layer.geometry.kind if layer else node.op  # type: ignore[union-attr]
+    named = node.name != known.default_name(op)
+    wired = node.inputs != (known.last,)
+    shaped = layer is not None and layer.geometry != _plain(layer.geometry)
+    relu = layer is not None and layer.relu
+    tiled = isinstance(node, HostOp) and _is_tiled(node)
+    out.data.append(
+        _OPS.index(op)
+        | _NAMED * named
+        | _WIRED * wired
+        | _RELU * relu
+        | _TILED * tiled
+        | _SHAPED * shaped
+    )
+    if named:
+        out.text(node.name)
+    if wired:
+        out.whole(len(node.inputs))
+        order = list(known.shapes)
+        for source in node.inputs:
+            out.whole(len(order) - 1 - order.index(source))
+    if layer:
+        _write_layer(out, layer, known, packed[layer.name], shaped)
+    else:
+        assert isinstance(node, HostOp)
+        for key in attribute_names(node.op, len(node.inputs)):
+            if key in REAL_ATTRIBUTES:
+                out.real(node.attrs[key])
+            elif not (tiled and key in _WINDOW):
+                out.whole(int(node.attrs[key]))
+
+
+def _is_tiled(node: HostOp) -> bool:
+    """Whether it pools windows that lie side by side, without padding."""
+    return node.op in ("maxpool", "avgpool") and (
+        tuple(node.attrs[key] for key in _WINDOW) == (node.attrs["kernel"], 0, 0)
+    )
+
+
+def _plain(geometry: Geometry) -> Geometry:
+    """The geometry with the default stride, padding, dilation, groups and a square kernel."""
+    return _geometry(
+        geometry.kind,
+        (geometry.in_channels, geometry.in_height, geometry.in_width),
+        geometry.out_channels,
+        geometry.kernel[0] if geometry.kind == "conv" else 1,
+    )
+
+
+def _geometry(kind: str, shape: Shape, out_channels: int, kernel: int) -> Geometry:
+    channels, height, width = shape
+    return Geometry(kind, channels, out_channels, height, width, (kernel, kernel))  # type: ignore[arg-type]
+
+
+def _write_layer(
+    out: FieldWriter, layer: Layer, known: Known, packed: Packed, shaped: bool
+) -> None:
+    g = layer.geometry
+    scaled = layer.in_scale != known.scales[layer.input]
+    requantised = (layer.mul, layer.shift) != _requantisation(layer)
+    out.data.append(
+        layer.bits - 1
+        | CODINGS.index(packed.coding) << 3
+        | _SCALED * scaled
+        | _REQUANTISED * requantised
+    )
+    out.whole(g.out_channels)
+    if shaped:
+        for pair in (g.kernel, g.stride, g.padding, g.dilation):
+            out.whole(pair[0])
+            out.whole(pair[1])
+        out.whole(g.groups)
+    elif g.kind == "conv":
+        out.whole(g.kernel[0])
+    out.real(layer.q)
+    out.real(layer.out_scale)
+    if scaled:
+        out.real(layer.in_scale)
+    if requantised:
+        out.whole(layer.mul)
+        out.whole(layer.shift)
+    for value in packed.parameters:
+        out.whole(value)
+
+
+def _requantisation(layer: Layer) -> tuple[int, int] | None:
+    try:
+        return fixed_point(layer.in_scale * layer.q / layer.out_scale)
+    except (CosignError, OverflowError, ZeroDivisionError):
+        return None
+
+
+def _read_node(fields: FieldReader, known: Known) -> LayerHead | HostOp:
+    flags = fields.raw(1)[0]
+    if flags & 15 >= len(_OPS):
+        raise CosignError(f"operation {flags & 15} is unknown")
+    op = _OPS[flags & 15]
+    name = fields.text() if flags & _NAMED else known.default_name(op)
+    inputs: tuple[str, ...] = (known.last,)
+    if flags & _WIRED:
+        order = list(known.shapes)[::-1]
+        inputs = tuple(order[fields.whole()] for _ in range(fields.whole()))
+    if op in ("conv", "linear"):
+        return _read_layer(fields, known, op, name, inputs[0], flags)
+    attrs: dict[str, float] = {}
+    for key in attribute_names(op, len(inputs)):  # type: ignore[arg-type]
+        if flags & _TILED and key in _WINDOW:
+            attrs[key] = attrs["kernel"] if key == "stride" else 0
+        else:
+            attrs[key] = fields.real() if key in REAL_ATTRIBUTES else fields.whole()
+    return HostOp(name, op, inputs, attrs)  # type: ignore[arg-type]
+
+
+def _read_layer(
+    fields: FieldReader, known: Known, kind: str, name: str, source: str, flags: int
+) -> LayerHead:
+    more = fields.raw(1)[0]
+    if more >> 3 & 7 >= len(CODINGS):
+        raise CosignError(f"coding {more >> 3 & 7} is unknown")
+    coding = CODINGS[more >> 3 & 7]
+    out_channels = fields.whole()
+    if flags & _SHAPED:
+        kernel, stride, padding, dilation = ((fields.whole(), fields.whole()) for _ in range(4))
+        channels, height, width = known.shapes[source]
+        geometry = Geometry(
+            kind,  # type: ignore[arg-type]
+            channels,
+            out_channels,
+            height,
+            width,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            fields.whole(),
+        )
+    else:
+        kernel_size = fields.whole() if kind == "conv" else 1
+        geometry = _geometry(kind, known.shapes[source], out_channels, kernel_size)
+    q, out_scale = fields.real(), fields.real()
+    in_scale = fields.real() if more & _SCALED else known.scales[source]
+    if in_scale is None:
+        raise CosignError(f"layer {name!r} has no input scale")
+    if more & _REQUANTISED:
+        mul, shift = fields.whole(), fields.whole()
+    else:
+        mul, shift = fixed_point(in_scale * q / out_scale)
+    return LayerHead(
+        name,
+        source,
+        geometry,
+        (more & 7) + 1,
+        q,
+        mul,
+        shift,
+        bool(flags & _RELU),
+        in_scale,
+        out_scale,
+        coding,
+        tuple(fields.whole() for _ in range(PARAMETERS[coding])),
+    )

@@ -1,0 +1,297 @@
+"""A compressed network as values: what `model.cosign` says, without how it is written.
+
+A `CompressedModel` is a small DAG of `Layer` nodes (conv, linear: run by the accelerator)
+and `HostOp` nodes (pooling, LRN, add...: run by the host), in topological order. Weights are
+CSR-indexed integer levels: row = filter, column = (channel within the group, r, s)
+flattened, weight = q * level.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from compress.model.hostops import HostOp, Shape
+from cosign import CosignError
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Shape of an accelerated layer. A linear layer is a 1x1 convolution of a 1x1 map.
+
+    Parameters
+    ----------
+    kind : "conv" or "linear"
+    in_channels, out_channels : channels of the whole layer, all groups together
+    in_height, in_width : input map, pixels, without padding
+    kernel, stride, padding, dilation : (vertical, horizontal), pixels
+    groups : filters of group g see input channels [g, g+1) * in_channels / groups
+    """
+
+    kind: Literal["conv", "linear"]
+    in_channels: int
+    out_channels: int
+    in_height: int = 1
+    in_width: int = 1
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("kernel", "stride", "padding", "dilation"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        positive = (
+            self.in_channels,
+            self.out_channels,
+            self.in_height,
+            self.in_width,
+            self.groups,
+            *self.kernel,
+            *self.stride,
+            *self.dilation,
+        )
+        if self.kind not in ("conv", "linear") or min(positive) < 1 or min(self.padding) < 0:
+            raise CosignError(f"impossible layer geometry {self}.")
+        if self.in_channels % self.groups or self.out_channels % self.groups:
+            raise CosignError(
+                f"{self.groups} groups do not divide {self.in_channels} input and "
+                f"{self.out_channels} output channels."
+            )
+        if self.out_height < 1 or self.out_width < 1:
+            raise CosignError(f"the kernel is larger than the padded input in {self}.")
+
+    def _out(self, size: int, axis: int) -> int:
+        reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+        return (size + 2 * self.padding[axis] - reach) // self.stride[axis] + 1
+
+    @property
+    def out_height(self) -> int:
+        return self._out(self.in_height, 0)
+
+    @property
+    def out_width(self) -> int:
+        return self._out(self.in_width, 1)
+
+    @property
+    def columns(self) -> int:
+        """Weights of one filter: input channels of a group x kernel area."""
+        return self.in_channels // self.groups * self.kernel[0] * self.kernel[1]
+
+    @property
+    def weights(self) -> int:
+        return self.out_channels * self.columns
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the dense layer for one image."""
+        return self.weights * self.out_height * self.out_width
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One accelerated node.
+
+    Parameters
+    ----------
+    name, input : this node's name and the node (or "input") whose output it reads
+    geometry : Geometry
+    bits : n, 1..8; levels lie in +-1 .. +-max_level(n), zero is "not stored"
+    q : quantisation interval; a real weight is q * level (dimensionless)
+    row_ptr : int64 [out_channels + 1]
+    col_idx : int64 [nnz], strictly increasing within a row, < geometry.columns
+    levels : int8 [nnz]
+    bias : int64 [out_channels], in accumulator units (in_scale * q)
+    mul, shift : requantisation, out = (acc * mul + 2**(shift-1)) >> shift; 1 <= shift
+    relu : saturate below at 0 instead of -128
+    in_scale, out_scale : real value of one activation unit
+    """
+
+    name: str
+    input: str
+    geometry: Geometry
+    bits: int
+    q: float
+    row_ptr: np.ndarray
+    col_idx: np.ndarray
+    levels: np.ndarray
+    bias: np.ndarray
+    mul: int
+    shift: int
+    relu: bool
+    in_scale: float
+    out_scale: float
+
+    def __post_init__(self) -> None:
+        for name, dtype in (
+            ("row_ptr", np.int64),
+            ("col_idx", np.int64),
+            ("levels", np.int8),
+            ("bias", np.int64),
+        ):
+            array = np.ascontiguousarray(getattr(self, name), dtype=dtype)
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        self._validate()
+
+    def _validate(self) -> None:
+        def demand(condition: bool, what: str) -> None:
+            if not condition:
+                raise CosignError(f"layer {self.name!r}: {what}.")
+
+        rows = self.geometry.out_channels
+        nnz = len(self.levels)
+        demand(1 <= self.bits <= 8, f"bits is {self.bits}, must be 1..8")
+        demand(np.isfinite(self.q) and self.q > 0, f"interval q is {self.q}, must be positive")
+        demand(self.row_ptr.shape == (rows + 1,), f"row_ptr must have {rows + 1} entries")
+        demand(self.row_ptr[0] == 0 and self.row_ptr[-1] == nnz, "row_ptr does not span the levels")
+        demand(bool(np.all(np.diff(self.row_ptr) >= 0)), "row_ptr decreases")
+        demand(self.col_idx.shape == (nnz,), "as many column indices as levels are needed")
+        demand(self.bias.shape == (rows,), f"bias must have {rows} entries")
+        if nnz:
+            demand(
+                self.col_idx.min() >= 0 and self.col_idx.max() < self.geometry.columns,
+                f"a column index is outside 0..{self.geometry.columns - 1}",
+            )
+            rising = self.col_idx[1:] > self.col_idx[:-1]
+            starts = self.row_ptr[1:-1]
+            rising[starts[(starts > 0) & (starts < nnz)] - 1] = True  # a new row may step back
+            demand(bool(rising.all()), "column indices do not increase within a row")
+            top = max_level(self.bits)
+            demand(
+                bool(self.levels.all()) and self.levels.min() >= -top and self.levels.max() <= top,
+                f"levels of {self.bits} bits must lie in +-1..+-{top}",
+            )
+        demand(0 <= self.mul < 1 << 16, f"mul is {self.mul}, must fit in 16 unsigned bits")
+        demand(1 <= self.shift <= 47, f"shift is {self.shift}, must be 1..47")
+
+    @classmethod
+    def from_dense(cls, levels: np.ndarray, **fields: Any) -> "Layer":
+        """Build from int8 [out_channels, columns] with zeros where nothing is to be stored."""
+        rows, columns = levels.shape
+        flat = np.flatnonzero(levels)
+        row_ptr = np.searchsorted(flat, np.arange(rows + 1) * columns)
+        col_idx = flat - np.repeat(np.arange(rows) * columns, np.diff(row_ptr))
+        return cls(row_ptr=row_ptr, col_idx=col_idx, levels=levels.reshape(-1)[flat], **fields)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.input,)
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """(channels, height, width); raises CosignError when the input has another geometry."""
+        g = self.geometry
+        if tuple(shapes[0]) != (g.in_channels, g.in_height, g.in_width):
+            raise CosignError(
+                f"layer {self.name!r} takes maps of {(g.in_channels, g.in_height, g.in_width)}, "
+                f"but {self.input!r} is {tuple(shapes[0])}."
+            )
+        return g.out_channels, g.out_height, g.out_width
+
+    @property
+    def nnz(self) -> int:
+        return len(self.levels)
+
+    @property
+    def dead(self) -> int:
+        """Filters, or neurons, without a weight."""
+        return int(np.count_nonzero(np.diff(self.row_ptr) == 0))
+
+    def dense_levels(self) -> np.ndarray:
+        """int8 [out_channels, columns] with zeros where nothing is stored."""
+        rows, columns = self.geometry.out_channels, self.geometry.columns
+        dense = np.zeros((rows, columns), np.int8)
+        places = np.repeat(np.arange(rows) * columns, np.diff(self.row_ptr))
+        places += self.col_idx
+        dense.reshape(-1)[places] = self.levels
+        return dense
+
+
+Node = Layer | HostOp
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The network's input: int8 x = clamp(floor((pixel/255 - mean) / std / scale + 0.5)).
+
+    Parameters
+    ----------
+    shape : (channels, height, width)
+    scale : real value of one int8 unit after normalisation
+    mean, std : per channel, on pixels scaled to 0..1
+    """
+
+    shape: tuple[int, int, int]
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("shape", "mean", "std"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    def quantize(self, pixels: np.ndarray) -> np.ndarray:
+        """uint8 [..., C, H, W] pixels to int8 of the same shape."""
+        table = (np.arange(256)[None] / 255 - np.array(self.mean)[:, None]) / (
+            np.array(self.std)[:, None] * self.scale
+        )
+        table = np.clip(np.floor(table + 0.5), -128, 127).astype(np.int8)
+        return np.stack([table[c][pixels[..., c, :, :]] for c in range(self.shape[0])], axis=-3)
+
+
+@dataclass(frozen=True)
+class CompressedModel:
+    """A whole network; `nodes` are in topological order and the last one is the output."""
+
+    name: str
+    input: InputSpec
+    nodes: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", tuple(self.nodes))
+        shapes: dict[str, Shape] = {"input": self.input.shape}
+        for node in self.nodes:
+            for source in node.inputs:
+                if source not in shapes:
+                    raise CosignError(
+                        f"node {node.name!r} reads {source!r}, which is not before it."
+                    )
+            if node.name in shapes:
+                raise CosignError(f"two nodes are called {node.name!r}.")
+            shapes[node.name] = node.output_shape([shapes[source] for source in node.inputs])
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return tuple(node for node in self.nodes if isinstance(node, Layer))
+
+
+def max_level(bits: int) -> int:
+    """Largest level magnitude, M/2 = 2**(n-1) (§3.4.2); 127 at n = 8, so that levels are int8."""
+    return min(1 << (bits - 1), 127)
+
+
+def finest_scale(mean: Sequence[float], std: Sequence[float]) -> float:
+    """The finest input scale at which no pixel saturates."""
+    return max(max(m, 1 - m) / s for m, s in zip(mean, std, strict=True)) / 127
+
+
+def fixed_point(factor: float) -> tuple[int, int]:
+    """(mul, shift) with mul / 2**shift nearest to `factor` and 2**15 <= mul < 2**16.
+
+    Raises CosignError when the shift leaves 1..47.
+    """
+    if not factor > 0 or not math.isfinite(factor):
+        raise CosignError(f"a requantisation factor is {factor}, must be positive.")
+    mantissa, exponent = math.frexp(factor)
+    mul, shift = round(mantissa * (1 << 16)), 16 - exponent
+    if mul == 1 << 16:
+        mul, shift = 1 << 15, shift - 1
+    if not 1 <= shift <= 47:
+        raise CosignError(
+            f"a requantisation factor is {factor:.3g}, outside the machine's range; the network "
+            "did not train properly."
+        )
+    return mul, shift

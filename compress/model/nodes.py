@@ -1,0 +1,147 @@
+"""A network as a list of nodes that training, evaluation, export and cycle counts all read.
+
+No torch here: `models.Network` is the torch module that computes a `NetworkSpec`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from compress.model.graph import Geometry
+from compress.model.hostops import HostOpName, Shape, check_inputs, output_shape
+from cosign import CosignError
+
+Op = Literal["conv", "linear"] | HostOpName | Literal["dropout"]
+Size = int | tuple[int, int]  # of both axes, or (vertical, horizontal)
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node of the network.
+
+    Parameters
+    ----------
+    name, op : its name and what it does
+    inputs : the nodes (or "input") that it reads; two for add, any number for concat, else one
+    geometry : of a conv or linear node
+    relu : whether a conv, linear or add node ends in a ReLU
+    top : where the ReLU (or relu node) stops rising, as ReLU6 does at 6; None for nowhere
+    batch_norm : whether a conv node is normalised over the batch before its ReLU
+    attrs : maxpool and avgpool kernel, stride, padding, end, and of avgpool exclude, as in
+        compress.model.hostops; lrn size, alpha, beta, k; dropout p
+    """
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+    geometry: Geometry | None = None
+    relu: bool = False
+    batch_norm: bool = False
+    attrs: dict[str, float] = field(default_factory=dict)
+    top: float | None = None
+
+    @property
+    def input(self) -> str:
+        """The first of the inputs, of most nodes the only one."""
+        return self.inputs[0]
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """`nodes` in topological order; the last one is the output. shape is (C, H, W)."""
+
+    name: str
+    shape: Shape
+    nodes: tuple[NodeSpec, ...]
+
+    @property
+    def geometries(self) -> dict[str, Geometry]:
+        """The accelerated layers by name."""
+        return {node.name: node.geometry for node in self.nodes if node.geometry is not None}
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
+
+
+class Builder:
+    """Writes a NetworkSpec node by node and works out shapes on the way.
+
+    A node reads the one before it unless `source` names another. Every method returns the name of
+    its node. Impossible shapes raise CosignError.
+    """
+
+    def __init__(self, name: str, shape: Shape) -> None:
+        self.name, self.shape = name, shape
+        self.last = "input"
+        self._nodes: list[NodeSpec] = []
+        self._shapes: dict[str, Shape] = {"input": shape}
+
+    def conv(
+        self,
+        name: str,
+        out: int,
+        kernel: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        groups: int = 1,
+        *,
+        dilation: Size = 1,
+        relu: bool = True,
+        batch_norm: bool = False,
+        source: str | None = None,
+    ) -> str:
+        source = source or self.last
+        channels, height, width = self._shape(name, source)
+        geometry = Geometry(
+            "conv",
+            channels,
+            out,
+            height,
+            width,
+            kernel=_pair(kernel),
+            stride=_pair(stride),
+            padding=_pair(padding),
+            dilation=_pair(dilation),
+            groups=groups,
+        )
+        node = NodeSpec(name, "conv", (source,), geometry, relu, batch_norm)
+        return self._append(node, (out, geometry.out_height, geometry.out_width))
+
+    def linear(self, name: str, out: int, *, relu: bool = True, source: str | None = None) -> str:
+        source = source or self.last
+        channels, height, width = self._shape(name, source)
+        geometry = Geometry("linear", channels * height * width, out)
+        return self._append(NodeSpec(name, "linear", (source,), geometry, relu), (out, 1, 1))
+
+    def host(
+        self,
+        name: str,
+        op: HostOpName | Literal["dropout"],
+        *sources: str,
+        relu: bool = False,
+        **attrs: float,
+    ) -> str:
+        """Any node without weights."""
+        sources = sources or (self.last,)
+        check_inputs(name, op, len(sources))
+        shape = output_shape(name, op, attrs, [self._shape(name, source) for source in sources])
+        return self._append(NodeSpec(name, op, sources, relu=relu, attrs=attrs), shape)
+
+    def maxpool(self, name: str, kernel: int, stride: int, padding: int = 0) -> str:
+        return self.host(name, "maxpool", kernel=kernel, stride=stride, padding=padding)
+
+    def spec(self) -> NetworkSpec:
+        return NetworkSpec(self.name, self.shape, tuple(self._nodes))
+
+    def _shape(self, name: str, source: str) -> Shape:
+        if source not in self._shapes:
+            raise CosignError(f"node {name!r} reads {source!r}, which is not before it.")
+        return self._shapes[source]
+
+    def _append(self, node: NodeSpec, shape: Shape) -> str:
+        if node.name in self._shapes:
+            raise CosignError(f"two nodes are called {node.name!r}.")
+        self._nodes.append(node)
+        self._shapes[node.name] = shape
+        self.last = node.name
+        return node.name

@@ -1,0 +1,1 @@
+"""The torch module that computes a network."""

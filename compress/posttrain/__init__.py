@@ -1,0 +1,1 @@
+"""Compression without training, on calibration images alone."""

@@ -1,0 +1,147 @@
+"""A compressed file of any built-in network without training: prune, quantise, calibrate.
+
+By magnitude (the projections of §3.3 and §3.4.2, each once), or by layer-wise ADMM, which needs
+calibration images (compress.admm.reconstruct). The accuracy is that of no retraining; of an
+untrained network the file has the structure and nothing else.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from compress.admm import projections, reconstruct
+from compress.data import synthetic
+from compress.exchange import pretrained
+from compress.model.graph import CompressedModel, InputSpec
+from compress.nn.network import Network, fold, scale_to_data
+from compress.train.export import assemble, input_spec
+from compress.zoo.networks import spec_of
+from compress.zoo.presets import kept_weights
+from cosign import CosignError
+
+Method = Literal["magnitude", "oneshot"]
+# Of each method; scales of activations need no more than the fewer.
+CALIBRATION_IMAGES: dict[Method, int] = {"magnitude": 16, "oneshot": 128}
+_BIAS_DEVIATION = 0.1  # of an untrained network, whose activations have a deviation of about 1
+_BATCH = 16
+_SCALING_IMAGES = 4
+
+
+def load(network: str, weights: Path) -> tuple[Network, InputSpec]:
+    """A built-in network with weights of a file, folded, and the input that it reads.
+
+    Raises CosignError when the weights are unfit.
+    """
+    loaded, pixels = pretrained.load(network, weights)
+    return loaded, input_spec(loaded.spec.shape, *pixels)
+
+
+def untrained(network: str, pixels: np.ndarray, seed: int) -> tuple[Network, InputSpec]:
+    """The same with an initialisation by `seed`, scaled to images, uint8 [N, C, H, W]."""
+    torch.manual_seed(seed)
+    built = fold(Network(spec_of(network)).eval())
+    source = input_spec(built.spec.shape, *pretrained.pixels_of(built.spec))
+    scale_to_data(built, normalised(source, pixels[:_SCALING_IMAGES]))
+    for bias in built.biases.values():
+        torch.nn.init.normal_(bias, std=_BIAS_DEVIATION)
+    return built, source
+
+
+def compress(
+    network: Network,
+    source: InputSpec,
+    densities: dict[str, float],
+    bits: dict[str, int],
+    pixels: np.ndarray,
+    method: Method = "magnitude",
+    progress: Callable[[str], None] = lambda _: None,
+) -> CompressedModel:
+    """The compressed model of a folded network, whose weights and biases are changed.
+
+    densities, bits : remaining over all weights, and n, by layer
+    pixels : calibration images, uint8 [N, C, H, W]
+    progress : receives one line per layer that takes time
+    """
+    keep = kept_weights(network.spec, densities)
+
+    def batches(some: np.ndarray) -> Iterator[Tensor]:
+        for start in range(0, len(some), _BATCH):
+            yield normalised(source, some[start : start + _BATCH])
+
+    if method == "magnitude":
+        q = prune_and_quantize(network, keep, bits)
+    else:
+        q = reconstruct.prune_and_quantize(network, keep, bits, batches(pixels), progress)
+    few = pixels[spread(len(pixels), CALIBRATION_IMAGES["magnitude"])]
+    return assemble(network, q, bits, source, lambda: batches(few))
+
+
+def spread(available: int, count: int) -> np.ndarray:
+    """Indices of at most `count` of `available` things, evenly spread."""
+    return np.unique(np.linspace(0, available - 1, min(count, available)).astype(np.int64))
+
+
+def prune_and_quantize(
+    network: Network, keep: dict[str, int], bits: dict[str, int]
+) -> dict[str, float]:
+    """Change the weights to q * level, `keep` of them per layer; returns q by layer."""
+    intervals = {}
+    for name, parameter in network.weights.items():
+        weight = parameter.detach().numpy()
+        mask = projections.prune_mask(weight, keep[name])
+        kept = weight[mask]
+        q = intervals[name] = projections.best_interval(kept, bits[name])
+        weight.fill(0)
+        weight[mask] = projections.levels_of(kept, q, bits[name]) * np.float32(q)
+    return intervals
+
+
+def normalised(source: InputSpec, pixels: np.ndarray) -> Tensor:
+    """uint8 [N, C, H, W] to what the float network reads."""
+    mean, std = (np.array(part, np.float32)[:, None, None] for part in (source.mean, source.std))
+    return torch.from_numpy((pixels.astype(np.float32) / 255 - mean) / std)
+
+
+def calibration_images(
+    shape: tuple[int, int, int], folder: Path | None, seed: int, count: int
+) -> np.ndarray:
+    """uint8 [N, C, H, W]: `count` images spread over a folder, or generated ones; scaled, cropped.
+
+    Raises CosignError when the folder is missing, holds no image, or one is unreadable.
+    """
+    if folder is None:
+        generated = (synthetic.generate(seed, 0, index) for index in range(count))
+        return np.stack(
+            [_fit(Image.fromarray(image.transpose(1, 2, 0)), shape) for image in generated]
+        )
+    if not folder.is_dir():
+        raise CosignError(f"{folder} does not exist; --images needs a folder of images.")
+    suffixes = set(Image.registered_extensions())
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    if not paths:
+        raise CosignError(f"{folder} holds no image; --images needs a folder of images.")
+    return np.stack([_read(paths[index], shape) for index in spread(len(paths), count)])
+
+
+def _read(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            return _fit(image.convert("RGB"), shape)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise CosignError(
+            f"cannot read the image {path} ({error}); repair or remove it."
+        ) from error
+
+
+def _fit(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
+    """Scaled to cover height and width, centre cropped: uint8 [C, H, W]."""
+    channels, height, width = shape
+    fitted = ImageOps.fit(
+        image.convert("L" if channels == 1 else "RGB"), (width, height), Image.Resampling.BILINEAR
+    )
+    return np.asarray(fitted).reshape(height, width, channels).transpose(2, 0, 1)

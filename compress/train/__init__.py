@@ -1,0 +1,1 @@
+"""Compression by training: stages, recipes, allocation, bit widths, and rivals of ADMM."""

@@ -1,0 +1,95 @@
+"""Where ADMM ends: the weights are put on their constraint, for good.
+
+Without images by a projection of each layer, as it is done in every iteration. With images layer
+after layer, so that the answers to them change the least (`reconstruct`): that pays where ADMM ends
+before W and Z have met.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from compress.admm import projections, reconstruct
+from compress.nn.network import Network
+from compress.train import distributed
+from compress.train.evaluation import channels_last
+from compress.train.regimes import mask_of
+
+Progress = Callable[[int, int], None]
+
+
+@torch.no_grad()
+def prune(
+    network: Network,
+    keep: Mapping[str, int],
+    images: Sequence[Tensor] = (),
+    progress: Progress = lambda *_: None,
+) -> dict[str, Tensor]:
+    """Cut a network in place; returns the masks of the weights that stay, exactly `keep` each.
+
+    images : float32 [N, C, H, W] each, normalised calibration images
+    progress : receives how many layers are through, of how many
+    """
+    if images:
+        _first_finds(
+            network,
+            lambda lines: reconstruct.prune(network, keep, images, lines),
+            len(keep),
+            progress,
+        )
+    masks = {name: mask_of(weight, keep[name]) for name, weight in network.weights.items()}
+    for name, weight in network.weights.items():
+        weight.mul_(masks[name])
+    return masks
+
+
+@torch.no_grad()
+def quantize(
+    network: Network,
+    masks: Mapping[str, Tensor],
+    bits: Mapping[str, int],
+    images: Sequence[Tensor] = (),
+    progress: Progress = lambda *_: None,
+) -> dict[str, float]:
+    """Give the weights of `masks` their levels, in place; returns q by layer: W = q * level.
+
+    images, progress : as for `prune`
+    """
+    q: dict[str, float] = {}
+    if images:
+
+        def find(lines: Callable[[str], None]) -> None:
+            at = {name: mask.cpu() for name, mask in masks.items()}
+            q.update(reconstruct.quantize(network, at, bits, images, lines))
+
+        _first_finds(network, find, len(masks), progress)
+        return {name: distributed.number_of_first(q.get(name, 0.0)) for name in masks}
+    for name, weight in network.weights.items():
+        kept = weight[masks[name]].cpu().numpy()
+        q[name] = projections.best_interval(kept, bits[name])
+        levels = torch.from_numpy(projections.levels_of(kept, q[name], bits[name]))
+        weight[masks[name]] = levels.to(weight) * q[name]
+    return q
+
+
+def _first_finds(
+    network: Network,
+    find: Callable[[Callable[[str], None]], None],
+    layers: int,
+    progress: Progress,
+) -> None:
+    """`find` changes the network on the CPU; of several processes the first one's, for all."""
+    device, training = next(network.parameters()).device, network.training
+    if distributed.rank() == 0:
+        done: list[str] = []
+
+        def show(line: str) -> None:
+            done.append(line)
+            progress(len(done), layers)
+
+        channels_last(network.cpu().eval())  # sums depend on it, and files do not keep it
+        find(show)
+        network.to(device).train(training)
+    for parameter in network.parameters():
+        distributed.of_first(parameter)

@@ -1,0 +1,212 @@
+"""Regimes: what a phase of training does besides stepping the optimiser."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compress.admm import projections
+from compress.admm.state import Admm, Projection, groups
+from compress.nn.network import Network
+from compress.train import distributed
+from cosign import CosignError
+
+_FAR = 2  # times the norm of the weights; LeNet-5 and AlexNet stay below 1.2
+
+
+class Regime:
+    """Plain training of all parameters; with masks, pruned weights stay zero.
+
+    Masked gradients keep the optimiser's moments of pruned weights at zero too, so that their
+    updates are exactly zero.
+    """
+
+    def __init__(self, network: Network, masks: dict[str, Tensor]) -> None:
+        self.network = network
+        self.masks = masks
+
+    def parameters(self) -> list[nn.Parameter] | list[dict[str, Any]]:
+        """What the optimiser trains, or groups of it."""
+        return list(self.network.parameters())
+
+    def after_backward(self, optimizer: torch.optim.Optimizer) -> None:
+        """Change the gradients before the optimiser sees them."""
+        for name, mask in self.masks.items():
+            grad = self.network.weights[name].grad
+            if grad is not None:
+                grad.mul_(mask)
+
+    def after_step(self) -> None:
+        """Restore what the optimiser's step has broken."""
+
+    def point(self, rho: float | None) -> dict[str, Any]:
+        """A history point: an ADMM iteration where there is one. `rho` is the next one's."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class AdmmRegime(Regime):
+    """Training under the ADMM penalty (Eqn. 5), with an iteration at every history point.
+
+    Z is projected by `projections` in turn, one an iteration, and by the last one from then on.
+    Of several processes all take rank 0's Z; W, and U with it, are the same everywhere already.
+    """
+
+    _STATE = ("iteration", "norm", "distance")
+
+    def __init__(
+        self,
+        network: Network,
+        masks: dict[str, Tensor],
+        projections: Sequence[Projection],
+        rho: float,
+    ) -> None:
+        super().__init__(network, masks)
+        self.iteration = 0
+        self.norm = math.hypot(*(float(w.detach().norm()) for w in network.weights.values()))
+        self.distance = self.norm  # ||W - Z|| of the iteration before
+
+        def agreed(name: str, tensor: Tensor) -> Tensor:
+            project = projections[min(self.iteration, len(projections) - 1)]
+            return distributed.of_first(project(name, tensor))
+
+        self.admm = Admm(network.weights, agreed, rho)
+
+    def parameters(self) -> list[dict[str, Any]]:
+        return groups(self.network.weights.values(), self.network.parameters())
+
+    def after_backward(self, optimizer: torch.optim.Optimizer) -> None:
+        self.admm.add_gradient(optimizer)
+        super().after_backward(optimizer)
+
+    def point(self, rho: float | None) -> dict[str, Any]:
+        used = self.admm.rho
+        self.iteration += 1
+        residuals = self.admm.update(rho)
+        self._check(math.hypot(*residuals.primal.values()))
+        kept = sum(int(torch.count_nonzero(z)) for z in self.admm.z.values())
+        return {"rho": used, "kept": kept, "primal": residuals.primal, "dual": residuals.dual}
+
+    def _check(self, distance: float) -> None:
+        """Raise CosignError when W runs away from Z.
+
+        Healthy runs stay within the norm that W had when the phase began: the first Z is no farther
+        than that, and the penalty draws W towards it.
+        """
+        if self.distance < distance > _FAR * self.norm:
+            raise CosignError(
+                f"training diverged: ||W-Z|| grew from {self.distance:.3g} to {distance:.3g}; the "
+                f"norm of W was {self.norm:.3g} at first; lower --rate, or rho of this stage in "
+                "the recipe."
+            )
+        self.distance = distance
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.admm.state_dict() | {name: getattr(self, name) for name in self._STATE}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.admm.load_state_dict(state)
+        for name in self._STATE:
+            setattr(self, name, state[name])
+
+
+class SettleRegime(Regime):
+    """Levels fixed; biases and each layer's q are trained, W = q * level throughout.
+
+    q, by layer, is that of the weights as they are now. It is parametrised as q0 * exp(s), so that
+    one learning rate suits every layer; its gradient is dL/ds = sum(dL/dW * W).
+    """
+
+    def __init__(self, network: Network, masks: dict[str, Tensor], q: dict[str, float]) -> None:
+        super().__init__(network, masks)
+        self.q0 = q
+        self.levels: dict[str, Tensor] = {}
+        self.log_scale: dict[str, nn.Parameter] = {}
+        for name, weight in network.weights.items():
+            self.levels[name] = (weight.detach() / q[name]).round().to(torch.int8)
+            self.log_scale[name] = nn.Parameter(torch.zeros((), device=weight.device))
+        self.after_step()
+
+    @property
+    def q(self) -> dict[str, float]:
+        return {
+            name: float(self.q0[name] * torch.exp(scale.detach().double()))
+            for name, scale in self.log_scale.items()
+        }
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [*self.network.biases.values(), *self.log_scale.values()]
+
+    def after_backward(self, optimizer: torch.optim.Optimizer) -> None:
+        for name, weight in self.network.weights.items():
+            assert weight.grad is not None
+            self.log_scale[name].grad = torch.sum(weight.grad * weight.detach())
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        for name, q in self.q.items():
+            weight = self.network.weights[name]
+            weight.copy_(self.levels[name])
+            weight.mul_(q)
+            weight.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        scales = {name: scale.detach() for name, scale in self.log_scale.items()}
+        return {"levels": self.levels, "q0": self.q0, "log_scale": scales}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.levels = {n: x.to(self.levels[n].device) for n, x in state["levels"].items()}
+        self.q0 = dict(state["q0"])
+        with torch.no_grad():
+            for name, scale in state["log_scale"].items():
+                self.log_scale[name].copy_(scale)
+        self.after_step()
+
+
+def prune_projection(keep: dict[str, int]) -> Projection:
+    """Keep alpha_i weights of layer i."""
+
+    def project(name: str, tensor: Tensor) -> Tensor:
+        return torch.where(mask_of(tensor, keep[name]), tensor, 0.0)
+
+    return project
+
+
+def staged(weights: dict[str, int], keep: dict[str, int], targets: int) -> list[Projection]:
+    """Projections on ever fewer of `weights`, ending at `keep`: even steps of their logarithm."""
+    return [
+        prune_projection(
+            {
+                name: max(keep[name], round(whole * (keep[name] / whole) ** (part / targets)))
+                for name, whole in weights.items()
+            }
+        )
+        for part in range(1, targets + 1)
+    ]
+
+
+def quantize_projection(bits: dict[str, int], masks: dict[str, Tensor]) -> Projection:
+    """Nearest quantisation value of the kept weights; q is found anew every time."""
+
+    def project(name: str, tensor: Tensor) -> Tensor:
+        kept = tensor[masks[name]].cpu().numpy()
+        q = projections.best_interval(kept, bits[name])
+        result = torch.zeros_like(tensor)
+        levels = projections.levels_of(kept, q, bits[name])
+        result[masks[name]] = torch.from_numpy(levels).to(tensor) * q
+        return result
+
+    return project
+
+
+def mask_of(weight: Tensor, keep: int) -> Tensor:
+    """bool tensor: the `keep` largest magnitudes."""
+    values = weight.detach().contiguous().cpu().numpy()
+    return torch.from_numpy(projections.prune_mask(values, keep)).to(weight.device)

@@ -1,0 +1,157 @@
+"""What a training stage leaves behind: `<stage>.pt`, and the checkpoint of the stage at work."""
+
+import hashlib
+import json
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compress.data.datasets import Dataset
+from compress.nn.network import Network
+from compress.train.recipes import Recipe
+from cosign import CosignError, atomic_write
+
+STAGES = ("dense", "prune", "retrain", "allocate", "quantize")
+_SCHEMA = 2
+_COMMON = (
+    "network",
+    "classes",
+    "custom",
+    "digest",
+    "batch",
+    "optimizer",
+    "beta2",
+    "weight_decay",
+    "dropout",
+    "warmup",
+    "budget",
+    "rate",
+    "threads",
+)
+# Recipe fields that a stage adds to those its predecessors depend on.
+_FIELDS = {
+    "dense": (*_COMMON, "dense"),
+    "prune": ("densities", "prune", "pruner", "targets", "distill", "temperature", "calibration"),
+    "retrain": ("retrain",),
+    "allocate": ("allocate", "break_even", "accuracy_loss", "rounds"),
+    "quantize": ("bits", "bits_loss", "quantize", "settle"),
+}
+
+# Fields of a result that are stored as they are.
+_PLAIN = ("stage", "accuracy", "history", "q", "bits", "seconds")
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """A finished stage.
+
+    Parameters
+    ----------
+    stage : one of STAGES
+    network : in evaluation mode, with the stage's weights
+    accuracy : on the validation split, 0..1
+    history : one record per point: stage step, mean loss since the last point, validation
+        accuracy, and in an ADMM phase rho and, by layer, ||W-Z|| ("primal") and the change of Z
+        ("dual"); of the allocate stage one `allocate.Round` per round
+    masks : bool tensors by layer, the weights that stay; empty after the dense stage
+    q, bits : quantisation intervals and bits of levels by layer; empty before the last stage. Every
+        weight is then q times a level of the layer's bits
+    seconds : training time, all interrupted runs together
+    """
+
+    stage: str
+    network: Network
+    accuracy: float
+    history: list[dict[str, Any]]
+    masks: dict[str, Tensor] = field(default_factory=dict)
+    q: dict[str, float] = field(default_factory=dict)
+    bits: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def kept(self) -> dict[str, int]:
+        """Weights that stay, by layer."""
+        return {name: int(torch.count_nonzero(mask)) for name, mask in self.masks.items()}
+
+
+def identity(stage: str, recipe: Recipe, dataset: Dataset, seed: int) -> str:
+    """Hex digest of everything that the result of `stage` depends on."""
+    fields = recipe.to_json()
+    used = [name for part in STAGES[: STAGES.index(stage) + 1] for name in _FIELDS[part]]
+    facts = {
+        "schema": _SCHEMA,
+        "stage": stage,
+        "recipe": {name: fields[name] for name in used},
+        "dataset": [dataset.name, dataset.sizes, dataset.shape, dataset.mean, dataset.std],
+        "seed": seed,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def save(path: Path, content: dict[str, Any], owner: str) -> None:
+    """Write tensors and plain values atomically, marked with the owner's identity."""
+    with atomic_write(path) as file:
+        torch.save({"identity": owner, **content}, file)
+
+
+def load(path: Path, owner: str) -> dict[str, Any]:
+    """Inverse of `save`. Raises CosignError on a damaged file or one of another owner."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise CosignError(
+            f"{path} is damaged or not a file of this program; delete it and run again."
+        ) from error
+    if not isinstance(content, dict) or content.get("identity") != owner:
+        raise CosignError(
+            f"{path} was made with another recipe, data set or seed; choose another folder or "
+            "delete it."
+        )
+    return content
+
+
+def save_result(path: Path, result: StageResult, owner: str) -> None:
+    """Write a result; masked layers store their kept weights only."""
+    weights: dict[str, Any] = {}
+    for name, weight in result.network.weights.items():
+        dense = weight.detach().contiguous()
+        if name in result.masks:
+            mask = result.masks[name].contiguous()
+            bits = torch.from_numpy(np.packbits(mask.numpy().reshape(-1)))
+            weights[name] = {"mask": bits, "kept": dense[mask]}
+        else:
+            weights[name] = {"dense": dense}
+    fields = {name: getattr(result, name) for name in _PLAIN}
+    biases = {name: bias.detach() for name, bias in result.network.biases.items()}
+    save(path, {**fields, "weights": weights, "biases": biases}, owner)
+
+
+def load_result(path: Path, recipe: Recipe, owner: str) -> StageResult:
+    """Read a result. Raises CosignError like `load`."""
+    content = load(path, owner)
+    network = Network(recipe.spec)
+    masks = {}
+    with torch.no_grad():
+        for name, weight in network.weights.items():
+            stored = content["weights"][name]
+            if "dense" in stored:
+                weight.copy_(stored["dense"])
+                continue
+            flat = np.unpackbits(stored["mask"].numpy(), count=weight.numel())
+            mask = torch.from_numpy(flat.astype(bool)).reshape(weight.shape)
+            weight.zero_()
+            weight[mask] = stored["kept"]
+            masks[name] = mask
+        for name, bias in network.biases.items():
+            bias.copy_(content["biases"][name])
+    network.eval()
+    return StageResult(
+        network=network,
+        masks=masks,
+        **{name: content[name] for name in _PLAIN},
+    )

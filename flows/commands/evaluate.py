@@ -1,0 +1,78 @@
+"""`python -m compress evaluate`: accuracy of a file's integers on a whole test split.
+
+The integer model is `sim`'s, which `compress` does not know; so this command lives here and
+reaches `python -m compress` as an entry point.
+"""
+
+import argparse
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from compress.file import container
+from cosign import write_json
+
+HELP = "accuracy of a file's integers on the test split"
+_BATCH = 250
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="a model.cosign file")
+    parser.add_argument(
+        "--data",
+        metavar="mnist|cifar10|imagenette|synthetic|DIR",
+        help="the data set (default: mnist for one channel, cifar10 for 32 x 32, else "
+        "the generated set)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, print, write; raises CosignError on a damaged file or data that do not fit."""
+    from compress.data.images import test_split  # the other commands do without all these
+    from flows.loop.results import SCHEMA, compression
+    from sim import golden
+
+    started = time.monotonic()
+    model, sizes = container.inspect(options.model)
+    small = {1: "mnist", 3: "cifar10"} if model.input.shape[1:] == (32, 32) else {1: "mnist"}
+    data = options.data or small.get(model.input.shape[0], "synthetic")
+    dataset, pixels = test_split(model.name, model.input.shape, data)
+    labels = dataset.test.labels
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start in range(0, len(labels), _BATCH):
+            indices = np.arange(start, min(start + _BATCH, len(labels)))
+            yield pixels(indices), labels[indices]
+
+    right, images = golden.correct(model, batches())
+    found = compression(model, sizes, options.model.stat().st_size)
+    content = {
+        "schema": SCHEMA,
+        "network": model.name,
+        "command": shlex.join(
+            ["python", "-m", "compress", "evaluate", str(options.model), "--data", data]
+        ),
+        "dataset": {
+            "name": dataset.name,
+            "note": dataset.note,
+            "classes": len(dataset.classes),
+            **dataset.sizes,
+        },
+        "accuracy": {"integer": right / images},
+        "compression": found,
+        "wall_s": {"evaluate": time.monotonic() - started},
+    }
+    if options.json:
+        write_json(options.json, content)
+    print(
+        f"{model.name} on {dataset.name}: {right:,} of {images:,} test images right, "
+        f"{right / images:.2%}\n"
+        f"{found['nonzeros']:,} of {found['weights']:,} weights, {found['file_bytes']:,} B: "
+        f"data {found['data_bytes']:,}, index {found['index_bytes']:,}, "
+        f"bias {found['bias_bytes']:,}"
+    )
+    return 0

@@ -1,0 +1,105 @@
+"""`python -m compress train`: the training stages and the file, without hardware.
+
+The stages are those of the loop, which are `compress.train.trainer.run_stage`'s; this only
+calls them one after another. It lives here for the loop's progress bars and reaches
+`python -m compress` as an entry point. Several processes train together when `torchrun -m compress train` starts them.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import os
+from pathlib import Path
+
+from cosign import CosignError, locked
+from flows.run_cosign import add_training_options, training_config
+
+HELP = "prune and quantise a network by training it, and write the file"
+_WORKERS = 8  # at most, by default
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add_training_options(parser)
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that decode images ahead (default: the cores, if a GPU trains, else 0)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="for checkpoints and model.cosign; the same command goes on there "
+        "(runs/NETWORK-trained)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, or go on training, and export; raises CosignError as the stages do."""
+    # torch takes seconds, and the other commands do without
+    from rich.console import Console
+
+    from compress.file import container
+    from compress.model.tidy import tidy
+    from compress.nn.network import imported_network
+    from compress.train import distributed, export, trainer
+    from flows.loop import inputs
+    from flows.loop.progress import Reporter
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(distributed.joined())
+        leads = distributed.rank() == 0
+        reporter = Reporter(Console(stderr=True), options.quiet or not leads)
+        with distributed.first():
+            config, imported = training_config(options)
+            workers = _workers(options.workers)
+            named = imported.spec.name if imported else options.network
+            out = options.out or Path("runs") / f"{named}-trained"
+            dataset = inputs.dataset(config, imported, reporter.note)
+            recipe = inputs.recipe(config, imported, len(dataset.classes))
+            if leads:
+                stack.enter_context(locked(out))
+        dataset = dataclasses.replace(dataset, workers=workers)
+        stack.enter_context(reporter.running())
+        for stage in trainer.STAGES:
+            with reporter.stage(stage):
+                result = trainer.run_stage(
+                    stage,
+                    recipe,
+                    dataset,
+                    out / "checkpoints",
+                    config.seed,
+                    reporter.show,
+                    imported_network(imported) if imported else None,
+                )
+        if not leads:
+            return 0
+        model = tidy(export.export(result, recipe, dataset))
+        path = out / "model.cosign"
+        container.save(model, path)
+    weights = sum(layer.geometry.weights for layer in model.layers)
+    kept, left = sum(result.kept.values()), sum(layer.nnz for layer in model.layers)
+    dead = sum(layer.dead for layer in model.layers)
+    print(
+        f"{recipe.network} on {dataset.name}: {left:,} of {weights:,} weights, "
+        f"{path.stat().st_size:,} B, {result.accuracy:.2%} right in validation, before activations "
+        f"are integers.\n{kept - left:,} more were kept, but make no difference to the outputs; "
+        f"{dead:,} filters and neurons have no weight left.\n"
+        f"{path}; its accuracy: python -m compress evaluate {path}"
+    )
+    return 0
+
+
+def _workers(asked: int | None) -> int:
+    """Processes that read images for this one."""
+    from compress.train import distributed
+
+    if asked is None:
+        if distributed.device().type == "cpu":
+            return 0  # training keeps the cores busy itself
+        return min(_WORKERS, len(os.sched_getaffinity(0)) // distributed.on_this_machine()[1])
+    if asked < 0:
+        raise CosignError(f"--workers is {asked}, must not be negative.")
+    return asked

@@ -1,0 +1,1 @@
+"""The loop, stage by stage, and the run directory that it leaves behind."""

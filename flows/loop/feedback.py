@@ -1,0 +1,119 @@
+"""Fig. 5's loop as the report tells it: round by round, what was restored and what that bought."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from compress.file.container import Geometry, Layer
+from flows.measure.breakeven import Chip
+from flows.report.tables import times
+from synth.profile import HardwareProfile
+from synth.report import CoreReport
+
+
+def image_time(
+    layers: Sequence[Layer], reports: Sequence[CoreReport], batch: int
+) -> dict[str, float | None]:
+    """Seconds of one image on a chip with memories for `layers`, by the cycle model.
+
+    `sparse_s`: all layers on the sparse core, None when none is as small as the dense one;
+    `time_s`: the same, with layers that lost no weight on the dense core. The paper makes
+    hardware for one layer; there a dense layer costs its time on dense hardware.
+    """
+    chip = Chip(layers, reports, batch)
+    times = [(layer, *chip.seconds(layer)) for layer in layers]
+    sparse: list[float] = []
+    mixed: list[float] = []
+    for layer, on_dense, on_sparse in times:
+        if on_sparse is None:
+            return {"time_s": None, "sparse_s": None}
+        sparse.append(on_sparse)
+        mixed.append(on_dense if layer.nnz == layer.geometry.weights else on_sparse)
+    return {"time_s": sum(mixed), "sparse_s": sum(sparse)}
+
+
+def record(
+    geometries: Mapping[str, Geometry],
+    profile: HardwareProfile,
+    start: dict[str, Any],
+    history: Sequence[dict[str, Any]],
+    dense_accuracy: float,
+    time: Callable[[Mapping[str, int]], dict[str, float | None]],
+) -> dict[str, Any]:
+    """The section `feedback` of results.json.
+
+    start : `keep` and validation `accuracy` before the first round
+    history : the rounds, as the stage `allocate` left them
+    time : `image_time` of layers that keep so many weights
+    """
+    weights = {name: geometry.weights for name, geometry in geometries.items()}
+    bound = history[0]["bound"]
+
+    def state(keep: Mapping[str, int], accuracy: float) -> dict[str, Any]:
+        return {
+            "ratios": {name: weights[name] / keep[name] for name in keep},
+            "pruning_ratio": sum(weights.values()) / sum(keep.values()),
+            "accuracy": accuracy,
+            **time(keep),
+        }
+
+    before = state(start["keep"], start["accuracy"])
+    result: dict[str, Any] = {
+        "dense_accuracy": dense_accuracy,
+        "bound": bound,
+        "break_even": {layer.name: layer.break_even for layer in profile.layers},
+        "start": before,
+        "rounds": [],
+    }
+    for point in history:
+        after = state(point["keep"], point["accuracy"])
+        trials = [
+            {
+                "pruning_ratio": sum(weights.values()) / sum(trial["keep"].values()),
+                "accuracy": trial["accuracy"],
+                "taken": trial["taken"],
+            }
+            for trial in point["trials"]
+        ]
+        gained = {
+            name: [before["ratios"][name], ratio]
+            for name, ratio in after["ratios"].items()
+            if ratio > before["ratios"][name]
+        }
+        this = {"restored": point["restored"], "gained": gained, "trials": trials, **after}
+        this["why"] = [*_restored(this, profile), _spent(this, before["accuracy"], bound)]
+        result["rounds"].append(this)
+        before = after
+    if not any(this["restored"] for this in result["rounds"]):
+        result["rounds"][-1]["why"].append("No layer was pruned less than its break-even ratio.")
+    return result
+
+
+def _restored(this: dict[str, Any], profile: HardwareProfile) -> list[str]:
+    """Why layers became dense again, and what that did to accuracy."""
+    reasons = []
+    for name, ratio in this["restored"].items():
+        needed = profile.break_even(name)
+        below = "never wins" if needed is None else f"wins from {times(needed)} on"
+        reasons.append(
+            f"{name} is dense again: it was pruned {times(ratio)}, and sparse hardware {below}."
+        )
+    if reasons:
+        reasons.append(f"With that the accuracy is {this['trials'][0]['accuracy']:.2%}.")
+    return reasons
+
+
+def _spent(this: dict[str, Any], accuracy: float, bound: float) -> str:
+    """What the other layers gained, or why they could not."""
+    trials = this["trials"]
+    if this["restored"]:
+        accuracy, trials = trials[0]["accuracy"], trials[1:]
+    tried = f"{len(trials)} trial{'' if len(trials) == 1 else 's'}"
+    if this["gained"]:
+        gains = (f"{name} {times(a)} to {times(b)}" for name, (a, b) in this["gained"].items())
+        return f"{', '.join(gains)}: {this['accuracy']:.2%} after {tried}."
+    if trials:
+        best = max(trial["accuracy"] for trial in trials)
+        return f"Nothing more was pruned: {tried} reached {best:.2%} at most."
+    if accuracy < bound:
+        return f"Nothing more was pruned: {accuracy:.2%} is below the bound already."
+    return "Nothing more was pruned: the rounds that may are over, or no layer is left to prune."

@@ -1,0 +1,81 @@
+"""What a run starts from: network, data and recipe, built in or the user's own."""
+
+import dataclasses
+from collections.abc import Callable
+
+from compress.data import datasets
+from compress.data.datasets import Dataset
+from compress.exchange import sources
+from compress.exchange.importing import Imported
+from compress.train import recipes
+from compress.train.recipes import Recipe
+from compress.zoo.networks import is_foreign
+from cosign import CosignError
+from flows.loop.rundir import RunConfig
+
+_SMALL = 1_000_000  # weights, up to which a network's linear layers are executed, on many images
+
+
+def imported(config: RunConfig) -> Imported | None:
+    """The network with the weights that it comes with, or None for one that is trained here.
+
+    Raises CosignError when it cannot be read, or is another than the run began with.
+    """
+    if config.weights is None and not is_foreign(config.network):
+        return None
+    network = sources.load(config.network, config.weights)
+    if sources.digest(network) != config.digest:
+        raise CosignError(
+            f"{config.network} is another network than this run began with; start a new run."
+        )
+    return network
+
+
+def dataset(
+    config: RunConfig, network: Imported | None, note: Callable[[str], None] | None = None
+) -> Dataset:
+    """The run's data. Raises CosignError when they do not fit the network."""
+    if network is None:
+        return datasets.load_dataset(config.network, config.data, config.seed, note)
+    pixels = network.pixels
+    if config.mean is not None and config.std is not None:
+        pixels = (tuple(config.mean), tuple(config.std))
+    loaded = datasets.load_for(network.spec.shape, config.data, config.seed, pixels, note)
+    if len(loaded.classes) != network.classes:
+        raise CosignError(
+            f"{config.network} has {network.classes} outputs, but {loaded.name} has "
+            f"{len(loaded.classes)} classes; give data with one class for each output."
+        )
+    return loaded
+
+
+def recipe(config: RunConfig, network: Imported | None, classes: int) -> Recipe:
+    """What was asked; break-even ratios are added when they are known.
+
+    Raises CosignError on an unknown alpha.
+    """
+    if network is None:
+        found = recipes.recipe(config.network, classes, config.alpha, config.budget)
+    else:
+        found = recipes.custom_recipe(network, config.digest, config.alpha, config.budget)
+    bits = found.bits
+    if config.bits is not None:
+        layers = found.spec.geometries
+        bits = None if config.bits == "auto" else dict.fromkeys(layers, int(config.bits))
+    return dataclasses.replace(
+        found,
+        rate=config.rate,
+        targets=config.targets,
+        distill=config.distill,
+        bits=bits,
+        accuracy_loss=config.accuracy_loss,
+        rounds=config.rounds,
+    )
+
+
+def is_small(weights: int) -> bool:
+    """Whether the machine executes a network's linear layers too, and many images at once.
+
+    The paper's accelerator does the same: FC layers as large as AlexNet's stay outside (§5).
+    """
+    return weights <= _SMALL

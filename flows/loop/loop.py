@@ -1,0 +1,326 @@
+"""The loop, stage by stage, from weights to silicon numbers.
+
+Each stage reads what the ones before it left in the run directory, does its work through one
+room's door and returns a small JSON value; `flows.loop.results` puts the values together.
+"""
+
+import dataclasses
+import functools
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compress.data.datasets import NAMED, Dataset, Split
+from compress.exchange.importing import Imported
+from compress.file import container
+from compress.file.container import CompressedModel, Geometry, Layer
+from compress.model.tidy import tidy
+from compress.nn.network import imported_network
+from compress.train import evaluation, export, recipes, stages, trainer
+from cosign import CosignError, write_json
+from flows.loop import feedback, inputs, logs, results
+from flows.loop.progress import Reporter
+from flows.loop.rundir import RunConfig, RunDir
+from flows.measure import breakeven, machines, workload
+from flows.measure.machines import Machines
+from flows.report import html, plots
+from rtl import verilog
+from sim import build, golden, verify
+from sim.run import simulators_dir
+from synth import pdk
+from synth.profile import HardwareProfile
+from synth.report import CoreReport, synthesize_many
+
+_EVALUATION_BATCH = 50
+_BYTES_PER_WEIGHT = (
+    64  # checkpoints: weights, Z, U, optimiser state, twice while one replaces another
+)
+
+
+def preflight(config: RunConfig, path: Path) -> None:
+    """Refuse in a second what would fail after an hour: tools, library, preset, disk."""
+    build.tools()
+    pdk.find_pdk(Path(config.liberty) if config.liberty else None)
+    if shutil.which("sta") is None:
+        raise CosignError("OpenSTA (`sta`) is not installed; run `apt install opensta`.")
+    network = inputs.imported(config)
+    if network is not None:  # its data are as likely to be wrong as the rest of what is asked
+        inputs.dataset(config, network)
+    classes = network.classes if network is not None else 10
+    recipe = inputs.recipe(config, network, classes)
+    weights = sum(geometry.weights for geometry in recipe.spec.geometries.values())
+    needed = weights * _BYTES_PER_WEIGHT + (500 << 20)
+    folders = (path.absolute(), *path.absolute().parents)
+    place = next(folder for folder in folders if folder.exists())
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise CosignError(
+            f"the run needs about {needed / 1e9:.1f} GB in {place}, where {free / 1e9:.1f} GB are "
+            "free; choose another --out."
+        )
+    if config.data not in (None, *NAMED) and not Path(config.data).is_dir():
+        raise CosignError(f"--data {config.data} is no folder; give an ImageNet folder.")
+
+
+def restart(run: RunDir, first: str) -> None:
+    """Forget stage `first` and all after it, with the files that they would find and reuse.
+
+    first : a stage's name or the beginning of one. Raises CosignError when it is neither.
+    """
+    found = [name for name in STAGES if name == first] or [n for n in STAGES if n.startswith(first)]
+    if len(found) != 1:
+        raise CosignError(f"--from {first} is no stage; choose one of: {', '.join(STAGES)}.")
+    names = list(STAGES)
+    # The last one first: whenever this is interrupted, what is left is a run that can go on.
+    for name in reversed(names[names.index(found[0]) :]):
+        run.forget(name, _REUSED.get(name, f"checkpoints/{name}.*"))
+
+
+def run(run: RunDir, reporter: Reporter, log: logs.Log) -> dict[str, Any]:
+    """Go through all stages, skipping those that are done; returns results.json's content."""
+    loop = Loop(run, reporter, log)
+    found: dict[str, Any] = {}
+    for name, stage in STAGES.items():
+        found[name] = run.result(name)
+        if found[name] is None:
+            with reporter.stage(name):
+                found[name] = run.run(name, functools.partial(stage, loop))
+    content = results.build(run, loop.dataset, loop.model, loop.machines, loop.profile, found)
+    write_json(run.path / "results.json", content)
+    html.write(content, loop.model.layers, run.path / "report.html")
+    plots.write_png(plots.break_even(content), run.path / "break-even.png")
+    return content
+
+
+class Loop:
+    """One run's values, each made when a stage first asks for it."""
+
+    def __init__(self, run: RunDir, reporter: Reporter, log: logs.Log) -> None:
+        self.run = run
+        self.config = run.config
+        self.reporter = reporter
+        self.log = log
+        self.path = run.path
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        return inputs.dataset(self.config, self.imported, self.reporter.note)
+
+    @functools.cached_property
+    def imported(self) -> Imported | None:
+        """The user's own network."""
+        return inputs.imported(self.config)
+
+    @functools.cached_property
+    def recipe(self) -> recipes.Recipe:
+        return inputs.recipe(self.config, self.imported, len(self.dataset.classes))
+
+    @functools.cached_property
+    def profile(self) -> HardwareProfile:
+        return HardwareProfile.read(self.path / "profile.json")
+
+    @functools.cached_property
+    def reports(self) -> list[CoreReport]:
+        return [CoreReport.from_json(value) for value in self.found("synthesize")["reports"]]
+
+    def found(self, stage: str) -> Any:
+        """What an earlier stage returned."""
+        result = self.run.result(stage)
+        assert result is not None  # stages run in order
+        return result
+
+    @functools.cached_property
+    def model(self) -> CompressedModel:
+        return container.load(self.path / "model.cosign")
+
+    @functools.cached_property
+    def accelerated(self) -> dict[str, Geometry]:
+        """Layers that the machine executes: all of a small network, else the convolutions.
+
+        The paper's accelerator does the same: FC layers as large as AlexNet's stay outside (§5).
+        """
+        known = self.recipe.spec.geometries
+        small = inputs.is_small(sum(geometry.weights for geometry in known.values()))
+        return {name: g for name, g in known.items() if g.kind == "conv" or small}
+
+    @functools.cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The same layers, compressed."""
+        return tuple(layer for layer in self.model.layers if layer.name in self.accelerated)
+
+    @functools.cached_property
+    def machines(self) -> Machines:
+        return machines.machines_for(self.layers, self.config.images)
+
+    @functools.cached_property
+    def simulators(self) -> Path:
+        """Compiled simulators outlive the run, where the cache can be written."""
+        shared = simulators_dir()
+        try:
+            shared.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return self.path / "sim" / "simulators"
+        return shared if os.access(shared, os.W_OK) else self.path / "sim" / "simulators"
+
+    def trained(self, stage: str) -> stages.StageResult:
+        """Run, resume or load a training stage; from `allocate` on they know the profile."""
+        recipe = self.recipe
+        if stage in ("allocate", "quantize"):
+            ratios = {layer.name: layer.break_even for layer in self.profile.layers}
+            recipe = dataclasses.replace(recipe, break_even=ratios)
+        return trainer.run_stage(
+            stage,
+            recipe,
+            self.dataset,
+            self.path / "checkpoints",
+            self.config.seed,
+            self._trained_a_step,
+            imported_network(self.imported) if self.imported else None,
+        )
+
+    def _trained_a_step(self, stage: str, step: int, steps: int, metrics: dict[str, Any]) -> None:
+        self.reporter.show(stage, step, steps, metrics)
+        if "accuracy" in metrics:  # a history point
+            self.log.write(stage, step, logs.scalars(metrics))
+
+    def liberty(self) -> Path | None:
+        return Path(self.config.liberty) if self.config.liberty else None
+
+
+def _train(stage: str, loop: Loop) -> dict[str, Any]:
+    result = loop.trained(stage)
+    return {
+        "val_accuracy": result.accuracy,
+        "history": result.history,
+        "seconds": round(result.seconds, 1),
+    }
+
+
+def _export(loop: Loop) -> dict[str, Any]:
+    model = tidy(export.export(loop.trained("quantize"), loop.recipe, loop.dataset))
+    container.save(model, loop.path / "model.cosign")
+    sizes = container.inspect(loop.path / "model.cosign")[1]
+    return {name: dataclasses.asdict(size) for name, size in sizes.items()}
+
+
+def _evaluate(loop: Loop) -> dict[str, Any]:
+    """The one look at the test split."""
+    split = loop.dataset.test
+    images = len(split.labels)
+    float_accuracy = {}
+    for name, stage in (("dense", "dense"), ("pruned", "allocate")):
+        float_accuracy[name] = evaluation.evaluate(loop.trained(stage).network, loop.dataset, split)
+        loop.reporter.show("evaluate", len(float_accuracy) * images, 3 * images)
+    right, _ = golden.correct(
+        loop.model,
+        _batches(split),
+        lambda done: loop.reporter.show("evaluate", 2 * images + done, 3 * images),
+    )
+    return {**float_accuracy, "integer": right / images}
+
+
+def _batches(split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for start in range(0, len(split.labels), _EVALUATION_BATCH):
+        indices = np.arange(start, min(start + _EVALUATION_BATCH, len(split.labels)))
+        yield split.images(indices), split.labels[indices]
+
+
+def _rtl(loop: Loop) -> dict[str, Any]:
+    written: dict[str, Any] = {}
+    for name, config in loop.machines._asdict().items():
+        paths = verilog.write(config, loop.path / "rtl" / name.replace("_", "-"))
+        written[name] = [path.name for path in paths]
+        loop.reporter.show("rtl", len(written), len(loop.machines))
+    return written
+
+
+def _simulate(loop: Loop) -> dict[str, Any]:
+    """Every accelerated layer on the sparse and the strongest dense core, bit for bit."""
+    pixels = loop.dataset.test.images(np.arange(loop.config.images))
+    images = loop.model.input.quantize(pixels)
+    names = [layer.name for layer in loop.layers]
+    cores = {"sparse": loop.machines.sparse, "dense": loop.machines.dense}
+    done: list[str] = []
+
+    def show(layer: verify.LayerVerification) -> None:
+        done.append(layer.name)
+        loop.reporter.show("simulate", len(done), len(names) * len(cores))
+
+    return {
+        name: verify.verify(
+            loop.model, images, config, loop.path / "sim", names, show, loop.simulators
+        ).to_json()
+        for name, config in cores.items()
+    }
+
+
+def _synthesize(loop: Loop) -> dict[str, Any]:
+    """The cores with default memories; the macros of other depths are added afterwards."""
+    wanted = breakeven.cores()
+    done: list[str] = []
+
+    def show(_: object, what: str) -> None:
+        if what == "done":
+            done.append(what)
+        loop.reporter.show("synthesize", len(done), len(wanted))
+
+    reports = synthesize_many(wanted, loop.path / "synth", loop.liberty(), progress=show)
+    return {"reports": [report.to_json() for report in reports]}
+
+
+def _breakeven(loop: Loop) -> dict[str, Any]:
+    """profile.json, with memories for the densities that were asked for."""
+    kept = loop.trained("retrain").kept
+    layers = workload.random_layers(loop.accelerated, kept, loop.config.seed)
+    profile = breakeven.measure(
+        loop.config.network,
+        layers,
+        loop.reports,
+        loop.config.images,
+        loop.config.seed,
+        loop.reporter.show,
+    )
+    profile.write(loop.path / "profile.json")
+    return {layer.name: layer.break_even for layer in profile.layers}
+
+
+def _allocate(loop: Loop) -> dict[str, Any]:
+    found = _train("allocate", loop)
+    dense, start = (loop.found(stage)["val_accuracy"] for stage in ("dense", "retrain"))
+    return feedback.record(
+        loop.recipe.spec.geometries,
+        loop.profile,
+        {"keep": loop.trained("retrain").kept, "accuracy": start},
+        found["history"],
+        dense,
+        lambda keep: feedback.image_time(
+            workload.random_layers(loop.accelerated, keep, loop.config.seed),
+            loop.reports,
+            loop.config.images,
+        ),
+    )
+
+
+def _speedup(loop: Loop) -> dict[str, Any]:
+    return breakeven.speedups(loop.profile, loop.layers, loop.reports, loop.config.images)
+
+
+STAGES: dict[str, Callable[[Loop], dict[str, Any]]] = {
+    **{stage: functools.partial(_train, stage) for stage in ("dense", "prune", "retrain")},
+    "synthesize": _synthesize,
+    "breakeven": _breakeven,
+    "allocate": _allocate,
+    "quantize": functools.partial(_train, "quantize"),
+    "export": _export,
+    "evaluate": _evaluate,
+    "rtl": _rtl,
+    "simulate": _simulate,
+    "speedup": _speedup,
+}
+
+_REUSED = {"simulate": "sim/*.json", "synthesize": "synth/*"}
+"""What a stage would not make again where it lies; of a training stage, its checkpoints."""

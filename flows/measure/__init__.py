@@ -1,0 +1,1 @@
+"""What cores cost and gain on a network: break-even, speedup, energy."""

@@ -1,0 +1,204 @@
+"""From core reports to break-even and speedup per layer (§5.1), cycles from the cycle model."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from compress.file.container import Layer
+from flows.measure import machines
+from flows.measure.workload import RandomMasks
+from rtl.config import CoreConfig
+from rtl.fit import batch_of, feed, fit
+from sim import cycles
+from synth import breakeven
+from synth.profile import HardwareProfile, LayerCost
+from synth.report import CoreReport
+
+SRAM_MODELS = ("openram", "flat")
+HEADLINE = ("openram", "streamed")
+"""SRAM model and accounting of the layer table: measured macros, one filter's double buffer."""
+
+LANES = (61, 46, 34)
+"""Of the sparse cores that are synthesised, three to five tiles of AlexNet's CONV4, and ..."""
+
+MORE_LANES = (91,)
+"""... of those with a bitmask, for weights on chip: there the logic is small beside the SRAM."""
+
+_LAYER_OF_THE_PAPER = "conv4"
+
+
+def cores() -> list[CoreConfig]:
+    """What has to be synthesised: dense-2d, dense-scalar, and the sparse cores.
+
+    The sparse ones come with both codings: distances, which are short streams when few weights are
+    left, and a bitmask, which takes less memory as long as many are.
+    """
+    sparse = [
+        feed(machines.SPARSE, lanes=lanes, coding=coding)
+        for coding, sizes in (("relative", LANES), ("bitmask", (*LANES, *MORE_LANES)))
+        for lanes in sizes
+    ]
+    return [machines.DENSE_2D, machines.DENSE_SCALAR, *sparse]
+
+
+def measure(
+    network: str,
+    layers: Sequence[Layer],
+    reports: Sequence[CoreReport],
+    batch: int,
+    seed: int,
+    report: Callable[[str, int, int], None],
+) -> HardwareProfile:
+    """The profile of `network`: from which pruning ratio each layer gains by being sparse.
+
+    layers : those that the machine executes, with as many weights as the memories have to hold;
+        `batch` images are the pixels of a linear one
+    reports : of `cores()`, in that order
+
+    The curves are those of §5.1: hardware made for one layer. The layers' own break-even ratios
+    are those of one chip, whose memories hold the largest layer. Both are measured under random
+    masks: they depend on the layers' shapes, not on training.
+    """
+    chip = Chip(layers, reports, batch)
+    costs = []
+    for number, layer in enumerate(layers):
+        masks = RandomMasks(layer.geometry, batch_of(layer.geometry, batch), seed)
+        ratio = chip.break_even(network, layer.name, masks)
+        costs.append(LayerCost(layer.name, chip.cycles(layer), ratio))
+        report("breakeven", number + 1, len(layers) + 1)
+    curves = _curves(network, headline_layer(layers), reports, batch, seed)
+    report("breakeven", len(layers) + 1, len(layers) + 1)
+    return HardwareProfile(
+        network=network,
+        cores=chip.reports,
+        layers=tuple(costs),
+        curves=curves,
+        basis={"against": reports[0].name, "sram_model": HEADLINE[0], "weights": HEADLINE[1]},
+        provenance=reports[0].provenance,
+    )
+
+
+def speedups(
+    profile: HardwareProfile, layers: Sequence[Layer], reports: Sequence[CoreReport], batch: int
+) -> dict[str, Any]:
+    """What results.json says of the finished layers on a chip whose memories hold them."""
+    chip = Chip(layers, reports, batch)
+    rows = {}
+    for layer in layers:
+        ratio = profile.break_even(layer.name)
+        pays = ratio is not None and layer.geometry.weights >= ratio * layer.nnz
+        rows[layer.name] = {
+            **chip.speedups(layer),
+            "break_even": ratio,
+            "decision": "sparse" if pays else "dense",
+        }
+    return {"layers": rows, "cores": [_cost(core) for core in chip.reports]}
+
+
+def _curves(
+    network: str, layer: Layer, reports: Sequence[CoreReport], batch: int, seed: int
+) -> tuple[breakeven.Curve, ...]:
+    """Fig. 4 for `layer` under both SRAM models and both accountings, HEADLINE first."""
+    masks = RandomMasks(layer.geometry, batch_of(layer.geometry, batch), seed)
+    work = breakeven.Workload(network, layer.name, masks.cycles, masks.stored)
+    dense, _, *sparse = (r.with_memories(fit(r.config, [layer], batch)) for r in reports)
+    settings = [*itertools.product(SRAM_MODELS, breakeven.ACCOUNTINGS)]
+    settings.sort(key=lambda setting: setting != HEADLINE)
+    return tuple(breakeven.measure(work, dense, sparse, *setting) for setting in settings)
+
+
+def headline_layer(layers: Sequence[Layer]) -> Layer:
+    """The paper's CONV4 where there is one, else the layer with the most work."""
+    named = [layer for layer in layers if layer.name == _LAYER_OF_THE_PAPER]
+    return named[0] if named else max(layers, key=lambda layer: layer.geometry.macs)
+
+
+class Chip:
+    """The synthesised cores with memories for a whole network.
+
+    `reports` are dense-2d, dense-scalar, the sparse core with as many lanes as dense-scalar, and
+    the sparse core that is fastest on the network and no larger than dense-2d, if it is another.
+    """
+
+    def __init__(self, layers: Sequence[Layer], reports: Sequence[CoreReport], batch: int) -> None:
+        self._batch = batch
+        fitted = [r.with_memories(fit(r.config, layers, batch)) for r in reports]
+        self._sparse = fitted[2:]
+        self._dense, self._scalar, self._equal_pes, *_ = fitted
+        limit = self._dense.area_um2(HEADLINE[0])
+        fitting = [r for r in self._sparse if r.area_um2(HEADLINE[0]) <= limit]
+        self._equal_area = min(
+            fitting,
+            key=lambda r: sum(self._cycles(layer, r) for layer in layers) / r.fmax_hz,
+            default=None,
+        )
+        chosen = [self._dense, self._scalar, self._equal_pes]
+        if self._equal_area is not None and self._equal_area is not self._equal_pes:
+            chosen.append(self._equal_area)
+        self.reports = tuple(chosen)
+
+    def cycles(self, layer: Layer) -> dict[str, int]:
+        """Clock cycles of one run of the layer, by core name."""
+        return {core.name: self._cycles(layer, core) for core in self.reports}
+
+    def _cycles(self, layer: Layer, core: CoreReport) -> int:
+        return cycles.layer_cycles(layer, core.config, batch_of(layer.geometry, self._batch))
+
+    def break_even(self, network: str, layer: str, masks: RandomMasks) -> float | None:
+        """Pruning ratio from which the sparse chip is faster on this layer, or None."""
+
+        def stored(config: CoreConfig, portion: float) -> breakeven.Stored:
+            # A filter longer than the chip's buffer enlarges the buffer; a shorter one does not
+            # shrink it.
+            chip = next(r.config for r in (self._dense, *self._sparse) if _alike(r.config, config))
+            needed = masks.stored(config, portion)
+            return dataclasses.replace(
+                needed,
+                filter=max(needed.filter, chip.weight_depth),
+                filter_masks=chip.mask_depth if needed.filter_masks else 0,
+            )
+
+        work = breakeven.Workload(network, layer, masks.cycles, stored)
+        return breakeven.measure(work, self._dense, self._sparse, *HEADLINE).break_even_ratio
+
+    def speedups(self, layer: Layer) -> dict[str, float | None]:
+        """Time on dense over time on sparse: of equal area, and of equal multipliers."""
+        dense, sparse = self.seconds(layer)
+        scalar, equal_pes = (self._seconds(layer, core) for core in (self._scalar, self._equal_pes))
+        return {
+            "speedup": None if sparse is None else dense / sparse,
+            "speedup_equal_pes": scalar / equal_pes,
+        }
+
+    def seconds(self, layer: Layer) -> tuple[float, float | None]:
+        """Time of an image on the dense core, and on the sparse one if one is no larger."""
+        smaller = self._equal_area
+        sparse = None if smaller is None else self._seconds(layer, smaller)
+        return self._seconds(layer, self._dense), sparse
+
+    def _seconds(self, layer: Layer, core: CoreReport) -> float:
+        images = batch_of(layer.geometry, self._batch)
+        return self._cycles(layer, core) / core.fmax_hz / images
+
+
+def _alike(one: CoreConfig, other: CoreConfig) -> bool:
+    """Whether two configs differ in the weight memories at most."""
+    sized = dataclasses.replace(one, weight_depth=other.weight_depth, mask_depth=other.mask_depth)
+    return sized == other
+
+
+def _cost(core: CoreReport) -> dict[str, Any]:
+    by_purpose = {"logic": core.logic_um2, **core.sram_um2[HEADLINE[0]]}
+    return {
+        "name": core.name,
+        "core": core.config.core,
+        "lanes": core.config.lanes,
+        "filters": core.config.filters,
+        "config_hash": core.config.hash,
+        "logic_um2": core.logic_um2,
+        "area_um2": core.area_um2(HEADLINE[0]),
+        "area_by_purpose_um2": by_purpose,
+        "fmax_hz": core.fmax_hz,
+        "critical_path": core.critical_path,
+    }

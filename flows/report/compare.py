@@ -1,0 +1,160 @@
+"""Runs side by side: `python flows/run_cosign.py compare runs/lenet5-0 runs/lenet5-1`.
+
+A run is a run directory or a results.json; runs of different networks compare, too.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from cosign import CosignError, atomic_write, exit_status, read_json, write_json
+from flows.report import tables
+
+SCHEMA = 1
+Results = dict[str, Any]
+
+
+def _share(value: float) -> str:
+    return f"{value:.2%}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _ratio(value: float) -> str:
+    return tables.times(value)
+
+
+# What is compared of a run, and of a layer: the words, where it is, how it is written.
+_OF_A_RUN: tuple[tuple[str, Callable[[Results], Any], Callable[[Any], str]], ...] = (
+    ("network", lambda r: r["network"], str),
+    ("data", lambda r: r["dataset"]["name"], str),
+    ("accuracy, dense", lambda r: r["accuracy"]["dense"], _share),
+    ("accuracy, pruned", lambda r: r["accuracy"]["pruned"], _share),
+    ("accuracy, integer", lambda r: r["accuracy"]["integer"], _share),
+    ("pruning ratio", lambda r: r["compression"]["pruning_ratio"], _ratio),
+    ("bits of a weight", lambda r: r["compression"]["weight_bits_mean"], "{:.2f}".format),
+    ("bytes, levels", lambda r: r["compression"]["data_bytes"], _number),
+    ("bytes, index", lambda r: r["compression"]["index_bytes"], _number),
+    ("bytes, whole file", lambda r: r["compression"]["file_bytes"], _number),
+    ("speedup, same area", tables.speedup, _ratio),
+    ("break-even", lambda r: r["hardware"]["break_even"], _ratio),
+    ("break-even on", lambda r: r["hardware"]["break_even_layer"], str),
+    ("mismatches", lambda r: r["verification"]["mismatches"], _number),
+    ("seconds, all stages", lambda r: sum(r["wall_s"].values()), _number),
+)
+_OF_A_LAYER: tuple[tuple[str, Callable[[Results], Any], Callable[[Any], str]], ...] = (
+    ("density", lambda row: row["nonzeros"] / row["weights"], _share),
+    ("bits", lambda row: row["bits"], str),
+    ("cycles, sparse", lambda row: row["cycles"] and row["cycles"]["sparse"], _number),
+    ("speedup", lambda row: row["speedup"], _ratio),
+    ("break-even", lambda row: row["break_even"], _ratio),
+    ("decision", lambda row: row["decision"], str),
+)
+
+
+def read(path: Path) -> Results:
+    """A run's results. Raises CosignError when `path` holds none, or of another schema."""
+    file = path / "results.json" if path.is_dir() else path
+    if path.is_dir() and not file.exists():
+        raise CosignError(f"{path} has no results.json; finish the run with --resume {path}.")
+    results = read_json(file)
+    schema = results.get("schema") if isinstance(results, dict) else None
+    if schema != 1 or "layers" not in results:
+        raise CosignError(f"{file} holds no results of schema 1; give a run or its results.json.")
+    return dict(results)
+
+
+def compare(runs: dict[str, Results]) -> dict[str, Any]:
+    """The figures of each run, by name, and of each layer that any of them has.
+
+    Returns {"schema", "runs": names, "figures": {name: [value per run]},
+    "layers": {layer: {name: [value per run]}}}; a value that a run has not is None.
+    """
+    names = dict.fromkeys(row["name"] for results in runs.values() for row in results["layers"])
+    layers = {}
+    for name in names:
+        rows = [
+            next((row for row in results["layers"] if row["name"] == name), None)
+            for results in runs.values()
+        ]
+        layers[name] = {
+            what: [None if row is None else value(row) for row in rows]
+            for what, value, _ in _OF_A_LAYER
+        }
+    return {
+        "schema": SCHEMA,
+        "runs": list(runs),
+        "figures": {
+            what: [value(results) for results in runs.values()] for what, value, _ in _OF_A_RUN
+        },
+        "layers": layers,
+    }
+
+
+def _cells(values: Sequence[Any], write: Callable[[Any], str]) -> list[str]:
+    return ["–" if value is None else write(value) for value in values]
+
+
+def tables_of(found: dict[str, Any]) -> list[Table]:
+    """The comparison as two tables for the terminal or a page."""
+    whole = tables.new_table("Runs side by side", "", *found["runs"])
+    for what, _, write in _OF_A_RUN:
+        whole.add_row(what, *_cells(found["figures"][what], write))
+    layers = tables.new_table("Layers side by side", "layer", "", *found["runs"])
+    for name, row in found["layers"].items():
+        for number, (what, _, write) in enumerate(_OF_A_LAYER):
+            layers.add_row("" if number else name, what, *_cells(row[what], write))
+    return [whole, layers]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(
+        prog="run_cosign.py compare", description="Finished runs side by side."
+    )
+    result.add_argument("runs", nargs="+", type=Path, help="run directories or results.json files")
+    result.add_argument(
+        "--json", metavar="FILE", help="write the figures here; - prints them, and no tables"
+    )
+    result.add_argument("--html", type=Path, metavar="FILE", help="write a page here")
+    return result
+
+
+def _run(options: argparse.Namespace) -> int:
+    names = list(map(str, options.runs))
+    if len(set(names)) < 2:
+        raise CosignError("compare needs two different runs; give their folders.")
+    runs = {name: read(path) for name, path in zip(names, options.runs, strict=True)}
+    found = compare(runs)
+    if options.json == "-":
+        print(json.dumps(found, indent=2))
+    elif options.json:
+        write_json(Path(options.json), found)
+    if options.html:
+        from flows.report import html  # takes matplotlib, which takes a second
+
+        page = html.page(
+            "compare.html.j2",
+            tables=[html.plain(table) for table in tables_of(found)],
+            runs=runs,
+            verdicts={name: tables.verdict(results) for name, results in runs.items()},
+        )
+        with atomic_write(options.html) as file:
+            file.write(page.encode())
+    if options.json != "-":
+        console = tables.console()
+        for table in tables_of(found):
+            console.print(table)
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Compare runs; returns the exit status."""
+    options = parser().parse_args(arguments)
+    return exit_status(lambda: _run(options))

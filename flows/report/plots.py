@@ -1,0 +1,152 @@
+"""How our plots look and become files, with matplotlib; and Fig. 4 of the paper."""
+
+import html
+import io
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from cosign import atomic_write
+from flows.report import paper
+from flows.report.tables import times
+
+# Mid-tones that stay readable on white and on near-black paper; a page puts its own INK.
+INK, BLUE, ORANGE, GREEN, RED = "#808890", "#3b82c4", "#d9822b", "#3a9a5c", "#c75450"
+PURPLE, TEAL = "#8a63c2", "#2f9c95"
+WIDTH = 9.6  # inches, of every figure
+plt.rcParams.update(
+    {
+        "axes.axisbelow": True,
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "axes.titlecolor": INK,
+        "axes.titlesize": 11,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": INK,
+        "grid.alpha": 0.25,
+        "legend.frameon": False,
+        "legend.labelcolor": INK,
+        "savefig.transparent": True,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "cosign",
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "font.size": 10,
+    }
+)
+
+
+def svg(figure: Figure, alt: str) -> str:
+    """The figure as an <svg> element for a page, the same text every time.
+
+    Axes and text take the page's colour; `alt` is read to those who do not see it.
+    """
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # a page has several figures, and ids but once
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    head, body = text.split(">", 1)
+    return f'{head} role="img"><title>{html.escape(alt)}</title>{body}'
+
+
+def write_png(figure: Figure, path: Path) -> None:
+    """The figure on white paper, atomically; for slides and READMEs."""
+    with atomic_write(path) as file:
+        figure.savefig(
+            file, format="png", dpi=140, transparent=False, facecolor="white", metadata={}
+        )
+    plt.close(figure)
+
+
+def accuracy_by_ratio(curves: dict[str, list[tuple[float, float]]], dense: float) -> Figure:
+    """Accuracy against pruning ratio, a line for each method.
+
+    curves : (ratio, accuracy 0..1) by method
+    dense : accuracy of the network before pruning
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.0), layout="constrained")
+    for (method, points), color in zip(
+        curves.items(), itertools.cycle((BLUE, ORANGE, GREEN, RED, PURPLE, TEAL))
+    ):
+        ratios, accuracies = zip(*sorted(points), strict=True)
+        axes.plot(ratios, [100 * x for x in accuracies], marker=".", color=color, label=method)
+    axes.axhline(100 * dense, color=INK, linewidth=1, linestyle="--", label="dense")
+    axes.set(xlabel="pruning ratio", ylabel="test accuracy, %", xscale="log")
+    ticks = sorted({ratio for points in curves.values() for ratio, _ in points})
+    axes.set_xticks(ticks, [f"{ratio:g}×" for ratio in ticks])
+    axes.minorticks_off()
+    axes.grid(True)
+    axes.legend()
+    return figure
+
+
+def break_even(results: dict[str, Any]) -> Figure:
+    """Fig. 4 for the run's headline layer."""
+    hardware = results["hardware"]
+    return fig4(hardware["curves"], hardware["break_even_layer"])
+
+
+def fig4(curves: Sequence[dict[str, Any]], layer: str) -> Figure:
+    """Fig. 4: speedup of sparse over dense hardware of the same area, against pruning."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 4.0), layout="constrained")
+    colors = {"streamed": BLUE, "on-chip": ORANGE}
+    lines = {"openram": "-", "flat": "--"}
+    for curve in curves:
+        points = [point for point in curve["points"] if point["lanes"]]  # else no core fits
+        axes.plot(
+            [point["portion"] * 100 for point in points],
+            [point["speedup"] for point in points],
+            lines.get(curve["sram_model"], "-."),
+            marker="." if curve["core"] == "sparse" else "x",
+            color=colors.get(curve["weights"], GREEN),
+            label=f"{curve['core']}, weights {curve['weights']}, SRAM {curve['sram_model']}",
+        )
+    axes.axhline(1, color=INK, linewidth=1)
+    paper_portion = 100 * (1 - 1 / paper.BREAK_EVEN_RATIO)
+    axes.plot(
+        [paper_portion],
+        [1],
+        "o",
+        color=RED,
+        label=f"the paper's crossing, {paper.BREAK_EVEN_RATIO}×",
+    )
+    axes.set(xlabel="weights pruned, %", ylabel="speedup at equal area", yscale="log")
+    axes.set_title(f"Break-even on {layer}")
+    axes.set_yticks([0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"])
+    axes.grid(True)
+    axes.legend()
+    return figure
+
+
+def fig4_by_layer(curves: Sequence[dict[str, Any]]) -> Figure:
+    """Fig. 4, a line for each curve's layer; left: weights on chip, right: streamed."""
+    figure, grid = plt.subplots(1, 2, figsize=(WIDTH, 4.0), layout="constrained")
+    for axes, weights in zip(grid, ("on-chip", "streamed"), strict=True):
+        for curve in (c for c in curves if c["weights"] == weights):
+            points = [point for point in curve["points"] if point["lanes"]]  # else no core fits
+            axes.plot(
+                [point["portion"] * 100 for point in points],
+                [point["speedup"] for point in points],
+                marker=".",
+                label=f"{curve['layer']}: {times(curve['break_even_ratio'])}",
+            )
+        axes.axhline(1, color=INK, linewidth=1)
+        axes.set(xlabel="weights pruned, %", ylabel="speedup at equal area", yscale="log")
+        axes.set_title(f"weights {weights}")
+        axes.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
+        axes.grid(True)
+        axes.legend()
+    return figure

@@ -1,0 +1,1 @@
+"""Studies beside the loop: pruners compared, no training, as few weights as possible."""

@@ -1,0 +1,117 @@
+"""LeNet-5 with as few weights and bytes as possible: `python flows/studies/record.py`.
+
+For every schedule and seed a course of compress.tiny is run or resumed, and each target's network
+is written as integers, `<out>/<schedule>/seed<N>/lenet5-<non-zeros>.cosign`. The file of the seed
+whose integers do best on the validation split is copied to `<out>/<schedule>`; all figures are in
+`record.json`. Nothing is chosen by the test images.
+
+exit status: 0 done; 2 bad input; 130 stopped, run again to go on.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compress.data.datasets import Dataset, Split, load_dataset
+from compress.file import container
+from compress.model.tidy import tidy
+from compress.tiny.expand import compressed
+from compress.tiny.schedule import SCHEDULES, Course
+from cosign import atomic_write, exit_status, write_json
+from sim import golden
+
+_BATCH = 250
+
+
+def accuracy(model: container.CompressedModel, split: Split) -> float:
+    """Of the integers, on a split, 0..1."""
+    count = len(split.labels)
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start in range(0, count, _BATCH):
+            indices = np.arange(start, min(start + _BATCH, count))
+            yield split.images(indices), split.labels[indices]
+
+    right, images = golden.correct(model, batches())
+    return right / images
+
+
+def run_seed(name: str, dataset: Dataset, seed: int, out: Path) -> list[dict[str, Any]]:
+    """One seed's files; returns a record for each target."""
+    folder = out / name
+    log = folder / f"seed{seed}" / "log.txt"
+
+    def report(step: str, facts: dict[str, Any]) -> None:
+        told = " ".join(
+            f"{key} {value:.4f}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in facts.items()
+        )
+        line = f"{name} seed {seed} {step:7} {told}"
+        print(line, flush=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as file:
+            file.write(line + "\n")
+
+    records = []
+    course = Course(SCHEDULES[name], dataset, seed, folder, out / "teacher", report)
+    for reached in course.run():
+        model = tidy(compressed(reached, dataset))
+        path = folder / f"seed{seed}" / f"lenet5-{reached.target}.cosign"
+        container.save(model, path)
+        record = {
+            "schedule": name,
+            "target": reached.target,
+            "seed": seed,
+            "file": str(path.relative_to(out)),
+            "nonzeros": sum(layer.nnz for layer in model.layers),
+            "file_bytes": path.stat().st_size,
+            "validation": accuracy(model, dataset.val),
+            "test": accuracy(model, dataset.test),
+        }
+        report("file", record)
+        records.append(record)
+    return records
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python flows/studies/record.py", description=__doc__)
+    parser.add_argument(
+        "--schedules", choices=SCHEDULES, nargs="+", default=["lenet5-1236", "lenet5-890"]
+    )
+    parser.add_argument("--data", default="mnist", metavar="mnist|DIR")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _options(arguments)
+    return exit_status(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    started = time.monotonic()
+    dataset = load_dataset("lenet5", options.data, 0)
+    records = [
+        record
+        for name in options.schedules
+        for seed in options.seeds
+        for record in run_seed(name, dataset, seed, options.out)
+    ]
+    for name, target in {(record["schedule"], record["target"]): None for record in records}:
+        found = [r for r in records if (r["schedule"], r["target"]) == (name, target)]
+        best = max(found, key=lambda record: record["validation"])
+        with atomic_write(options.out / name / f"lenet5-{target}.cosign") as file:
+            file.write((options.out / best["file"]).read_bytes())
+    content = {"records": records, "wall_s": time.monotonic() - started}
+    write_json(options.out / "record.json", content)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

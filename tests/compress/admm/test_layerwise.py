@@ -1,0 +1,184 @@
+"""Layer-wise ADMM against exhaustive search and direct least squares on small problems."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from compress.admm import layerwise, projections
+
+
+def task_of(
+    x: Tensor, weight: Tensor, y: Tensor | None = None, *, wide: bool = False
+) -> layerwise.Problem:
+    """The problem of inputs [g, n, columns], W [g, out, columns], answers [g, n, out]."""
+    answers = x @ weight.mT if y is None else y
+    x = x - x.mean(1, keepdim=True)
+    centred = answers - answers.mean(1, keepdim=True)
+    n = x.shape[1]
+    cross = (centred - x @ weight.mT).mT @ x / n
+    square = float(centred.square().sum()) / n
+    if wide:
+        return layerwise.problem(weight, x / n**0.5, None, cross, square)
+    return layerwise.problem(weight, None, x.mT @ x / n, cross, square)
+
+
+def correlated(seed: int, groups: int, n: int, columns: int) -> Tensor:
+    """Inputs with correlated columns of different scales and means."""
+    torch.manual_seed(seed)
+    mixed = torch.randn(groups, n, columns) @ torch.randn(columns, columns)
+    return mixed * torch.rand(columns) + torch.randn(columns)
+
+
+def random_task(seed: int, groups: int = 1, out: int = 4, columns: int = 10) -> layerwise.Problem:
+    x = correlated(seed, groups, 200, columns)
+    weight = torch.randn(groups, out, columns)
+    noise = 0.1 * torch.randn(groups, 200, out)
+    return task_of(x, weight, x @ weight.mT + noise)
+
+
+def test_the_loss_is_the_error_of_the_answers() -> None:
+    x, weight = correlated(0, 2, 50, 6), torch.randn(2, 3, 6)
+    y = torch.randn(2, 50, 3)
+    task = task_of(x, weight, y)
+    z = torch.randn(2, 3, 6)
+    centred = x - x.mean(1, keepdim=True)
+    error = y - y.mean(1, keepdim=True) - centred @ (z / task.scale).mT
+    damping = layerwise.DAMPING * (z - weight * task.scale).square().sum()
+    expected = float(error.square().sum() / 50 + damping)
+    assert task.loss(z) == pytest.approx(expected, rel=1e-4)
+    assert task.loss(torch.zeros_like(z)) == pytest.approx(task.energy)
+
+
+def test_few_rows_are_the_same_problem() -> None:
+    """Woodbury's and the other short cuts against the matrix itself."""
+    x, weight = correlated(1, 2, 8, 20), torch.randn(2, 3, 20)
+    short, full = task_of(x, weight, wide=True), task_of(x, weight)
+    b = torch.randn(2, 3, 20)
+    assert short.gram is None
+    assert torch.allclose(short.goal, full.goal, atol=1e-3)
+    assert torch.allclose(short.times(b), full.times(b), atol=1e-3)
+    for part in (slice(0, 20), slice(7, 12)):
+        assert torch.allclose(short.gram_columns(part), full.gram_columns(part), atol=1e-4)
+    assert torch.allclose(short.solver(1.0)(b), full.solver(1.0)(b), atol=1e-3)
+    assert torch.allclose(full.solver(1.0)(full.times(b) + b), b, atol=1e-3)
+
+
+def test_far_closer_than_magnitude_to_the_best_of_all_supports() -> None:
+    """Against exhaustive search, 3 of 8 columns kept; the share of the answers lost beyond it."""
+    beyond = []
+    for seed in range(40):
+        task = random_task(seed, out=1, columns=8)
+        errors = [lost(task, support) for support in combinations(range(8), 3)]
+        found = layerwise.prune(task, 3)
+        magnitudes = (task.weight / task.scale)[0, 0].abs().topk(3).indices.tolist()
+        assert task.loss(found) >= min(errors) - 1e-3 * task.energy
+        best = np.array([task.loss(found), lost(task, magnitudes)]) - min(errors)
+        beyond.append(best / task.energy)
+    ours, magnitude = np.mean(beyond, axis=0)
+    assert ours < 0.04
+    assert ours < 0.25 * magnitude
+
+
+def lost(task: layerwise.Problem, support: Sequence[int]) -> float:
+    """The least loss of one filter with weights in these columns alone."""
+    chosen = list(support)
+    gram = task.gram_columns(slice(None))[0].double()
+    goal = task.goal[0, 0, chosen].double()
+    return task.energy - float(goal @ torch.linalg.solve(gram[chosen][:, chosen], goal))
+
+
+def test_columns_that_say_the_same_are_merged() -> None:
+    """Of four equal columns one stays and speaks for all."""
+    x = torch.randn(1, 100, 1).expand(1, 100, 4) * torch.tensor([1.0, 2.0, 1.0, 1.0])
+    task = task_of(x, torch.ones(1, 1, 4))
+    z = layerwise.prune(task, 1)
+    assert int((z != 0).sum()) == 1
+    assert task.loss(z) < 0.05 * task.energy
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 1000), groups=st.integers(1, 2), share=st.floats(0.1, 1.0))
+def test_invariants_of_pruning(seed: int, groups: int, share: float) -> None:
+    """As many non-zeros as asked; no worse than the magnitudes' own values on their support."""
+    task = random_task(seed, groups)
+    keep = max(1, round(share * task.weight.numel()))
+    z = layerwise.prune(task, keep)
+    assert int((z != 0).sum()) <= keep
+    mask = layerwise.largest(task.weight, keep)
+    fitted = layerwise.least_squares(task, mask, task.weight)
+    plain = torch.where(mask, task.weight, 0.0)
+    assert bool((fitted[~mask] == 0).all())
+    assert task.loss(fitted) <= task.loss(plain) + 1e-4 * task.energy
+
+
+def test_least_squares_is_that_of_a_direct_solver() -> None:
+    """Six columns, six steps of conjugate gradients: exact, on another support for every filter."""
+    task = random_task(3, out=5, columns=layerwise.DESCENTS)
+    mask = torch.rand(task.weight.shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    mask[:, 0] = False
+    found = layerwise.least_squares(task, mask, task.weight)
+    for row in range(5):
+        chosen = mask[0, row]
+        expected = torch.zeros(layerwise.DESCENTS)
+        gram = task.gram_columns(slice(None))[0][chosen][:, chosen]
+        expected[chosen] = torch.linalg.solve(gram, task.goal[0, row, chosen])
+        assert torch.allclose(found[0, row], expected, atol=1e-2)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 1000), bits=st.integers(1, 8), share=st.floats(0.2, 1.0))
+def test_invariants_of_quantisation(seed: int, bits: int, share: float) -> None:
+    """Levels of n bits where there were weights, and no more error than the nearest levels."""
+    task = random_task(seed)
+    z = layerwise.prune(task, max(1, round(share * task.weight.numel())))
+    q = projections.best_interval((z / task.scale)[z != 0].numpy(), bits)
+    levels, fitted = layerwise.quantize(task, z, z != 0, q, bits)
+    magnitude = levels.abs()
+    assert bool(((levels != 0) == (z != 0)).all())
+    assert bool((levels == levels.round()).all())
+    assert float(magnitude.max()) <= projections.max_level(bits)
+    nearest = layerwise.nearest(z / (q * task.scale), bits, z != 0)
+    before, after = nearest * (q * task.scale), levels * (fitted * task.scale)
+    assert task.loss(after) <= task.loss(before) + 1e-4 * task.energy
+
+
+def test_the_last_column_has_its_best_level() -> None:
+    """What coordinate descent looked at last cannot be improved by any other level."""
+    task = random_task(5, out=6)
+    mask = torch.ones_like(task.weight, dtype=torch.bool)
+    q, bits = 0.3, 3
+    levels = layerwise.nearest(task.weight / (q * task.scale), bits, mask)
+    layerwise.sweep(task, levels, mask, q, bits)
+    settled = task.loss(levels * (q * task.scale))
+    for row in range(6):
+        for level in np.delete(np.arange(-4, 5), 4):
+            other = levels.clone()
+            other[0, row, -1] = float(level)
+            assert task.loss(other * (q * task.scale)) >= settled - 1e-4 * task.energy
+
+
+def test_dead_columns_are_given_up_first() -> None:
+    """A column that is always the same tells nothing: the bias has it."""
+    x = correlated(2, 1, 100, 6)
+    x[:, :, 2:4] = 7.0
+    torch.manual_seed(0)
+    task = task_of(x, torch.ones(1, 4, 6) + 0.2 * torch.randn(1, 4, 6))
+    z = layerwise.prune(task, 16)
+    assert bool((z[:, :, 2:4] == 0).all())
+    assert task.loss(z) < 0.02 * task.energy
+
+
+def test_weights_of_columns_that_hardly_vary_do_not_grow() -> None:
+    """Whatever rounding says of them: the images are few, and in others they may vary."""
+    x = correlated(3, 1, 60, 900)
+    x[:, :, ::3] *= 1e-3
+    weight = torch.randn(1, 8, 900)
+    task = task_of(x, weight)
+    pruned = layerwise.prune(task, 800) / task.scale
+    assert float(pruned.abs().max()) < 3 * float(weight.abs().max())

@@ -1,0 +1,229 @@
+"""Compressed networks in other formats: every value of QDQ ONNX, QONNX, safetensors and CSR."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from onnx_models import session
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+from qonnx.transformation.infer_shapes import InferShapes
+from safetensors.numpy import load_file
+
+from compress.__main__ import main
+from compress.data import mnist
+from compress.exchange import convert
+from compress.exchange.onnx_writer import scales_of
+from compress.file import container
+from compress.file.container import CompressedModel, Geometry, InputSpec, Layer
+from compress.model.nodes import Builder
+from compress.nn.network import Network, scale_to_data
+from compress.posttrain import pipeline
+from compress.train.export import input_spec
+from compress.zoo.networks import NetworkSpec
+from compress.zoo.presets import default_bits, densities
+from sim import golden
+
+CONSTANT = ((0.4, 0.45, 0.5), (0.2, 0.25, 0.3))
+
+
+def all_operations() -> NetworkSpec:
+    """Every operation of the machine and the host, on 13 x 13 pixels."""
+    net = Builder("everything", (3, 13, 13))
+    net.conv("stem", 8, 3, 2, padding=1)
+    net.host("lrn", "lrn", size=5, alpha=0.01, beta=0.75, k=1.0)
+    pool = net.host("pool", "maxpool", kernel=3, stride=2, padding=1, end=0)
+    deep = net.conv("depthwise", 8, 3, 1, padding=1, groups=8, relu=False)
+    total = net.host("add", "add", pool, deep, relu=True)
+    net.host("rectified", "relu", deep)
+    mean = net.host("mean", "avgpool", kernel=3, stride=1, padding=1, exclude=1)
+    tail = net.host("tail", "avgpool", total, kernel=3, stride=1, padding=1)
+    net.host("both", "concat", mean, tail)
+    net.conv("wide", 6, (1, 3), padding=(0, 2), dilation=(1, 2), relu=False)
+    net.host("global", "avgpool", kernel=0, stride=1, padding=0)
+    net.host("flatten", "flatten")
+    net.linear("fc1", 7)
+    net.linear("fc2", 5, relu=False)
+    return net.spec()
+
+
+def compressed(spec: NetworkSpec, bits: int, seed: int = 0) -> tuple[CompressedModel, np.ndarray]:
+    """The network with random weights, and pixels to run it on."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (6, *spec.shape), np.uint8)
+    network = Network(spec).eval()
+    source = input_spec(spec.shape, *CONSTANT)
+    scale_to_data(network, pipeline.normalised(source, pixels))
+    for bias in network.biases.values():
+        torch.nn.init.normal_(bias, std=0.3)
+    layers = list(spec.geometries)
+    model = pipeline.compress(
+        network, source, dict.fromkeys(layers, 0.6), dict.fromkeys(layers, bits), pixels
+    )
+    return model, pixels
+
+
+def every_value(model: CompressedModel, pixels: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """(node, int8 map) as onnxruntime computes them."""
+    proto = onnx.load_model_from_string(convert.FORMATS["qdq"](model))
+    for node in model.nodes:
+        proto.graph.output.append(helper.make_tensor_value_info(node.name, TensorProto.INT8, None))
+    names = [node.name for node in model.nodes]
+    yield from zip(names, session(proto).run(names, {"input": pixels}), strict=True)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(1, 8), st.integers(0, 1000))
+def test_qdq_is_the_integer_model_at_every_node(bits: int, seed: int) -> None:
+    model, pixels = compressed(all_operations(), bits, seed)
+    wanted = golden.trace(model, model.input.quantize(pixels))
+    for name, got in every_value(model, pixels):
+        np.testing.assert_array_equal(got, wanted[name], err_msg=name)
+
+
+def test_qdq_logits_and_batches() -> None:
+    model, pixels = compressed(all_operations(), 4)
+    running = session(convert.FORMATS["qdq"](model))
+    units = golden.run(model, model.input.quantize(pixels))[:, :, 0, 0]
+    scale = np.float32(scales_of(model)["fc2"])
+    for count in (1, 6):
+        got = running.run(None, {"input": pixels[:count]})[0]
+        np.testing.assert_array_equal(got, units[:count] * scale)
+
+
+@pytest.mark.slow
+def test_qdq_of_lenet5_on_all_test_images_of_mnist() -> None:
+    pixels = mnist.load(None)["t10k-images-idx3-ubyte"][:, None]
+    network, source = pipeline.untrained("lenet5", pixels[:16], 0)
+    chosen, bits = densities("lenet5", "default"), default_bits("lenet5")
+    model = pipeline.compress(network, source, chosen, bits, pixels[:16])
+    running = session(convert.FORMATS["qdq"](model))
+    scale = np.float32(scales_of(model)["fc2"])
+    for start in range(0, len(pixels), 500):
+        some = pixels[start : start + 500]
+        units = golden.run(model, model.input.quantize(some))[:, :, 0, 0]
+        np.testing.assert_array_equal(running.run(None, {"input": some})[0], units * scale)
+
+
+def tie_layer(levels: int, mul: int, shift: int, bias: int) -> CompressedModel:
+    """One linear layer of `levels` inputs, all with level 127, whose sums hit halves."""
+    weights = np.full((2, levels), 127, np.int8)
+    weights[1] *= -1
+    layer = Layer.from_dense(
+        weights,
+        name="fc",
+        input="input",
+        geometry=Geometry("linear", levels, 2),
+        bits=8,
+        q=1.0,
+        bias=np.full(2, bias),
+        mul=mul,
+        shift=shift,
+        relu=False,
+        in_scale=1.0,
+        out_scale=1.0,
+    )
+    source = InputSpec((levels, 1, 1), 1 / 255, (0.0,) * levels, (1.0,) * levels)
+    return CompressedModel("ties", source, (layer,))
+
+
+@pytest.mark.parametrize("levels", [1, 3, 2000])
+def test_halves_are_rounded_up_and_large_sums_stay_exact(levels: int) -> None:
+    """2000 inputs at 127 * 127 exceed 2^24; mul / 2^shift = 1/2 and 2^-15 make ties."""
+    for mul, shift in ((1 << 15, 16), (1, 15), (40503, 30)):
+        for bias in (-3, 0, 5):
+            model = tie_layer(levels, mul, shift, bias)
+            pixels = np.random.default_rng(0).integers(0, 256, (200, levels, 1, 1), np.uint8)
+            wanted = golden.run(model, model.input.quantize(pixels))
+            for _, got in every_value(model, pixels):
+                np.testing.assert_array_equal(got, wanted)
+
+
+def test_qonnx_is_the_integer_model_but_for_single_units() -> None:
+    model, pixels = compressed(all_operations(), 4)
+    wrapper = ModelWrapper(onnx.load_model_from_string(convert.FORMATS["qonnx"](model)))
+    wrapper = wrapper.transform(InferShapes())
+    mean, std = (np.array(part, np.float32)[:, None, None] for part in CONSTANT)
+    wanted = golden.trace(model, model.input.quantize(pixels))
+    scales, off, values = scales_of(model), 0, 0
+    for number, image in enumerate(pixels):
+        x = ((image / np.float32(255) - mean) / std)[None].astype(np.float32)
+        context = execute_onnx(wrapper, {"input": x}, return_full_exec_context=True)
+        for node in model.nodes:
+            got = np.rint(context[node.name] / scales[node.name])
+            difference = np.abs(got.reshape(-1) - wanted[node.name][number].reshape(-1))
+            assert difference.max() <= 2, node.name
+            off, values = off + int((difference > 0).sum()), values + difference.size
+    assert off < 0.01 * values
+
+
+def test_qonnx_says_how_wide_weights_and_activations_are() -> None:
+    model, _ = compressed(all_operations(), 3)
+    wrapper = ModelWrapper(onnx.load_model_from_string(convert.FORMATS["qonnx"](model)))
+    quants = {node.name: node for node in wrapper.graph.node if node.op_type == "Quant"}
+
+    def bits(name: str) -> float:
+        return float(wrapper.get_initializer(quants[name].input[3]))
+
+    assert [bits(name) for name in ("stem.weight.quantized", "stem", "fc2")] == [4, 7, 8]
+
+
+def test_safetensors_hold_weights_masks_and_intervals(tmp_path: Path) -> None:
+    model, _ = compressed(all_operations(), 4)
+    file = tmp_path / "m.safetensors"
+    convert.write(model, "safetensors", file)
+    tensors = load_file(file)
+    for layer in model.layers:
+        weight = tensors[f"{layer.name}.weight"]
+        dense = layer.dense_levels().reshape(weight.shape)
+        np.testing.assert_array_equal(weight, dense * np.float32(layer.q))
+        np.testing.assert_array_equal(tensors[f"{layer.name}.mask"], dense != 0)
+        assert len(tensors[f"{layer.name}.bias"]) == layer.geometry.out_channels
+    assert tensors["wide.weight"].shape == (6, 16, 1, 3)
+    assert tensors["fc1.weight"].shape == (7, 6)
+    length = int.from_bytes(file.read_bytes()[:8], "little")
+    metadata = json.loads(file.read_bytes()[8 : 8 + length])["__metadata__"]
+    assert float(metadata["stem.q"]) == model.layers[0].q
+    assert metadata["stem.bits"] == "4"
+
+
+def test_csr_multiplies_as_the_layer_does() -> None:
+    model, _ = compressed(all_operations(), 4)
+    matrices = convert.csr(model)
+    layer = next(layer for layer in model.layers if layer.name == "fc1")
+    x = np.random.default_rng(0).integers(-128, 128, (1, 6, 1, 1), np.int8)
+    sums = golden.accumulate(layer, x)[0, :, 0, 0]
+    np.testing.assert_allclose(matrices["fc1"] @ x[0, :, 0, 0], sums * layer.q, atol=1e-3)
+    assert {name: matrix.nnz for name, matrix in matrices.items()} == {
+        layer.name: layer.nnz for layer in model.layers
+    }
+
+
+def test_convert_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, pixels = compressed(all_operations(), 4)
+    container.save(model, tmp_path / "m.cosign")
+    out = tmp_path / "m.onnx"
+    assert main(["convert", str(tmp_path / "m.cosign"), "--to", "qdq", "--out", str(out)]) == 0
+    running = onnxruntime.InferenceSession(out)
+    assert running.run(None, {"input": pixels})[0].shape == (6, 5)
+    missing = tmp_path / "no.cosign"
+    assert main(["convert", str(missing), "--to", "qonnx", "--out", str(out)]) == 2
+    assert "cannot read" in capsys.readouterr().err
+
+
+def test_a_schema_2_pooling_has_equal_padding() -> None:
+    """What `end` and `exclude` mean where they are absent."""
+    model, _ = compressed(all_operations(), 4)
+    pool = next(node for node in model.nodes if node.name == "tail")
+    old = {key: value for key, value in pool.attrs.items() if key not in ("end", "exclude")}
+    assert dataclasses.replace(pool, attrs=old) == pool

@@ -1,0 +1,203 @@
+"""Torch modules of one's own, what identifies them, and what they are compressed to."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx_models
+import pytest
+import torch
+
+from compress.__main__ import main
+from compress.data import datasets
+from compress.exchange import sources
+from compress.exchange.importing import Imported
+from compress.file import container
+from compress.nn.network import Network, imported_network
+from compress.train import recipes
+from compress.zoo.networks import folded, is_foreign, spec_of
+from compress.zoo.presets import ALPHAS, default_bits
+from cosign import CosignError
+
+MODULE = """
+import torch
+from torch import nn
+
+def mobile():  # what MobileNets are made of
+    torch.manual_seed(1)
+    net = nn.Sequential(
+        nn.Conv2d(1, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU6(),
+        nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(8, 8, 3, 2, groups=8),
+        nn.Hardtanh(0, 1.0), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(8, 10))
+    net[1].running_mean.uniform_(-1, 1)
+    return net
+
+class Mixed(nn.Module):
+    input_shape = (3, 14, 14)
+    def __init__(self):
+        super().__init__()
+        self.bn = nn.BatchNorm2d(3)
+        self.conv = nn.Conv2d(3, 4, 5, padding=2)
+        self.lrn = nn.LocalResponseNorm(5)
+        self.fc1, self.bn1, self.fc2 = nn.Linear(4 * 49, 6), nn.BatchNorm1d(6), nn.Linear(6, 6)
+        for norm in (self.bn, self.bn1):
+            norm.running_mean.uniform_(-1, 1)
+            norm.running_var.uniform_(0.5, 2)
+
+    def forward(self, x):
+        x = self.conv(self.bn(x))
+        a = nn.functional.avg_pool2d(self.lrn(x), 3, 2, 1, count_include_pad=False)
+        x = torch.flatten(a + nn.functional.max_pool2d(x, 3, 2, ceil_mode=True), 1)
+        x = self.bn1(torch.relu(self.fc1(x)))
+        return x + self.fc2(x)
+
+def swish():
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Hardswish(), nn.Flatten(), nn.Linear(1352, 10))
+
+def wrong():
+    net = mobile()
+    net.input_shape = (3, 28, 28)
+    return net
+
+def six_channels():
+    return nn.Conv2d(6, 2, 3)
+
+def number():
+    return 7
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The module's name; it lies in the working directory."""
+    (tmp_path / "their_nets.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "their_nets", raising=False)
+    sources.load.cache_clear()
+    return "their_nets"
+
+
+@pytest.mark.parametrize("factory", ["mobile", "Mixed"])
+def test_a_torch_module_computes_the_same(module: str, factory: str) -> None:
+    imported = sources.load(f"{module}:{factory}")
+    torch.manual_seed(0)  # as `load` does
+    theirs = getattr(sys.modules[module], factory)().eval()
+    x = torch.randn(3, *imported.spec.shape)
+    with torch.no_grad():
+        torch.testing.assert_close(imported_network(imported)(x), theirs(x), atol=1e-5, rtol=1e-5)
+    assert imported.spec.name == factory
+
+
+def test_layers_are_called_as_their_weights(module: str) -> None:
+    assert list(sources.load(f"{module}:Mixed").spec.geometries)[1:3] == ["conv", "fc1"]
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("swish", r"their_nets:swish: node '/1/HardSwish' is a HardSwish"),
+        ("wrong", r"their_nets:wrong does not compute an image of 3 x 28 x 28"),
+        ("six_channels", "set the module's attribute input_shape"),
+        ("number", "returns a int, must return a torch.nn.Module"),
+        ("absent", "cannot be called .AttributeError"),
+    ],
+)
+def test_factories_that_cannot_be_read(module: str, factory: str, message: str) -> None:
+    with pytest.raises(CosignError, match=message):
+        sources.load(f"{module}:{factory}")
+
+
+def test_an_absent_module() -> None:
+    with pytest.raises(CosignError, match="ModuleNotFoundError"):
+        sources.load("no_such_module_at_all:net")
+
+
+def test_the_digest_is_of_structure_and_weights(module: str) -> None:
+    digests = set()
+    for factory in ("mobile", "Mixed"):
+        imported = sources.load(f"{module}:{factory}")
+        digests |= {sources.digest(imported), sources.digest(imported)}
+        name = next(iter(imported.weights))
+        imported.weights[name].reshape(-1)[0] += 1
+        digests.add(sources.digest(imported))
+    assert len(digests) == 4
+
+
+def test_what_names_a_foreign_network() -> None:
+    assert [is_foreign(name) for name in ("lenet5", "a/b.onnx", "a.b:c")] == [False, True, True]
+
+
+def test_weights_of_a_built_in_network_are_folded(tmp_path: Path) -> None:
+    """It computes in evaluation what the network with batch normalisation does."""
+    torch.manual_seed(3)
+    built = Network(spec_of("cifar-resnet20")).eval()
+    for norm in built.norms.values():
+        norm.running_mean.uniform_(-0.2, 0.2)
+        norm.running_var.uniform_(0.5, 2)
+    torch.save(built.state_dict(), tmp_path / "own.pt")
+    imported = sources.load("cifar-resnet20", str(tmp_path / "own.pt"))
+    x = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(imported_network(imported)(x), built(x), rtol=1e-4, atol=1e-4)
+    assert imported.pixels == datasets.CIFAR10
+    made = recipes.custom_recipe(imported, sources.digest(imported))
+    trained = recipes.recipe("cifar-resnet20")
+    assert (made.densities, made.bits, made.prune) == (
+        trained.densities,
+        trained.bits,
+        trained.prune,
+    )
+    assert made.dense.steps == 0
+
+
+@pytest.mark.parametrize("network", ["vgg16", "resnet50"])
+def test_networks_without_a_recipe_have_the_rows_of_the_paper(network: str) -> None:
+    spec = folded(spec_of(network))
+    weights = {
+        name: np.broadcast_to(np.float32(0), (g.weights,)) for name, g in spec.geometries.items()
+    }
+    made = recipes.custom_recipe(Imported(spec, weights, {}), "", next(iter(ALPHAS[network])))
+    assert made.densities == next(iter(ALPHAS[network].values()))
+    assert made.bits == default_bits(network)
+
+
+def test_zeros_that_stand_for_padding_are_not_kept(module: str) -> None:
+    imported = sources.load(f"{module}:mobile")
+    grown = imported.weights["4"]  # 3 x 3, padded below and on the right only
+    assert grown.shape == (8, 1, 4, 4)
+    chosen = recipes.custom_densities(imported, "1x")
+    assert chosen["4"] == np.count_nonzero(grown) / grown.size == 9 / 16
+    halved = recipes.custom_densities(imported, "2x")
+    assert halved["4"] <= 9 / 16
+    weights = {name: weight.size for name, weight in imported.weights.items()}
+    assert sum(halved[name] * weights[name] for name in weights) == sum(weights.values()) / 2
+
+
+def test_export_command(module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "m.cosign"
+    command = ["export", "--network", f"{module}:mobile", "--ratio", "2", "--out", str(out)]
+    assert main([*command, "--mean", "0.5", "--std", "0.25"]) == 0
+    model = container.load(out)
+    assert model.input.mean == (0.5,)
+    assert [layer.nnz for layer in model.layers] == [72, 72, 40]
+    assert "pruned and quantised without retraining" in capsys.readouterr().out
+    assert main([*command, "--weights", "w.pt"]) == 2
+    assert "has its own weights" in capsys.readouterr().err
+
+
+def test_export_command_of_an_onnx_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import onnx
+
+    graph = onnx_models.Graph()
+    y = graph.node("GlobalAveragePool", graph.conv("x", 3, 4, "c"), name="mean")
+    graph.node("Flatten", y, name="flat")
+    onnx.save(graph.model(), tmp_path / "small.onnx")
+    out = tmp_path / "m.cosign"
+    command = ["export", "--network", str(tmp_path / "small.onnx"), "--out", str(out)]
+    assert main([*command, "--ratio", "1"]) == 0
+    assert container.load(out).name == "small"
+    assert main([*command, "--alpha", str(tmp_path / "no.json")]) == 2
+    assert main([*command, "--ratio", "0.5"]) == 2
+    message = capsys.readouterr().err
+    assert "no.json: No such file" in message
+    assert "must be at least 1" in message

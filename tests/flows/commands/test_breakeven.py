@@ -1,0 +1,65 @@
+"""`python -m synth breakeven` on small cores."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.commands import breakeven as command
+from flows.measure import breakeven, machines
+from synth.__main__ import main
+
+
+@pytest.fixture
+def small(monkeypatch):
+    sparse = dataclasses.replace(machines.SPARSE, lanes=3, act_banks=2, drain=1)
+    dense = dataclasses.replace(sparse, core="dense-scalar")
+    monkeypatch.setattr(machines, "SPARSE", sparse)
+    monkeypatch.setattr(machines, "DENSE_SCALAR", dense)
+    monkeypatch.setattr(
+        machines, "DENSE_2D", dataclasses.replace(dense, core="dense-2d", lanes=2, filters=2)
+    )
+    monkeypatch.setattr(breakeven, "LANES", (3,))
+    monkeypatch.setattr(breakeven, "MORE_LANES", ())
+    monkeypatch.setattr(command, "ROWS", (2,))
+
+
+def test_curves_against_both_dense_cores_under_both_models(small, tmp_path: Path, capsys):
+    out = tmp_path / "curves.json"
+    line = ["breakeven", "--network", "lenet5", "--layers", "conv2", "--out", str(tmp_path / "out")]
+    assert main([*line, "--ratios", "4", "--json", str(out)]) == 0
+    content = json.loads(out.read_text())
+    keys = ("core", "against", "sram_model", "weights")
+    found = {tuple(curve[key] for key in keys) for curve in content["curves"]}
+    assert len(found) == len(content["curves"]) == 2 * 2 * 2 * 2
+    for curve in content["curves"]:
+        assert (curve["network"], curve["layer"], curve["equal_bits"]) == ("lenet5", "conv2", True)
+        portions = [point["portion"] for point in curve["points"]]
+        assert {*(n / 100 for n in range(10, 95, 5)), 0.95, 0.975} <= set(portions)
+        assert portions == sorted(portions)
+        for point in curve["points"]:
+            assert point["area_um2"] > 0
+            assert (point["area_um2"] <= curve["limit_um2"]) == (point["lanes"] > 0)
+    assert (tmp_path / "out" / "conv2.png").stat().st_size > 1000
+    printed = capsys.readouterr().out
+    assert "conv2 sparse against dense-2d-2x2" in printed
+    (quarter,) = (p for p in content["curves"][0]["points"] if p["portion"] == 0.75)
+    assert f"4x pruned {quarter['speedup']:.2f}x faster" in printed
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (["--layers", "conv9"], "has no layer 'conv9'; it has conv1"),
+        (["--network", "lenet6"], "lenet6"),
+        (["--bits", "9"], "weight_bits is 9"),
+        (["--ratios", "0.5"], "0.5 is no pruning ratio"),
+        (["--model", "nowhere.cosign"], "nowhere.cosign"),
+    ],
+)
+def test_bad_input_is_one_sentence(line, sentence, capsys):
+    assert main(["breakeven", "--network", "lenet5", "--layers", "conv2", *line]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1

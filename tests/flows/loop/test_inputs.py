@@ -1,0 +1,168 @@
+"""What a run of a network of one's own starts from."""
+
+import dataclasses
+import shlex
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_models
+import pytest
+import torch
+from PIL import Image
+
+from compress.data import datasets
+from compress.exchange import sources
+from compress.nn.network import Network, imported_network
+from compress.train import trainer
+from compress.train.stages import identity
+from compress.zoo.networks import spec_of
+from compress.zoo.presets import ALPHAS
+from cosign import CosignError
+from flows import run_cosign
+from flows.loop import inputs, results
+from flows.loop.rundir import RunConfig
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    """An ONNX file with three outputs that reads 3 x 8 x 8 pixels."""
+    graph = onnx_models.Graph()
+    y = graph.node("GlobalAveragePool", graph.conv("x", 3, 3, "c"), name="mean")
+    graph.node("Flatten", y, name="flat")
+    onnx.save(graph.model(), tmp_path / "three.onnx")
+    sources.load.cache_clear()
+    return tmp_path / "three.onnx"
+
+
+def photographs(root: Path, classes: int) -> Path:
+    """An ImageNet folder of 40 x 30 images, of one colour by class."""
+    for split in ("train", "val"):
+        for number in range(classes):
+            folder = root / split / f"class{number}"
+            folder.mkdir(parents=True)
+            for index in range(3):
+                Image.new("RGB", (40, 30), (80 * number, index, 0)).save(folder / f"{index}.png")
+    return root
+
+
+def config(network: Path, **changes: object) -> RunConfig:
+    digest = sources.digest(sources.load(str(network)))
+    return dataclasses.replace(RunConfig(str(network), digest=digest), **changes)
+
+
+def test_an_imagenet_folder_is_scaled_to_what_the_network_reads(
+    network: Path, tmp_path: Path
+) -> None:
+    asked = config(
+        network, data=str(photographs(tmp_path / "photos", 3)), mean=[0.0] * 3, std=[1.0] * 3
+    )
+    dataset = inputs.dataset(asked, inputs.imported(asked))
+    assert dataset.shape == (3, 8, 8)
+    assert (dataset.mean, dataset.std) == ((0.0,) * 3, (1.0,) * 3)
+    pixels = dataset.test.images(np.arange(len(dataset.test.labels)))
+    assert pixels.shape == (9, 3, 8, 8)
+    np.testing.assert_array_equal(pixels[:, 0, 4, 4], dataset.test.labels * 80)
+
+
+def test_options_of_the_method_reach_recipe_and_command() -> None:
+    asked = RunConfig("lenet5", alpha="20x", rate=0.5, targets=3, distill=0.5, bits="auto")
+    recipe = inputs.recipe(asked, None, 10)
+    assert (recipe.densities, recipe.rate, recipe.targets) == (1 / 20, 0.5, 3)
+    assert recipe.distill == 0.5
+    assert recipe.bits is None
+    four = inputs.recipe(dataclasses.replace(asked, bits=4), None, 10).bits
+    assert four == dict.fromkeys(recipe.spec.geometries, 4)
+    _, script, *words = shlex.split(results.command(asked))
+    assert script == "flows/run_cosign.py"
+    again, _ = run_cosign.training_config(run_cosign.parser().parse_args(words))
+    assert again == asked
+
+
+def test_weights_of_a_built_in_network_are_part_of_a_run(tmp_path: Path) -> None:
+    own = tmp_path / "own.pt"
+    torch.save(Network(spec_of("lenet5")).state_dict(), own)
+    words = ["lenet5-85x", "--weights", str(own), "--seed=0", "--images=16"]
+    asked, network = run_cosign.training_config(run_cosign.parser().parse_args(words))
+    assert network is not None
+    assert inputs.imported(asked) is network
+    recipe, dataset = inputs.recipe(asked, network, 10), inputs.dataset(asked, network)
+    assert recipe.densities == ALPHAS["lenet5"]["85x"]
+    own_network = imported_network(network)
+    dense = trainer.run_stage("dense", recipe, dataset, tmp_path, 0, start=own_network).network
+    for name, weight in dense.weights.items():  # not trained
+        np.testing.assert_array_equal(weight.detach(), network.weights[name])
+    _, _, *words = shlex.split(results.command(asked))
+    assert run_cosign.training_config(run_cosign.parser().parse_args(words))[0] == asked
+    torch.save(Network(spec_of("lenet5")).state_dict(), own)
+    sources.load.cache_clear()
+    with pytest.raises(CosignError, match="lenet5 is another network than this run began with"):
+        inputs.imported(asked)
+
+
+def test_as_many_classes_as_outputs(network: Path, tmp_path: Path) -> None:
+    asked = config(network, data=str(photographs(tmp_path / "photos", 2)))
+    with pytest.raises(CosignError, match=r"three\.onnx has 3 outputs, but photos has 2 classes"):
+        inputs.dataset(asked, inputs.imported(asked))
+
+
+def test_images_of_another_size(network: Path) -> None:
+    asked = config(network)
+    with pytest.raises(CosignError, match="reads 3 x 8 x 8 images, MNIST's are 1 x 28 x 28"):
+        inputs.dataset(asked, inputs.imported(asked))
+
+
+def test_normalisation_by_channel(tmp_path: Path) -> None:
+    folder = str(photographs(tmp_path / "photos", 2))
+    with pytest.raises(CosignError, match="--mean and --std need 3 numbers"):
+        datasets.load_for((3, 8, 8), folder, 0, ((0.5,), (0.5,)))
+    with pytest.raises(CosignError, match="--std is 0, must be positive"):
+        datasets.load_for((3, 8, 8), folder, 0, ((0.5,) * 3, (0.0,) * 3))
+    with pytest.raises(CosignError, match="photographs have 1 or 3 channels"):
+        datasets.load_for((4, 8, 8), folder, 0)
+    assert datasets.load_for((1, 20, 10), folder, 0).test.images(np.arange(2)).shape == (
+        2,
+        1,
+        20,
+        10,
+    )
+
+
+def test_a_changed_file_is_not_continued(network: Path, tmp_path: Path) -> None:
+    asked = config(network)
+    graph = onnx_models.Graph(seed=1)
+    y = graph.node("GlobalAveragePool", graph.conv("x", 3, 3, "c"), name="mean")
+    graph.node("Flatten", y, name="flat")
+    onnx.save(graph.model(), network)
+    sources.load.cache_clear()
+    with pytest.raises(CosignError, match="is another network than this run began with"):
+        inputs.imported(asked)
+
+
+def test_checkpoints_belong_to_the_weights(network: Path, tmp_path: Path) -> None:
+    asked = config(network, data=str(photographs(tmp_path / "photos", 3)))
+    own = inputs.imported(asked)
+    dataset = inputs.dataset(asked, own)
+    recipe = inputs.recipe(asked, own, 3)
+    other = dataclasses.replace(recipe, digest="0" * 64)
+    assert identity("dense", recipe, dataset, 0) != identity("dense", other, dataset, 0)
+
+
+def test_command_line_refuses_in_one_sentence(
+    network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(network.read_bytes()[:40])
+    for arguments, message in (
+        ([str(cut)], "cut.onnx is not a whole ONNX model"),
+        ([str(tmp_path / "no.onnx")], "cannot read"),
+        ([str(network), "--mean", "0,0,0"], "--mean and --std belong together"),
+        (["lenet5", "--mean", "0", "--std", "1"], "are for a network of your own"),
+        (["no_such_module:net"], "cannot be called"),
+        ([str(network), "--out", str(tmp_path / "run")], "MNIST's are 1 x 28 x 28"),
+    ):
+        assert run_cosign.main(arguments) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()

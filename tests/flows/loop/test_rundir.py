@@ -1,0 +1,99 @@
+"""A run continues where it was, and refuses what it cannot continue."""
+
+import json
+
+import pytest
+
+from cosign import CosignError
+from flows.loop import loop
+from flows.loop.rundir import RunConfig, RunDir
+
+
+def test_a_finished_stage_is_not_run_again(tmp_path):
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5", seed=3))
+    calls = []
+
+    def work():
+        calls.append(1)
+        return {"accuracy": 0.5}
+
+    assert run.run("dense", work) == {"accuracy": 0.5}
+    again = RunDir.resume(tmp_path / "run")
+    assert again.config == RunConfig("lenet5", seed=3)
+    assert again.run("dense", work) == {"accuracy": 0.5}
+    assert len(calls) == 1
+    assert set(again.wall_s()) == {"dense"}
+
+
+def test_a_stage_that_failed_is_run_again(tmp_path):
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5"))
+
+    def broken():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.run("dense", broken)
+    assert run.result("dense") is None
+    assert run.run("dense", lambda: 1) == 1
+
+
+def test_a_forgotten_stage_is_run_again(tmp_path):
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5"))
+    for stage in ("simulate", "synthesize"):
+        run.run(stage, lambda: 1)
+    (run.path / "synth" / "abc").mkdir(parents=True)
+    run.forget("synthesize", "synth/*")
+    assert set(run.wall_s()) == {"simulate"}
+    assert not list((run.path / "synth").iterdir())
+    assert run.run("synthesize", lambda: 2) == 2
+
+
+def test_restarting_forgets_a_stage_and_all_later_ones(tmp_path):
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5"))
+    for stage in loop.STAGES:
+        run.run(stage, lambda: 1)
+    for name in (
+        "checkpoints/prune.pt",
+        "checkpoints/retrain.pt",
+        "checkpoints/quantize.pt",
+        "checkpoints/quantize.checkpoint.pt",
+        "sim/sparse-abc-conv1.json",
+        "synth/abc/core.json",
+    ):
+        (run.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.path / name).touch()
+    loop.restart(run, "quant")
+    stages = list(loop.STAGES)
+    assert set(run.wall_s()) == set(stages[: stages.index("quantize")])
+    left = {file.name for file in (run.path / "checkpoints").iterdir()}
+    assert left == {"prune.pt", "retrain.pt"}
+    assert not list((run.path / "sim").iterdir())
+    assert (run.path / "synth" / "abc" / "core.json").exists()
+    loop.restart(run, "retrain")
+    assert set(run.wall_s()) == {"dense", "prune"}
+    assert [file.name for file in (run.path / "checkpoints").iterdir()] == ["prune.pt"]
+    assert not list((run.path / "synth").iterdir())
+    for nothing in ("s", "", "breakfast"):
+        with pytest.raises(CosignError, match="is no stage; choose one of: dense, prune"):
+            loop.restart(run, nothing)
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(CosignError, match="not a run directory"):
+        RunDir.resume(tmp_path)
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5"))
+    with pytest.raises(CosignError, match="not empty"):
+        RunDir.create(run.path, RunConfig("lenet5"))
+    with (
+        run.locked(),
+        pytest.raises(CosignError, match="another process"),
+        RunDir.resume(run.path).locked(),
+    ):
+        pass
+    config = json.loads((run.path / "config.json").read_text())
+    (run.path / "config.json").write_text(json.dumps(config | {"schema": 3}))
+    with pytest.raises(CosignError, match="schema 3"):
+        RunDir.resume(run.path)
+    (run.path / "config.json").write_text(json.dumps(config | {"colour": 2}))
+    with pytest.raises(CosignError, match="unknown or missing"):
+        RunDir.resume(run.path)

@@ -1,0 +1,114 @@
+"""Energy of a small core's layer, through the real tools."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compress.file.container import Geometry
+from cosign import CosignError
+from flows.measure import energy as flow
+from rtl.config import CoreConfig
+from rtl.pack import pack_layer
+from sim.cycles import layer_cycles
+from sim.record import record
+from sim.run import simulators_dir
+from sim.simulate import Job
+from synth import energy
+from synth.pdk import find_pdk
+from synth.replay import Activity, replay
+from synth.report import synthesize
+from tests.random_layers import random_input, random_layer
+
+CONFIG = CoreConfig(
+    core="sparse", lanes=2, act_banks=2, bank_bytes=4, act_depth=256, weight_depth=128
+)
+GEOMETRY = Geometry("conv", 4, 8, 5, 5, kernel=(3, 3), padding=(1, 1))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("core")
+    synthesize(CONFIG, path)
+    return path
+
+
+def activity_of(folder: Path, image: np.ndarray) -> Activity:
+    layer = random_layer(GEOMETRY, 0.5)
+    found = record([Job(pack_layer(layer, CONFIG), image)], CONFIG, simulators_dir())
+    netlist = folder / "netlist.v"
+    return replay(netlist, find_pdk().library, found.inputs, found.outputs, start=100)
+
+
+def test_energy_rises_with_activity(folder: Path) -> None:
+    """A map of noise against one of zeros: equal cycles and accesses, more toggles."""
+    noise = random_input(GEOMETRY)[0]
+    loud, silent = activity_of(folder, noise), activity_of(folder, 0 * noise)
+    high, low = (energy.logic_energy(folder, a, find_pdk()) for a in (loud, silent))
+    assert high.toggles > low.toggles
+    assert high.toggle_pj > 1.1 * low.toggle_pj > 0
+    assert high.clock_pj == low.clock_pj > 0
+    assert high.leakage_uw == low.leakage_uw > 0
+    assert high.annotated > 0.99
+    assert loud.accesses == silent.accesses
+
+
+def test_a_layers_energy_reproduces_and_adds_up(folder: Path, tmp_path: Path) -> None:
+    layer, image = random_layer(GEOMETRY, 0.5), random_input(GEOMETRY)[0]
+    rows = [
+        flow.layer_energy(layer, image, CONFIG, tmp_path / name, simulators_dir(), cycles=400)
+        for name in ("a", "b")
+    ]
+    assert rows[0] == rows[1]
+    row = rows[0]
+    assert row["cycles"] == layer_cycles(layer, CONFIG)
+    assert row["total_nj"] == pytest.approx(row["logic_nj"] + row["sram_nj"])
+    assert row["total_nj"] == pytest.approx(sum(row["energy_nj"].values()))
+    assert row["memories"]["weight"]["writes"] == len(pack_layer(layer, CONFIG).weights)
+    assert 0 < row["memories"]["weight"]["reads"] <= row["cycles"]
+    assert row["slice"]["filters"] < 8
+
+
+def test_prices_interpolate_between_the_two_reports() -> None:
+    """Watts at a period of 1 ns; a cell of two outputs takes their mean."""
+    quiet, busy = {"r": (1e-3, 1e-6), "g": (0.0, 2e-6)}, {"r": (3e-3, 1e-6), "g": (4e-3, 2e-6)}
+    pins = {"r/Q": (5, 2), "r/QN": (5, 8), "g/Z": (20, 5)}
+    found = energy.combine(quiet, busy, Activity(10, pins, {}, {}, 0))
+    assert found.clock_pj == pytest.approx(1.0)
+    assert found.toggle_pj == pytest.approx(2.0 * 0.5 + 4.0 * 2.0)
+    assert found.leakage_uw == pytest.approx(3.0)
+    assert found.annotated == 1.0
+    assert energy.combine(quiet, busy, Activity(10, {}, {}, {}, 0)).annotated == 0.0
+
+
+def test_slices_are_the_first_filters() -> None:
+    layer = random_layer(dataclasses.replace(GEOMETRY, groups=2), 0.5)
+    part = flow.slice_of(layer, CONFIG, 1)
+    assert part.geometry.out_channels == 2
+    assert part.geometry.in_channels == 2
+    assert np.array_equal(part.dense_levels(), layer.dense_levels()[:2])
+
+
+def test_memories_grow_with_the_layers() -> None:
+    small = random_layer(GEOMETRY, 0.5)
+    assert flow.cores_for([small]) == flow.CORES
+    deep = random_layer(Geometry("conv", 256, 8, 5, 5, kernel=(3, 3), padding=(1, 1)), 0.1)
+    _, scalar, array = flow.cores_for([small, deep])
+    assert scalar.weight_depth == array.weight_depth == 9 * 256
+
+
+def test_bad_input(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quiet = Activity(1, {}, {}, {}, 0)
+    with pytest.raises(CosignError, match=r"has no netlist\.v"):
+        energy.logic_energy(tmp_path, quiet, find_pdk())
+    (tmp_path / "empty.rpt").write_text("nothing\n")
+    with pytest.raises(CosignError, match="names no cell"):
+        energy.parse_power(tmp_path / "empty.rpt")
+    with pytest.raises(CosignError, match="not of the same core"):
+        energy.memory_energy(CONFIG, quiet)
+    linear = random_layer(Geometry("linear", 4, 2), 0.5)
+    with pytest.raises(CosignError, match="no convolution"):
+        flow.layer_energy(linear, random_input(linear.geometry)[0], CONFIG, folder, tmp_path)
+    assert flow.main([str(tmp_path / "absent")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

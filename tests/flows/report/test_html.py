@@ -1,0 +1,153 @@
+"""The page of a run: stands alone, tells what was measured, shows in Chromium without errors."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pages
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from random_layers import random_layer
+
+from compress.file.container import Geometry
+from compress.zoo.networks import spec_of
+from flows.report import html, pictures, tables
+
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
+ENERGY = {
+    "method": "toggles counted in a replay",
+    "per_image": {},
+    "layers": [
+        {
+            "layer": "conv1",
+            "core": "sparse-61",
+            "energy_nj": {"logic_toggle_nj": 3.0, "sram_activation_nj": 9.0},
+            "total_nj": 12.0,
+            "pj_per_dense_mac": 0.1,
+        }
+    ],
+}
+
+
+def results(network: str) -> dict:
+    return json.loads((RESULTS / network / "results.json").read_text())
+
+
+def page_of(found: dict) -> str:
+    """The page of measured results, with layers that keep as many weights, at random places."""
+    geometries = spec_of(found["network"]).geometries
+    layers = [
+        random_layer(geometries[row["name"]], row["nonzeros"] / row["weights"], name=row["name"])
+        for row in found["layers"]
+        if row["weights"] < 1_000_000
+    ]
+    return html.render(found, layers)
+
+
+@pytest.fixture(scope="module")
+def lenet5() -> str:
+    return page_of(results("lenet5"))
+
+
+@pytest.mark.parametrize("network", ["lenet5", "alexnet"])
+def test_a_page_stands_alone(network):
+    found = results(network)
+    page = pages.read(page_of(found))
+    assert page.problems == []
+    assert page.drawings == 7
+    assert tables.verdict(found) in page.text
+    for row in found["layers"]:
+        assert f"{row['nonzeros']:,}" in page.text
+    assert "python flows/measure/energy.py" in page.text  # how to measure what was not
+
+
+def test_energy_is_shown_when_it_was_measured():
+    page = pages.read(page_of(results("lenet5") | {"energy": ENERGY}))
+    assert page.problems == []
+    assert page.drawings == 8
+    assert "conv1, sparse-61" in page.text
+    assert ENERGY["method"] in page.text
+    assert "python flows/measure/energy.py" not in page.text
+
+
+def test_what_a_page_is_told_is_escaped():
+    found = results("lenet5")
+    found["command"] = "python <script>alert(1)</script>"
+    page = pages.read(page_of(found))
+    assert page.problems == []
+    assert found["command"] in page.text
+
+
+def test_the_same_results_give_the_same_page(lenet5):
+    assert page_of(results("lenet5")) == lenet5
+
+
+def test_a_mismatch_is_the_verdict():
+    found = results("lenet5")
+    found["verification"]["mismatches"] = 3
+    assert tables.verdict(found).startswith("3 of 487,360 values")
+
+
+@given(
+    st.integers(1, 40),
+    st.integers(1, 60),
+    st.floats(0, 1),
+    st.integers(1, 30),
+    st.integers(1, 30),
+    st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=50)
+def test_density_is_the_mean_of_each_block(rows, columns, density, height, width, seed):
+    layer = random_layer(Geometry("linear", columns, rows), density, seed=seed)
+    kept = layer.dense_levels() != 0
+    found = pictures.density(layer, height, width)
+    down, across = min(height, rows), min(width, columns)
+    assert found.shape == (down, across)
+    for y in range(down):
+        for x in range(across):
+            block = [
+                kept[row, column]
+                for row in range(rows)
+                for column in range(columns)
+                if (row * down // rows, column * across // columns) == (y, x)
+            ]
+            assert found[y, x] == pytest.approx(np.mean(block))
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; the page is parsed above")
+def test_chromium_shows_it_in_light_and_dark_without_errors(lenet5, tmp_path):
+    file = tmp_path / "report.html"
+    file.write_text(lenet5)
+    corner = {}
+    for scheme, code in (("dark", 0), ("light", 1)):
+        shot = tmp_path / f"{scheme}.png"
+        assert CHROMIUM is not None
+        done = subprocess.run(
+            [
+                CHROMIUM,
+                *("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
+                f"--user-data-dir={tmp_path / scheme}",
+                f"--blink-settings=preferredColorScheme={code}",
+                "--window-size=1050,6500",
+                f"--screenshot={shot}",
+                file.as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+        assert "CONSOLE" not in done.stderr
+        pixels = np.asarray(Image.open(shot).convert("L"))
+        corner[scheme] = int(pixels[5, 5])
+        # Text and lines against the paper, all the way down the page.
+        for part in np.split(pixels[:6400], 8):
+            assert np.abs(part.astype(int) - corner[scheme]).max() > 120
+    assert corner["light"] > 250
+    assert corner["dark"] < 40

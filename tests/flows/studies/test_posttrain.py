@@ -1,0 +1,72 @@
+"""Photographs by class, the place of the right class, and the table of what was measured."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.studies import posttrain
+
+
+def photograph(path: Path, width: int, height: int, value: int) -> None:
+    """`value` in a centre of 224 x 224, black around it."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - 224) // 2, (width - 224) // 2
+    pixels[top : top + 224, left : left + 224] = value
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def test_classes_are_folders_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posttrain, "CLASSES", 2)
+    photograph(tmp_path / "n02" / "0.png", 300, 256, 7)
+    photograph(tmp_path / "n01" / "b.png", 256, 280, 9)
+    photograph(tmp_path / "n01" / "a.png", 256, 256, 8)
+    (tmp_path / "n01" / "notes.txt").write_text("no photograph")
+    pixels, labels = posttrain.photographs(tmp_path, 224)
+    assert labels.tolist() == [0, 0, 1]
+    assert pixels.shape == (3, 3, 224, 224)
+    inner = pixels[:, :, 1:-1, 1:-1]  # sides of odd length have no middle
+    assert [np.unique(image).tolist() for image in inner] == [[8], [9], [7]]
+
+
+def test_a_folder_of_other_classes_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photograph(tmp_path / "n01" / "a.png", 256, 256, 8)
+    assert posttrain.main([str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr().err
+    assert "holds photographs of 1 classes, 1,000 are needed" in printed
+    assert printed.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_ties_go_to_the_lower_class() -> None:
+    scores = np.array([[5, 9, 5, 5], [5, 9, 5, 5], [5, 9, 5, 5]])
+    assert posttrain.ranks(scores, np.array([1, 0, 3])).tolist() == [0, 1, 3]
+
+
+def test_first_place_is_the_largest_score() -> None:
+    rng = np.random.default_rng(0)
+    scores, labels = rng.integers(-9, 9, (200, 7)), rng.integers(0, 7, 200)
+    first = posttrain.ranks(scores, labels) == 0
+    assert np.array_equal(first, scores.argmax(axis=1) == labels)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    places = np.argmax(order == labels[:, None], axis=1)
+    assert np.array_equal(posttrain.ranks(scores, labels), places)
+
+
+def test_every_case_is_asked_once_and_dense_has_no_method() -> None:
+    found = list(posttrain.cases((2.0, 3.0), (8, 6)))
+    assert len(set(found)) == len(found) == 10
+    rows = [
+        {"method": "magnitude", "ratio": ratio, "bits": 8, "top1": 5, "top5": 9}
+        | {"nonzeros": 1000, "file_bytes": 2000, "processor_s": 90.0}
+        for ratio in (2.0, 1.0)
+    ]
+    record = {"scored_images": 10, "float": {"top1": 8, "top5": 10}, "rows": rows}
+    lines = posttrain.table(record).splitlines()
+    assert lines[2].startswith("| float, dense | 1× | 32 | 80.0% | 100.0% |")
+    assert lines[3] == "| dense | 1× | 8 | 50.0% | 90.0% | 1,000 | 2,000 | 1.5 |"
+    assert lines[4].startswith("| magnitude | 2× | 8 |")
