@@ -3,7 +3,8 @@
 Batches of training crops, decoded anew (no worker keeps an image, and every turn begins with an
 empty cache), as `compress.data.batches` makes them for the optimiser; nobody trains
 meanwhile. In wall seconds, since the work is in other processes; every turn goes through all
-numbers of workers, and the best of the turns counts. The first batches, while workers start, are not counted. Prints JSON.
+numbers of workers, and the best of the turns counts. The first batches, while workers start, are
+not counted. Prints JSON.
 
     python benchmarks/input_pipeline.py DIR --json build/input-pipeline.json
 """

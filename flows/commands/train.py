@@ -2,7 +2,8 @@
 
 The stages are those of the loop, which are `compress.train.trainer.run_stage`'s; this only
 calls them one after another. It lives here for the loop's progress bars and reaches
-`python -m compress` as an entry point. Several processes train together when `torchrun -m compress train` starts them.
+`python -m compress` as an entry point. Several processes train together when
+`torchrun -m compress train` starts them.
 """
 
 import argparse
