@@ -27,7 +27,7 @@ from compress.zoo.networks import spec_of
 from compress.zoo.presets import densities
 from cosign import write_json
 from rtl.config import CoreConfig
-from rtl.fit import feed
+from rtl.program.fit import feed
 from sim.compare import compare, rivals
 from sim.workload import masked_layer
 

@@ -21,8 +21,8 @@ from compress.zoo.networks import NETWORKS
 from compress.zoo.presets import densities
 from cosign import CosignError, exit_status, write_json
 from rtl.config import CODINGS, CoreConfig
-from rtl.fit import feed, fit
 from rtl.options import add_options, config_of
+from rtl.program.fit import feed, fit
 from sim import tables
 from sim.build import provenance
 from sim.compare import compare, random_layers, rivals

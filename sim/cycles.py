@@ -9,10 +9,10 @@ import numpy as np
 
 from compress.file.container import Geometry, Layer
 from rtl.config import CoreConfig
-from rtl.encode import Work, passes_of, work
 from rtl.layer import ACT_EDGE, command_edge, output_latency
-from rtl.layout import Layout
-from rtl.pack import shape_of, stripes_of
+from rtl.program.encode import Work, passes_of, work
+from rtl.program.layout import Layout
+from rtl.program.pack import shape_of, stripes_of
 
 
 def layer_cycles(layer: Layer, config: CoreConfig, batch: int = 1) -> int:

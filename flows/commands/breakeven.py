@@ -16,7 +16,7 @@ from flows.measure import breakeven, machines
 from flows.measure.workload import RandomMasks
 from flows.report import paper
 from rtl.config import CoreConfig
-from rtl.fit import batch_of, feed, fit
+from rtl.program.fit import batch_of, feed, fit
 from synth.breakeven import ACCOUNTINGS, PORTIONS, Curve, Workload, measure
 from synth.report import CoreReport, synthesize_many
 from synth.sram import MODELS

@@ -14,7 +14,7 @@ from cosign import read_json, sha256
 from flows.loop.rundir import RunConfig, RunDir
 from flows.measure.machines import Machines
 from flows.report import paper, tables
-from rtl.fit import batch_of
+from rtl.program.fit import batch_of
 from sim import cycles
 from synth import pdk
 from synth.profile import HardwareProfile

@@ -9,7 +9,7 @@ from compress.file.container import Layer
 from flows.measure import machines
 from flows.measure.workload import RandomMasks
 from rtl.config import CoreConfig
-from rtl.fit import batch_of, feed, fit
+from rtl.program.fit import batch_of, feed, fit
 from sim import cycles
 from synth import breakeven
 from synth.profile import HardwareProfile, LayerCost

@@ -23,7 +23,7 @@ from compress.file.container import Layer, load
 from cosign import CosignError, exit_status, sha256, write_json
 from flows.measure import machines
 from rtl.config import CoreConfig
-from rtl.pack import pack_layer
+from rtl.program.pack import pack_layer
 from sim import build
 from sim.cycles import layer_cycles
 from sim.golden import layer_output, trace

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from compress.file.container import Layer
 from rtl.config import CoreConfig
-from rtl.fit import fit
+from rtl.program.fit import fit
 
 SPARSE = CoreConfig(core="sparse", drain=2)
 DENSE_SCALAR = dataclasses.replace(SPARSE, core="dense-scalar", drain=1)

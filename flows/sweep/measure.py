@@ -18,8 +18,8 @@ from flows.measure.energy import layer_energy
 from flows.measure.workload import RandomMasks
 from flows.sweep.spec import Job, Point, base
 from rtl.config import CoreConfig
-from rtl.fit import batch_of, feed, fit
-from rtl.pack import pack_layer
+from rtl.program.fit import batch_of, feed, fit
+from rtl.program.pack import pack_layer
 from sim.cycles import layer_cycles
 from sim.run import simulators_dir
 from synth.pdk import find_pdk

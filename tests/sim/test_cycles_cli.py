@@ -14,8 +14,8 @@ from compress.zoo.networks import spec_of
 from compress.zoo.presets import densities
 from cosign import CosignError
 from rtl.config import CoreConfig
-from rtl.fit import feed, fit
-from rtl.pack import pack_layer
+from rtl.program.fit import feed, fit
+from rtl.program.pack import pack_layer
 from sim import __main__ as command
 from sim.compare import compare, rivals
 from sim.cycles import layer_cycles

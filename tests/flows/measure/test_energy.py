@@ -10,7 +10,7 @@ from compress.file.container import Geometry
 from cosign import CosignError
 from flows.measure import energy as flow
 from rtl.config import CoreConfig
-from rtl.pack import pack_layer
+from rtl.program.pack import pack_layer
 from sim.cycles import layer_cycles
 from sim.record import record
 from sim.run import simulators_dir

@@ -9,7 +9,7 @@ import numpy as np
 
 from compress.file.container import Layer, level_codes
 from rtl.config import CoreConfig
-from rtl.layout import Layout
+from rtl.program.layout import Layout
 
 
 @dataclass(frozen=True, eq=False)

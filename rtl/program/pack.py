@@ -11,10 +11,10 @@ import numpy as np
 from compress.file.container import Geometry, Layer, max_level
 from cosign import CosignError
 from rtl.config import CoreConfig
-from rtl.encode import Work, encode, mask_plan, passes_of, read_plan, work
 from rtl.layer import COUNT_BITS
-from rtl.layout import Layout
-from rtl.stripes import cut, join, stripe
+from rtl.program.encode import Work, encode, mask_plan, passes_of, read_plan, work
+from rtl.program.layout import Layout
+from rtl.program.stripes import cut, join, stripe
 
 
 @dataclass(frozen=True, eq=False)
