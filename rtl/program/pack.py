@@ -126,9 +126,9 @@ def pack_layer(
         descriptor |= {"last_mask": plan.words - 1, "last_in_period": plan.in_period - 1}
         descriptor |= {"last_slot": len(plan.table) - 1, "period_step": plan.step}
     elif config.core == "sparse-rows":
-        reads = read_plan(layout, config)
-        descriptor |= {"last_read": reads.reads - 1, "last_window": len(cost.reads) - 1}
-        descriptor |= {"last_slot": len(reads.table) - 1, "period_step": reads.step}
+        cover = read_plan(layout, config)
+        descriptor |= {"last_read": cover.reads - 1, "last_window": cover.windows - 1}
+        descriptor |= {"last_slot": len(cover.table) - 1, "period_step": cover.step}
     per_filter = np.zeros((g.groups, passes * config.filters), np.int64)
     per_filter[:, : g.out_channels // g.groups] = layer.bias.reshape(g.groups, -1)
     return LayerProgram(
