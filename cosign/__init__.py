@@ -5,7 +5,7 @@ It imports nothing but the standard library (and `platformdirs`), so any room ma
 
 from cosign.command import exit_status, numbers
 from cosign.errors import CosignError
-from cosign.files import atomic_write, cache_dir, locked, read_json, sha256, write_json
+from cosign.files import atomic_write, cache_dir, locked, read_json, read_toml, sha256, write_json
 
 __all__ = [
     "CosignError",
@@ -15,6 +15,7 @@ __all__ = [
     "locked",
     "numbers",
     "read_json",
+    "read_toml",
     "sha256",
     "write_json",
 ]

@@ -7,6 +7,7 @@ import pytest
 from cosign import CosignError
 from flows.loop import loop
 from flows.loop.rundir import RunConfig, RunDir
+from rtl.coreset import CoreSet
 
 
 def test_a_finished_stage_is_not_run_again(tmp_path):
@@ -23,6 +24,20 @@ def test_a_finished_stage_is_not_run_again(tmp_path):
     assert again.run("dense", work) == {"accuracy": 0.5}
     assert len(calls) == 1
     assert set(again.wall_s()) == {"dense"}
+
+
+def test_cores_are_kept_by_content(tmp_path):
+    cores = CoreSet(rows=(), candidates=())
+    RunDir.create(tmp_path / "run", RunConfig("lenet5", cores=cores))
+    assert RunDir.resume(tmp_path / "run").config.cores == cores
+    file = tmp_path / "run" / "config.json"
+    config = json.loads(file.read_text())
+    del config["cores"]  # as runs were before they had any of their own
+    file.write_text(json.dumps(config))
+    assert RunDir.resume(tmp_path / "run").config == RunConfig("lenet5")
+    file.write_text(json.dumps(config | {"cores": {"schema": 1, "sparse": {"lanes": 3}}}))
+    with pytest.raises(CosignError, match="sparse has 3 multipliers, dense_scalar 61"):
+        RunDir.resume(tmp_path / "run")
 
 
 def test_a_stage_that_failed_is_run_again(tmp_path):
