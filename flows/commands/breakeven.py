@@ -9,6 +9,8 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from compress.file.container import Geometry, load
 from compress.zoo.networks import spec_of
 from cosign import CosignError, write_json
@@ -87,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
         "network": network,
         "seed": options.seed,
         "cores": [report.to_json() for report in reports],
-        "curves": [curve.to_json() for curve in curves],
+        "curves": list(map(msgspec.to_builtins, curves)),
         "provenance": reports[0].provenance,
     }
     if options.json is not None:

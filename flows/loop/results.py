@@ -61,7 +61,7 @@ def build(
             "cores": _cores(found),
             "break_even": profile.curves[0].break_even_ratio,
             "break_even_layer": profile.curves[0].layer,
-            "curves": [curve.to_json() for curve in profile.curves],
+            "curves": list(profile.curves),
         },
         "feedback": found["allocate"],
         "verification": _verification(found["simulate"], config.images),
