@@ -11,6 +11,7 @@ from cosign.files import (
     json_text,
     locked,
     read_json,
+    read_toml,
     sha256,
     write_json,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "locked",
     "numbers",
     "read_json",
+    "read_toml",
     "sha256",
     "write_json",
 ]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +15,8 @@ import msgspec
 import platformdirs
 
 from cosign.errors import CosignError
+
+_LONGEST_TOML = 1 << 20  # bytes; what a person writes by hand is far shorter
 
 
 @contextlib.contextmanager
@@ -67,6 +70,20 @@ def read_json(path: Path) -> Any:
         raise CosignError(
             f"{path} is not valid JSON ({error}); delete it and run again."
         ) from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises CosignError when it is missing, is not TOML, or far too long."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_LONGEST_TOML + 1)
+        if len(text) > _LONGEST_TOML:
+            raise CosignError(f"{path} has more than {_LONGEST_TOML:,} bytes; is it the right one?")
+        return tomllib.loads(text.decode())
+    except OSError as error:
+        raise CosignError(f"cannot read {path}: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested too deeply
+        raise CosignError(f"{path} is not valid TOML ({error}); correct it.") from error
 
 
 @contextlib.contextmanager

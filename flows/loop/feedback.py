@@ -5,13 +5,13 @@ from typing import Any
 
 from compress.file.container import Geometry, Layer
 from flows.measure.breakeven import Chip
+from flows.measure.machines import CoreReports
 from flows.report.tables import times
 from synth.profile import HardwareProfile
-from synth.report import CoreReport
 
 
 def image_time(
-    layers: Sequence[Layer], reports: Sequence[CoreReport], batch: int
+    layers: Sequence[Layer], reports: CoreReports, batch: int
 ) -> dict[str, float | None]:
     """Seconds of one image on a chip with memories for `layers`, by the cycle model.
 

@@ -25,8 +25,8 @@ from cosign import CosignError, write_json
 from flows.loop import feedback, inputs, logs, results
 from flows.loop.progress import Reporter
 from flows.loop.rundir import RunConfig, RunDir
-from flows.measure import breakeven, machines, workload
-from flows.measure.machines import Machines
+from flows.measure import breakeven, workload
+from flows.measure.machines import CoreReports, Machines, machines_for
 from flows.report import html, plots
 from rtl import verilog
 from sim import build, golden, verify
@@ -91,6 +91,7 @@ def run(run: RunDir, reporter: Reporter, log: logs.Log) -> dict[str, Any]:
                 found[name] = run.run(name, functools.partial(stage, loop))
     content = results.build(run, loop.dataset, loop.model, loop.machines, loop.profile, found)
     write_json(run.path / "results.json", content)
+    run.config.cores.write(run.path / results.CORES)
     html.write(content, loop.model.layers, run.path / "report.html")
     plots.write_png(plots.break_even(content), run.path / "break-even.png")
     return content
@@ -124,8 +125,9 @@ class Loop:
         return HardwareProfile.read(self.path / "profile.json")
 
     @functools.cached_property
-    def reports(self) -> list[CoreReport]:
-        return [CoreReport.from_json(value) for value in self.found("synthesize")["reports"]]
+    def reports(self) -> CoreReports:
+        found = self.found("synthesize")["reports"]
+        return CoreReports.of(self.config.cores, map(CoreReport.from_json, found))
 
     def found(self, stage: str) -> Any:
         """What an earlier stage returned."""
@@ -154,7 +156,7 @@ class Loop:
 
     @functools.cached_property
     def machines(self) -> Machines:
-        return machines.machines_for(self.layers, self.config.images)
+        return machines_for(self.config.cores, self.layers, self.config.images)
 
     @functools.cached_property
     def simulators(self) -> Path:
@@ -260,7 +262,7 @@ def _simulate(loop: Loop) -> dict[str, Any]:
 
 def _synthesize(loop: Loop) -> dict[str, Any]:
     """The cores with default memories; the macros of other depths are added afterwards."""
-    wanted = breakeven.cores()
+    wanted = CoreReports.needed(loop.config.cores)
     done: list[str] = []
 
     def show(_: object, what: str) -> None:

