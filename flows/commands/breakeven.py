@@ -7,9 +7,6 @@ reaches `python -m synth` as an entry point.
 import argparse
 import itertools
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from compress.file.container import Geometry, load
 from compress.zoo.networks import spec_of
@@ -89,13 +86,13 @@ def run(options: argparse.Namespace) -> int:
         "network": network,
         "seed": options.seed,
         "cores": [report.to_json() for report in reports],
-        "curves": list(map(msgspec.to_builtins, curves)),
+        "curves": curves,
         "provenance": reports[0].provenance,
     }
     if options.json is not None:
         write_json(options.json, content)
     if options.out is not None:
-        _draw(content, options.out)
+        _draw(curves, options.out)
     return 0
 
 
@@ -144,18 +141,16 @@ def _line(curve: Curve, ratios: list[float]) -> str:
     )
 
 
-def _draw(content: dict[str, Any], out: Path) -> None:
+def _draw(curves: list[Curve], out: Path) -> None:
     from flows.report import plots
 
-    strongest = [c for c in content["curves"] if c["against"].startswith("dense-2d")]
-    by_layer: dict[str, list[dict[str, Any]]] = {}
+    strongest = [curve for curve in curves if curve.against.startswith("dense-2d")]
+    by_layer: dict[str, list[Curve]] = {}
     for curve in strongest:
-        by_layer.setdefault(curve["layer"], []).append(curve)
-    for layer, curves in by_layer.items():
-        plots.write_png(plots.fig4(curves, layer), out / f"{layer}.png")
+        by_layer.setdefault(curve.layer, []).append(curve)
+    for layer, found in by_layer.items():
+        plots.write_png(plots.fig4(found, layer), out / f"{layer}.png")
     if len(by_layer) > 1:
-        first = strongest[0]
-        alike = [
-            c for c in strongest if all(c[key] == first[key] for key in ("core", "sram_model"))
-        ]
+        first = strongest[0].core, strongest[0].sram_model
+        alike = [curve for curve in strongest if (curve.core, curve.sram_model) == first]
         plots.write_png(plots.fig4_by_layer(alike), out / "layers.png")
