@@ -13,6 +13,7 @@ if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
 
 from compress.train.recipes import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, exit_status, numbers
+from rtl.options import add_cores, cores_of
 
 if TYPE_CHECKING:
     from compress.exchange.importing import Imported
@@ -39,6 +40,7 @@ examples:
   run_cosign.py model.onnx --data DIR       a network of your own, with its trained weights
   run_cosign.py package.module:factory --data DIR --mean 0,0,0 --std 1,1,1
                                             a torch module that reads pixels of 0 to 1
+  run_cosign.py lenet5 --cores my.toml      on cores of your own
   run_cosign.py --resume runs/lenet5-0      go on after Ctrl-C, a crash or a power cut
   run_cosign.py --resume runs/lenet5-0 --from synth   anew from this stage on
   run_cosign.py lenet5 --quiet --json -     for scripts: results.json on standard output
@@ -208,6 +210,7 @@ def parser() -> argparse.ArgumentParser:
         "--images", type=positive(int), help="images executed by the RTL (lenet5 16, others 1)"
     )
     result.add_argument("--liberty", type=Path, help="a cell library (default: NanGate 45 nm)")
+    add_cores(result)
     result.add_argument(
         "--accuracy-loss",
         type=_fraction,
@@ -282,6 +285,7 @@ def _run(options: argparse.Namespace) -> int:
             liberty=str(options.liberty.resolve()) if options.liberty else None,
             accuracy_loss=options.accuracy_loss,
             rounds=options.rounds,
+            cores=cores_of(options),
         )
         path = options.out or _free_folder(name)
         loop.preflight(config, path)

@@ -50,12 +50,12 @@ def base(kind: str) -> CoreConfig:
     The sparse core has two requantisers: a filter pruned 40 times leaves 44 entries of AlexNet's
     CONV4, and 61 results must be drained in that time. A dense core needs one.
     """
-    square = {"lanes": 8, "filters": 8, "act_banks": 4, "act_depth": 10240}
+    dense = CoreConfig("dense-2d", lanes=8, filters=8, act_banks=4, act_depth=10240)
     return {
         "sparse": CoreConfig("sparse", drain=2),
         "dense-scalar": CoreConfig("dense-scalar"),
-        "dense-2d": CoreConfig("dense-2d", **square),
-        "sparse-rows": CoreConfig("sparse-rows", window_span=3, **square),
+        "dense-2d": dense,
+        "sparse-rows": dataclasses.replace(dense, core="sparse-rows", window_span=3),
     }[kind]
 
 
@@ -175,10 +175,11 @@ class CoreSet:
     @classmethod
     def read(cls, path: Path) -> "CoreSet":
         """The cores of a TOML file. Raises CosignError."""
+        value = read_toml(path)
         try:
-            return cls.from_json(read_toml(path))
+            return cls.from_json(value)
         except CosignError as error:
-            raise CosignError(_placed(path, error)) from error
+            raise CosignError(f"{path}: {error}") from error
 
     def write(self, path: Path) -> None:
         """Leave the TOML file of which `read` makes an equal set."""
@@ -187,32 +188,32 @@ class CoreSet:
 
     def to_toml(self) -> str:
         """The text of the file form."""
-        none = [f"{role} = []\n" for role in _SEVERAL if not getattr(self, role)]
-        tables = []
+        none = [f"{role} = []" for role in _SEVERAL if not getattr(self, role)]
+        blocks = ["\n".join([f"schema = {SCHEMA}", *none])]
         for role, core in self._by_role():
-            head = f"[[{role}]]" if role in _SEVERAL else f"[{role}]"
-            fields = dataclasses.asdict(core).items()  # numbers and plain words, as in JSON
-            tables.append("\n".join([head, *(f"{n} = {json.dumps(v)}" for n, v in fields), ""]))
-        return "\n".join([f"schema = {SCHEMA}\n{''.join(none)}", *tables])
+            # TOML writes numbers and plain words as JSON does.
+            fields = [f"{k} = {json.dumps(v)}" for k, v in dataclasses.asdict(core).items()]
+            blocks.append("\n".join([_heading(role), *fields]))
+        return "\n\n".join(blocks) + "\n"
 
 
-def _placed(path: Path, error: CosignError) -> str:
-    """The error's sentence, which names the file once."""
-    return str(error) if str(path) in str(error) else f"{path}: {error}"
+def _heading(role: str) -> str:
+    """The line above the fields of a core."""
+    return f"[[{role}]]" if role in _SEVERAL else f"[{role}]"
 
 
-def _in_role(role: str, value: Any) -> CoreConfig | tuple[CoreConfig, ...]:
+def _in_role(role: str, value: Any) -> Any:
     """What the file form says of a role, as the field of a CoreSet."""
     if role not in _SEVERAL:
-        return _core(role, value, f"[{role}]")
+        return _core(role, value)
     if not isinstance(value, list | tuple):
-        raise CosignError(f"{role} is one core, must be a list; write each below [[{role}]].")
-    return tuple(_core(role, fields, f"[[{role}]]") for fields in value)
+        raise CosignError(f"{role} are a list of cores; write each below a line {_heading(role)}.")
+    return tuple(_core(role, fields) for fields in value)
 
 
-def _core(role: str, fields: Any, heading: str) -> CoreConfig:
+def _core(role: str, fields: Any) -> CoreConfig:
     if not isinstance(fields, Mapping):
-        raise CosignError(f"{role} has no fields of a core; write them below a line {heading}.")
+        raise CosignError(f"{role}: the fields of a core belong below a line {_heading(role)}.")
     for name, value in fields.items():
         if name not in _FIELDS:
             raise CosignError(f"{role}: {name!r} is no field of a core.")

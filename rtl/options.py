@@ -12,8 +12,8 @@ from rtl.fit import feed
 _FIELDS = dataclasses.fields(CoreConfig)
 
 
-def add_cores(parser: argparse.ArgumentParser, default: str = "the built-in ones") -> None:
-    """The option of a command that takes a whole CoreSet."""
+def add_cores(parser: argparse._ActionsContainer, default: str = "the built-in ones") -> None:
+    """The option of a command that takes a whole CoreSet, in `parser` or a group of it."""
     parser.add_argument(
         "--cores",
         type=Path,
