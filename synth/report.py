@@ -48,7 +48,8 @@ class CoreReport:
     config : what was synthesised
     logic_um2 : area without memories
     sram_um2 : area of the memories by SRAM model and purpose
-    fmax_hz, slack_ns : the highest clock, and what is left of the target's period
+    fmax_hz : the highest clock
+    slack_ns : what is left of the target's period, negative when it is missed
     critical_path : the slowest path, in words
     cells : library cells by name
     flip_flops : of these cells
