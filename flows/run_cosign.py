@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import dataclasses
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -260,11 +259,11 @@ def _run(options: argparse.Namespace) -> int:
     # Imported here: torch takes seconds, and --help and typing errors should not.
     from rich.console import Console
 
-    from cosign import write_json
+    from cosign import json_text, write_json
     from flows.loop import inputs, logs, loop
     from flows.loop.progress import Reporter
     from flows.loop.rundir import RunDir
-    from flows.report import tables
+    from flows.report import tables, terminal
 
     if options.resume:
         run = RunDir.resume(options.resume)
@@ -309,14 +308,14 @@ def _run(options: argparse.Namespace) -> int:
         )
         return 130
     if options.json == "-":
-        print(json.dumps(results, indent=2))
+        print(json_text(results.to_json()))
     elif options.json:
-        write_json(Path(options.json), results)
+        write_json(Path(options.json), results.to_json())
     if not options.quiet and options.json != "-":
         console = tables.console()
-        tables.show(results, console)
+        terminal.show(results, console)
         console.print(f"report: {run.path / 'report.html'}")
-    return 1 if results["verification"]["mismatches"] else 0
+    return 1 if results.verification.mismatches else 0
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cosign import CosignError
+from cosign import CosignError, values
 
 SCHEMA = 2
 CORES = ("sparse", "dense-scalar", "dense-2d", "sparse-rows")
@@ -234,17 +234,13 @@ class CoreConfig:
         return {"schema": SCHEMA, **dataclasses.asdict(self)}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "CoreConfig":
-        """Raises CosignError on another schema, an unknown or a missing field."""
-        fields = dict(value)
-        schema = fields.pop("schema", None)
-        if schema != SCHEMA:
-            raise CosignError(f"CoreConfig has schema {schema}, this version reads {SCHEMA}.")
-        names = {field.name for field in dataclasses.fields(cls)}
-        if set(fields) != names:
-            odd = ", ".join(sorted(set(fields) ^ names))
-            raise CosignError(f"CoreConfig: unknown or missing fields: {odd}.")
-        return cls(**fields)
+    def from_json(cls, value: Any, where: str = "a core's JSON") -> "CoreConfig":
+        """Raises CosignError on another schema, an unknown, a missing or a wrong field.
+
+        where : what the sentence begins with
+        """
+        again = "`python -m rtl generate` writes one"
+        return values.parse(value, cls, where, again, (SCHEMA,))
 
     @property
     def hash(self) -> str:

@@ -8,7 +8,6 @@ import argparse
 import dataclasses
 import itertools
 from pathlib import Path
-from typing import Any
 
 from compress.file.container import Geometry, load
 from compress.zoo.networks import spec_of
@@ -89,13 +88,13 @@ def run(options: argparse.Namespace) -> int:
         "network": network,
         "seed": options.seed,
         "cores": [report.to_json() for report in reports],
-        "curves": [curve.to_json() for curve in curves],
+        "curves": curves,
         "provenance": reports[0].provenance,
     }
     if options.json is not None:
         write_json(options.json, content)
     if options.out is not None:
-        _draw(content, cores.dense.name, options.out)
+        _draw(curves, cores.dense.name, options.out)
     return 0
 
 
@@ -148,19 +147,17 @@ def _line(curve: Curve, ratios: list[float]) -> str:
     )
 
 
-def _draw(content: dict[str, Any], against: str, out: Path) -> None:
+def _draw(curves: list[Curve], against: str, out: Path) -> None:
     """The curves against the core of that name, by layer and all layers in one."""
     from flows.report import plots
 
-    strongest = [c for c in content["curves"] if c["against"] == against]
-    by_layer: dict[str, list[dict[str, Any]]] = {}
+    strongest = [curve for curve in curves if curve.against == against]
+    by_layer: dict[str, list[Curve]] = {}
     for curve in strongest:
-        by_layer.setdefault(curve["layer"], []).append(curve)
-    for layer, curves in by_layer.items():
-        plots.write_png(plots.fig4(curves, layer), out / f"{layer}.png")
+        by_layer.setdefault(curve.layer, []).append(curve)
+    for layer, found in by_layer.items():
+        plots.write_png(plots.fig4(found, layer), out / f"{layer}.png")
     if len(by_layer) > 1:
-        first = strongest[0]
-        alike = [
-            c for c in strongest if all(c[key] == first[key] for key in ("core", "sram_model"))
-        ]
+        first = strongest[0].core, strongest[0].sram_model
+        alike = [curve for curve in strongest if (curve.core, curve.sram_model) == first]
         plots.write_png(plots.fig4_by_layer(alike), out / "layers.png")

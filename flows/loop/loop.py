@@ -1,7 +1,7 @@
 """The loop, stage by stage, from weights to silicon numbers.
 
 Each stage reads what the ones before it left in the run directory, does its work through one
-room's door and returns a small JSON value; `flows.loop.results` puts the values together.
+room's door and returns a small JSON value; `flows.loop.assemble` puts the values together.
 """
 
 import dataclasses
@@ -22,8 +22,9 @@ from compress.model.tidy import tidy
 from compress.nn.network import imported_network
 from compress.train import evaluation, export, recipes, stages, trainer
 from cosign import CosignError, write_json
-from flows.loop import feedback, inputs, logs, results
+from flows.loop import assemble, feedback, inputs, logs
 from flows.loop.progress import Reporter
+from flows.loop.results import Feedback, Results
 from flows.loop.rundir import RunConfig, RunDir
 from flows.measure import breakeven, workload
 from flows.measure.machines import CoreReports, Machines, machines_for
@@ -80,8 +81,8 @@ def restart(run: RunDir, first: str) -> None:
         run.forget(name, _REUSED.get(name, f"checkpoints/{name}.*"))
 
 
-def run(run: RunDir, reporter: Reporter, log: logs.Log) -> dict[str, Any]:
-    """Go through all stages, skipping those that are done; returns results.json's content."""
+def run(run: RunDir, reporter: Reporter, log: logs.Log) -> Results:
+    """Go through all stages, skipping those that are done; returns the results."""
     loop = Loop(run, reporter, log)
     found: dict[str, Any] = {}
     for name, stage in STAGES.items():
@@ -89,12 +90,12 @@ def run(run: RunDir, reporter: Reporter, log: logs.Log) -> dict[str, Any]:
         if found[name] is None:
             with reporter.stage(name):
                 found[name] = run.run(name, functools.partial(stage, loop))
-    content = results.build(run, loop.dataset, loop.model, loop.machines, loop.profile, found)
-    write_json(run.path / "results.json", content)
-    run.config.cores.write(run.path / results.CORES)
-    html.write(content, loop.model.layers, run.path / "report.html")
-    plots.write_png(plots.break_even(content), run.path / "break-even.png")
-    return content
+    results = assemble.build(run, loop.dataset, loop.model, loop.machines, loop.profile, found)
+    write_json(run.path / "results.json", results.to_json())
+    run.config.cores.write(run.path / assemble.CORES)
+    html.write(results, loop.model.layers, run.path / "report.html")
+    plots.write_png(plots.break_even(results), run.path / "break-even.png")
+    return results
 
 
 class Loop:
@@ -290,13 +291,14 @@ def _breakeven(loop: Loop) -> dict[str, Any]:
     return {layer.name: layer.break_even for layer in profile.layers}
 
 
-def _allocate(loop: Loop) -> dict[str, Any]:
+def _allocate(loop: Loop) -> Feedback:
     found = _train("allocate", loop)
     dense, start = (loop.found(stage)["val_accuracy"] for stage in ("dense", "retrain"))
     return feedback.record(
         loop.recipe.spec.geometries,
         loop.profile,
-        {"keep": loop.trained("retrain").kept, "accuracy": start},
+        loop.trained("retrain").kept,
+        start,
         found["history"],
         dense,
         lambda keep: feedback.image_time(
@@ -311,7 +313,7 @@ def _speedup(loop: Loop) -> dict[str, Any]:
     return breakeven.speedups(loop.profile, loop.layers, loop.reports, loop.config.images)
 
 
-STAGES: dict[str, Callable[[Loop], dict[str, Any]]] = {
+STAGES: dict[str, Callable[[Loop], Any]] = {
     **{stage: functools.partial(_train, stage) for stage in ("dense", "prune", "retrain")},
     "synthesize": _synthesize,
     "breakeven": _breakeven,
