@@ -20,8 +20,8 @@ from compress.exchange import pretrained
 from compress.model.graph import CompressedModel, InputSpec
 from compress.nn.network import Network, fold, scale_to_data
 from compress.train.export import assemble, input_spec
+from compress.zoo.density import kept_weights
 from compress.zoo.networks import spec_of
-from compress.zoo.presets import kept_weights
 from cosign import CosignError
 
 Method = Literal["magnitude", "oneshot"]

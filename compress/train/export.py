@@ -23,11 +23,12 @@ from compress.model.graph import (
     fixed_point,
 )
 from compress.model.hostops import HostOp, Shape, pooling_window
+from compress.model.nodes import NetworkSpec, NodeSpec
 from compress.nn.network import Network
 from compress.train.evaluation import some_images
-from compress.train.recipes import Recipe
 from compress.train.stages import StageResult
-from compress.zoo.networks import NetworkSpec, NodeSpec
+from compress.zoo.networks import entry_for
+from compress.zoo.recipe import Recipe
 from cosign import CosignError
 
 SCALE_BITS = 14
@@ -36,8 +37,6 @@ _BINS = 4096
 _BATCH = 50
 # Keep their input's scale; dropout does nothing in the machine.
 _SCALE_KEEPING = ("maxpool", "flatten", "dropout")
-CALIBRATION_IMAGES = {"lenet5": 2000, "alexnet": 100}
-CUSTOM_CALIBRATION_IMAGES = 100
 
 
 def export(result: StageResult, recipe: Recipe, dataset: Dataset) -> CompressedModel:
@@ -63,7 +62,7 @@ def integers(
     Activation scales are calibrated on the first training images. Raises CosignError like
     `assemble`.
     """
-    count = CALIBRATION_IMAGES.get(network.spec.name, CUSTOM_CALIBRATION_IMAGES)
+    count = entry_for(network.spec).calibration_images
     source = input_spec(dataset.shape, dataset.mean, dataset.std)
     images = partial(some_images, dataset, count, _BATCH)
     return assemble(network, q, bits, source, images, scale_bits)

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn.utils import prune
 
 from compress.nn.network import Network, module_key
-from compress.train.recipes import Pruner
 from compress.train.regimes import Regime, mask_of
+from compress.zoo.recipe import Pruner
 
 Masks = dict[str, Tensor]
 
