@@ -1,5 +1,6 @@
 """A run continues where it was, and refuses what it cannot continue."""
 
+import dataclasses
 import json
 
 import pytest
@@ -91,6 +92,17 @@ def test_restarting_forgets_a_stage_and_all_later_ones(tmp_path):
     for nothing in ("s", "", "breakfast"):
         with pytest.raises(CosignError, match="is no stage; choose one of: dense, prune"):
             loop.restart(run, nothing)
+
+
+def test_cores_must_take_the_levels(tmp_path):
+    """Told before anything is trained."""
+    narrow = dataclasses.replace(CoreSet().sparse, weight_bits=2)
+    cores = CoreSet(sparse=narrow, candidates=())
+    for bits, widest in ((None, 4), (3, 3), ("auto", 8)):
+        with pytest.raises(CosignError, match=f"sparse-61 takes levels of 2 .* of {widest};"):
+            loop.preflight(RunConfig("lenet5", bits=bits, cores=cores), tmp_path / "run")
+    loop.preflight(RunConfig("lenet5", bits=2, cores=cores), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_refusals(tmp_path):
