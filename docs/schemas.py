@@ -16,7 +16,8 @@ import msgspec
 from msgspec import inspect as types
 
 from cosign import atomic_write
-from flows.loop import results, rundir
+from flows.loop import rundir
+from flows.report import results
 from flows.sweep import spec
 from synth import profile
 

@@ -52,12 +52,8 @@ def _made(found: Any) -> st.SearchStrategy[Any]:
             low = gt + 1 if gt is not None else ge
             return st.integers(-BIG if low is None else low, BIG if le is None else le)
         case inspect.FloatType(ge=ge, le=le, gt=gt):
-            low = gt if gt is not None else ge
-            return st.floats(
-                -HUGE if low is None else low,
-                HUGE if le is None else le,
-                exclude_min=gt is not None,
-            )
+            low = gt if gt is not None else -HUGE if ge is None else ge
+            return st.floats(low, HUGE if le is None else le, exclude_min=gt is not None)
         case inspect.StrType():
             return WORDS
         case inspect.BoolType():

@@ -20,7 +20,7 @@ from compress.zoo.networks import spec_of
 from compress.zoo.presets import ALPHAS
 from cosign import CosignError
 from flows import run_cosign
-from flows.loop import inputs, results
+from flows.loop import assemble, inputs
 from flows.loop.rundir import RunConfig
 
 
@@ -73,7 +73,7 @@ def test_options_of_the_method_reach_recipe_and_command() -> None:
     assert recipe.bits is None
     four = inputs.recipe(dataclasses.replace(asked, bits=4), None, 10).bits
     assert four == dict.fromkeys(recipe.spec.geometries, 4)
-    _, script, *words = shlex.split(results.command(asked))
+    _, script, *words = shlex.split(assemble.command(asked))
     assert script == "flows/run_cosign.py"
     again, _ = run_cosign.training_config(run_cosign.parser().parse_args(words))
     assert again == asked
@@ -92,7 +92,7 @@ def test_weights_of_a_built_in_network_are_part_of_a_run(tmp_path: Path) -> None
     dense = trainer.run_stage("dense", recipe, dataset, tmp_path, 0, start=own_network).network
     for name, weight in dense.weights.items():  # not trained
         np.testing.assert_array_equal(weight.detach(), network.weights[name])
-    _, _, *words = shlex.split(results.command(asked))
+    _, _, *words = shlex.split(assemble.command(asked))
     assert run_cosign.training_config(run_cosign.parser().parse_args(words))[0] == asked
     torch.save(Network(spec_of("lenet5")).state_dict(), own)
     sources.load.cache_clear()

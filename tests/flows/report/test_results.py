@@ -9,7 +9,7 @@ from made_values import made
 
 import cosign
 from cosign import CosignError, write_json
-from flows.loop.results import Results
+from flows.report.results import Results
 
 PUBLISHED = sorted((Path(__file__).parents[3] / "docs" / "results").glob("*/results.json"))
 LENET5 = next(path for path in PUBLISHED if path.parent.name == "lenet5")
@@ -80,6 +80,6 @@ def test_a_wrong_field_is_named(
 
 def test_another_version_is_named(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    path.write_text('{"schema": 3, "written_by": "0.9.0"}')
-    with pytest.raises(CosignError, match="schema 3 of cosign 0.9.0, this version reads 1 and 2"):
+    path.write_text('{"schema": 3, "written_by": "7"}')
+    with pytest.raises(CosignError, match="schema 3 of cosign 7, this version reads 1 and 2"):
         Results.read(path)
