@@ -78,7 +78,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         with open(path, "rb") as file:
             text = file.read(_LONGEST_TOML + 1)
         if len(text) > _LONGEST_TOML:
-            raise CosignError(f"{path} has more than {_LONGEST_TOML:,} bytes; is it the right one?")
+            raise CosignError(
+                f"{path} has more than {_LONGEST_TOML:,} bytes, too many here; give another file."
+            )
         return tomllib.loads(text.decode())
     except OSError as error:
         raise CosignError(f"cannot read {path}: {error.strerror or error}.") from error

@@ -256,6 +256,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.first and not options.resume:
         raise CosignError("--from needs --resume DIR, the run whose stages it repeats.")
 
+    if options.cores and options.resume:
+        raise CosignError("a run keeps the cores that it began with; leave out --cores.")
+
     # Imported here: torch takes seconds, and --help and typing errors should not.
     from rich.console import Console
 

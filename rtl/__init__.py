@@ -1,6 +1,7 @@
 """rtl: the machine, in Amaranth. One config in, Verilog out; one layer in, its streams out.
 
 - `rtl.config.CoreConfig`: everything that a core is a function of
+- `rtl.coreset.CoreSet`: the cores that are measured against each other, each in its role
 - `rtl.verilog.generate` / `write`: its Verilog; `rtl.sram.macros`: the memories it uses
 - `rtl.layout.Layout`: where a layer's activations lie in the memory
 - `rtl.pack.pack_layer`: a layer compiled for a core, or one sentence why it does not fit

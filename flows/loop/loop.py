@@ -53,6 +53,13 @@ def preflight(config: RunConfig, path: Path) -> None:
         inputs.dataset(config, network)
     classes = network.classes if network is not None else 10
     recipe = inputs.recipe(config, network, classes)
+    widest = max(recipe.bits.values()) if recipe.bits else 8
+    for core in (config.cores.sparse, config.cores.dense):  # which execute the network
+        if core.weight_bits < widest:
+            raise CosignError(
+                f"the core {core.name} takes levels of {core.weight_bits} bits, the run may make "
+                f"them of {widest}; raise its weight_bits or give --bits."
+            )
     weights = sum(geometry.weights for geometry in recipe.spec.geometries.values())
     needed = weights * _BYTES_PER_WEIGHT + (500 << 20)
     folders = (path.absolute(), *path.absolute().parents)

@@ -137,8 +137,7 @@ def _asked(options: argparse.Namespace, path: Path) -> Spec:
         if core:
             name = next(iter(core)).replace("_", "-")
             raise CosignError(f"--cores says all of the cores; leave out --{name}.")
-        cores = cores_of(options).cores
-        return parse.make({**given, "cores": [{a: getattr(c, a) for a in AXES} for c in cores]})
+        return parse.make({**given, "cores": parse.tables_of(cores_of(options))})
     if not given and not core:
         return spec_in(path)
     return parse.make({**given, "cores": [core]})

@@ -10,6 +10,7 @@ from compress.zoo.networks import spec_of
 from cosign import CosignError, values
 from flows.sweep.spec import AXES, Spec, Table, Value
 from rtl.config import CODINGS, CORES, CoreConfig
+from rtl.coreset import CoreSet
 
 MOST = 100_000
 """Points of a sweep."""
@@ -48,6 +49,11 @@ def make(asked: Mapping[str, Any]) -> Spec:
     spec = values.parse(given, Spec, "the sweep", "correct it")
     _check(spec)
     return spec
+
+
+def tables_of(cores: CoreSet) -> list[dict[str, Value]]:
+    """A table for each of `cores`, for `make`; the layer decides their memories."""
+    return [{axis: getattr(core, axis) for axis in AXES} for core in cores.cores]
 
 
 def _check(spec: Spec) -> None:

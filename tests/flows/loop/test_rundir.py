@@ -1,5 +1,6 @@
 """A run continues where it was, and refuses what it cannot continue."""
 
+import dataclasses
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from made_values import made
 from cosign import CosignError
 from flows.loop import loop
 from flows.loop.rundir import RunConfig, RunDir
+from rtl.coreset import CoreSet
 
 
 def test_a_finished_stage_is_not_run_again(tmp_path):
@@ -25,6 +27,20 @@ def test_a_finished_stage_is_not_run_again(tmp_path):
     assert again.run("dense", work) == {"accuracy": 0.5}
     assert len(calls) == 1
     assert set(again.wall_s()) == {"dense"}
+
+
+def test_cores_are_kept_by_content(tmp_path):
+    cores = CoreSet(rows=(), candidates=())
+    RunDir.create(tmp_path / "run", RunConfig("lenet5", cores=cores))
+    assert RunDir.resume(tmp_path / "run").config.cores == cores
+    file = tmp_path / "run" / "config.json"
+    config = json.loads(file.read_text())
+    del config["cores"]  # as runs were before they had any of their own
+    file.write_text(json.dumps(config))
+    assert RunDir.resume(tmp_path / "run").config == RunConfig("lenet5")
+    file.write_text(json.dumps(config | {"cores": {"schema": 1, "sparse": {"lanes": 3}}}))
+    with pytest.raises(CosignError, match="sparse has 3 multipliers, dense_scalar 61"):
+        RunDir.resume(tmp_path / "run")
 
 
 def test_a_stage_that_failed_is_run_again(tmp_path):
@@ -78,6 +94,17 @@ def test_restarting_forgets_a_stage_and_all_later_ones(tmp_path):
     for nothing in ("s", "", "breakfast"):
         with pytest.raises(CosignError, match="is no stage; choose one of: dense, prune"):
             loop.restart(run, nothing)
+
+
+def test_cores_must_take_the_levels(tmp_path):
+    """Told before anything is trained."""
+    narrow = dataclasses.replace(CoreSet().sparse, weight_bits=2)
+    cores = CoreSet(sparse=narrow, candidates=())
+    for bits, widest in ((None, 4), (3, 3), ("auto", 8)):
+        with pytest.raises(CosignError, match=f"sparse-61 takes levels of 2 .* of {widest};"):
+            loop.preflight(RunConfig("lenet5", bits=bits, cores=cores), tmp_path / "run")
+    loop.preflight(RunConfig("lenet5", bits=2, cores=cores), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_refusals(tmp_path):
