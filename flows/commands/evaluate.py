@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """Measure, print, write; raises CosignError on a damaged file or data that do not fit."""
     from compress.data.images import test_split  # the other commands do without all these
     from flows.loop import assemble
-    from flows.loop.results import SCHEMA
+    from flows.report.results import SCHEMA
     from sim import golden
 
     started = time.monotonic()

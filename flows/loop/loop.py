@@ -25,11 +25,11 @@ from compress.zoo.recipe import Recipe
 from cosign import CosignError, write_json
 from flows.loop import assemble, feedback, inputs, logs
 from flows.loop.progress import Reporter
-from flows.loop.results import Feedback, Results
 from flows.loop.rundir import RunConfig, RunDir
 from flows.measure import breakeven, workload
 from flows.measure.machines import CoreReports, Machines, machines_for
 from flows.report import html, plots
+from flows.report.results import Feedback, Results
 from rtl import verilog
 from sim import build, golden, verify
 from sim.run import simulators_dir

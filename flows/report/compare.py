@@ -12,8 +12,8 @@ from rich.table import Table
 
 from cosign import CosignError, atomic_write, exit_status, json_text, write_json
 from cosign.values import Value
-from flows.loop.results import Layer, Results
 from flows.report import tables
+from flows.report.results import Layer, Results
 
 SCHEMA = 1
 

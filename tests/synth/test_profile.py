@@ -3,6 +3,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from made_values import made
 
 from cosign import CosignError
 from rtl.config import CoreConfig
@@ -111,3 +113,13 @@ def test_missing_file(tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(CosignError, match="holds no object"):
         HardwareProfile.read(tmp_path / "list.json")
+
+
+@given(profile=made(HardwareProfile))
+@settings(max_examples=30, deadline=None)
+def test_any_profile_makes_the_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, profile: HardwareProfile
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    profile.write(path)
+    assert HardwareProfile.read(path) == profile

@@ -20,7 +20,7 @@ from compress.zoo.lenet5 import LENET5
 from compress.zoo.networks import spec_of
 from cosign import CosignError
 from flows import run_cosign
-from flows.loop import inputs, results
+from flows.loop import assemble, inputs
 from flows.loop.rundir import RunConfig
 
 
@@ -72,7 +72,7 @@ def test_options_of_the_method_reach_recipe_and_command() -> None:
     assert recipe.bits is None
     four = inputs.recipe(dataclasses.replace(asked, bits=4), None, 10).bits
     assert four == dict.fromkeys(recipe.spec.geometries, 4)
-    _, script, *words = shlex.split(results.command(asked))
+    _, script, *words = shlex.split(assemble.command(asked))
     assert script == "flows/run_cosign.py"
     again, _ = run_cosign.training_config(run_cosign.parser().parse_args(words))
     assert again == asked
@@ -93,7 +93,7 @@ def test_weights_of_a_built_in_network_are_part_of_a_run(tmp_path: Path) -> None
     dense = trainer.run_stage("dense", recipe, dataset, tmp_path, 0, start=own_network).network
     for name, weight in dense.weights.items():  # not trained
         np.testing.assert_array_equal(weight.detach(), network.weights[name])
-    _, _, *words = shlex.split(results.command(asked))
+    _, _, *words = shlex.split(assemble.command(asked))
     assert run_cosign.training_config(run_cosign.parser().parse_args(words))[0] == asked
     torch.save(Network(spec_of("lenet5")).state_dict(), own)
     with pytest.raises(CosignError, match="lenet5 is another network than this run began with"):

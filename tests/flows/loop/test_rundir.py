@@ -4,6 +4,8 @@ import dataclasses
 import json
 
 import pytest
+from hypothesis import given, settings
+from made_values import made
 
 from cosign import CosignError
 from flows.loop import loop
@@ -159,3 +161,11 @@ def test_a_damaged_stage_is_named(tmp_path):
         file.write_text(content)
         with pytest.raises(CosignError, match=sentence):
             run.result("dense")
+
+
+@given(config=made(RunConfig))
+@settings(max_examples=30, deadline=None)
+def test_any_config_makes_the_round_trip(tmp_path_factory, config):
+    path = tmp_path_factory.mktemp("any") / "run"
+    RunDir.create(path, config)
+    assert RunDir.resume(path).config == config

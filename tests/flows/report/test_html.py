@@ -15,8 +15,8 @@ from random_layers import random_layer
 
 from compress.file.container import Geometry
 from compress.zoo.networks import spec_of
-from flows.loop.results import Energy, EnergyOfLayer, Results
 from flows.report import html, pictures, tables
+from flows.report.results import Energy, EnergyOfLayer, Results
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
 ENERGY = Energy(
