@@ -25,7 +25,7 @@ DEFAULT_ALPHA = {
     "cifar-resnet20": "5x",
 }
 DEFAULT_RATIO = "4x"  # of a network of one's own
-Pruner = Literal["admm", "iterative", "oneshot", "l1", "torch"]  # see compress.train.pruners
+Pruner = Literal["admm", "iterative", "magnitude", "l1", "torch"]  # see compress.train.pruners
 T = TypeVar("T")
 
 
@@ -90,7 +90,7 @@ class Recipe:
     accuracy_loss : validation accuracy that the allocation may cost against the dense network, 0..1
     rounds : rounds of the allocation that may take weights away
     calibration : training images on which pruned and quantised layers must answer as they did
-        before (`snap`); 0 projects the weights
+        before (compress.train.constrain); 0 projects the weights
     budget : multiplies every phase's steps
     rate : multiplies every phase's learning rate
     threads : of torch; part of the recipe since sums depend on it in the last bits

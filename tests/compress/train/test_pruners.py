@@ -11,16 +11,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compress.admm.constraints import largest
 from compress.nn.network import Network, lenet5
 from compress.train import pruners, trainer
 from compress.train.recipes import Pruner, Recipe
-from compress.train.regimes import mask_of
 from compress.train.stages import StageResult
 from compress.zoo.networks import spec_of
 from compress.zoo.presets import ALPHAS, at_ratio, densities, kept_weights
 from cosign import CosignError
 
-OTHERS: tuple[Pruner, ...] = ("iterative", "oneshot", "l1", "torch")
+OTHERS: tuple[Pruner, ...] = ("iterative", "magnitude", "l1", "torch")
 
 
 @pytest.fixture
@@ -100,9 +100,9 @@ def test_masks_narrow_by_the_same_fraction_in_every_round(network: Network) -> N
 
 def test_one_shot_cuts_at_once(network: Network) -> None:
     keep = {"conv1": 100, "conv2": 900, "fc1": 4000, "fc2": 600}
-    expected = {name: mask_of(weight, keep[name]) for name, weight in network.weights.items()}
+    expected = {name: largest(weight, keep[name]) for name, weight in network.weights.items()}
     masks: dict[str, torch.Tensor] = {}
-    pruners.regime("oneshot", network, masks, keep, 3, 0.0)
+    pruners.regime("magnitude", network, masks, keep, 3, 0.0)
     assert all(torch.equal(masks[name], expected[name]) for name in keep)
 
 

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 
+from compress.admm.constraints import staged
+from compress.data.pixels import to_input
 from compress.model.graph import max_level
 from compress.train import evaluation, recipes, stages, trainer
 from compress.train.recipes import DEFAULT_ALPHA, Phase, recipe
-from compress.train.regimes import Regime, staged
+from compress.train.regimes import Regime
 from compress.train.stages import StageResult
 from compress.zoo.presets import ALPHAS
 from cosign import CosignError
@@ -45,11 +47,11 @@ def test_quantised_weights_are_levels_times_q(toy: ModuleType, trained: Trained)
     result = trained["quantize"]
     for name, bits in toy.recipe().bits.items():
         weight = result.network.weights[name].detach()
-        levels = weight[result.masks[name]].double() / result.q[name]
-        assert torch.allclose(levels, levels.round(), atol=1e-4)
-        magnitude = levels.round().abs()
-        assert magnitude.min() >= 1
-        assert magnitude.max() <= max_level(bits)
+        levels = result.levels[name]
+        assert levels.bits == bits
+        assert np.array_equal(weight.numpy(), levels.weights)
+        assert np.array_equal(levels.values != 0, result.masks[name].numpy())
+        assert np.abs(levels.values.astype(int)).max() <= max_level(bits)
 
 
 def test_history_has_residuals_of_every_admm_iteration(toy: ModuleType, trained: Trained) -> None:
@@ -77,7 +79,7 @@ def test_masked_training_leaves_the_optimisers_moments_at_zero(
     dataset = toy.dataset()
     for step in range(3):
         indices = np.arange(step * 16, step * 16 + 16)
-        loss = network(evaluation.to_input(dataset, dataset.train.images(indices))).square().mean()
+        loss = network(to_input(dataset, dataset.train.images(indices))).square().mean()
         optimizer.zero_grad()
         loss.backward()
         regime.after_backward(optimizer)
