@@ -17,8 +17,7 @@ import numpy as np
 
 from compress.file import container
 from compress.file.container import CompressedModel
-from compress.zoo.networks import NETWORKS
-from compress.zoo.presets import densities
+from compress.zoo.networks import NETWORKS, densities
 from cosign import CosignError, exit_status, write_json
 from rtl.config import CODINGS, CoreConfig
 from rtl.fit import feed, fit

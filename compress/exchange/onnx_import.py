@@ -16,9 +16,10 @@ import onnx
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from compress.exchange.importing import Imported, Tracer, Value
+from compress.exchange.importing import Tracer, Value
 from compress.exchange.onnx_ops import OPERATIONS
 from compress.model.hostops import Shape
+from compress.model.pretrained import Pretrained
 from cosign import CosignError
 
 _OLDEST_OPSET = 7  # before, Add and Mul broadcast by attributes
@@ -26,7 +27,7 @@ _MOVING = ("Identity", "Dropout", "Cast")
 _ENDS = ("Softmax", "LogSoftmax")
 
 
-def read(path: Path) -> Imported:
+def read(path: Path) -> Pretrained:
     """The network of an ONNX file with one image as input and one vector as output.
 
     Raises CosignError, naming the node or the file, on anything that it cannot be.
@@ -38,12 +39,12 @@ def read(path: Path) -> Imported:
     return _imported(lambda: onnx.load(path), path.stem, str(path))
 
 
-def from_bytes(blob: bytes, name: str, where: str) -> Imported:
+def from_bytes(blob: bytes, name: str, where: str) -> Pretrained:
     """The same of a model in memory; `where` begins every error's sentence."""
     return _imported(lambda: onnx.load_model_from_string(blob), name, where)
 
 
-def _imported(load: Callable[[], onnx.ModelProto], name: str, where: str) -> Imported:
+def _imported(load: Callable[[], onnx.ModelProto], name: str, where: str) -> Pretrained:
     return Reader(_checked(load, where), name, where).imported()
 
 
@@ -99,7 +100,7 @@ class Reader:
         self.values: dict[str, Value] = {inputs[0].name: self.trace.input}
         self.softmax: dict[str, str] = {}  # by its output, the node that must be the last
 
-    def imported(self) -> Imported:
+    def imported(self) -> Pretrained:
         for node in self.model.graph.node:
             self._node(node)
         output = self.model.graph.output[0].name

@@ -25,11 +25,10 @@ from compress.model.levels import Levels
 from compress.model.nodes import NodeSpec
 from compress.nn.network import Network
 from compress.posttrain.calibration import SCALE_BITS, Batches, scales, shortened
+from compress.zoo.networks import entry_for
 from cosign import CosignError
 
 _BATCH = 50
-CALIBRATION_IMAGES = {"lenet5": 2000, "alexnet": 100}
-CUSTOM_CALIBRATION_IMAGES = 100
 
 
 def input_spec(
@@ -91,7 +90,7 @@ def from_dataset(
     scale_bits: int = SCALE_BITS,
 ) -> CompressedModel:
     """As `assemble`, calibrated on some training images."""
-    count = CALIBRATION_IMAGES.get(network.spec.name, CUSTOM_CALIBRATION_IMAGES)
+    count = entry_for(network.spec).calibration_images
     source = input_spec(dataset.shape, dataset.mean, dataset.std)
     images = partial(some_images, dataset, count, _BATCH)
     return assemble(network, levels, source, images, scale_bits)

@@ -22,8 +22,8 @@ from compress.model.graph import CompressedModel, InputSpec
 from compress.model.levels import Levels
 from compress.nn.network import Network, fold, scale_to_data
 from compress.posttrain.integers import assemble, input_spec
+from compress.zoo.density import kept_weights
 from compress.zoo.networks import spec_of
-from compress.zoo.presets import kept_weights
 from cosign import CosignError
 
 Method = Literal["magnitude", "oneshot"]

@@ -18,8 +18,8 @@ from torch.nn.utils import prune
 
 from compress.admm.constraints import largest
 from compress.nn.network import Network, module_key
-from compress.train.recipes import Pruner
 from compress.train.regimes import Regime
+from compress.zoo.recipe import Pruner
 
 Masks = dict[str, Tensor]
 

@@ -15,21 +15,18 @@ from torch import Tensor
 from compress.data.datasets import Dataset
 from compress.model.levels import Levels
 from compress.nn.network import Network
-from compress.train.recipes import Recipe
+from compress.zoo.recipe import Recipe
 from cosign import CosignError, atomic_write
 
 STAGES = ("dense", "prune", "retrain", "allocate", "quantize")
 _SCHEMA = 3
 _COMMON = (
-    "network",
-    "classes",
-    "custom",
+    "architecture",
     "digest",
     "batch",
     "optimizer",
     "beta2",
     "weight_decay",
-    "dropout",
     "warmup",
     "budget",
     "rate",

@@ -36,9 +36,10 @@ from compress.train import bitwidths, constrain, distributed, pruners, stages, t
 from compress.train.allocate import Keep
 from compress.train.distill import Loss
 from compress.train.evaluation import channels_last, evaluate
-from compress.train.recipes import Phase, Recipe
+from compress.train.recipes import keep_of
 from compress.train.regimes import AdmmRegime, Regime, SettleRegime
 from compress.train.stages import STAGES, StageResult
+from compress.zoo.recipe import Phase, Recipe
 from cosign import CosignError
 
 Report = Callable[[str, int, int, dict[str, Any]], None]
@@ -219,13 +220,13 @@ class _Trainer:
             self.network = previous.network
         else:
             torch.manual_seed(random[0])  # the seed
-            self.network = Network(recipe.dense_spec)
+            self.network = Network(recipe.architecture)
             if not self.network.norms:
                 some = np.arange(min(_INITIAL_IMAGES, len(dataset.train.labels)))
                 scale_to_data(self.network, to_input(dataset, dataset.train.images(some)))
         if stage == "prune":
             dense = {n: w.detach().numpy() for n, w in self.network.weights.items()}
-            self.keep = recipe.keep_of(dense)
+            self.keep = keep_of(recipe, dense)
         channels_last(self.network.to(self.device))
         self.phases: tuple[Phase, ...] = (
             (recipe.quantize, recipe.settle) if stage == "quantize" else (getattr(recipe, stage),)

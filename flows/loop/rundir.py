@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compress.train.recipes import ACCURACY_LOSS, ROUNDS
+from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, locked, read_json, write_json
 
 SCHEMA = 2

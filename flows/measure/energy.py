@@ -243,7 +243,7 @@ def _run(options: argparse.Namespace) -> int:
             raise CosignError(
                 f"{model.name} has no convolution {name!r}; it has {', '.join(convolutions)}."
             )
-    dataset = inputs.dataset(run.config, inputs.imported(run.config))
+    dataset = inputs.dataset(run.config, inputs.pretrained(run.config))
     pixels = dataset.test.images(np.arange(1))
     values = trace(model, model.input.quantize(pixels))
     images = {name: values[convolutions[name].input][0] for name in names}

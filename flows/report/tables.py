@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from compress.zoo.presets import TABLE_8
+from compress.zoo.alexnet import TABLE_8
 from flows.report import paper
 
 Results = dict[str, Any]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compress.zoo.presets import densities
+from compress.zoo.networks import densities
 from flows.measure import machines
 from rtl.config import CoreConfig
 from synth.report import DEPTHS

@@ -10,8 +10,7 @@ from random_layers import random_layer
 
 from compress.file import container
 from compress.file.container import CompressedModel, Geometry, InputSpec
-from compress.zoo.networks import spec_of
-from compress.zoo.presets import densities
+from compress.zoo.networks import densities, spec_of
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.fit import feed, fit

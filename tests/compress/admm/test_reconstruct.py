@@ -12,14 +12,14 @@ from torch.nn import functional
 from compress.admm import reconstruct
 from compress.data.pixels import normalised
 from compress.model.graph import Geometry
-from compress.model.nodes import Builder
+from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network, fold
 from compress.posttrain import pipeline
-from compress.zoo import networks, presets
+from compress.zoo.density import kept_weights
 from sim import golden
 
 
-def grouped_spec() -> networks.NetworkSpec:
+def grouped_spec() -> NetworkSpec:
     """Groups, strides, dropout, and fully connected layers wider than the images are many."""
     net = Builder("grouped", (3, 11, 11))
     net.conv("conv1", 8, 3, stride=2)
@@ -66,7 +66,7 @@ def test_much_nearer_than_magnitude_on_new_images(network: Network) -> None:
     known, new = images(64, 0, size), images(64, 1, size)
     with torch.no_grad():
         wanted = network(new)
-    keep = presets.kept_weights(network.spec, dict.fromkeys(network.weights, 0.4))
+    keep = kept_weights(network.spec, dict.fromkeys(network.weights, 0.4))
     bits = dict.fromkeys(keep, 6)
     plain, ours = copy_of(network), copy_of(network)
     pipeline.prune_and_quantize(plain, keep, bits)
@@ -86,7 +86,7 @@ def test_dense_and_eight_bits_is_the_network(network: Network) -> None:
     with torch.no_grad():
         wanted = network(x)
     bits = dict.fromkeys(network.weights, 8)
-    keep = presets.kept_weights(network.spec, dict.fromkeys(bits, 1.0))
+    keep = kept_weights(network.spec, dict.fromkeys(bits, 1.0))
     reconstruct.prune_and_quantize(network, keep, bits, batches(x))
     assert error(network, x, wanted) < 1e-3
 

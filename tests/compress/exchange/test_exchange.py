@@ -26,12 +26,11 @@ from compress.exchange import convert
 from compress.exchange.onnx_writer import scales_of
 from compress.file import container
 from compress.file.container import CompressedModel, Geometry, InputSpec, Layer
-from compress.model.nodes import Builder
+from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network, scale_to_data
 from compress.posttrain import pipeline
 from compress.posttrain.integers import input_spec
-from compress.zoo.networks import NetworkSpec
-from compress.zoo.presets import default_bits, densities
+from compress.zoo.lenet5 import LENET5
 from sim import golden
 
 CONSTANT = ((0.4, 0.45, 0.5), (0.2, 0.25, 0.3))
@@ -106,7 +105,7 @@ def test_qdq_logits_and_batches() -> None:
 def test_qdq_of_lenet5_on_all_test_images_of_mnist() -> None:
     pixels = mnist.load(None)["t10k-images-idx3-ubyte"][:, None]
     network, source = pipeline.untrained("lenet5", pixels[:16], 0)
-    chosen, bits = densities("lenet5", "default"), default_bits("lenet5")
+    chosen, bits = LENET5.densities("default"), LENET5.bits.by_layer(LENET5.spec)
     model = pipeline.compress(network, source, chosen, bits, pixels[:16])
     running = session(convert.FORMATS["qdq"](model))
     scale = np.float32(scales_of(model)["fc2"])

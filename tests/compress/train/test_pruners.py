@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from compress.admm.constraints import largest
 from compress.nn.network import Network, lenet5
 from compress.train import pruners, trainer
-from compress.train.recipes import Pruner, Recipe
 from compress.train.stages import StageResult
-from compress.zoo.networks import spec_of
-from compress.zoo.presets import ALPHAS, at_ratio, densities, kept_weights
+from compress.zoo.density import at_ratio, kept_weights
+from compress.zoo.networks import NETWORKS, densities, spec_of
+from compress.zoo.recipe import Pruner, Recipe
 from cosign import CosignError
 
 OTHERS: tuple[Pruner, ...] = ("iterative", "magnitude", "l1", "torch")
@@ -133,7 +133,7 @@ def test_l1_adds_lambda_times_the_sign(network: Network) -> None:
 @given(st.sampled_from(["lenet5", "alexnet"]), st.floats(1, 2000))
 def test_densities_are_brought_to_a_ratio(network: str, ratio: float) -> None:
     spec = spec_of(network)
-    preset = densities(network, next(iter(ALPHAS[network])))
+    preset = densities(network, next(iter(NETWORKS[network].rows)))
     scaled = at_ratio(spec, preset, ratio)
     weights = {name: geometry.weights for name, geometry in spec.geometries.items()}
     kept = sum(scaled[name] * count for name, count in weights.items())

@@ -16,11 +16,11 @@ import torch
 from compress.admm.constraints import staged
 from compress.data.pixels import to_input
 from compress.model.graph import max_level
-from compress.train import evaluation, recipes, stages, trainer
-from compress.train.recipes import DEFAULT_ALPHA, Phase, recipe
+from compress.train import evaluation, stages, trainer
 from compress.train.regimes import Regime
 from compress.train.stages import StageResult
-from compress.zoo.presets import ALPHAS
+from compress.zoo.networks import NETWORKS, recipe
+from compress.zoo.recipe import Phase
 from cosign import CosignError
 
 Trained = dict[str, StageResult]
@@ -360,6 +360,7 @@ def test_budget_scales_steps() -> None:
         (("vgg",), "unknown network 'vgg'"),
         (("lenet5", 10, "table7"), "lenet5 has no alpha preset 'table7'"),
         (("lenet5", 10, None, 0.0), "budget is 0.0"),
+        (("vgg16",), "vgg16 is not trained from nothing; give its weights by --weights"),
     ],
 )
 def test_recipes_refuse_nonsense(arguments: tuple[object, ...], message: str) -> None:
@@ -387,8 +388,7 @@ def test_a_recipe_checks_its_layers(changes: dict[str, object], message: str) ->
 
 
 def test_every_preset_is_a_recipe() -> None:
-    for network in DEFAULT_ALPHA:
-        for preset in ALPHAS[network]:
-            for scale in ("full", "tiny"):
-                made = recipes.recipe(network, 10, preset, scale=scale)  # type: ignore[arg-type]
-                assert set(made.to_json()["densities"]) == set(made.keep)
+    for network, entry in NETWORKS.items():
+        for preset in () if entry.needs_weights else entry.rows:
+            made = recipe(network, 10, preset)
+            assert set(made.to_json()["densities"]) == set(made.keep)

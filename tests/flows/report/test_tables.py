@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from compress.zoo.networks import spec_of
-from compress.zoo.presets import densities, kept_weights
+from compress.zoo.density import kept_weights
+from compress.zoo.networks import densities, spec_of
 from flows.report import tables
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results" / "alexnet" / "results.json"
