@@ -26,7 +26,7 @@ from compress.file.container import Geometry
 from compress.zoo.networks import densities, spec_of
 from cosign import write_json
 from rtl.config import CoreConfig
-from rtl.fit import feed
+from rtl.program.fit import feed
 from sim.compare import compare, rivals
 from sim.workload import masked_layer
 

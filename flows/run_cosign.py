@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import dataclasses
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
 from compress.zoo.networks import NETWORKS, entry_of, is_foreign, preset
 from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, exit_status, numbers
+from rtl.options import add_cores, cores_of
 
 if TYPE_CHECKING:
     from compress.model.pretrained import Pretrained
@@ -33,6 +33,7 @@ examples:
   run_cosign.py model.onnx --data DIR       a network of your own, with its trained weights
   run_cosign.py package.module:factory --data DIR --mean 0,0,0 --std 1,1,1
                                             a torch module that reads pixels of 0 to 1
+  run_cosign.py lenet5 --cores my.toml      on cores of your own
   run_cosign.py --resume runs/lenet5-0      go on after Ctrl-C, a crash or a power cut
   run_cosign.py --resume runs/lenet5-0 --from synth   anew from this stage on
   run_cosign.py lenet5 --quiet --json -     for scripts: results.json on standard output
@@ -199,6 +200,7 @@ def parser() -> argparse.ArgumentParser:
         "--images", type=positive(int), help="images executed by the RTL (lenet5 16, others 1)"
     )
     result.add_argument("--liberty", type=Path, help="a cell library (default: NanGate 45 nm)")
+    add_cores(result)
     result.add_argument(
         "--accuracy-loss",
         type=_fraction,
@@ -247,11 +249,11 @@ def _run(options: argparse.Namespace) -> int:
     # Imported here: torch takes seconds, and --help and typing errors should not.
     from rich.console import Console
 
-    from cosign import write_json
+    from cosign import json_text, write_json
     from flows.loop import inputs, logs, loop
     from flows.loop.progress import Reporter
     from flows.loop.rundir import RunDir
-    from flows.report import tables
+    from flows.report import tables, terminal
 
     if options.resume:
         run = RunDir.resume(options.resume)
@@ -269,6 +271,7 @@ def _run(options: argparse.Namespace) -> int:
             liberty=str(options.liberty.resolve()) if options.liberty else None,
             accuracy_loss=options.accuracy_loss,
             rounds=options.rounds,
+            cores=cores_of(options),
         )
         name = config.network if pretrained is None else pretrained.spec.name
         path = options.out or _free_folder(name)
@@ -292,14 +295,14 @@ def _run(options: argparse.Namespace) -> int:
         )
         return 130
     if options.json == "-":
-        print(json.dumps(results, indent=2))
+        print(json_text(results.to_json()))
     elif options.json:
-        write_json(Path(options.json), results)
+        write_json(Path(options.json), results.to_json())
     if not options.quiet and options.json != "-":
         console = tables.console()
-        tables.show(results, console)
+        terminal.show(results, console)
         console.print(f"report: {run.path / 'report.html'}")
-    return 1 if results["verification"]["mismatches"] else 0
+    return 1 if results.verification.mismatches else 0
 
 
 def main(arguments: list[str] | None = None) -> int:

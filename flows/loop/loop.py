@@ -1,7 +1,7 @@
 """The loop, stage by stage, from weights to silicon numbers.
 
 Each stage reads what the ones before it left in the run directory, does its work through one
-room's door and returns a small JSON value; `flows.loop.results` puts the values together.
+room's door and returns a small JSON value; `flows.loop.assemble` puts the values together.
 """
 
 import dataclasses
@@ -23,11 +23,12 @@ from compress.nn.network import pretrained_network
 from compress.train import evaluation, export, stages, trainer
 from compress.zoo.recipe import Recipe
 from cosign import CosignError, write_json
-from flows.loop import feedback, inputs, logs, results
+from flows.loop import assemble, feedback, inputs, logs
 from flows.loop.progress import Reporter
+from flows.loop.results import Feedback, Results
 from flows.loop.rundir import RunConfig, RunDir
-from flows.measure import breakeven, machines, workload
-from flows.measure.machines import Machines
+from flows.measure import breakeven, workload
+from flows.measure.machines import CoreReports, Machines, machines_for
 from flows.report import html, plots
 from rtl import verilog
 from sim import build, golden, verify
@@ -83,10 +84,8 @@ def restart(run: RunDir, first: str) -> None:
         run.forget(name, _REUSED.get(name, f"checkpoints/{name}.*"))
 
 
-def run(
-    run: RunDir, reporter: Reporter, log: logs.Log, network: Pretrained | None
-) -> dict[str, Any]:
-    """Go through all stages, skipping those that are done; returns results.json's content.
+def run(run: RunDir, reporter: Reporter, log: logs.Log, network: Pretrained | None) -> Results:
+    """Go through all stages, skipping those that are done; returns the results.
 
     network : with the weights that it comes with, if it does
     """
@@ -97,11 +96,12 @@ def run(
         if found[name] is None:
             with reporter.stage(name):
                 found[name] = run.run(name, functools.partial(stage, loop))
-    content = results.build(run, loop.dataset, loop.model, loop.machines, loop.profile, found)
-    write_json(run.path / "results.json", content)
-    html.write(content, loop.model.layers, run.path / "report.html")
-    plots.write_png(plots.break_even(content), run.path / "break-even.png")
-    return content
+    results = assemble.build(run, loop.dataset, loop.model, loop.machines, loop.profile, found)
+    write_json(run.path / "results.json", results.to_json())
+    run.config.cores.write(run.path / assemble.CORES)
+    html.write(results, loop.model.layers, run.path / "report.html")
+    plots.write_png(plots.break_even(results), run.path / "break-even.png")
+    return results
 
 
 class Loop:
@@ -130,8 +130,9 @@ class Loop:
         return HardwareProfile.read(self.path / "profile.json")
 
     @functools.cached_property
-    def reports(self) -> list[CoreReport]:
-        return [CoreReport.from_json(value) for value in self.found("synthesize")["reports"]]
+    def reports(self) -> CoreReports:
+        found = self.found("synthesize")["reports"]
+        return CoreReports.of(self.config.cores, map(CoreReport.from_json, found))
 
     def found(self, stage: str) -> Any:
         """What an earlier stage returned."""
@@ -160,7 +161,7 @@ class Loop:
 
     @functools.cached_property
     def machines(self) -> Machines:
-        return machines.machines_for(self.layers, self.config.images)
+        return machines_for(self.config.cores, self.layers, self.config.images)
 
     @functools.cached_property
     def simulators(self) -> Path:
@@ -266,7 +267,7 @@ def _simulate(loop: Loop) -> dict[str, Any]:
 
 def _synthesize(loop: Loop) -> dict[str, Any]:
     """The cores with default memories; the macros of other depths are added afterwards."""
-    wanted = breakeven.cores()
+    wanted = CoreReports.needed(loop.config.cores)
     done: list[str] = []
 
     def show(_: object, what: str) -> None:
@@ -294,13 +295,14 @@ def _breakeven(loop: Loop) -> dict[str, Any]:
     return {layer.name: layer.break_even for layer in profile.layers}
 
 
-def _allocate(loop: Loop) -> dict[str, Any]:
+def _allocate(loop: Loop) -> Feedback:
     found = _train("allocate", loop)
     dense, start = (loop.found(stage)["val_accuracy"] for stage in ("dense", "retrain"))
     return feedback.record(
         loop.recipe.spec.geometries,
         loop.profile,
-        {"keep": loop.trained("retrain").kept, "accuracy": start},
+        loop.trained("retrain").kept,
+        start,
         found["history"],
         dense,
         lambda keep: feedback.image_time(
@@ -315,7 +317,7 @@ def _speedup(loop: Loop) -> dict[str, Any]:
     return breakeven.speedups(loop.profile, loop.layers, loop.reports, loop.config.images)
 
 
-STAGES: dict[str, Callable[[Loop], dict[str, Any]]] = {
+STAGES: dict[str, Callable[[Loop], Any]] = {
     **{stage: functools.partial(_train, stage) for stage in ("dense", "prune", "retrain")},
     "synthesize": _synthesize,
     "breakeven": _breakeven,

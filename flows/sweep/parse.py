@@ -3,10 +3,8 @@
 import dataclasses
 import math
 import re
-import tomllib
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from compress.zoo.networks import spec_of
@@ -20,16 +18,6 @@ MOST = 100_000
 _KINDS = typing.get_type_hints(CoreConfig)
 _CHOICES = {"core": CORES, "coding": CODINGS}
 _RANGE = re.compile(r"(\d+)\.\.(\d+)(?::(\d+))?")
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The values of a TOML file, for `make`. Raises CosignError."""
-    try:
-        return tomllib.loads(path.read_text())
-    except OSError as error:
-        raise CosignError(f"cannot read {path}: {error.strerror or error}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CosignError(f"{path} is not valid TOML ({error}); correct it.") from error
 
 
 def make(values: Mapping[str, Any]) -> Spec:

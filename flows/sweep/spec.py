@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from compress.zoo.networks import densities
-from flows.measure import machines
 from rtl.config import CoreConfig
 from synth.report import DEPTHS
 
@@ -41,7 +40,7 @@ class Job:
 class Point:
     """A core that executes a job; `energy` if that is measured as well.
 
-    core : values of the AXES that mean something to it; the others are those of `base`
+    core : values of the AXES that mean something to it; the others are those of `rtl.coreset.base`
     """
 
     job: Job
@@ -113,14 +112,6 @@ class Spec:
 
     def point(self, job: Job, core: Mapping[str, Value]) -> Point:
         return Point(job, _meaningful(core), self.energy)
-
-
-def base(core: str) -> CoreConfig:
-    """The loop's machine of that kind: what it has where a sweep says nothing."""
-    if core == "sparse-rows":
-        return dataclasses.replace(machines.DENSE_2D, core="sparse-rows", window_span=3)
-    known = (machines.SPARSE, machines.DENSE_SCALAR, machines.DENSE_2D)
-    return next(config for config in known if config.core == core)
 
 
 def _product(table: Table) -> Iterator[dict[str, Value]]:

@@ -1,7 +1,7 @@
 """The smallest memories with which a core holds given layers.
 
-Fewer bytes than a map needs are enough when it is computed in stripes (`rtl.stripes`): `act_bytes`
-limits the activation memory of a tile, and what is larger is cut.
+Fewer bytes than a map needs are enough when it is computed in stripes (`rtl.program.stripes`):
+`act_bytes` limits the activation memory of a tile, and what is larger is cut.
 """
 
 import dataclasses
@@ -10,9 +10,9 @@ from typing import Any
 
 from compress.file.container import Geometry, Layer
 from rtl.config import CoreConfig
-from rtl.encode import Work, work
-from rtl.layout import Layout
-from rtl.pack import accumulator_bits, stripes_of
+from rtl.program.encode import Work, work
+from rtl.program.layout import Layout
+from rtl.program.pack import accumulator_bits, stripes_of
 
 _STEP = 64  # memories grow in steps of this many words
 _DEEPEST = 1 << 22  # words
@@ -92,8 +92,7 @@ def batch_of(geometry: Geometry, batch: int) -> int:
 def feed(config: CoreConfig, **fields: Any) -> CoreConfig:
     """`config` with `fields` replaced and the fewest activation banks that feed its lanes."""
     roomy = dataclasses.replace(config, **{**fields, "act_banks": _MOST_BANKS})
-    words = -(-(roomy.read_bytes + roomy.bank_bytes - 1) // roomy.bank_bytes)
-    return dataclasses.replace(roomy, act_banks=1 << (words - 1).bit_length())
+    return dataclasses.replace(roomy, act_banks=roomy.fewest_banks)
 
 
 def _round_up(words: int) -> int:
