@@ -20,8 +20,9 @@ from timing import best, spent
 from torch.nn import functional
 
 from compress.admm import projections
+from compress.admm.constraints import prune_projection
 from compress.nn.network import Network
-from compress.train.regimes import AdmmRegime, Regime, prune_projection
+from compress.train.regimes import AdmmRegime, Regime
 from compress.zoo.networks import recipe, spec_of
 from cosign import write_json
 

@@ -177,8 +177,8 @@ def _export_own(options: argparse.Namespace) -> str:
     from compress.exchange import pretrained, sources
     from compress.nn.network import pretrained_network
     from compress.posttrain import pipeline
+    from compress.posttrain.integers import input_spec
     from compress.train import recipes
-    from compress.train.export import input_spec
 
     if options.weights is not None:
         raise CosignError(f"{options.network} has its own weights; leave --weights out.")

@@ -18,7 +18,7 @@ from cosign import CosignError
 ACCURACY_LOSS = 0.005  # untuned
 BITS_LOSS = 0.002  # what the paper's pruned and quantised LeNet-5 and AlexNet lose, Tables 5 and 6
 ROUNDS = 3  # untuned
-Pruner = Literal["admm", "iterative", "oneshot", "l1", "torch"]  # see compress.train.pruners
+Pruner = Literal["admm", "iterative", "magnitude", "l1", "torch"]  # see compress.train.pruners
 T = TypeVar("T")
 
 

@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
                 )
         if not leads:
             return 0
-        model = tidy(export.export(result, recipe, dataset))
+        model = tidy(export.export(result, dataset))
         path = out / "model.cosign"
         container.save(model, path)
     weights = sum(layer.geometry.weights for layer in model.layers)

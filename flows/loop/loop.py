@@ -215,7 +215,7 @@ def _train(stage: str, loop: Loop) -> dict[str, Any]:
 
 
 def _export(loop: Loop) -> dict[str, Any]:
-    model = tidy(export.export(loop.trained("quantize"), loop.recipe, loop.dataset))
+    model = tidy(export.export(loop.trained("quantize"), loop.dataset))
     container.save(model, loop.path / "model.cosign")
     sizes = container.inspect(loop.path / "model.cosign")[1]
     return {name: dataclasses.asdict(size) for name, size in sizes.items()}

@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 
 from compress.data.imagefolder import FolderSplit
+from compress.data.pixels import normalised
 from compress.exchange import pretrained
 from compress.file import container
 from compress.posttrain import pipeline
@@ -111,7 +112,7 @@ def score_float(weights: Path, pixels: np.ndarray, labels: np.ndarray) -> Any:
     with torch.no_grad():
         for start in range(0, len(labels), _BATCH):
             part = slice(start, start + _BATCH)
-            out = network(pipeline.normalised(source, pixels[part])).numpy()
+            out = network(normalised(source, pixels[part])).numpy()
             places.append(ranks(out, labels[part]))
     return _counts(places)
 

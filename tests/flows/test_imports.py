@@ -1,7 +1,9 @@
-"""What needs no torch imports none: the hardware rooms, the container, and the reports."""
+"""The import law; and what needs no torch imports none: the hardware rooms, what they see of
+networks, and the reports."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +32,14 @@ def test_reports_need_no_torch():
     doors = ", ".join(f"flows.{name}" for name in REPORTS)
     code = f"import sys; sys.modules['torch'] = None; import {doors}"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_import_law_holds():
+    """Rooms in layers, no circle: the contracts of pyproject.toml."""
+    found = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 0, found.stdout

@@ -15,6 +15,7 @@ from PIL import Image
 
 from compress.data import cifar10, datasets, fetching
 from compress.data.datasets import ArraySplit, Dataset
+from compress.data.pixels import to_input
 from compress.nn.network import Network
 from compress.train import export, trainer
 from compress.train.recipes import keep_of
@@ -179,7 +180,7 @@ def test_it_goes_through_all_stages_to_integers(
             result.network.parameters(), again.network.parameters(), strict=True
         ):
             assert torch.equal(weight, read)
-    model = export.export(result, made, images)
+    model = export.export(result, images)
     dense = trainer.run_stage("dense", made, images, tmp_path, 0).network.weights
     keep = keep_of(made, {name: weight.detach().numpy() for name, weight in dense.items()})
     assert {layer.name: layer.nnz for layer in model.layers} == keep
@@ -187,7 +188,7 @@ def test_it_goes_through_all_stages_to_integers(
     assert {layer.name: layer.geometry for layer in model.layers} == spec_of(network).geometries
     pixels = images.test.images(np.arange(2))
     logits = golden.run(model, model.input.quantize(pixels)).reshape(2, 10)
-    floats = result.network(trainer.to_input(images, pixels)).detach().numpy()
+    floats = result.network(to_input(images, pixels)).detach().numpy()
     integers = logits * model.layers[-1].out_scale
     assert np.abs(integers - floats).max() < 0.2 * np.abs(floats).max()
 

@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 
 from compress.__main__ import main
 from compress.data import mnist
+from compress.data.pixels import normalised
 from compress.exchange import convert
 from compress.exchange.onnx_writer import scales_of
 from compress.file import container
@@ -28,7 +29,7 @@ from compress.file.container import CompressedModel, Geometry, InputSpec, Layer
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network, scale_to_data
 from compress.posttrain import pipeline
-from compress.train.export import input_spec
+from compress.posttrain.integers import input_spec
 from compress.zoo.lenet5 import LENET5
 from sim import golden
 
@@ -62,7 +63,7 @@ def compressed(spec: NetworkSpec, bits: int, seed: int = 0) -> tuple[CompressedM
     pixels = rng.integers(0, 256, (6, *spec.shape), np.uint8)
     network = Network(spec).eval()
     source = input_spec(spec.shape, *CONSTANT)
-    scale_to_data(network, pipeline.normalised(source, pixels))
+    scale_to_data(network, normalised(source, pixels))
     for bias in network.biases.values():
         torch.nn.init.normal_(bias, std=0.3)
     layers = list(spec.geometries)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from compress.__main__ import main
+from compress.data.pixels import normalised
 from compress.exchange.pretrained import load_weights
 from compress.file import container
 from compress.model.nodes import NetworkSpec, NodeSpec
@@ -69,7 +70,7 @@ def test_given_weights_and_images_are_used(
     model = lenet5_file(out, "--alpha", str(tmp_path / "alpha.json"), *arguments)
     assert "UNTRAINED" not in capsys.readouterr().out
     with torch.no_grad():
-        logits = network(pipeline.normalised(model.input, pixels[:, None])).numpy()
+        logits = network(normalised(model.input, pixels[:, None])).numpy()
     scores = golden.run(model, model.input.quantize(pixels[:, None]))[..., 0, 0]
     error = scores * model.layers[-1].out_scale - logits
     assert np.sqrt((error**2).mean()) < 0.03 * logits.std()
@@ -256,7 +257,7 @@ def test_a_full_network_becomes_a_file_and_runs(
     pixels = pipeline.calibration_images(spec.shape, None, seed=9, count=2)
     scores = golden.run(model, model.input.quantize(pixels))[..., 0, 0]
     with torch.no_grad():
-        logits = small.float_twin(model, spec)(pipeline.normalised(model.input, pixels)).numpy()
+        logits = small.float_twin(model, spec)(normalised(model.input, pixels)).numpy()
     real = scores * model.layers[-1].out_scale
     for ours, floats in zip(real, logits, strict=True):
         assert np.corrcoef(ours, floats)[0, 1] > 0.95
