@@ -110,7 +110,9 @@ def without_initial_values(text: str) -> str:
     Its initial values are for FPGAs. Without them Verilator fills what no reset sets from the
     seed of `power_on`.
     """
-    text = re.sub(r"^( +(?:\(\*[^*]*\*\) )?(?:output )?reg [^=;]*?) += [^;]*;", r"\1 ;", text, flags=re.M)
+    text = re.sub(
+        r"^( +(?:\(\*[^*]*\*\) )?(?:output )?reg [^=;]*?) += [^;]*;", r"\1 ;", text, flags=re.M
+    )
     return re.sub(r"^  initial begin\n.*?^  end\n", "", text, flags=re.M | re.S)
 
 
