@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from malformed import is_right, malformed, run_of
 from random_layers import cases, layer_of, random_input, random_layer
 
 from compress.file.container import Geometry, Layer
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.encode import work
-from rtl.layer import Error
 from rtl.pack import pack_layer, stripes_of
 from sim.build import TOP, build
 from sim.cycles import dense_cycles, layer_cycles
 from sim.golden import layer_output
 from sim.run import run_layer, simulators_dir
-from sim.simulate import Job, Run, simulate, simulate_runs
+from sim.simulate import Job, simulate, simulate_runs
 
 SMALL = {"act_banks": 4, "bank_bytes": 4, "act_depth": 512, "weight_depth": 512, "acc_bits": 28}
 CORES = {
@@ -183,95 +183,24 @@ def test_a_reset_in_the_middle_of_a_layer_leaves_nothing_behind(config):
     assert len(whole) == len(runs) - len(cut)
     for answer in whole:
         assert answer.error == 0
-        assert np.array_equal(answer.raw, whole[0].raw)
+        assert is_right(answer.raw, layer, config)
 
 
-def run_of(layer: Layer, config: CoreConfig) -> Run:
-    """The first run of a layer on a random map."""
-    program = pack_layer(layer, config)
-    x = random_input(layer.geometry)[0]
-    x = x[:, :, 0].T if layer.geometry.kind == "linear" else x
-    return Run(program.descriptor, program.maps(x, config)[0], program.weights, program.biases)
+MALFORMED = [(name, *case) for name, config in CORES.items() for case in malformed(config)]
 
 
-def bits_of(words: np.ndarray, bits: int) -> np.ndarray:
-    return np.unpackbits(words, axis=1, bitorder="little")[:, :bits]
-
-
-def without_ends(run: Run, config: CoreConfig) -> Run:
-    """No filter ever ends."""
-    bits = bits_of(run.weights, config.stream_bits)
-    bits[:, -1] = 0
-    endless = np.tile(np.packbits(bits, axis=1, bitorder="little"), (20, 1))
-    return dataclasses.replace(run, weights=endless)
-
-
-def beyond_the_memory(run: Run, config: CoreConfig) -> Run:
-    """Places, or the addresses in the table, are as large as their bits allow."""
-    bits = bits_of(run.weights, config.stream_bits)
-    descriptor = run.descriptor
-    if config.table:
-        bits[: descriptor["last_slot"] + 1, : config.address_bits] = 1
-        descriptor = descriptor | {"period_step": config.act_bytes - 1}
-    else:
-        bits = np.tile(bits[:1], (300, 1))  # one long filter
-        bits[:, config.weight_bits + 1 : config.entry_bits] = 1
-        bits[:, config.weight_bits] = 0  # not a filler
-        bits[:, -1] = np.arange(300) == 299
-    weights = np.packbits(bits, axis=1, bitorder="little")
-    return dataclasses.replace(run, weights=weights, descriptor=descriptor)
-
-
-def too_many_rows(run: Run, config: CoreConfig) -> Run:
-    return dataclasses.replace(run, acts=np.tile(run.acts[:1], (config.act_depth + 3, 1)))
-
-
-def a_weight_less(run: Run, config: CoreConfig) -> Run:
-    """A filter ends before its mask does, a row before its last window does."""
-    dropped = -2
-    if config.core == "sparse-rows":
-        ends_window = bits_of(run.weights, config.stream_bits)[:, config.entry_bits - 1]
-        dropped = np.flatnonzero(ends_window)[-2]
-    return dataclasses.replace(run, weights=np.delete(run.weights, dropped, axis=0))
-
-
-def a_weight_more(run: Run, config: CoreConfig) -> Run:
-    """The last filter goes on when its mask, or its last window, has ended."""
-    bits = bits_of(run.weights[-1:], config.stream_bits)
-    bits[:, -1] = 0  # not the filter's last word
-    more = np.packbits(bits, axis=1, bitorder="little")
-    return dataclasses.replace(run, weights=np.insert(run.weights, -1, more, axis=0))
-
-
-MANY_TILES = Geometry("conv", 4, 6, 9, 9, (3, 3))
-ONE_TILE = Geometry("linear", 40, 6)
-MALFORMED = [
-    *((name, MANY_TILES, without_ends, Error.WEIGHTS) for name in CORES if "dense" not in name),
-    *(
-        (name, MANY_TILES, beyond_the_memory, Error.ADDRESS)
-        for name in CORES
-        if "dense" not in name
-    ),
-    *((name, MANY_TILES, too_many_rows, Error.ACTS) for name in CORES),
-    *(
-        (name, geometry, spoil, Error.LEVELS)
-        for name in ("sparse-bitmask", "sparse-rows")
-        for geometry in (MANY_TILES, ONE_TILE)
-        for spoil in (a_weight_less, a_weight_more)
-    ),
-]
-
-
-@pytest.mark.parametrize(("name", "geometry", "spoil", "bit"), MALFORMED)
+@pytest.mark.parametrize(("name", "geometry", "spoil", "error"), MALFORMED)
 def test_malformed_streams_raise_an_error_and_leave_the_core_restartable(
-    name, geometry, spoil, bit
+    name, geometry, spoil, error
 ):
     config = CORES[name]
-    run = run_of(random_layer(geometry, 0.5), config)
+    layer = random_layer(geometry, 0.5)
+    run = run_of(layer, config)
     before, bad, after = simulate_runs([run, spoil(run, config), run], config, simulators_dir())
-    assert bad.error == 1 << bit
+    assert bad.error == 1 << error
     assert (before.error, after.error) == (0, 0)
-    assert np.array_equal(after.raw, before.raw)
+    assert is_right(before.raw, layer, config)
+    assert is_right(after.raw, layer, config)
 
 
 @every_core
