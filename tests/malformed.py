@@ -8,7 +8,7 @@ from random_layers import random_input
 
 from compress.file.container import Geometry, Layer
 from rtl.config import CoreConfig
-from rtl.layer import Error
+from rtl.layer import STEPS, Error
 from rtl.pack import pack_layer, unpack_outputs
 from sim.golden import layer_output
 from sim.simulate import Run
@@ -18,10 +18,16 @@ Spoil = Callable[[Run, CoreConfig], Run]
 
 def malformed(config: CoreConfig) -> Iterator[tuple[Geometry, Spoil, Error]]:
     """(a layer's shape, what spoils a run of it, the error) of all that can go wrong."""
-    many_tiles, one_tile = Geometry("conv", 3, 4, 6, 6, (3, 3)), Geometry("linear", 24, 6)
+    many_tiles, one_tile = Geometry("conv", 2, 4, 6, 6, (3, 3)), Geometry("linear", 24, 6)
     yield many_tiles, too_many_rows, Error.ACTS
     if config.dense:
+        if config.weight_depth & (config.weight_depth - 1):
+            yield many_tiles, a_pass_that_is_too_long, Error.WEIGHTS
+        if config.act_depth & (config.act_depth - 1):
+            yield many_tiles, beyond_the_memory, Error.ADDRESS
         return
+    if config.core == "sparse" and config.coding == "relative":
+        yield many_tiles, fillers_beyond_the_memory, Error.ADDRESS
     yield many_tiles, without_ends, Error.WEIGHTS
     yield many_tiles, beyond_the_memory, Error.ADDRESS
     if config.table:
@@ -61,11 +67,32 @@ def without_ends(run: Run, config: CoreConfig) -> Run:
     return dataclasses.replace(run, weights=endless)
 
 
+def a_pass_that_is_too_long(run: Run, config: CoreConfig) -> Run:
+    """The descriptor tells of more taps than the buffer has words."""
+    weights = np.tile(run.weights, (config.weight_depth, 1))
+    descriptor = run.descriptor | {"last_word": config.weight_depth}
+    return dataclasses.replace(run, weights=weights, descriptor=descriptor)
+
+
+def fillers_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
+    """Fillers pass the memory's end; only the weight behind them is beyond it."""
+    filler = (1 << config.place_bits) - 1
+    count = -(-config.act_bytes // filler)
+    bits = np.zeros((count + 2, config.stream_bits), np.uint8)
+    bits[:-1, config.weight_bits : config.entry_bits] = 1
+    bits[-1, -1] = 1
+    weights = np.packbits(bits, axis=1, bitorder="little")
+    return dataclasses.replace(run, weights=weights)
+
+
 def beyond_the_memory(run: Run, config: CoreConfig) -> Run:
-    """Places, or the addresses in the table, are as large as their bits allow."""
+    """Places, the addresses in the table, or a dense core's steps are as large as can be."""
     bits = bits_of(run.weights, config.stream_bits)
     descriptor = run.descriptor
-    if config.table:
+    if config.dense:
+        step = config.act_bytes  # behind a memory whose size is no power of two
+        descriptor = descriptor | dict.fromkeys((f"step_{name}" for name in STEPS), step)
+    elif config.table:
         bits[: descriptor["last_slot"] + 1, : config.address_bits] = 1
         descriptor = descriptor | {"period_step": config.act_bytes - 1}
     else:
@@ -91,7 +118,7 @@ def a_weight_less(run: Run, config: CoreConfig) -> Run:
 
 
 def a_weight_more(run: Run, config: CoreConfig) -> Run:
-    """The last filter goes on when its mask, or its last window, has ended."""
+    """The last filter goes on when its mask has, or its last window."""
     bits = bits_of(run.weights[-1:], config.stream_bits)
     bits[:, -1] = 0  # not the filter's last word
     more = np.packbits(bits, axis=1, bitorder="little")

@@ -108,7 +108,7 @@ def _rows(run: Run) -> list[int]:
 def simulate_core(
     runs: list[Run], config: CoreConfig, stall: float = 0.0, seed: int = 0
 ) -> list[RunResult]:
-    """What sim.simulate_runs answers, of runs without a reset.
+    """What sim.simulate_runs answers, of runs without a reset; `left_over` counts the words.
 
     stall : share of the cycles in which a stream rests
     Raises AssertionError when the core stops answering.
@@ -116,7 +116,9 @@ def simulate_core(
     core = Core(config)
     simulator = Simulator(with_models(core, config, seed))
     simulator.add_clock(1e-9)
-    watch(simulator, core.error.any(), outputs=core.o)
+    watch(simulator, core.error.any(), outputs=(core.o, core.o_last))
+    watch(simulator, ~core.busy, weights=(core.i_weights, 0), biases=(core.i_biases, 0))
+    watch(simulator, core.done & core.error[Error.ACTS], activations=(core.i_acts, 0))
     results: list[RunResult] = []
 
     async def testbench(ctx: Any) -> None:
@@ -171,7 +173,7 @@ async def _job(
         ctx.set(core.start, 0)
     error = ctx.get(core.error)
     assert error or ended, "no last word"
-    left_over = any(len(feed.left) for feed in feeds[1:])
+    left_over = sum(len(feed.left) for feed in feeds[1:])
     for feed in feeds[1:]:
         feed.left.clear()
         feed.offer(ctx, True)

@@ -22,19 +22,24 @@ class Steady:
         self._offered = None
 
 
-def watch(simulator: Simulator, excused: ValueLike = 0, **streams: stream.Interface) -> None:
-    """Let `simulator` fail when one of the streams breaks its promise; while `excused` it may."""
-    for name, watched in streams.items():
-        simulator.add_testbench(_watcher(Steady(name), excused, watched), background=True)
+def watch(
+    simulator: Simulator, excused: ValueLike = 0, **streams: tuple[stream.Interface, ValueLike]
+) -> None:
+    """Let `simulator` fail when a stream breaks its promise; while `excused` it may.
+
+    streams : by name, each with what else belongs to its payload
+    """
+    for name, (watched, more) in streams.items():
+        simulator.add_testbench(_watcher(Steady(name), excused, watched, more), background=True)
 
 
-def _watcher(steady: Steady, excused: ValueLike, watched: stream.Interface):  # type: ignore[no-untyped-def]
+def _watcher(steady: Steady, excused: ValueLike, watched: stream.Interface, more: ValueLike):  # type: ignore[no-untyped-def]
     async def watcher(ctx) -> None:  # type: ignore[no-untyped-def]
-        sampled = ctx.tick().sample(excused, watched.valid, watched.ready, watched.payload)
-        async for _, _, free, valid, ready, payload in sampled:
+        sampled = ctx.tick().sample(excused, watched.valid, watched.ready, watched.payload, more)
+        async for _, _, free, valid, ready, *carried in sampled:
             if free:
                 steady.forget()
             else:
-                steady.cycle(valid, ready, payload)
+                steady.cycle(valid, ready, carried)
 
     return watcher

@@ -3,6 +3,8 @@
 `tests/sim/test_rtl.py` does the same on larger ones, with Verilator.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 from malformed import is_right, malformed, run_of
@@ -22,10 +24,25 @@ CORES = {
     "sparse": CoreConfig(lanes=3, index_bits=4, drain=2, act_buffers=2, **SMALL),
     "absolute": CoreConfig(lanes=2, tiles=2, coding="absolute", pipeline=0, **SMALL),
     "bitmask": CoreConfig(
-        lanes=3, coding="bitmask", mask_bits=6, tap_depth=32, mask_depth=8, pipeline=2, **SMALL
+        lanes=3,
+        coding="bitmask",
+        weight_bits=4,
+        mask_bits=6,
+        tap_depth=32,
+        mask_depth=8,
+        pipeline=2,
+        **SMALL,
     ),
     "dense-scalar": CoreConfig("dense-scalar", lanes=3, act_buffers=2, **SMALL),
-    "dense-2d": CoreConfig("dense-2d", lanes=2, filters=3, drain=2, **SMALL),
+    # Memories that do not end where their addresses do.
+    "dense-2d": CoreConfig(
+        "dense-2d",
+        lanes=2,
+        filters=3,
+        drain=2,
+        weight_bits=4,
+        **SMALL | {"act_depth": 24, "weight_depth": 24},
+    ),
     "sparse-rows": CoreConfig(
         "sparse-rows", lanes=2, filters=2, window_reads=2, window_span=2, tap_depth=32, **SMALL
     ),
@@ -45,11 +62,11 @@ def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
         Geometry("conv", 2, 3, 4, 5, (3, 3), (1, 1), (1, 1)),
         Geometry("conv", 4, 6, 5, 4, (3, 2), (2, 2), (1, 0), groups=2),
     )
-    found = [(dense, random_input(full, images))]
+    found = []
     for seed, shape in enumerate(shapes):
         layer = random_layer(shape, (0.4, 0.8)[seed], seed=seed, relu=seed == 1)
         found.append((layer, random_input(shape, 1, seed)))
-    return found
+    return [*found, (dense, random_input(full, images))]
 
 
 def run_layers(batch: list[tuple[Layer, np.ndarray]], config: CoreConfig, stall: float, seed: int):
@@ -99,3 +116,14 @@ def test_every_malformed_stream_raises_its_error_and_no_other(config: CoreConfig
     assert [answer.error for answer in answers] == errors
     for layer, answer in zip(layers, answers, strict=True):
         assert answer.error or is_right(answer.raw, layer, config)
+
+
+@every_core
+def test_no_word_is_taken_that_the_layer_does_not_need(config: CoreConfig) -> None:
+    layer = random_layer(Geometry("linear", 9, 2 * config.filters), 0.5)
+    run = run_of(layer, config)
+    weights = np.concatenate([run.weights, run.weights])
+    biases = np.concatenate([run.biases, run.biases])
+    (answer,) = simulate_core([dataclasses.replace(run, weights=weights, biases=biases)], config)
+    assert answer.left_over == len(run.weights) + len(run.biases)
+    assert is_right(answer.raw, layer, config)

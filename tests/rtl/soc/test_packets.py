@@ -21,7 +21,7 @@ def simulate(part, testbench) -> None:
     simulator = Simulator(part)
     simulator.add_clock(1e-9)
     simulator.add_testbench(testbench)
-    watch(simulator, part.clear, input=part.i)
+    watch(simulator, part.clear, input=(part.i, part.i_last))
     simulator.run()
 
 
