@@ -3,7 +3,7 @@
 It imports nothing but the standard library (and `platformdirs`), so any room may use it.
 """
 
-from cosign.command import exit_status, numbers
+from cosign.command import exit_status
 from cosign.errors import CosignError
 from cosign.files import atomic_write, cache_dir, locked, read_json, sha256, write_json
 
@@ -13,7 +13,6 @@ __all__ = [
     "cache_dir",
     "exit_status",
     "locked",
-    "numbers",
     "read_json",
     "sha256",
     "write_json",
