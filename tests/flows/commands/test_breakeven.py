@@ -1,4 +1,4 @@
-"""`python -m synth breakeven` on small cores."""
+"""`cosign breakeven` on small cores."""
 
 import dataclasses
 import json
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.__main__ import main
 from flows.commands import breakeven as command
 from flows.measure import breakeven, machines
-from synth.__main__ import main
 
 
 @pytest.fixture

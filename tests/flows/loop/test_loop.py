@@ -18,13 +18,14 @@ from synth.profile import HardwareProfile
 # The command as a user runs it, but for the size of the cores: synthesis then takes seconds.
 SMALL = """
 import dataclasses, sys
-from flows import breakeven, machines, run_cosign
+from flows.__main__ import main
+from flows.measure import breakeven, machines
 machines.SPARSE = dataclasses.replace(machines.SPARSE, lanes=5, act_banks=2)
 machines.DENSE_SCALAR = dataclasses.replace(machines.SPARSE, core="dense-scalar")
 machines.DENSE_2D = dataclasses.replace(
     machines.DENSE_SCALAR, core="dense-2d", lanes=2, filters=2, act_banks=2, act_depth=10240)
 breakeven.LANES, breakeven.MORE_LANES = (5, 3), (7,)
-sys.exit(run_cosign.main(sys.argv[1:]))
+sys.exit(main(["run", *sys.argv[1:]]))
 """
 MILD = Path(__file__).with_name("mild.json")  # prunes fc2 by a tenth only
 OPTIONS = ("--budget", "0.004", "--images", "2", "--alpha", str(MILD), "--accuracy-loss", "0.9")

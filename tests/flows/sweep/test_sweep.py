@@ -18,12 +18,12 @@ from distributed import LocalCluster
 from small_sweep import CORES, SMALL, points_of, sweep_of
 
 from cosign import locked
+from flows.__main__ import main
 from flows.sweep import parse
 from flows.sweep.measure import measure, prepare
 from flows.sweep.spec import AXES
 from rtl.pack import pack_layer
 from sim.cycles import layer_cycles
-from synth.__main__ import main
 from synth.report import synthesize
 
 TOML = """
@@ -217,7 +217,7 @@ def test_every_axis_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
         ([], "there is no sweep in"),
         (["--spec", "nowhere.toml"], "cannot read nowhere.toml"),
         (["--portion", "0.5"], "names no recipe"),
-        (["--lanes", "1", "--portion", "0.5", "--jobs", "0"], "--jobs is 0"),
+        (["--lanes", "1", "--portion", "0.5", "--jobs", "0"], "0 is not positive"),
         (["--lanes", "1", "--portion", "0.5", "--liberty", "no.lib"], "no.lib"),
         (["--lanes", "1", "--portion", "0.5", "--scheduler", "gaga"], "no Dask scheduler answers"),
         (
