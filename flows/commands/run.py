@@ -15,11 +15,11 @@ from flows.commands.training import NETWORKS, add_training_options, training_con
 
 EXAMPLES = """\
 examples:
-  cosign run lenet5                      MNIST, about a quarter of an hour on two cores
+  cosign run lenet5                      MNIST, about 15 minutes on two cores
   cosign run lenet5-167x                 with the densities of a row of the paper
   cosign run lenet5 --alpha 100x --bits auto   one weight of 100 in the whole network
   cosign run cifar-resnet20              CIFAR-10; also cifar-vgg
-  cosign run alexnet                     a generated image set, about 20 minutes
+  cosign run alexnet                     a generated image set, about 20 minutes on two quiet cores
   cosign run alexnet --data imagenette   ten ImageNet classes, downloaded
   cosign run alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
   cosign run vgg16-26x --weights vgg16.pth --data DIR   from torchvision's weights

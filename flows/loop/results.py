@@ -171,7 +171,7 @@ def _cores(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _energy(run: RunDir) -> dict[str, Any] | None:
-    """What `flows/measure/energy.py` measured of this very model, or None."""
+    """What `cosign energy` measured of this very model, or None."""
     file = run.path / "energy.json"
     if not file.exists():
         return None
