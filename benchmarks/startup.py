@@ -1,4 +1,4 @@
-"""Time until --help of `cosign` and `cosign run` answers, and until doors without torch are imported.
+"""Time until --help of `cosign` and `cosign run` answers, and to import what needs no torch.
 
 Each is the least of several runs of a fresh Python, in seconds: what the program costs, not what
 else the machine does. Prints JSON.

@@ -21,10 +21,7 @@ ROOMS = ("compress", "rtl", "sim", "synth")
 PROGRAMS = {  # what is typed: the module of its commands, and a command that it always is
     "cosign": ("flows.commands", ()),
     "python flows/run_cosign.py": ("flows.commands", ("run",)),
-    **{
-        f"python -m {room}": (f"{room}.commands", ())
-        for room in ("compress", "rtl", "sim", "synth")
-    },
+    **{f"python -m {room}": (f"{room}.commands", ()) for room in ROOMS},
     "torchrun --nproc-per-node 2 -m flows": ("flows.commands", ()),
 }
 

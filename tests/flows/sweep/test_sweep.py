@@ -113,7 +113,9 @@ def test_a_worker_killed_in_the_middle(file: Path, tmp_path: Path, cluster: Loca
     assert all(figures is not None for figures, *_ in rows.values())
 
 
-def test_interrupted_and_resumed(file: Path, tmp_path: Path) -> None:
+def test_interrupted_and_resumed(
+    file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Ctrl-C ends with 130 and keeps what is through; the same command measures the others only.
 
     The command has an empty cache: each core takes seconds there, so that the signal comes
@@ -122,7 +124,7 @@ def test_interrupted_and_resumed(file: Path, tmp_path: Path) -> None:
     out, data = tmp_path / "out", tmp_path / "points.json"
     line = ["sweep", "--spec", str(file), "--out", str(out), "--json", str(data), "--jobs", "1"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "synth", *line],
+        [sys.executable, "-m", "flows", *line],
         start_new_session=True,
         stderr=subprocess.PIPE,
         text=True,
@@ -158,9 +160,9 @@ def test_interrupted_and_resumed(file: Path, tmp_path: Path) -> None:
             for area, delay in objectives
         ]
     assert (out / "pareto.png").stat().st_size > 1000
-    data.unlink()
-    assert main(["sweep", "--out", str(out), "--json", str(data)]) == 0  # all is there
-    assert json.loads(data.read_text()) == content
+    capfd.readouterr()
+    assert main(["sweep", "--out", str(out), "--json", "-"]) == 0  # all is there
+    assert json.loads(capfd.readouterr().out) == content
     assert rows_of(out) == rows
 
 
