@@ -8,5 +8,5 @@
   issue, addresses), `activation` (banked memory and rotator), `lane` (multiplier and accumulator)
   and `drain`
 - `rtl.soc.axi.AxiTop`: the core as a SoC takes it; `rtl.soc.registers.register_map`: its registers
-- `python -m rtl generate`: all of it for one config, in a folder
+- `cosign rtl generate`: all of it for one config, in a folder
 """

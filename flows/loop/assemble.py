@@ -255,7 +255,7 @@ class _Source(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
 
 
 def _energy(run: RunDir) -> results.Energy | None:
-    """What `flows/measure/energy.py` measured of this very model, or None."""
+    """What `cosign energy` measured of this very model, or None."""
     file = run.path / "energy.json"
     if not file.exists():
         return None

@@ -317,7 +317,7 @@ class EnergyOfLayer(Value, frozen=True, kw_only=True):
 
 
 class Energy(Value, frozen=True, kw_only=True):
-    """What `flows/measure/energy.py` measured of this very model.
+    """What `cosign energy` measured of this very model.
 
     Parameters
     ----------
