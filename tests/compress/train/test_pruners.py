@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.nn.network import Network, lenet5
+from compress.nn.network import Network
 from compress.train import pruners, trainer
 from compress.train.regimes import mask_of
 from compress.train.stages import StageResult
@@ -26,7 +26,7 @@ OTHERS: tuple[Pruner, ...] = ("iterative", "oneshot", "l1", "torch")
 @pytest.fixture
 def network() -> Network:
     torch.manual_seed(0)
-    return lenet5()
+    return Network(spec_of("lenet5"))
 
 
 def recipe_of(toy: ModuleType, pruner: Pruner) -> Recipe:
@@ -108,14 +108,14 @@ def test_one_shot_cuts_at_once(network: Network) -> None:
 
 def test_torchs_own_keeps_the_largest_of_all_layers() -> None:
     torch.manual_seed(1)
-    network = lenet5()
+    network = Network(spec_of("lenet5"))
     trainer.channels_last(network)
     masks = pruners.global_masks(network, 5000)
     sizes = np.concatenate([w.detach().numpy().ravel() for w in network.weights.values()])
     threshold = np.sort(np.abs(sizes))[-5000]
     for name, weight in network.weights.items():
         assert torch.equal(masks[name], weight.detach().abs() >= float(threshold))
-    assert dict(network.named_parameters()).keys() == dict(lenet5().named_parameters()).keys()
+    assert dict(network.named_parameters()).keys() == dict(Network(spec_of("lenet5")).named_parameters()).keys()
 
 
 def test_l1_adds_lambda_times_the_sign(network: Network) -> None:
