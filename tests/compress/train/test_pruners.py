@@ -115,7 +115,10 @@ def test_torchs_own_keeps_the_largest_of_all_layers() -> None:
     threshold = np.sort(np.abs(sizes))[-5000]
     for name, weight in network.weights.items():
         assert torch.equal(masks[name], weight.detach().abs() >= float(threshold))
-    assert dict(network.named_parameters()).keys() == dict(Network(spec_of("lenet5")).named_parameters()).keys()
+    assert (
+        dict(network.named_parameters()).keys()
+        == dict(Network(spec_of("lenet5")).named_parameters()).keys()
+    )
 
 
 def test_l1_adds_lambda_times_the_sign(network: Network) -> None:
