@@ -22,13 +22,12 @@ from typing import Any
 import numpy as np
 
 from compress.file.container import Geometry, Layer
-from compress.zoo.networks import spec_of
-from compress.zoo.presets import densities
+from compress.zoo.networks import densities, spec_of
 from cosign import write_json
 from rtl import verilog
 from rtl.config import CORES, CoreConfig
-from rtl.fit import feed, fit
-from rtl.pack import LayerProgram, pack_layer, unpack_outputs
+from rtl.program.fit import feed, fit
+from rtl.program.pack import LayerProgram, pack_layer, unpack_outputs
 from sim.build import CXX_FLAGS, FLAGS, build, provenance, tools
 from sim.cycles import layer_cycles
 from sim.golden import layer_output

@@ -79,7 +79,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             text = file.read(_LONGEST_TOML + 1)
         if len(text) > _LONGEST_TOML:
             raise CosignError(
-                f"{path} has more than {_LONGEST_TOML:,} bytes, too many here; give another file."
+                f"{path} has more than {_LONGEST_TOML:,} bytes, too many; give another file."
             )
         return tomllib.loads(text.decode())
     except OSError as error:

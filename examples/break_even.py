@@ -10,7 +10,7 @@ from pathlib import Path
 from compress.zoo.networks import spec_of
 from flows.measure.workload import RandomMasks
 from rtl.config import CoreConfig
-from rtl.fit import feed, fit
+from rtl.program.fit import feed, fit
 from synth import Workload, measure, synthesize_many
 
 

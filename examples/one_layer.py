@@ -8,7 +8,7 @@ import numpy as np
 from compress.file.container import Geometry, Layer
 from rtl import verilog
 from rtl.config import CoreConfig
-from rtl.fit import fit
+from rtl.program.fit import fit
 from sim.cycles import layer_cycles
 from sim.golden import layer_output
 from sim.run import run_layer

@@ -3,8 +3,7 @@
 - `rtl.config.CoreConfig`: everything that a core is a function of
 - `rtl.coreset.CoreSet`: the cores that are measured against each other, each in its role
 - `rtl.verilog.generate` / `write`: its Verilog; `rtl.sram.macros`: the memories it uses
-- `rtl.layout.Layout`: where a layer's activations lie in the memory
-- `rtl.pack.pack_layer`: a layer compiled for a core, or one sentence why it does not fit
+- `rtl.program`: a layer as the core's words; `rtl.program.pack.pack_layer` compiles one
 - `rtl.core.Core`: the core; it joins a front end (`dense`, `sparse`, `bitmask` or `rows`: weights,
   issue, addresses), `activation` (banked memory and rotator), `lane` (multiplier and accumulator)
   and `drain`

@@ -169,11 +169,21 @@ class CoreConfig:
     @property
     def place_bits(self) -> int:
         """Width of the part of a weight buffer's word that tells where the weight is."""
-        if self.core == "sparse-rows":  # read (all ones: filler), shift, last of its window
-            return self.window_reads.bit_length() + (self.window_span - 1).bit_length() + 1
+        if self.core == "sparse-rows":  # read, shift, last of its window
+            return self.read_bits + self.shift_bits + 1
         if self.dense or self.coding == "bitmask":
             return 0
         return self.index_bits if self.coding == "relative" else self.address_bits
+
+    @property
+    def read_bits(self) -> int:
+        """Width of a read's number in its window (`sparse-rows`); all ones mark a filler."""
+        return self.window_reads.bit_length()
+
+    @property
+    def shift_bits(self) -> int:
+        """Width of a tap's place in its read (`sparse-rows`)."""
+        return (self.window_span - 1).bit_length()
 
     @property
     def entry_bits(self) -> int:

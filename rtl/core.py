@@ -1,5 +1,8 @@
 """`cosign_core`: the whole machine."""
 
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
 from amaranth import Cat, Const, Instance, Module, ResetInserter, Signal, signed
 from amaranth.hdl import ClockSignal, ResetSignal, Value
 from amaranth.lib import stream, wiring
@@ -14,6 +17,7 @@ from rtl.drain import Biases, DrainControl, Output
 from rtl.fanout import delay, tree
 from rtl.layer import Error, command_edge, descriptor, events, output_latency
 from rtl.rows import RowsFront, Windows
+from rtl.sequence import Front
 from rtl.sparse import SparseFront
 
 MODULE = "cosign_core"
@@ -23,7 +27,21 @@ CONTROL_LOADS = 2
 """Lanes that share one copy of `snap` and `shift` (each drives acc_bits multiplexers)."""
 
 
-def front(config: CoreConfig) -> wiring.Component:
+Part = TypeVar("Part", bound=wiring.Component)
+
+
+class _Parts(NamedTuple):
+    """What a core consists of, but for its lanes."""
+
+    front: Front
+    drain: DrainControl
+    biases: Biases
+    output: Output
+    memories: list[ActivationMemory]
+    """One for each lockstep tile."""
+
+
+def front(config: CoreConfig) -> Front:
     """What issues the weights and addresses their activations: the difference between cores."""
     if config.dense:
         return DenseFront(config)
@@ -66,111 +84,70 @@ class Core(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
+        # Nothing waits behind the issue. All that an entry may have to wait for is asked where it
+        # is issued; from there it takes a fixed number of cycles through memory, multiplier and
+        # accumulator (`rtl.layer`). What is to be done with a sum is known at the issue as well,
+        # and follows the data through as many registers.
         m = Module()
-        config = self.config
-        rows = config.core == "sparse-rows"
-        copies = 1 if rows else -(-config.filters // OPERAND_LOADS)
         flush = Signal()
+        parts = self._assemble(m, flush)
+        go = self._run(m, parts, flush)
+        m.d.comb += self.o_last.eq(parts.output.o_last)
+        self._hold_back(m, parts, go, flush)
+        snap, shift = self._follow(m, parts, go)
+        for n in range(self.config.tiles):
+            acts = self._fetch(m, parts, n)
+            self._multiply(m, parts, n, acts, snap, shift)
+        return m
+
+    def _assemble(self, m: Module, flush: Signal) -> _Parts:
+        """All parts but the lanes, joined to the core's streams. An error's `flush` resets them."""
+        config = self.config
         # Only a map that is too long empties the memories: others may hold the next layer's rows.
         spill = Signal()
         m.d.comb += spill.eq(flush & self.error[Error.ACTS])
 
-        def control(name: str, part: wiring.Component, reset: Signal = flush) -> wiring.Component:
-            """A part that an error resets."""
+        def add(name: str, part: Part, reset: Signal = flush) -> Part:
             m.submodules[name] = ResetInserter(reset)(part)
             return part
 
-        source = control("front", front(config))
-        drain = control("drain", DrainControl(config))
-        biases = control("biases", Biases(config))
-        output = control("output", Output(config))
-        memories = [
-            control(f"activations_{n}", ActivationMemory(config, copies), spill)
-            for n in range(config.tiles)
-        ]
-        connect(m, flipped(self.i_weights), source.i)
-        connect(m, flipped(self.i_biases), biases.i)
-        connect(m, output.o, flipped(self.o))
-        for part in (source, drain, output):
+        copies = 1 if config.core == "sparse-rows" else -(-config.filters // OPERAND_LOADS)
+        parts = _Parts(
+            add("front", front(config)),
+            add("drain", DrainControl(config)),
+            add("biases", Biases(config)),
+            add("output", Output(config)),
+            [
+                add(f"activations_{n}", ActivationMemory(config, copies), spill)
+                for n in range(config.tiles)
+            ],
+        )
+        connect(m, flipped(self.i_weights), parts.front.i)
+        connect(m, flipped(self.i_biases), parts.biases.i)
+        connect(m, parts.output.o, flipped(self.o))
+        for part in (parts.front, parts.drain, parts.output):
             connect(m, flipped(self.layer), part.layer)
-        go = self._control(m, source, drain, memories, flush)
+        return parts
 
-        may_drain, may_bias = drain.may_end, biases.ready | ~source.tile_first
-        due = source.running & source.at_last & source.ready
-        m.d.comb += [
-            self.o_last.eq(output.o_last),
-            self.events.stall_weights.eq(source.running & ~source.ready),
-            self.events.stall_drain.eq(due & ~may_drain),
-            self.events.stall_bias.eq(due & may_drain & ~may_bias),
-            self.events.nonzeros.eq(source.nonzeros),
-            self.events.fillers.eq(source.fillers),
-            source.start.eq(go),
-            source.busy.eq(self.busy & ~self.events.waiting & ~flush),
-            source.may_end.eq(may_drain & may_bias),
-            drain.last.eq(source.last),
-            drain.tile_last.eq(source.tile_last),
-            drain.pass_last.eq(source.pass_last),
-            drain.popped.eq(output.popped),
-            biases.start.eq(go),
-            biases.claim.eq(source.last & source.tile_first),
-        ]
-
-        # The drain's commands travel with the data.
-        ahead = command_edge(config) - 1
-        snap = delay(m, source.last | go, ahead, "snap")
-        take = delay(m, drain.take, ahead, "take")
-        m.d.comb += [
-            biases.swap.eq(delay(m, source.last & source.tile_first, ahead + 2, "swap")),
-            biases.more.eq(delay(m, ~source.pass_last, ahead + 2, "more", reset_less=True)),
-            biases.next_row.eq(delay(m, drain.take & drain.row_end, ahead + 2, "next_row")),
-            output.take.eq(delay(m, take, 2, "taken")),
-            output.take_last.eq(delay(m, drain.take & drain.all_end, ahead + 2, "taken_last")),
-            output.bias.eq(biases.bias),
-        ]
-        for n, memory in enumerate(memories):
-            m.d.comb += [memory.address.eq(source.address), memory.valid.eq(source.valid)]
-            if rows:
-                m.submodules[f"windows_{n}"] = windows = Windows(config)
-                m.d.comb += windows.write.eq(source.write)
-                m.d.comb += [i.eq(o) for i, o in zip(windows.reads, source.reads, strict=True)]
-                m.d.comb += [i.eq(o) for i, o in zip(windows.shifts, source.shifts, strict=True)]
-                m.d.comb += [i.eq(o) for i, o in zip(windows.read, memory.acts[0], strict=True)]
-                acts = list(windows.acts)
-            else:
-                acts = [memory.acts[f // OPERAND_LOADS] for f in range(config.filters)]
-            results = output.results[n * config.drain : (n + 1) * config.drain]
-            self._lanes(m, f"{n}_" if config.tiles > 1 else "", acts, source, snap, take, results)
-        return m
-
-    def _control(self, m, source, drain, memories, flush) -> Value:  # type: ignore[no-untyped-def]
+    def _run(self, m: Module, parts: _Parts, flush: Signal) -> Signal:
         """Start, done, and giving up after an error. Returns the cycle in which a layer begins."""
-        config = self.config
         waiting, running, giving_up = Signal(), Signal(), Signal()
-        left = Signal(range(output_latency(config) + 2))
-        full = Cat(memory.full for memory in memories).all()
-        bad = Cat(memory.bad for memory in memories).any()
+        left = Signal(range(output_latency(self.config) + 2))
         accepted, go, finished = Signal(), Signal(), Signal()
         fault = Signal(len(Error))
+        full = Cat(memory.full for memory in parts.memories).all()
+        bad = Cat(memory.bad for memory in parts.memories).any()
+        takes_map = go & self.layer.new_map
         m.d.comb += [
             accepted.eq(self.start & ~self.busy),
             go.eq((accepted | waiting) & (full | ~self.layer.new_map)),
-            finished.eq(running & ~source.running & drain.idle & ~giving_up),
+            finished.eq(running & ~parts.front.running & parts.drain.idle & ~giving_up),
             self.busy.eq(waiting | running),
             self.events.waiting.eq(waiting),
-            fault.eq(source.fault | ((go & self.layer.new_map & bad) << Error.ACTS)),
+            fault.eq(parts.front.fault | ((takes_map & bad) << Error.ACTS)),
             flush.eq(giving_up),
         ]
-        ready = Cat(memory.i.ready for memory in memories).all()
-        m.d.comb += self.i_acts.ready.eq(ready)
-        payload = self.i_acts.payload
-        for n, memory in enumerate(memories):
-            word = payload[:-1].word_select(n, 8 * config.act_word_bytes)
-            m.d.comb += [
-                memory.i.payload.eq(Cat(word, payload[-1])),
-                memory.i.valid.eq(self.i_acts.valid & ready),
-                memory.busy.eq(running),
-                memory.swap.eq(go & self.layer.new_map),
-            ]
+        self._load_maps(m, parts.memories, busy=running, swap=takes_map)
         m.d.sync += self.done.eq(finished)
         with m.If(accepted):
             m.d.sync += self.error.eq(0)
@@ -186,21 +163,107 @@ class Core(wiring.Component):
                 m.d.sync += [giving_up.eq(0), running.eq(0), waiting.eq(0), self.done.eq(1)]
         with m.Elif(fault.any()):
             m.d.sync += [self.error.eq(self.error | fault), giving_up.eq(1)]
-            m.d.sync += [running.eq(1), left.eq(output_latency(config))]
+            m.d.sync += [running.eq(1), left.eq(output_latency(self.config))]
         return go
 
-    def _lanes(self, m, prefix, acts, source, snap, take, results) -> None:  # type: ignore[no-untyped-def]
-        """The lane array; lane l of filter f is number f * lanes + l of the drain's chain."""
+    def _load_maps(
+        self, m: Module, memories: list[ActivationMemory], busy: Value, swap: Value
+    ) -> None:
+        """The map's rows into all memories in the same cycle, to each its own bytes of a row."""
+        ready = Cat(memory.i.ready for memory in memories).all()
+        payload = self.i_acts.payload
+        m.d.comb += self.i_acts.ready.eq(ready)
+        for n, memory in enumerate(memories):
+            word = payload[:-1].word_select(n, 8 * self.config.act_word_bytes)
+            m.d.comb += [
+                memory.i.payload.eq(Cat(word, payload[-1])),
+                memory.i.valid.eq(self.i_acts.valid & ready),
+                memory.busy.eq(busy),
+                memory.swap.eq(swap),
+            ]
+
+    def _hold_back(self, m: Module, parts: _Parts, go: Signal, flush: Signal) -> None:
+        """At the issue: a tile's last entry waits for the drain of the tile before it, and that of
+        a pass's first tile for the pass's biases too. `events` tell what is waited for."""
+        front, drain, biases = parts.front, parts.drain, parts.biases
+        may_drain, may_bias = drain.may_end, biases.ready | ~front.tile_first
+        due = front.running & front.at_last & front.ready
+        m.d.comb += [
+            self.events.stall_weights.eq(front.running & ~front.ready),
+            self.events.stall_drain.eq(due & ~may_drain),
+            self.events.stall_bias.eq(due & may_drain & ~may_bias),
+            self.events.nonzeros.eq(front.nonzeros),
+            self.events.fillers.eq(front.fillers),
+            front.start.eq(go),
+            front.busy.eq(self.busy & ~self.events.waiting & ~flush),
+            front.may_end.eq(may_drain & may_bias),
+            drain.last.eq(front.last),
+            drain.tile_last.eq(front.tile_last),
+            drain.pass_last.eq(front.pass_last),
+            drain.popped.eq(parts.output.popped),
+            biases.start.eq(go),
+            biases.claim.eq(front.last & front.tile_first),
+        ]
+
+    def _follow(self, m: Module, parts: _Parts, go: Signal) -> tuple[Value, Value]:
+        """Behind the issue: the commands that travel with the data, each for as long as it does.
+
+        Returns those of the lanes: `snap` keeps their sums, `shift` moves the kept ones on.
+        """
+        front, drain, biases, output = parts.front, parts.drain, parts.biases, parts.output
+        lanes = command_edge(self.config) - 1  # cycles to the trees that lead to the lanes
+        results = lanes + 2  # and to the sums that have left them
+        snap = delay(m, front.last | go, lanes, "snap")
+        shift = delay(m, drain.take, lanes, "take")
+        m.d.comb += [
+            biases.swap.eq(delay(m, front.last & front.tile_first, results, "swap")),
+            biases.more.eq(delay(m, ~front.pass_last, results, "more", reset_less=True)),
+            biases.next_row.eq(delay(m, drain.take & drain.row_end, results, "next_row")),
+            output.take.eq(delay(m, shift, results - lanes, "taken")),
+            output.take_last.eq(delay(m, drain.take & drain.all_end, results, "taken_last")),
+            output.bias.eq(biases.bias),
+        ]
+        return snap, shift
+
+    def _fetch(self, m: Module, parts: _Parts, n: int) -> Sequence[Sequence[Value]]:
+        """Tile n's activations: for each filter those of its lanes."""
+        config, front, memory = self.config, parts.front, parts.memories[n]
+        m.d.comb += [memory.address.eq(front.address), memory.valid.eq(front.valid)]
+        if config.core != "sparse-rows":
+            return [memory.acts[f // OPERAND_LOADS] for f in range(config.filters)]
+        m.submodules[f"windows_{n}"] = windows = Windows(config)
+        m.d.comb += windows.write.eq(front.write)
+        for inputs, outputs in (
+            (windows.reads, front.reads),
+            (windows.shifts, front.shifts),
+            (windows.read, memory.acts[0]),
+        ):
+            m.d.comb += [i.eq(o) for i, o in zip(inputs, outputs, strict=True)]
+        return list(windows.acts)
+
+    def _multiply(
+        self,
+        m: Module,
+        parts: _Parts,
+        n: int,
+        acts: Sequence[Sequence[Value]],
+        snap: Value,
+        shift: Value,
+    ) -> None:
+        """Tile n's lanes. Lane l of filter f is number f * lanes + l of the chain that drains them,
+        `drain` results a cycle."""
         config = self.config
+        prefix = f"{n}_" if config.tiles > 1 else ""
         total = config.lanes * config.filters
         snaps = tree(m, snap, -(-total // CONTROL_LOADS), f"{prefix}snap")
-        shifts = tree(m, take, -(-total // CONTROL_LOADS), f"{prefix}shift")
+        shifts = tree(m, shift, -(-total // CONTROL_LOADS), f"{prefix}shift")
         weights = [
             tree(m, operand, -(-config.lanes // OPERAND_LOADS), f"{prefix}weight_{f}")
-            for f, operand in enumerate(source.operands)
+            for f, operand in enumerate(parts.front.operands)
         ]
         shadows = [
-            Signal(signed(config.acc_bits), name=f"{prefix}shadow_{n}") for n in range(total)
+            Signal(signed(config.acc_bits), name=f"{prefix}shadow_{number}")
+            for number in range(total)
         ]
         for number in range(total):
             f, column = divmod(number, config.lanes)
@@ -216,5 +279,6 @@ class Core(wiring.Component):
                 i_chain=shadows[follower] if follower < total else Const(0, config.acc_bits),
                 o_shadow=shadows[number],
             )
-        for n, result in enumerate(results):
-            m.d.comb += result.eq(shadows[n] if n < total else 0)
+        for place in range(config.drain):
+            result = parts.output.results[n * config.drain + place]
+            m.d.comb += result.eq(shadows[place] if place < total else 0)

@@ -28,7 +28,7 @@ from typing import Any
 
 from cosign import CosignError, atomic_write, read_toml
 from rtl.config import CoreConfig
-from rtl.fit import feed
+from rtl.program.fit import feed
 
 SCHEMA = 1
 KINDS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
-from rtl.fit import feed
+from rtl.program.fit import feed
 
 _FIELDS = dataclasses.fields(CoreConfig)
 

@@ -30,12 +30,11 @@ class RowsFront(Front):
 
     def __init__(self, config: CoreConfig):
         read_bits = (2 * config.window_reads - 1).bit_length()
-        shift_bits = (config.window_span - 1).bit_length()
         super().__init__(
             config,
             write=Out(2 * config.window_reads),
             reads=Out(read_bits).array(config.filters),
-            shifts=Out(shift_bits).array(config.filters),
+            shifts=Out(config.shift_bits).array(config.filters),
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -124,7 +123,7 @@ class Row(wiring.Component):
                 "used": Out(1),
                 "weight": Out(signed(config.operand_bits)),
                 "read": Out((2 * config.window_reads - 1).bit_length()),
-                "shift": Out((config.window_span - 1).bit_length()),
+                "shift": Out(config.shift_bits),
                 "overflow": Out(1),
                 "wrong": Out(1),
             }
@@ -266,7 +265,7 @@ class Windows(wiring.Component):
                 "read": In(act).array(config.read_bytes),
                 "write": In(2 * config.window_reads),
                 "reads": In((2 * config.window_reads - 1).bit_length()).array(config.filters),
-                "shifts": In((config.window_span - 1).bit_length()).array(config.filters),
+                "shifts": In(config.shift_bits).array(config.filters),
                 "acts": Out(act).array(config.filters, config.lanes),
             }
         )

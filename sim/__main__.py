@@ -17,13 +17,12 @@ import numpy as np
 
 from compress.file import container
 from compress.file.container import CompressedModel, Layer
-from compress.zoo.networks import NETWORKS
-from compress.zoo.presets import densities
+from compress.zoo.networks import NETWORKS, densities
 from cosign import CosignError, exit_status, write_json
 from rtl.config import CODINGS, CoreConfig
 from rtl.coreset import base
-from rtl.fit import feed, fit
 from rtl.options import add_cores, add_options, config_of, cores_of, given_fields
+from rtl.program.fit import feed, fit
 from sim import tables
 from sim.build import provenance
 from sim.compare import compare, random_layers, rivals

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from compress.file.container import Layer
+from compress.zoo.density import kept_weights
 from compress.zoo.networks import spec_of
-from compress.zoo.presets import kept_weights
 from rtl.config import CoreConfig
-from rtl.encode import Work, work
-from rtl.fit import batch_of, feed, with_maps, with_streams
-from rtl.pack import stripes_of
+from rtl.program.encode import Work, work
+from rtl.program.fit import batch_of, feed, with_maps, with_streams
+from rtl.program.pack import stripes_of
 from sim.cycles import run_cycles
 from sim.workload import masked_layer
 

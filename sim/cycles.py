@@ -5,14 +5,16 @@ first pass, what a pass takes longer to load than the one before it to compute, 
 constant for the pipeline. Tests hold the model equal to the RTL.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from compress.file.container import Geometry, Layer
 from rtl.config import CoreConfig
-from rtl.encode import Work, passes_of, work
 from rtl.layer import ACT_EDGE, command_edge, output_latency
-from rtl.layout import Layout
-from rtl.pack import shape_of, stripes_of
+from rtl.program.encode import Work, passes_of, work
+from rtl.program.layout import Layout
+from rtl.program.pack import shape_of, stripes_of
 
 
 def layer_cycles(layer: Layer, config: CoreConfig, batch: int = 1) -> int:
@@ -41,7 +43,7 @@ def run_cycles(cost: Work, layout: Layout, config: CoreConfig) -> int:
     drain = config.tile_shifts
     # A pass's biases are taken when its first tile reaches the lanes; then the next ones load.
     refill = command_edge(config) + 2 + config.filters
-    rows = _Rows(cost, tiles, drain, cost.table_words) if config.core == "sparse-rows" else None
+    rows = _Rows(cost, tiles, drain) if config.core == "sparse-rows" else None
     loaded = cost.table_words
     end = before = -1
     drained, biases = 0, config.filters
@@ -54,9 +56,10 @@ def run_cycles(cost: Work, layout: Layout, config: CoreConfig) -> int:
             start = max(start, begun + cost.mask_words + ahead)
         before = end
         if rows:
-            # Each row begins when its own words are there.
+            # Each row begins with the first window when its own words are there.
             starts = begun + ahead + np.cumsum(cost.rows[number])
-            first_tile, end = rows.run(number, starts, drained, biases)
+            through = int((starts + cost.first[number]).max()) - 1
+            first_tile, end = rows.run(cost.windows[number], through, max(drained, biases))
         else:
             first_tile = max(start + count - 1, drained, biases)
             end = first_tile + (tiles - 1) * max(count, drain)
@@ -65,64 +68,67 @@ def run_cycles(cost: Work, layout: Layout, config: CoreConfig) -> int:
     return drained + output_latency(config) + 2
 
 
+class _Window(NamedTuple):
+    """The cycle in which the rows of `sparse-rows` begin with a window, and that of their last
+    entry in it."""
+
+    start: int
+    end: int
+
+
 class _Rows:
-    """Passes of `sparse-rows`: windows that are used up row by row while the next one is filled.
+    """Passes of `sparse-rows`: while the rows use up one of two windows, the other one is filled.
 
-    With window k used from S_k on, done with at A_k and filled at F_k,
+    Window k is used from cycle S_k to E_k. It is filled in reads_k cycles from S_(k-1) on, since
+    from then on nothing is left to do in window k-2; its fullest row has entries_k entries:
 
-        F_k = max(F_(k-1), A_(k-2)) + reads_k        S_k = max(A_(k-1), F_k) + 1
-        A_k = S_k + entries_k - 1
+        S_k = max(E_(k-1) + 1, S_(k-1) + reads_k)        E_k = S_k + entries_k - 1
 
-    so that within a tile, from its third window on, S_k = S_(k-1) + max(entries_(k-1), reads_k).
+    A tile's first and last window can end later than that (`run`). Between them nothing else is
+    waited for: from a tile's third window on, S_k = S_(k-1) + max(entries_(k-1), reads_k).
     """
 
-    def __init__(self, cost: Work, tiles: int, drain: int, begin: int) -> None:
-        self._cost, self._tiles, self._drain = cost, tiles, drain
-        # A of the last two windows, F of the last one.
-        self._state = (-1, -1, begin - 1)
+    def __init__(self, cost: Work, tiles: int, drain: int) -> None:
+        self._reads, self._tiles, self._drain = cost.reads, tiles, drain
+        # Before the first pass no window is in use, and the table of addresses is loaded.
+        self._window = _Window(cost.table_words, -1)
 
-    def run(self, number: int, starts: np.ndarray, drained: int, biases: int) -> tuple[int, int]:
-        """(end of the first tile, end) of a pass whose rows can issue from `starts` on."""
-        entries = self._cost.windows[number]
-        bulk = self._bulk(entries)
-        first = int((starts + self._cost.first[number]).max()) - 1  # through with window 0
-        limit = max(drained, biases)
-        ends: list[int] = []
-        for tile in range(self._tiles):
-            before = self._state
-            self._state = self._tile(entries, bulk, -1 if tile else first, limit)
-            ends.append(self._state[0])
-            limit = ends[-1] + self._drain
-            shift = self._state[0] - before[0]
-            if tile and all(a - b == shift for a, b in zip(self._state, before, strict=True)):
+    def run(self, entries: np.ndarray, first: int, last: int) -> tuple[int, int]:
+        """(end of the first tile, end) of a pass, whose words may still be loading.
+
+        entries : int64 [windows], those of the fullest row
+        first, last : the first tile's first and last window do not end before
+        """
+        inner = int(np.maximum(entries[1:-1], self._reads[2:]).sum())
+        window = self._tile(self._window, entries, inner, first, last)
+        first_tile = window.end
+        for left in range(self._tiles - 1, 0, -1):
+            before = window
+            window = self._tile(before, entries, inner, first, before.end + self._drain)
+            took = window.end - before.end
+            if window.start - before.start == took:
                 # Steady: all further tiles take as long as this one.
-                left = (self._tiles - 1 - tile) * shift
-                self._state = tuple(value + left for value in self._state)  # type: ignore[assignment]
+                window = _Window(*(cycle + (left - 1) * took for cycle in window))
                 break
-        return ends[0], self._state[0]
-
-    def _bulk(self, entries: np.ndarray) -> tuple[int, int]:
-        """Cycles from S_1 to that of the last window but one, and from there to the last one's."""
-        steps = np.maximum(entries[1:-1], self._cost.reads[2:])
-        return int(steps[:-1].sum()), int(steps[-1:].sum())
+        self._window = window
+        return first_tile, window.end
 
     def _tile(
-        self, entries: np.ndarray, bulk: tuple[int, int], first: int, limit: int
-    ) -> tuple[int, int, int]:
-        """State after a tile whose first window ends at `first` or later, its last at `limit`."""
-        reads = self._cost.reads
-        last, before, filled = self._state
-        filled = max(filled, before) + int(reads[0])
-        used = max(last, filled) + 1
-        done = max(used + int(entries[0]) - 1, first)
-        if len(entries) == 1:
-            return max(done, limit), last, filled
-        filled = max(filled, last) + int(reads[1])
-        used = max(done, filled) + 1
-        last, done = done, used + int(entries[1]) - 1
-        if len(entries) > 2:
-            used += bulk[0]
-            last = used + int(entries[-2]) - 1
-            filled = used - 1 + int(reads[-1])
-            done = used + bulk[1] + int(entries[-1]) - 1
-        return max(done, limit), last, filled
+        self, window: _Window, entries: np.ndarray, inner: int, first: int, last: int
+    ) -> _Window:
+        """The last window of the tile after `window`.
+
+        inner : cycles from the start of the tile's second window to that of its last one
+        first, last : its first and last window do not end before
+        """
+        window = self._next(window, 0, entries)
+        window = window._replace(end=max(window.end, first))
+        if len(entries) > 1:
+            start = self._next(window, 1, entries).start + inner
+            window = _Window(start, start + int(entries[-1]) - 1)
+        return window._replace(end=max(window.end, last))
+
+    def _next(self, window: _Window, k: int, entries: np.ndarray) -> _Window:
+        """Window k of a tile, after `window`."""
+        start = max(window.end + 1, window.start + int(self._reads[k]))
+        return _Window(start, start + int(entries[k]) - 1)

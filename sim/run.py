@@ -11,7 +11,7 @@ import numpy as np
 from compress.file.container import Layer
 from cosign import CosignError, cache_dir
 from rtl.config import CoreConfig
-from rtl.pack import largest_batch, pack_layer
+from rtl.program.pack import largest_batch, pack_layer
 from sim.cycles import layer_cycles
 from sim.simulate import Job, JobResult, simulate
 

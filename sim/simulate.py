@@ -11,7 +11,7 @@ import numpy as np
 
 from cosign import CosignError
 from rtl.config import CoreConfig
-from rtl.pack import LayerProgram, unpack_outputs
+from rtl.program.pack import LayerProgram, unpack_outputs
 from sim.build import TOP, build, coverage_folder, pack_descriptor
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from compress.file.container import CompressedModel, Layer
 from cosign import CosignError, read_json, write_json
 from rtl.config import CoreConfig
-from rtl.pack import pack_layer
+from rtl.program.pack import pack_layer
 from sim import golden
 from sim.build import simulator_name
 from sim.run import model_cycles, run_layer

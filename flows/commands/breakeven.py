@@ -16,8 +16,8 @@ from flows.measure.workload import RandomMasks
 from flows.report import paper
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
-from rtl.fit import batch_of, fit
 from rtl.options import add_cores, cores_of
+from rtl.program.fit import batch_of, fit
 from synth.breakeven import ACCOUNTINGS, PORTIONS, Curve, Workload, measure
 from synth.report import CoreReport, synthesize_many
 from synth.sram import MODELS

@@ -21,7 +21,7 @@ from flows.measure.machines import Machines
 from flows.report import paper, results, tables
 from flows.report.results import Results
 from rtl.coreset import CoreSet
-from rtl.fit import batch_of
+from rtl.program.fit import batch_of
 from sim import cycles
 from sim.verify import Verification
 from synth import pdk

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from compress.data.datasets import NAMED, Dataset, Split
-from compress.exchange.importing import Imported
 from compress.file import container
 from compress.file.container import CompressedModel, Geometry, Layer
+from compress.model.pretrained import Pretrained
 from compress.model.tidy import tidy
-from compress.nn.network import imported_network
-from compress.train import evaluation, export, recipes, stages, trainer
+from compress.nn.network import pretrained_network
+from compress.train import evaluation, export, stages, trainer
+from compress.zoo.recipe import Recipe
 from cosign import CosignError, write_json
 from flows.loop import assemble, feedback, inputs, logs
 from flows.loop.progress import Reporter
@@ -42,16 +43,18 @@ _BYTES_PER_WEIGHT = (
 )
 
 
-def preflight(config: RunConfig, path: Path) -> None:
-    """Refuse in a second what would fail after an hour: tools, library, preset, disk."""
+def preflight(config: RunConfig, path: Path, network: Pretrained | None) -> None:
+    """Refuse in a second what would fail after an hour: tools, library, preset, disk.
+
+    network : with the weights that it comes with, if it does
+    """
     build.tools()
     pdk.find_pdk(Path(config.liberty) if config.liberty else None)
     if shutil.which("sta") is None:
         raise CosignError("OpenSTA (`sta`) is not installed; run `apt install opensta`.")
-    network = inputs.imported(config)
     if network is not None:  # its data are as likely to be wrong as the rest of what is asked
         inputs.dataset(config, network)
-    classes = network.classes if network is not None else 10
+    classes = network.spec.classes if network is not None else 10
     recipe = inputs.recipe(config, network, classes)
     widest = max(recipe.bits.values()) if recipe.bits else 8
     for core in (config.cores.sparse, config.cores.dense):  # which execute the network
@@ -88,9 +91,12 @@ def restart(run: RunDir, first: str) -> None:
         run.forget(name, _REUSED.get(name, f"checkpoints/{name}.*"))
 
 
-def run(run: RunDir, reporter: Reporter, log: logs.Log) -> Results:
-    """Go through all stages, skipping those that are done; returns the results."""
-    loop = Loop(run, reporter, log)
+def run(run: RunDir, reporter: Reporter, log: logs.Log, network: Pretrained | None) -> Results:
+    """Go through all stages, skipping those that are done; returns the results.
+
+    network : with the weights that it comes with, if it does
+    """
+    loop = Loop(run, reporter, log, network)
     found: dict[str, Any] = {}
     for name, stage in STAGES.items():
         found[name] = run.result(name)
@@ -108,25 +114,23 @@ def run(run: RunDir, reporter: Reporter, log: logs.Log) -> Results:
 class Loop:
     """One run's values, each made when a stage first asks for it."""
 
-    def __init__(self, run: RunDir, reporter: Reporter, log: logs.Log) -> None:
+    def __init__(
+        self, run: RunDir, reporter: Reporter, log: logs.Log, pretrained: Pretrained | None
+    ) -> None:
         self.run = run
         self.config = run.config
         self.reporter = reporter
         self.log = log
         self.path = run.path
+        self.pretrained = pretrained
 
     @functools.cached_property
     def dataset(self) -> Dataset:
-        return inputs.dataset(self.config, self.imported, self.reporter.note)
+        return inputs.dataset(self.config, self.pretrained, self.reporter.note)
 
     @functools.cached_property
-    def imported(self) -> Imported | None:
-        """The user's own network."""
-        return inputs.imported(self.config)
-
-    @functools.cached_property
-    def recipe(self) -> recipes.Recipe:
-        return inputs.recipe(self.config, self.imported, len(self.dataset.classes))
+    def recipe(self) -> Recipe:
+        return inputs.recipe(self.config, self.pretrained, len(self.dataset.classes))
 
     @functools.cached_property
     def profile(self) -> HardwareProfile:
@@ -189,7 +193,7 @@ class Loop:
             self.path / "checkpoints",
             self.config.seed,
             self._trained_a_step,
-            imported_network(self.imported) if self.imported else None,
+            pretrained_network(self.pretrained) if self.pretrained else None,
         )
 
     def _trained_a_step(self, stage: str, step: int, steps: int, metrics: dict[str, Any]) -> None:
@@ -211,7 +215,7 @@ def _train(stage: str, loop: Loop) -> dict[str, Any]:
 
 
 def _export(loop: Loop) -> dict[str, Any]:
-    model = tidy(export.export(loop.trained("quantize"), loop.recipe, loop.dataset))
+    model = tidy(export.export(loop.trained("quantize"), loop.dataset))
     container.save(model, loop.path / "model.cosign")
     sizes = container.inspect(loop.path / "model.cosign")[1]
     return {name: dataclasses.asdict(size) for name, size in sizes.items()}

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from compress.train.recipes import ACCURACY_LOSS, ROUNDS
+from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, locked, read_json, values, write_json
 from cosign.values import Amount, Count, Positive, Share, Value
 from rtl.coreset import CoreSet

@@ -9,7 +9,7 @@ from compress.file.container import Layer
 from flows.measure.machines import CoreReports
 from flows.measure.workload import RandomMasks
 from rtl.config import CoreConfig
-from rtl.fit import batch_of
+from rtl.program.fit import batch_of
 from sim import cycles
 from synth import breakeven
 from synth.profile import HardwareProfile, LayerCost

@@ -24,9 +24,9 @@ from compress.file.container import Layer, load
 from cosign import CosignError, exit_status, sha256, write_json
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
-from rtl.fit import fit
 from rtl.options import add_cores, cores_of
-from rtl.pack import LayerProgram, pack_layer
+from rtl.program.fit import fit
+from rtl.program.pack import LayerProgram, pack_layer
 from sim import build
 from sim.cycles import layer_cycles
 from sim.golden import layer_output, trace
@@ -384,7 +384,7 @@ def _run(options: argparse.Namespace) -> int:
             raise CosignError(
                 f"{model.name} has no convolution {name!r}; it has {', '.join(convolutions)}."
             )
-    dataset = inputs.dataset(run.config, inputs.imported(run.config))
+    dataset = inputs.dataset(run.config, inputs.pretrained(run.config))
     pixels = dataset.test.images(np.arange(1))
     values = trace(model, model.input.quantize(pixels))
     images = {name: values[convolutions[name].input][0] for name in names}

@@ -9,7 +9,7 @@ from compress.file.container import Layer
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
-from rtl.fit import fit
+from rtl.program.fit import fit
 from synth.report import CoreReport
 
 

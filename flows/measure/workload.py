@@ -8,8 +8,8 @@ import numpy as np
 
 from compress.file.container import Geometry, Layer
 from rtl.config import CoreConfig
-from rtl.encode import Work, work
-from rtl.layout import Layout
+from rtl.program.encode import Work, work
+from rtl.program.layout import Layout
 from sim import cycles
 from sim.workload import masked_layer
 from synth.breakeven import Stored

@@ -19,8 +19,8 @@ from flows.measure.workload import RandomMasks
 from flows.sweep.spec import Job, Point
 from rtl.config import CoreConfig
 from rtl.coreset import base
-from rtl.fit import batch_of, feed, fit
-from rtl.pack import pack_layer
+from rtl.program.fit import batch_of, feed, fit
+from rtl.program.pack import pack_layer
 from sim.cycles import layer_cycles
 from sim.run import simulators_dir
 from synth.pdk import find_pdk

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from compress.zoo.presets import densities
+from compress.zoo.networks import densities
 from cosign import json_text, values
 from rtl.config import CoreConfig
 from synth.report import DEPTHS

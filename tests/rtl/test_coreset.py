@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.coreset import KINDS, CoreSet, base
-from rtl.fit import feed
+from rtl.program.fit import feed
 
 START = "schema = 1\n"
 

@@ -15,8 +15,8 @@ from rtl.config import CoreConfig
 from rtl.dense import DenseAddress
 from rtl.drain import DrainControl
 from rtl.layer import REQUANTIZE_STAGES, output_depth
-from rtl.layout import Layout
-from rtl.pack import pack_layer
+from rtl.program.layout import Layout
+from rtl.program.pack import pack_layer
 from rtl.requantize import Requantizer
 
 CONFIG = CoreConfig(lanes=8, act_banks=4, bank_bytes=4, acc_bits=24)

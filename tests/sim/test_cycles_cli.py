@@ -10,13 +10,12 @@ from random_layers import random_layer
 
 from compress.file import container
 from compress.file.container import CompressedModel, Geometry, InputSpec
-from compress.zoo.networks import spec_of
-from compress.zoo.presets import densities
+from compress.zoo.networks import densities, spec_of
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
-from rtl.fit import feed, fit
-from rtl.pack import pack_layer
+from rtl.program.fit import feed, fit
+from rtl.program.pack import pack_layer
 from sim import __main__ as command
 from sim.compare import compare, rivals
 from sim.cycles import layer_cycles

@@ -16,7 +16,7 @@ from compress.file.container import Geometry, Layer
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.layer import Error
-from rtl.pack import pack_layer
+from rtl.program.pack import pack_layer
 from sim.build import TOP, build
 from sim.cycles import dense_cycles, layer_cycles
 from sim.golden import layer_output

@@ -11,7 +11,7 @@ from cosign import CosignError
 from flows.measure import energy as flow
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
-from rtl.pack import pack_layer
+from rtl.program.pack import pack_layer
 from sim.cycles import layer_cycles
 from sim.record import record
 from sim.run import simulators_dir

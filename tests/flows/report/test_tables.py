@@ -4,8 +4,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from compress.zoo.networks import spec_of
-from compress.zoo.presets import densities, kept_weights
+from compress.zoo.density import kept_weights
+from compress.zoo.networks import densities, spec_of
 from flows.report import paper_tables
 from flows.report.results import Results
 

@@ -21,7 +21,7 @@ from cosign import locked, read_toml
 from flows.sweep import parse
 from flows.sweep.measure import measure, prepare
 from flows.sweep.spec import AXES
-from rtl.pack import pack_layer
+from rtl.program.pack import pack_layer
 from sim.cycles import layer_cycles
 from synth.__main__ import main
 from synth.report import synthesize

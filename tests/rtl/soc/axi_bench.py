@@ -9,7 +9,7 @@ from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import AxiResp
 
 from compress.file.container import Geometry
-from rtl.encode import work
+from rtl.program.encode import work
 from sim.cycles import run_cycles
 
 SHAPES = (

@@ -23,7 +23,7 @@ from random_layers import random_input, random_layer
 
 from compress.file.container import Geometry
 from rtl.config import CoreConfig
-from rtl.pack import LayerProgram, pack_layer, unpack_outputs
+from rtl.program.pack import LayerProgram, pack_layer, unpack_outputs
 from rtl.soc.registers import register_map
 from sim.golden import layer_output
 

@@ -3,13 +3,17 @@
 `encode` makes the stream; `Work` is what the cycle model needs, without making it.
 """
 
+import math
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from compress.file.container import Layer, level_codes
 from rtl.config import CoreConfig
-from rtl.layout import Layout
+from rtl.program.layout import Layout
+
+Values = TypeVar("Values", int, np.ndarray)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,13 +214,12 @@ def _mask_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     bits = np.uint64(1) << plan.bit[layer.col_idx].astype(np.uint64)
     np.bitwise_or.at(masks, (_rows_of(layer), plan.word[layer.col_idx]), bits)
     stored = np.maximum(np.diff(layer.row_ptr), 1)
-    ends = np.cumsum(stored + plan.words)
-    words = np.zeros(int(ends[-1]), np.uint64)
+    ends = np.cumsum(plan.words + stored)
     starts = ends - stored - plan.words
+    words = np.zeros(int(ends[-1]), np.uint64)
     words[starts[:, None] + np.arange(plan.words)] = masks
-    inside = np.arange(layer.nnz) - layer.row_ptr[_rows_of(layer)]
     codes = level_codes(layer.levels, config.weight_bits)
-    words[(starts + plan.words)[_rows_of(layer)] + inside] = codes
+    words[_ranges(starts + plan.words, np.diff(layer.row_ptr))] = codes
     last = np.zeros((len(words), 1), np.uint64)
     last[ends - 1] = 1
     table = plan.table.astype(np.uint64)
@@ -229,6 +232,11 @@ def _mask_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
 
 
 # sparse-rows: per pass and filter the entries {last, window's last, read, shift, code}.
+#
+# The stream is a row of cells: pass by pass, filter by filter, one for each window. A cell holds
+# its weights in the order of their columns, or one filler, since every row must say when it is
+# through with a window. So a weight's word is found by counting: its cell's start, plus the weights
+# of the cell before it.
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,15 +245,18 @@ class ReadPlan:
 
     Parameters
     ----------
-    read, shift : int64 [columns], the read of a tile that serves a column, and the tap in it
-    reads : reads of a tile
+    window, read, shift : int64 [columns], the window that serves a column, the read in the window,
+        and the tap in the read
+    reads, windows : reads and windows of a tile
     table : int64 [slots], addresses of one channel's reads
     step : bytes from a channel to the next
     """
 
+    window: np.ndarray
     read: np.ndarray
     shift: np.ndarray
     reads: int
+    windows: int
     table: np.ndarray
     step: int
 
@@ -263,76 +274,85 @@ def read_plan(layout: Layout, config: CoreConfig) -> ReadPlan:
             if s == np.argmin(row) or address >= table[-1] + config.window_span:
                 table.append(address)
             read[r, s], shift[r, s] = len(table) - 1, address - table[-1]
-    number = np.arange(channels)[:, None, None] * len(table) + read
+    of_tile = np.arange(channels)[:, None, None] * len(table) + read
+    window, of_window = np.divmod(of_tile.reshape(-1), config.window_reads)
+    reads = channels * len(table)
     return ReadPlan(
-        read=number.reshape(-1),
+        window=window,
+        read=of_window,
         shift=np.broadcast_to(shift, taps.shape).reshape(-1),
-        reads=channels * len(table),
+        reads=reads,
+        windows=-(-reads // config.window_reads),
         table=np.array(table),
         step=int(taps[1, 0, 0] - taps[0, 0, 0]) if channels > 1 else 0,
     )
 
 
-def _window_counts(layer: Layer, plan: ReadPlan, config: CoreConfig) -> np.ndarray:
-    """int64 [filters, windows]: entries of each, a filler where there is no weight."""
-    windows = -(-plan.reads // config.window_reads)
-    cell = _rows_of(layer) * windows + plan.read[layer.col_idx] // config.window_reads
-    counts = np.bincount(cell, minlength=layer.geometry.out_channels * windows)
-    return np.maximum(counts, 1).reshape(-1, windows)
+def _cells(
+    layer: Layer, plan: ReadPlan, layout: Layout, config: CoreConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """(int64 [nnz], cell of each non-zero; int64 [passes, filters, windows], weights of each cell).
 
-
-def _by_pass(values: np.ndarray, layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
-    """[filters, n] as [passes, filters of a pass, n]; filters that pad a pass have ones."""
+    Filters that pad a group's last pass have cells without weights.
+    """
     g = layer.geometry
     passes = passes_of(layout, config)
-    padded = np.ones((g.groups, passes * config.filters, values.shape[1]), np.int64)
-    padded[:, : g.out_channels // g.groups] = values.reshape(g.groups, -1, values.shape[1])
-    return padded.reshape(g.groups * passes, config.filters, -1)
+    group, member = np.divmod(_rows_of(layer), g.out_channels // g.groups)
+    row = group * passes * config.filters + member
+    cell = row * plan.windows + plan.window[layer.col_idx]
+    shape = (g.groups * passes, config.filters, plan.windows)
+    return cell, np.bincount(cell, minlength=math.prod(shape)).reshape(shape)
+
+
+def _row_entry(read: Values, shift: Values, code: Values, config: CoreConfig) -> Values:
+    """An entry's fields as one number, without its marks."""
+    return (read << config.shift_bits | shift) << config.weight_bits | code
 
 
 def _rows_work(layer: Layer, layout: Layout, config: CoreConfig) -> Work:
     plan = read_plan(layout, config)
-    counts = _by_pass(_window_counts(layer, plan, config), layer, layout, config)
-    stored = counts.sum(axis=2)
-    reads = np.full(counts.shape[2], config.window_reads)
-    reads[-1] = plan.reads - (len(reads) - 1) * config.window_reads
+    _, weights = _cells(layer, plan, layout, config)
+    entries = np.maximum(weights, 1)
+    rows = entries.sum(axis=2)
+    reads = np.full(plan.windows, config.window_reads)
+    reads[-1] = plan.reads - (plan.windows - 1) * config.window_reads
     return Work(
-        entries=np.zeros(len(counts), np.int64),
-        words=stored.sum(axis=1),
-        stored=stored.max(axis=1),
+        entries=np.zeros(len(entries), np.int64),
+        words=rows.sum(axis=1),
+        stored=rows.max(axis=1),
         table_words=len(plan.table),
-        windows=counts.max(axis=1),
+        windows=entries.max(axis=1),
         reads=reads,
-        rows=stored,
-        first=counts[:, :, 0],
+        rows=rows,
+        first=entries[:, :, 0],
     )
 
 
 def _rows_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
-    """Every filter has an entry in every window, if only a filler."""
+    """The table of a channel's reads, then the cells."""
     plan = read_plan(layout, config)
-    shift_bits = (config.window_span - 1).bit_length()
-    read_bits = config.window_reads.bit_length()
-    filler = ((1 << read_bits) - 1) << (config.weight_bits + shift_bits)
-    counts = _by_pass(_window_counts(layer, plan, config), layer, layout, config)
-    ends = np.cumsum(counts.reshape(-1)).reshape(-1, counts.shape[2])  # [padded filters, windows]
-    words = np.full(int(ends[-1, -1]), filler, np.int64)
-    # Weights of a window come in the order of their columns.
-    row, read = _rows_of(layer), plan.read[layer.col_idx]
-    per_group = layer.geometry.out_channels // layer.geometry.groups
-    padded = row // per_group * (passes_of(layout, config) * config.filters) + row % per_group
-    window = read // config.window_reads
-    order = np.lexsort((layer.col_idx, window, row))
-    cell = (padded * counts.shape[2] + window)[order]
-    starts = np.flatnonzero(np.diff(cell, prepend=-1))
-    inside = np.arange(len(cell)) - np.repeat(starts, np.diff(starts, append=len(cell)))
-    at = (ends - counts.reshape(ends.shape)).reshape(-1)[cell] + inside
-    place = read % config.window_reads << shift_bits | plan.shift[layer.col_idx]
+    cell, weights = _cells(layer, plan, layout, config)
+    ends = np.cumsum(np.maximum(weights, 1)).reshape(weights.shape)
+    filler = _row_entry((1 << config.read_bits) - 1, 0, 0, config)
+    words = np.full(int(ends[-1, -1, -1]), filler, np.int64)
+
+    column = layer.col_idx
     codes = level_codes(layer.levels, config.weight_bits).astype(np.int64)
-    words[at] = (place << config.weight_bits | codes)[order]
+    entries = _row_entry(plan.read[column], plan.shift[column], codes, config)
+    order = np.argsort(cell, kind="stable")  # a channel's reads need not follow its columns
+    starts = ends - np.maximum(weights, 1)
+    words[_ranges(starts, weights)] = entries[order]
+
     words[ends - 1] |= 1 << (config.entry_bits - 1)
-    words[ends[:, -1] - 1] |= 1 << (config.stream_bits - 1)
+    words[ends[..., -1] - 1] |= 1 << (config.stream_bits - 1)
     return _to_bytes(np.concatenate([plan.table, words])[:, None], config.stream_bits)
+
+
+def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """int64 [sum of counts]: counts[0] numbers from starts[0] on, counts[1] from starts[1] on..."""
+    starts, counts = starts.reshape(-1), counts.reshape(-1)
+    before = np.cumsum(counts) - counts
+    return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
 
 
 def _to_bytes(fields: np.ndarray, bits: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The smallest memories with which a core holds given layers.
 
-Fewer bytes than a map needs are enough when it is computed in stripes (`rtl.stripes`): `act_bytes`
-limits the activation memory of a tile, and what is larger is cut.
+Fewer bytes than a map needs are enough when it is computed in stripes (`rtl.program.stripes`):
+`act_bytes` limits the activation memory of a tile, and what is larger is cut.
 """
 
 import dataclasses
@@ -10,9 +10,9 @@ from typing import Any
 
 from compress.file.container import Geometry, Layer
 from rtl.config import CoreConfig
-from rtl.encode import Work, work
-from rtl.layout import Layout
-from rtl.pack import accumulator_bits, stripes_of
+from rtl.program.encode import Work, work
+from rtl.program.layout import Layout
+from rtl.program.pack import accumulator_bits, stripes_of
 
 _STEP = 64  # memories grow in steps of this many words
 _DEEPEST = 1 << 22  # words

@@ -11,10 +11,10 @@ import numpy as np
 from compress.file.container import Geometry, Layer, max_level
 from cosign import CosignError
 from rtl.config import CoreConfig
-from rtl.encode import Work, encode, mask_plan, passes_of, read_plan, work
 from rtl.layer import COUNT_BITS
-from rtl.layout import Layout
-from rtl.stripes import cut, join, stripe
+from rtl.program.encode import Work, encode, mask_plan, passes_of, read_plan, work
+from rtl.program.layout import Layout
+from rtl.program.stripes import cut, join, stripe
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +126,9 @@ def pack_layer(
         descriptor |= {"last_mask": plan.words - 1, "last_in_period": plan.in_period - 1}
         descriptor |= {"last_slot": len(plan.table) - 1, "period_step": plan.step}
     elif config.core == "sparse-rows":
-        reads = read_plan(layout, config)
-        descriptor |= {"last_read": reads.reads - 1, "last_window": len(cost.reads) - 1}
-        descriptor |= {"last_slot": len(reads.table) - 1, "period_step": reads.step}
+        cover = read_plan(layout, config)
+        descriptor |= {"last_read": cover.reads - 1, "last_window": cover.windows - 1}
+        descriptor |= {"last_slot": len(cover.table) - 1, "period_step": cover.step}
     per_filter = np.zeros((g.groups, passes * config.filters), np.int64)
     per_filter[:, : g.out_channels // g.groups] = layer.bias.reshape(g.groups, -1)
     return LayerProgram(

@@ -12,9 +12,9 @@ from random_layers import cases, random_input, random_layer
 from compress.file.container import Geometry, Layer, codes_to_levels
 from cosign import CosignError
 from rtl.config import CoreConfig
-from rtl.encode import work
-from rtl.pack import LayerProgram, accumulator_bits, layout_of, pack_layer, stripes_of
-from rtl.stripes import cut, join, stripe
+from rtl.program.encode import work
+from rtl.program.pack import LayerProgram, accumulator_bits, layout_of, pack_layer, stripes_of
+from rtl.program.stripes import cut, join, stripe
 from sim.golden import layer_output
 
 SPARSE = CoreConfig(lanes=13, act_banks=4, bank_bytes=4, index_bits=5, acc_bits=32)

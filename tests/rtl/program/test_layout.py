@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from compress.file.container import Geometry
 from cosign import CosignError
-from rtl.layout import Layout
+from rtl.program.layout import Layout
 
 
 def pairs(low: int, high: int) -> st.SearchStrategy[tuple[int, int]]:
