@@ -103,8 +103,8 @@ def test_cores_must_take_the_levels(tmp_path):
     cores = CoreSet(sparse=narrow, candidates=())
     for bits, widest in ((None, 4), (3, 3), ("auto", 8)):
         with pytest.raises(CosignError, match=f"sparse-61 takes levels of 2 .* of {widest};"):
-            loop.preflight(RunConfig("lenet5", bits=bits, cores=cores), tmp_path / "run")
-    loop.preflight(RunConfig("lenet5", bits=2, cores=cores), tmp_path / "run")
+            loop.preflight(RunConfig("lenet5", bits=bits, cores=cores), tmp_path / "run", None)
+    loop.preflight(RunConfig("lenet5", bits=2, cores=cores), tmp_path / "run", None)
     assert not (tmp_path / "run").exists()
 
 
