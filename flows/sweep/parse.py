@@ -8,7 +8,7 @@ from typing import Any
 
 from compress.zoo.networks import spec_of
 from cosign import CosignError, values
-from flows.sweep.spec import AXES, Spec, Table, Value
+from flows.sweep.spec import AXES, Setting, Spec, Table
 from rtl.config import CODINGS, CORES, CoreConfig
 from rtl.coreset import CoreSet
 
@@ -51,7 +51,7 @@ def make(asked: Mapping[str, Any]) -> Spec:
     return spec
 
 
-def tables_of(cores: CoreSet) -> list[dict[str, Value]]:
+def tables_of(cores: CoreSet) -> list[dict[str, Setting]]:
     """A table for each of `cores`, for `make`; the layer decides their memories."""
     return [{axis: getattr(core, axis) for axis in AXES} for core in cores.cores]
 
@@ -87,9 +87,9 @@ def _table(table: Mapping[str, Any]) -> Table:
     return found
 
 
-def _axis(name: str, value: Any) -> tuple[Value, ...]:
+def _axis(name: str, value: Any) -> tuple[Setting, ...]:
     kind = _KINDS[name] if _KINDS[name] in (int, float) else str
-    found: list[Value] = []
+    found: list[Setting] = []
     for item in _items(name, value):
         span = _RANGE.fullmatch(item) if isinstance(item, str) and kind is int else None
         if span:

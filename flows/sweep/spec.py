@@ -23,8 +23,9 @@ AXES = tuple(
 )
 """Fields of a core that a sweep may vary; the layer decides its memories, the lanes its banks."""
 
-Value = str | int | float
-Table = dict[str, tuple[Value, ...]]
+Setting = str | int | float
+"""A value of an axis."""
+Table = dict[str, tuple[Setting, ...]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Point:
     """
 
     job: Job
-    core: dict[str, Value]
+    core: dict[str, Setting]
     energy: bool
 
     @property
@@ -114,16 +115,16 @@ class Spec(values.Value, frozen=True, kw_only=True):
             for point in (self.point(job, core) for core in _product(table))
         }
 
-    def point(self, job: Job, core: Mapping[str, Value]) -> Point:
+    def point(self, job: Job, core: Mapping[str, Setting]) -> Point:
         return Point(job, _meaningful(core), self.energy)
 
 
-def _product(table: Table) -> Iterator[dict[str, Value]]:
+def _product(table: Table) -> Iterator[dict[str, Setting]]:
     for chosen in itertools.product(*table.values()):
         yield dict(zip(table, chosen, strict=True))
 
 
-def _meaningful(core: Mapping[str, Value]) -> dict[str, Value]:
+def _meaningful(core: Mapping[str, Setting]) -> dict[str, Setting]:
     """Without what this kind of core ignores, so that equal machines are equal points."""
     kind, coding = core["core"], core.get("coding", CoreConfig.coding)
     ignored = {

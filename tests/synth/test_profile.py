@@ -107,6 +107,13 @@ def test_damaged_profile(tmp_path: Path, path: str, new: object, reason: str) ->
         HardwareProfile.read(tmp_path / "profile.json")
 
 
+def test_a_file_of_schema_1_is_read(tmp_path: Path) -> None:
+    value = profile().to_json() | {"schema": 1}
+    del value["written_by"]
+    (tmp_path / "profile.json").write_text(json.dumps(value))
+    assert HardwareProfile.read(tmp_path / "profile.json") == profile()
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CosignError, match="cannot read"):
         HardwareProfile.read(tmp_path / "nowhere.json")

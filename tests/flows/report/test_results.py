@@ -47,7 +47,7 @@ def test_published_files_are_read(path: Path) -> None:
     ("place", "value", "sentence"),
     [
         (("layers", 0, "bits"), 9, r"layers\[0\].bits is 9, must be int <= 8"),
-        (("layers", 0, "decision"), "maybe", r"layers\[0\].decision is 'maybe', invalid enum"),
+        (("layers", 0, "decision"), "maybe", r"layers\[0\].decision is 'maybe', which is none of"),
         (
             ("layers", 0, "cycles", "sparse"),
             0,
