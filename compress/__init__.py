@@ -7,7 +7,7 @@ others are imported by name:
     recipe = networks.recipe("lenet5")
     for stage in stages.STAGES:
         result = trainer.run_stage(stage, recipe, dataset, folder, seed=0)
-    model = export.export(result, recipe, dataset)
+    model = export.export(result, dataset)
 """
 
 import os

@@ -115,13 +115,13 @@ def load(path: Path, owner: str) -> dict[str, Any]:
 
 def packed_levels(levels: Levels) -> dict[str, Any]:
     """As `save` takes them, without zeros."""
-    kept = _packed(levels.values, levels.values != 0)
-    return {"levels": kept, "q": levels.q, "bits": levels.bits}
+    packed = _packed(levels.values, levels.values != 0)
+    return {**packed, "q": levels.q, "bits": levels.bits}
 
 
 def unpacked_levels(stored: dict[str, Any]) -> Levels:
     """Inverse of `packed_levels`."""
-    values, _ = _unpacked(stored["levels"])
+    values, _ = _unpacked(stored)
     return Levels(values, stored["q"], stored["bits"])
 
 
@@ -171,7 +171,7 @@ def load_result(path: Path, recipe: Recipe, owner: str) -> StageResult:
             if "dense" in stored:
                 weight.copy_(stored["dense"])
                 continue
-            if "levels" in stored:
+            if "q" in stored:
                 levels[name] = unpacked_levels(stored)
                 values, mask = levels[name].weights, levels[name].values != 0
             else:
