@@ -1,4 +1,4 @@
-"""The ground floor that every room stands on: one error type and safe files.
+"""The ground floor that every room stands on: one error type, safe files, commands, options.
 
 It imports nothing but the standard library (and `platformdirs`), so any room may use it.
 """
