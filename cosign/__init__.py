@@ -1,4 +1,4 @@
-"""The ground floor that every room stands on: one error type, safe files, values that cross them.
+"""The ground floor of all rooms: one error type, safe files, values that cross them, commands.
 
 It imports nothing but the standard library, `platformdirs` and `msgspec`, so any room may use it.
 """

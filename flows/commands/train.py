@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train, or go on training, and export; raises CosignError as the stages do."""
-    # torch takes seconds, and the other commands do without
+    # torch takes seconds, and --help does without
     from rich.console import Console
 
     from compress.file import container
