@@ -654,7 +654,8 @@ def run_tests(tree: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[s
     """pytest's answer; None when it took longer than LIMIT_S."""
     changes = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     changes |= {"COSIGN_CACHE": str(tree / "cache")}
-    options = ["-q", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0", f"--basetemp={tree}/t"]
+    options = ["-q", "-x", "-p", "no:cacheprovider", f"--basetemp={tree}/t"]
+    options += ["--hypothesis-seed=0", "--hypothesis-profile=first failure"]
     try:
         return subprocess.run(
             [sys.executable, "-m", "pytest", *options, *tests],
