@@ -20,6 +20,7 @@ def malformed(config: CoreConfig) -> Iterator[tuple[Geometry, Spoil, Error]]:
     """(a layer's shape, what spoils a run of it, the error) of all that can go wrong."""
     many_tiles, one_tile = Geometry("conv", 2, 4, 6, 6, (3, 3)), Geometry("linear", 24, 6)
     yield many_tiles, too_many_rows, Error.ACTS
+    yield many_tiles, a_row_too_many, Error.ACTS
     if config.dense:
         if config.weight_depth & (config.weight_depth - 1):
             yield many_tiles, a_pass_that_is_too_long, Error.WEIGHTS
@@ -68,7 +69,7 @@ def without_ends(run: Run, config: CoreConfig) -> Run:
 
 
 def a_pass_that_is_too_long(run: Run, config: CoreConfig) -> Run:
-    """The descriptor tells of more taps than the buffer has words."""
+    """The descriptor tells of one tap more than the buffer has words."""
     weights = np.tile(run.weights, (config.weight_depth, 1))
     descriptor = run.descriptor | {"last_word": config.weight_depth}
     return dataclasses.replace(run, weights=weights, descriptor=descriptor)
@@ -106,6 +107,10 @@ def beyond_the_memory(run: Run, config: CoreConfig) -> Run:
 
 def too_many_rows(run: Run, config: CoreConfig) -> Run:
     return dataclasses.replace(run, acts=np.tile(run.acts[:1], (config.act_depth + 3, 1)))
+
+
+def a_row_too_many(run: Run, config: CoreConfig) -> Run:
+    return dataclasses.replace(run, acts=np.tile(run.acts[:1], (config.act_depth + 1, 1)))
 
 
 def a_weight_less(run: Run, config: CoreConfig) -> Run:

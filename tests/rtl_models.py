@@ -10,16 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from amaranth import Module, Signal
+from amaranth import Module, ResetInserter, Signal
 from amaranth.hdl import Elaboratable, Fragment, Instance, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.sim import Simulator
 from streams import watch
 
-from rtl import fanout, lane
+from rtl import core, fanout, lane
 from rtl.config import CoreConfig
-from rtl.core import Core
 from rtl.layer import Error
 from sim.simulate import Run, RunResult
 
@@ -39,10 +38,9 @@ def with_models(component: Elaboratable, config: CoreConfig, seed: int = 0) -> F
 def _replace(fragment: Fragment, config: CoreConfig, rng: random.Random) -> None:
     for number, (part, name, at) in enumerate(fragment.subfragments):
         if isinstance(part, Instance):
-            model = Fragment.get(_model(part, config, rng), None)
-            fragment.subfragments[number] = (model, name, at)
-        else:
-            _replace(part, config, rng)
+            part = Fragment.get(_model(part, config, rng), None)
+            fragment.subfragments[number] = (part, name, at)
+        _replace(part, config, rng)
 
 
 def _model(part: Instance, config: CoreConfig, rng: random.Random) -> Module:
@@ -57,6 +55,12 @@ def _model(part: Instance, config: CoreConfig, rng: random.Random) -> Module:
         for name, member in model.signature.members.items():
             inner = getattr(model, name)
             m.d.comb += inner.eq(pins[name]) if member.flow == wiring.In else pins[name].eq(inner)
+    elif part.type == core.MODULE:
+        whole = core.Core(config)
+        m.submodules.core = ResetInserter(pins["rst"])(whole)
+        for path, member, value in whole.signature.flatten(whole):
+            pin = pins["__".join(path)]
+            m.d.comb += value.eq(pin) if member.flow == wiring.In else pin.eq(value)
     else:
         found = _SRAM.fullmatch(part.type)
         assert found, part.type
@@ -110,31 +114,33 @@ def simulate_core(
 ) -> list[RunResult]:
     """What sim.simulate_runs answers, of runs without a reset; `left_over` counts the words.
 
-    stall : share of the cycles in which a stream rests
+    stall : share of the cycles in which a stream rests; biases do so longer
     Raises AssertionError when the core stops answering.
     """
-    core = Core(config)
-    simulator = Simulator(with_models(core, config, seed))
+    machine = core.Core(config)
+    simulator = Simulator(with_models(machine, config, seed))
     simulator.add_clock(1e-9)
-    watch(simulator, core.error.any(), outputs=(core.o, core.o_last))
-    watch(simulator, ~core.busy, weights=(core.i_weights, 0), biases=(core.i_biases, 0))
-    watch(simulator, core.done & core.error[Error.ACTS], activations=(core.i_acts, 0))
+    watch(simulator, machine.error.any(), outputs=(machine.o, machine.o_last))
+    watch(simulator, ~machine.busy, weights=(machine.i_weights, 0), biases=(machine.i_biases, 0))
+    watch(simulator, machine.done & machine.error[Error.ACTS], activations=(machine.i_acts, 0))
     results: list[RunResult] = []
 
     async def testbench(ctx: Any) -> None:
         rng = random.Random(seed)
-        maps = _Feed(core.i_acts, [row for run in runs for row in _rows(run)])
+        maps = _Feed(machine.i_acts, [row for run in runs for row in _rows(run)])
         for number, run in enumerate(runs):
             for name, value in run.descriptor.items():
-                ctx.set(getattr(core.layer, name), value)
+                ctx.set(getattr(machine.layer, name), value)
             feeds = (
                 maps,
-                _Feed(core.i_weights, _words(run.weights)),
-                _Feed(core.i_biases, run.biases.tolist()),
+                _Feed(machine.i_weights, _words(run.weights)),
+                _Feed(machine.i_biases, run.biases.tolist()),
             )
-            answer = await _job(ctx, core, feeds, lambda: rng.random() < stall)
+            answer = await _job(ctx, machine, feeds, lambda: rng.random() < stall)
             if answer.error == 1 << Error.ACTS:
-                maps = _Feed(core.i_acts, [row for run in runs[number + 1 :] for row in _rows(run)])
+                maps = _Feed(
+                    machine.i_acts, [row for run in runs[number + 1 :] for row in _rows(run)]
+                )
             results.append(answer)
 
     simulator.add_testbench(testbench)
@@ -143,35 +149,36 @@ def simulate_core(
 
 
 async def _job(
-    ctx: Any, core: Core, feeds: tuple[_Feed, ...], rests: Callable[[], bool]
+    ctx: Any, machine: core.Core, feeds: tuple[_Feed, ...], rests: Callable[[], bool]
 ) -> RunResult:
     """From the start to done."""
     cycles = stalls = nonzeros = fillers = 0
-    events = core.events
+    events = machine.events
     raw = bytearray()
     ended, patience = False, PATIENCE
-    ctx.set(core.start, 1)
-    while not ctx.get(core.done):
-        for feed in feeds:
+    ctx.set(machine.start, 1)
+    while not ctx.get(machine.done):
+        for feed in feeds[:-1]:
             feed.offer(ctx, rests())
-        ctx.set(core.o.ready, not rests())
+        feeds[-1].offer(ctx, any(rests() for _ in range(8)))
+        ctx.set(machine.o.ready, not rests())
         for feed in feeds:
             feed.go_on(ctx)
-        if ctx.get(core.busy) and not ctx.get(events.waiting):
+        if ctx.get(machine.busy) and not ctx.get(events.waiting):
             cycles += 1
             stalls += ctx.get(events.stall_weights | events.stall_bias | events.stall_drain)
             nonzeros += ctx.get(events.nonzeros)
             fillers += ctx.get(events.fillers)
         patience -= 1
-        if ctx.get(core.o.valid) and ctx.get(core.o.ready):
+        if ctx.get(machine.o.valid) and ctx.get(machine.o.ready):
             assert not ended, "a word after the last one"
-            raw += ctx.get(core.o.payload).to_bytes(len(core.o.payload) // 8, "little")
-            ended = bool(ctx.get(core.o_last))
+            raw += ctx.get(machine.o.payload).to_bytes(len(machine.o.payload) // 8, "little")
+            ended = bool(ctx.get(machine.o_last))
             patience = PATIENCE
         assert patience, "the core stopped answering"
         await ctx.tick()
-        ctx.set(core.start, 0)
-    error = ctx.get(core.error)
+        ctx.set(machine.start, 0)
+    error = ctx.get(machine.error)
     assert error or ended, "no last word"
     left_over = sum(len(feed.left) for feed in feeds[1:])
     for feed in feeds[1:]:

@@ -51,7 +51,7 @@ every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 
 
 def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
-    """Padding, stride and groups; and a pass as long as the weight buffer, on a full map."""
+    """Padding, stride, groups; a word in every cycle; a pass and a map that fill the memories."""
     full = Geometry("linear", config.weight_depth, 2 * config.filters)
     images = config.act_bytes // config.weight_depth * config.tiles
     layout = stripes_of(full, images, config)[1]
@@ -61,10 +61,11 @@ def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
     shapes = (
         Geometry("conv", 2, 3, 4, 5, (3, 3), (1, 1), (1, 1)),
         Geometry("conv", 4, 6, 5, 4, (3, 2), (2, 2), (1, 0), groups=2),
+        Geometry("conv", 1, 2, 6, 6, (1, 1)),
     )
     found = []
     for seed, shape in enumerate(shapes):
-        layer = random_layer(shape, (0.4, 0.8)[seed], seed=seed, relu=seed == 1)
+        layer = random_layer(shape, (0.4, 0.8, 1.0)[seed], seed=seed, relu=seed == 1)
         found.append((layer, random_input(shape, 1, seed)))
     return [*found, (dense, random_input(full, images))]
 
@@ -89,7 +90,8 @@ def run_layers(batch: list[tuple[Layer, np.ndarray]], config: CoreConfig, stall:
 
 
 @pytest.mark.parametrize(
-    ("name", "stall"), [*((name, 0) for name in CORES), ("sparse", 0.4), ("sparse-rows", 0.4)]
+    ("name", "stall"),
+    [(name, 0) for name in CORES] + [(name, 0.4) for name in ("sparse", "dense-2d", "sparse-rows")],
 )
 def test_small_cores_bit_for_bit(name: str, stall: float) -> None:
     config = CORES[name]
