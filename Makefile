@@ -11,8 +11,8 @@ RTL_ALPHA_resnet50 := 17x
 # Requantisers as a filter's few weights ask for them: a tile's results leave while the next computes.
 RTL_CORE := --core sparse --lanes 64 --drain 16
 
-.PHONY: help setup alexnet lenet5 record rtl-lenet5 rtl-alexnet rtl-vgg16 rtl-resnet50 coverage test \
-	test-slow docs lint format clean
+.PHONY: help setup alexnet lenet5 record rtl-lenet5 rtl-alexnet rtl-vgg16 rtl-resnet50 coverage \
+	mutants test test-slow docs lint format clean
 
 help:
 	@echo "make alexnet    the whole loop on BVLC AlexNet (about 30 minutes on two cores)"
@@ -22,6 +22,7 @@ help:
 	@echo "                a network on the RTL, every value compared: all 10,000 test images of"
 	@echo "                MNIST, or one full image"
 	@echo "make coverage   lines and toggles of the cores' Verilog that the RTL tests reach"
+	@echo "make mutants    small faults in a copy of rtl/, each against the tests that should find it"
 	@echo "make test       all tests but the slow ones; test-slow runs those"
 	@echo "make docs       the documentation as a site, in build/site"
 	@echo "make lint       ruff, mypy and the import law"
@@ -55,6 +56,9 @@ coverage: setup
 	rm -rf build/coverage
 	COSIGN_COVERAGE=build/coverage $(BIN)/python -m pytest -q -m "not slow" tests/sim/test_rtl.py
 	$(BIN)/python -m sim coverage build/coverage --least 95 --json build/coverage.json
+
+mutants: setup
+	$(BIN)/python tests/mutants.py $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow" --durations=10 $(ARGS)

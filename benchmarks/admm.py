@@ -20,13 +20,14 @@ from timing import best, spent
 from torch.nn import functional
 
 from compress.admm import projections
+from compress.admm.constraints import prune_projection
 from compress.nn.network import Network
-from compress.train import recipes
-from compress.train.regimes import AdmmRegime, Regime, prune_projection
-from compress.zoo.networks import spec_of
+from compress.train.regimes import AdmmRegime, Regime
+from compress.zoo.networks import recipe, spec_of
 from cosign import write_json
 
 _SCANNED = 20_000
+_CLASSES = 10
 _IMAGES = {"lenet5": 55_000, "alexnet": 1_281_167}
 """Of an epoch: MNIST without its validation split, ImageNet."""
 
@@ -35,7 +36,7 @@ def projection(turns: int, seed: int) -> dict[str, Any]:
     geometry = spec_of("alexnet").geometries["fc1"]
     shape = (geometry.out_channels, geometry.columns)
     values = np.random.default_rng(seed).standard_normal(shape, np.float32)
-    keep = recipes.recipe("alexnet").keep["fc1"]
+    keep = recipe("alexnet").keep["fc1"]
     mask = projections.prune_mask(values, keep)
     tensor = torch.from_numpy(values)
 
@@ -90,13 +91,13 @@ def scan(prefix: projections._Prefix) -> float:
 def step(network: str, turns: int, seed: int) -> dict[str, Any]:
     """Turns of one plain and one ADMM step each; the fastest of both."""
     torch.manual_seed(seed)
-    recipe = recipes.recipe(network)
-    spec, batch = recipe.spec, recipe.batch
+    chosen = recipe(network, classes=_CLASSES)
+    spec, batch = chosen.spec, chosen.batch
     model = Network(spec).train()
     plain = Regime(model, {})
-    admm = AdmmRegime(model, {}, [prune_projection(recipe.keep)], 1e-3)
+    admm = AdmmRegime(model, {}, [prune_projection(chosen.keep)], 1e-3)
     x = torch.randn(batch, *spec.shape)
-    y = torch.randint(0, 10, (batch,))
+    y = torch.randint(0, _CLASSES, (batch,))
 
     optimizers = {
         regime: torch.optim.Adam(regime.parameters(), 1e-6, fused=True) for regime in (plain, admm)
@@ -115,9 +116,9 @@ def step(network: str, turns: int, seed: int) -> dict[str, Any]:
     times = [(spent(lambda: once(plain)), spent(lambda: once(admm))) for _ in range(turns)]
     plain_s, admm_s = (min(column) for column in zip(*times, strict=True))
     rng = np.random.default_rng(seed)
-    kept = {name: rng.standard_normal(count, np.float32) for name, count in recipe.keep.items()}
+    kept = {name: rng.standard_normal(count, np.float32) for name, count in chosen.keep.items()}
     search_s = spent(
-        lambda: [projections.best_interval(kept[name], recipe.bits[name]) for name in kept]
+        lambda: [projections.best_interval(kept[name], chosen.bits[name]) for name in kept]
     )
     return {
         "batch": batch,

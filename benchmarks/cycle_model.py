@@ -23,8 +23,7 @@ from typing import Any
 import numpy as np
 
 from compress.file.container import Geometry
-from compress.zoo.networks import spec_of
-from compress.zoo.presets import densities
+from compress.zoo.networks import densities, spec_of
 from cosign import write_json
 from rtl.config import CoreConfig
 from rtl.program.fit import feed

@@ -20,8 +20,7 @@ from timing import best
 
 from compress.file import container
 from compress.file.container import CompressedModel, HostOp, InputSpec, Layer
-from compress.zoo.networks import spec_of
-from compress.zoo.presets import densities
+from compress.zoo.networks import densities, spec_of
 from cosign import write_json
 
 _BITS = 3

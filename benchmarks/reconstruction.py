@@ -25,11 +25,12 @@ import torch
 from torch import Tensor
 
 from compress.admm import reconstruct
+from compress.data.pixels import normalised
 from compress.exchange import pretrained
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network
 from compress.posttrain import pipeline
-from compress.train.export import input_spec
+from compress.posttrain.integers import input_spec
 from cosign import write_json
 
 _HELD_OUT = 32
@@ -106,8 +107,8 @@ def measure(spec: NetworkSpec, file: Path, pixels: np.ndarray, ratios: list[floa
     dense = trained(spec, file)
     source = input_spec(spec.shape, *pretrained.pixels_of(spec))
     count = pipeline.CALIBRATION_IMAGES["oneshot"]
-    calibration = pipeline.normalised(source, pixels[:count]).split(16)
-    held_out = pipeline.normalised(source, pixels[count:])
+    calibration = normalised(source, pixels[:count]).split(16)
+    held_out = normalised(source, pixels[count:])
     bits = dict.fromkeys(dense.weights, _BITS)
     rows = []
     for ratio in ratios:

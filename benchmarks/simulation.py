@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 
 from compress.file.container import Geometry, Layer
-from compress.zoo.networks import spec_of
-from compress.zoo.presets import densities
+from compress.zoo.networks import densities, spec_of
 from cosign import write_json
 from rtl import verilog
 from rtl.config import CORES, CoreConfig

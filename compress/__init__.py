@@ -4,7 +4,7 @@ The rooms `model`, `file` and `zoo` need no torch and are all that the hardware 
 others are imported by name:
 
     dataset = datasets.load_dataset("lenet5", None, seed=0)
-    recipe = recipes.recipe("lenet5")
+    recipe = networks.recipe("lenet5")
     for stage in stages.STAGES:
         result = trainer.run_stage(stage, recipe, dataset, folder, seed=0)
     model = export.export(result, recipe, dataset)

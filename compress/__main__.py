@@ -17,8 +17,8 @@ from typing import Any
 from compress.file import container
 from compress.file.packing import CODINGS
 from compress.model.tidy import tidy
-from compress.zoo.networks import NETWORKS, is_foreign, spec_of
-from compress.zoo.presets import default_bits, densities, preset, uniform, uniform_but_delicate
+from compress.zoo.density import uniform, uniform_but_delicate
+from compress.zoo.networks import NETWORKS, entry_for, is_foreign, preset
 from cosign import CosignError, exit_status, numbers, write_json
 
 
@@ -141,17 +141,17 @@ def export(options: argparse.Namespace) -> str:
         raise CosignError("--mean and --std are for a network of your own.")
     if not 0 <= options.seed < 1 << 63:
         raise CosignError(f"seed is {options.seed}, must be 0 or more and below 2**63.")
-    bits = default_bits(options.network)
+    entry = NETWORKS[options.network]
+    bits = entry.bits.by_layer(entry.spec)
     if options.bits is not None:
         bits = dict.fromkeys(bits, options.bits)
     if options.ratio is not None:
-        chosen = uniform(options.network, options.ratio)
+        chosen = uniform(entry.spec, options.ratio)
     else:
-        chosen = densities(options.network, options.alpha)
+        chosen = entry.densities(options.alpha)
     weights = options.weights and pretrained.find(options.network, options.weights, _say)
     count = pipeline.CALIBRATION_IMAGES[options.method]
-    shape = spec_of(options.network).shape
-    pixels = pipeline.calibration_images(shape, options.images, options.seed, count)
+    pixels = pipeline.calibration_images(entry.spec.shape, options.images, options.seed, count)
     if weights is None:
         network, source = pipeline.untrained(options.network, pixels, options.seed)
     else:
@@ -175,20 +175,20 @@ def export(options: argparse.Namespace) -> str:
 def _export_own(options: argparse.Namespace) -> str:
     """The same of an ONNX file or a torch module, with the weights that it has."""
     from compress.exchange import pretrained, sources
-    from compress.nn.network import imported_network
+    from compress.nn.network import pretrained_network
     from compress.posttrain import pipeline
+    from compress.posttrain.integers import input_spec
     from compress.train import recipes
-    from compress.train.export import input_spec
 
     if options.weights is not None:
         raise CosignError(f"{options.network} has its own weights; leave --weights out.")
-    imported = sources.load(options.network)
-    spec = imported.spec
+    own = sources.load(options.network)
+    spec = own.spec
     if options.ratio is None:
-        chosen = recipes.custom_densities(imported, options.alpha)
+        chosen = recipes.pretrained_densities(own, options.alpha)
     else:
-        chosen = recipes.without_zeros(imported, uniform_but_delicate(spec, options.ratio))
-    bits = recipes.custom_bits(spec)
+        chosen = recipes.without_zeros(own, uniform_but_delicate(spec, options.ratio))
+    bits = entry_for(spec).bits.by_layer(spec)
     if options.bits is not None:
         bits = dict.fromkeys(bits, options.bits)
     if spec.shape[0] not in (1, 3):
@@ -199,7 +199,7 @@ def _export_own(options: argparse.Namespace) -> str:
     source = input_spec(spec.shape, tuple(options.mean or mean), tuple(options.std or std))
     count = pipeline.CALIBRATION_IMAGES[options.method]
     pixels = pipeline.calibration_images(spec.shape, options.images, options.seed, count)
-    network = imported_network(imported)
+    network = pretrained_network(own)
     model = pipeline.compress(network, source, chosen, bits, pixels, options.method, _say)
     container.save(model, options.out)
     return (

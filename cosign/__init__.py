@@ -1,21 +1,33 @@
-"""The ground floor that every room stands on: one error type and safe files.
+"""The ground floor that every room stands on: one error type, safe files, values that cross them.
 
-It imports nothing but the standard library (and `platformdirs`), so any room may use it.
+It imports nothing but the standard library, `platformdirs` and `msgspec`, so any room may use it.
 """
 
 from cosign.command import exit_status, numbers
 from cosign.errors import CosignError
-from cosign.files import atomic_write, cache_dir, locked, read_json, sha256, write_json
+from cosign.files import (
+    atomic_write,
+    cache_dir,
+    json_text,
+    locked,
+    read_json,
+    read_toml,
+    sha256,
+    write_json,
+)
+from cosign.version import __version__
 
 __all__ = [
     "CosignError",
+    "__version__",
     "atomic_write",
     "cache_dir",
     "exit_status",
+    "json_text",
     "locked",
     "numbers",
     "read_json",
+    "read_toml",
     "sha256",
     "write_json",
 ]
-__version__ = "0.1.0"

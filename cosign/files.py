@@ -6,13 +6,17 @@ import hashlib
 import json
 import os
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
 import platformdirs
 
 from cosign.errors import CosignError
+
+_LONGEST_TOML = 1 << 20  # bytes; what a person writes by hand is far shorter
 
 
 @contextlib.contextmanager
@@ -45,23 +49,43 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def json_text(value: Any) -> str:
+    """`value` as indented JSON; it may hold what `cosign.values` reads."""
+    return json.dumps(value, indent=2, allow_nan=False, default=msgspec.to_builtins)
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically."""
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    """Write `json_text` of `value`, atomically."""
     with atomic_write(path) as file:
-        file.write(text.encode())
+        file.write(f"{json_text(value)}\n".encode())
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises CosignError when it is missing or is not JSON."""
+    """Read a JSON file. Raises CosignError when it is missing or is not JSON, as NaN is not."""
     try:
-        return json.loads(Path(path).read_text())
+        return msgspec.json.decode(Path(path).read_bytes())
     except OSError as error:
         raise CosignError(f"cannot read {path}: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise CosignError(
             f"{path} is not valid JSON ({error}); delete it and run again."
         ) from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Raises CosignError when it is missing, is not TOML, or far too long."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_LONGEST_TOML + 1)
+        if len(text) > _LONGEST_TOML:
+            raise CosignError(
+                f"{path} has more than {_LONGEST_TOML:,} bytes, too many; give another file."
+            )
+        return tomllib.loads(text.decode())
+    except OSError as error:
+        raise CosignError(f"cannot read {path}: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested too deeply
+        raise CosignError(f"{path} is not valid TOML ({error}); correct it.") from error
 
 
 @contextlib.contextmanager

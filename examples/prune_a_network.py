@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from compress.admm.constraints import largest, prune_projection
 from compress.admm.state import Admm, groups
 from compress.data.datasets import load_dataset
-from compress.train.regimes import mask_of, prune_projection
 
 STEPS, ADMM_EVERY, BATCH = 300, 15, 64
 
@@ -56,7 +56,7 @@ def main() -> None:
             gap = sum(residuals.primal.values())
             print(f"step {number + 1}: loss {loss:.3f}, |W - Z| {gap:.3f}, rho {admm.rho:.3g}")
 
-    masks = {name: mask_of(weight, keep[name]) for name, weight in weights.items()}
+    masks = {name: largest(weight, keep[name]) for name, weight in weights.items()}
     with torch.no_grad():
         for name, weight in weights.items():
             weight.mul_(masks[name])

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import dataclasses
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,20 +11,14 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from compress.train.recipes import ACCURACY_LOSS, ROUNDS
+from compress.zoo.networks import NETWORKS, entry_of, is_foreign, preset
+from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, exit_status, numbers
+from rtl.options import add_cores, cores_of
 
 if TYPE_CHECKING:
-    from compress.exchange.importing import Imported
+    from compress.model.pretrained import Pretrained
     from flows.loop.rundir import RunConfig
-
-# A network of one's own: 16 if it is as small as lenet5, else 1.
-NETWORKS = {
-    "lenet5": 16,
-    "alexnet": 1,
-    "cifar-vgg": 1,
-    "cifar-resnet20": 1,
-}  # images that the RTL executes by default
 
 EXAMPLES = """\
 examples:
@@ -40,6 +33,7 @@ examples:
   run_cosign.py model.onnx --data DIR       a network of your own, with its trained weights
   run_cosign.py package.module:factory --data DIR --mean 0,0,0 --std 1,1,1
                                             a torch module that reads pixels of 0 to 1
+  run_cosign.py lenet5 --cores my.toml      on cores of your own
   run_cosign.py --resume runs/lenet5-0      go on after Ctrl-C, a crash or a power cut
   run_cosign.py --resume runs/lenet5-0 --from synth   anew from this stage on
   run_cosign.py lenet5 --quiet --json -     for scripts: results.json on standard output
@@ -145,28 +139,25 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=count, default=0, help="of everything random (0)")
 
 
-def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported | None]":
+def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Pretrained | None]":
     """What these options ask for, and the user's own network. Raises CosignError on nonsense."""
     from compress.data.datasets import NAMED
-    from compress.zoo.networks import NETWORKS as BUILT_IN
-    from compress.zoo.networks import is_foreign
-    from compress.zoo.presets import preset
     from flows.loop.rundir import RunConfig
 
     network, alpha = preset(options.network or "", options.alpha)
     foreign = is_foreign(network)
-    if network not in BUILT_IN and not foreign:
+    if network not in NETWORKS and not foreign:
         asked = f"unknown network {network!r}" if network else "no network given"
-        raise CosignError(f"{asked}; choose one of: {', '.join(BUILT_IN)}, or give an ONNX file.")
+        raise CosignError(f"{asked}; choose one of: {', '.join(NETWORKS)}, or give an ONNX file.")
     if foreign and options.weights is not None:
         raise CosignError(f"{network} has its own weights; leave --weights out.")
-    if not foreign and network not in NETWORKS and options.weights is None:
+    if not foreign and options.weights is None and entry_of(network).needs_weights:
         raise CosignError(f"{network} is not trained from nothing; give its weights by --weights.")
     if (options.mean is None) != (options.std is None):
         raise CosignError("--mean and --std belong together; give both.")
     if options.mean is not None and not foreign and options.weights is None:
         raise CosignError("--mean and --std are for a network of your own, or --weights.")
-    imported, digest, weights = None, "", options.weights
+    pretrained, digest, weights = None, "", options.weights
     if foreign or weights is not None:
         from compress.exchange import sources
 
@@ -174,8 +165,8 @@ def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported |
             network = str(Path(network).resolve())
         if weights not in (None, "imagenet"):
             weights = str(Path(weights).resolve())
-        imported = sources.load(network, weights)
-        digest = sources.digest(imported)
+        pretrained = sources.load(network, weights)
+        digest = pretrained.digest()
     local = options.data not in (None, *NAMED)
     config = RunConfig(
         network=network,
@@ -192,7 +183,7 @@ def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Imported |
         mean=options.mean,
         std=options.std,
     )
-    return config, imported
+    return config, pretrained
 
 
 def parser() -> argparse.ArgumentParser:
@@ -209,6 +200,7 @@ def parser() -> argparse.ArgumentParser:
         "--images", type=positive(int), help="images executed by the RTL (lenet5 16, others 1)"
     )
     result.add_argument("--liberty", type=Path, help="a cell library (default: NanGate 45 nm)")
+    add_cores(result)
     result.add_argument(
         "--accuracy-loss",
         type=_fraction,
@@ -254,14 +246,17 @@ def _run(options: argparse.Namespace) -> int:
     if options.first and not options.resume:
         raise CosignError("--from needs --resume DIR, the run whose stages it repeats.")
 
+    if options.cores and options.resume:
+        raise CosignError("a run keeps the cores that it began with; leave out --cores.")
+
     # Imported here: torch takes seconds, and --help and typing errors should not.
     from rich.console import Console
 
-    from cosign import write_json
+    from cosign import json_text, write_json
     from flows.loop import inputs, logs, loop
     from flows.loop.progress import Reporter
     from flows.loop.rundir import RunDir
-    from flows.report import tables
+    from flows.report import tables, terminal
 
     if options.resume:
         run = RunDir.resume(options.resume)
@@ -269,23 +264,21 @@ def _run(options: argparse.Namespace) -> int:
             raise CosignError(
                 f"{run.path} is a run of {run.config.network}, not of {options.network}."
             )
-        loop.preflight(run.config, run.path)
+        pretrained = inputs.pretrained(run.config)
+        loop.preflight(run.config, run.path, pretrained)
     else:
-        config, imported = training_config(options)
-        name, images = config.network, NETWORKS.get(config.network, 1)
-        if imported is not None:
-            name = imported.spec.name
-            weights = sum(geometry.weights for geometry in imported.spec.geometries.values())
-            images = 16 if inputs.is_small(weights) else 1
+        config, pretrained = training_config(options)
         config = dataclasses.replace(
             config,
-            images=options.images or images,
+            images=options.images or inputs.rtl_images(config, pretrained),
             liberty=str(options.liberty.resolve()) if options.liberty else None,
             accuracy_loss=options.accuracy_loss,
             rounds=options.rounds,
+            cores=cores_of(options),
         )
+        name = config.network if pretrained is None else pretrained.spec.name
         path = options.out or _free_folder(name)
-        loop.preflight(config, path)
+        loop.preflight(config, path, pretrained)
         run = RunDir.create(path, config)
 
     reporter = Reporter(Console(stderr=True), options.quiet)
@@ -297,7 +290,7 @@ def _run(options: argparse.Namespace) -> int:
             log = stack.enter_context(logs.opened(options.log, run))
             stack.enter_context(reporter.running())
             reporter.note(f"run directory: {run.path}")
-            results = loop.run(run, reporter, log)
+            results = loop.run(run, reporter, log, pretrained)
     except KeyboardInterrupt:
         print(
             f"interrupted; go on with: python flows/run_cosign.py --resume {run.path}",
@@ -305,14 +298,14 @@ def _run(options: argparse.Namespace) -> int:
         )
         return 130
     if options.json == "-":
-        print(json.dumps(results, indent=2))
+        print(json_text(results.to_json()))
     elif options.json:
-        write_json(Path(options.json), results)
+        write_json(Path(options.json), results.to_json())
     if not options.quiet and options.json != "-":
         console = tables.console()
-        tables.show(results, console)
+        terminal.show(results, console)
         console.print(f"report: {run.path / 'report.html'}")
-    return 1 if results["verification"]["mismatches"] else 0
+    return 1 if results.verification.mismatches else 0
 
 
 def main(arguments: list[str] | None = None) -> int:

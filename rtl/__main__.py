@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from cosign import CosignError, exit_status, read_json, write_json
+from cosign import exit_status, read_json, write_json
 from rtl import verilog
 from rtl.config import CoreConfig
 from rtl.options import add_options, config_of
@@ -25,13 +25,7 @@ def parser() -> argparse.ArgumentParser:
 
 def read_config(path: Path) -> CoreConfig:
     """A CoreConfig from its JSON file. Raises CosignError."""
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise CosignError(f"{path} holds no CoreConfig; `python -m rtl generate` writes one.")
-    try:
-        return CoreConfig.from_json(value)
-    except CosignError as error:
-        raise CosignError(f"{path}: {error}") from error
+    return CoreConfig.from_json(read_json(path), str(path))
 
 
 def generate(config: CoreConfig, folder: Path) -> list[Path]:

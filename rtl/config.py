@@ -6,11 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cosign import CosignError
+from cosign import CosignError, values
 
 SCHEMA = 2
 CORES = ("sparse", "dense-scalar", "dense-2d", "sparse-rows")
 CODINGS = ("relative", "absolute", "bitmask")
+SLOWEST_NS = 1e6
 
 
 @dataclass(frozen=True)
@@ -102,19 +103,18 @@ class CoreConfig:
             ("pipeline", 0, 2),
         ):
             value = getattr(self, name)
-            demand(isinstance(value, int), f"{name} must be a whole number, not {value!r}")
+            demand(type(value) is int, f"{name} must be a whole number, not {value!r}")
             demand(low <= value <= high, f"{name} is {value}, must be {low}..{high}")
         for name in ("act_banks", "bank_bytes"):
             value = getattr(self, name)
             demand(
-                isinstance(value, int) and value > 0 and value & (value - 1) == 0,
-                f"{name} is {value}, must be a power of two",
+                type(value) is int and value > 0 and value & (value - 1) == 0,
+                f"{name} is {value!r}, must be a power of two",
             )
-        span = self.read_bytes + self.bank_bytes - 1
         demand(
-            self.act_banks * self.bank_bytes >= span,
-            f"{self.lanes} lanes read up to {span} bytes at once, but act_banks x bank_bytes is "
-            f"{self.act_banks * self.bank_bytes}",
+            self.act_banks >= self.fewest_banks,
+            f"{self.lanes} lanes read up to {self.read_span} bytes at once, but act_banks x "
+            f"bank_bytes is {self.act_word_bytes}",
         )
         demand(
             self.filters == 1 or self.core in ("dense-2d", "sparse-rows"),
@@ -124,7 +124,11 @@ class CoreConfig:
             self.filters == 1 or self.lanes % self.drain == 0,
             f"drain is {self.drain}, must divide the {self.lanes} lanes of several filters",
         )
-        demand(self.clock_ns > 0, f"clock_ns is {self.clock_ns}, must be positive")
+        demand(
+            type(self.clock_ns) in (int, float) and 0 < self.clock_ns <= SLOWEST_NS,
+            f"clock_ns is {self.clock_ns!r}, must be positive and {SLOWEST_NS:g} at most",
+        )
+        object.__setattr__(self, "clock_ns", float(self.clock_ns))  # 1 and 1.0 are one hash
 
     @property
     def name(self) -> str:
@@ -142,6 +146,16 @@ class CoreConfig:
     def read_bytes(self) -> int:
         """Neighbouring bytes that a read of the activation memory must deliver."""
         return self.lanes + (self.window_span - 1 if self.core == "sparse-rows" else 0)
+
+    @property
+    def read_span(self) -> int:
+        """Bytes from the first of a bank's word within which a read lies, wherever it begins."""
+        return self.read_bytes + self.bank_bytes - 1
+
+    @property
+    def fewest_banks(self) -> int:
+        """The least act_banks, a power of two, that holds a read's span."""
+        return 1 << (-(-self.read_span // self.bank_bytes) - 1).bit_length()
 
     @property
     def multipliers(self) -> int:
@@ -220,17 +234,13 @@ class CoreConfig:
         return {"schema": SCHEMA, **dataclasses.asdict(self)}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "CoreConfig":
-        """Raises CosignError on another schema, an unknown or a missing field."""
-        fields = dict(value)
-        schema = fields.pop("schema", None)
-        if schema != SCHEMA:
-            raise CosignError(f"CoreConfig has schema {schema}, this version reads {SCHEMA}.")
-        names = {field.name for field in dataclasses.fields(cls)}
-        if set(fields) != names:
-            odd = ", ".join(sorted(set(fields) ^ names))
-            raise CosignError(f"CoreConfig: unknown or missing fields: {odd}.")
-        return cls(**fields)
+    def from_json(cls, value: Any, where: str = "a core's JSON") -> "CoreConfig":
+        """Raises CosignError on another schema, an unknown, a missing or a wrong field.
+
+        where : what the sentence begins with
+        """
+        again = "`python -m rtl generate` writes one"
+        return values.parse(value, cls, where, again, (SCHEMA,))
 
     @property
     def hash(self) -> str:

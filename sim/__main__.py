@@ -2,26 +2,26 @@
 
 run executes a network's convolutional and fully connected layers on the RTL, host operations in
 between, and compares every value with the golden model and every cycle count with the cycle model;
-cycles counts without simulating, on all four cores; coverage sums up what simulations with
-COSIGN_COVERAGE reached.
+cycles counts without simulating, on four cores of equal size or those of a file; coverage sums up
+what simulations with COSIGN_COVERAGE reached.
 """
 
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from compress.file import container
-from compress.file.container import CompressedModel
-from compress.zoo.networks import NETWORKS
-from compress.zoo.presets import densities
+from compress.file.container import CompressedModel, Layer
+from compress.zoo.networks import NETWORKS, densities
 from cosign import CosignError, exit_status, write_json
 from rtl.config import CODINGS, CoreConfig
-from rtl.options import add_options, config_of
+from rtl.coreset import base
+from rtl.options import add_cores, add_options, config_of, cores_of, given_fields
 from rtl.program.fit import feed, fit
 from sim import tables
 from sim.build import provenance
@@ -31,7 +31,7 @@ from sim.verify import Execution, LayerVerification, input_ranges, verify
 
 _FITTED = ("weight_depth", "act_depth", "mask_depth", "tap_depth", "acc_bits")
 _ACT_BYTES = 1 << 18
-_DRAIN = 2  # as in the loop: a filter pruned 40 times is otherwise done before its tile has left
+_SHAPE = ("lanes", "drain", "tiles", "coding", "index_bits", "mask_bits")
 
 _EPILOG = """\
 --weight-depth, --act-depth, --mask-depth, --tap-depth and --acc-bits are what the network needs
@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
     )
-    _cycles_options(commands.add_parser("cycles", help="count cycles on all four cores"))
+    _cycles_options(commands.add_parser("cycles", help="count cycles on several cores"))
     reached = commands.add_parser("coverage", help="line and toggle coverage of simulations")
     reached.add_argument("folder", type=Path, help="what COSIGN_COVERAGE was")
     reached.add_argument("--least", type=float, default=0.0, help="%% of lines, else exit status 1")
@@ -101,7 +101,6 @@ def _run_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--jobs", type=_counted(1), default=1, help="simulators at a time (1)")
     _shared_options(command, "all of them")
     add_options(command)
-    command.set_defaults(**dict.fromkeys(_FITTED))
 
 
 def _cycles_options(command: argparse.ArgumentParser) -> None:
@@ -112,12 +111,13 @@ def _cycles_options(command: argparse.ArgumentParser) -> None:
         "--alpha", metavar="PRESET|FILE", help="densities of --network: a preset or a JSON file"
     )
     default = CoreConfig()
-    command.add_argument("--lanes", type=int, default=64, help="multipliers of a tile (64)")
-    command.add_argument("--drain", type=int, default=_DRAIN, help=f"requantisers ({_DRAIN})")
-    command.add_argument("--tiles", type=int, default=default.tiles, help="lockstep tiles (1)")
-    command.add_argument("--coding", choices=CODINGS, default=default.coding)
-    command.add_argument("--index-bits", type=int, default=default.index_bits)
-    command.add_argument("--mask-bits", type=int, default=default.mask_bits)
+    command.add_argument("--lanes", type=int, help="multipliers of a tile (64)")
+    command.add_argument("--drain", type=int, help=f"requantisers ({base('sparse').drain})")
+    command.add_argument("--tiles", type=int, help=f"lockstep tiles ({default.tiles})")
+    command.add_argument("--coding", choices=CODINGS, help=f"({default.coding})")
+    command.add_argument("--index-bits", type=int, help=f"({default.index_bits})")
+    command.add_argument("--mask-bits", type=int, help=f"({default.mask_bits})")
+    add_cores(command, "four of --lanes multipliers")
     _shared_options(command, "1")
 
 
@@ -203,10 +203,8 @@ def _images(model: CompressedModel, options: argparse.Namespace) -> tuple[np.nda
 
 def _fitted(model: CompressedModel, options: argparse.Namespace, images: int) -> CoreConfig:
     """The core that the options describe, with memories for all layers of `model`."""
-    values = vars(options)
-    given = {name: values[name] for name in _FITTED if values[name] is not None}
-    defaults = {name: getattr(CoreConfig(), name) for name in _FITTED}
-    config = config_of(argparse.Namespace(**{**values, **defaults, **given}))
+    given = {name: value for name, value in given_fields(options).items() if name in _FITTED}
+    config = config_of(options)
     limit = config.act_bytes if "act_depth" in given else options.act_bytes
     batch = min(options.batch or images, images)
     config = fit(config, model.layers, batch, limit, input_ranges(model))
@@ -229,12 +227,10 @@ def cycles(options: argparse.Namespace) -> int:
         chosen = densities(name, options.alpha)
         layers = random_layers(name, chosen, options.seed)
         origin = {"alpha": options.alpha, "densities": chosen, "seed": options.seed}
-    shape = {key: getattr(options, key) for key in ("tiles", "coding", "index_bits", "mask_bits")}
-    core = feed(CoreConfig(), lanes=options.lanes, drain=options.drain, **shape)
     report = {
         "network": name,
         **origin,
-        **compare(layers, rivals(core), options.batch or 1, options.act_bytes),
+        **_compared(layers, options),
         "provenance": {"numpy": np.__version__},
     }
     if options.json:
@@ -243,6 +239,23 @@ def cycles(options: argparse.Namespace) -> int:
     print(f"{name}: pixels x filters {shapes}")
     print(tables.cycles_table(report))
     return 0
+
+
+def _compared(layers: Sequence[Layer], options: argparse.Namespace) -> dict[str, Any]:
+    """The cycles of the cores that are asked for, of a file or as large as the options say."""
+    values = {name: getattr(options, name) for name in _SHAPE}
+    given = {name: value for name, value in values.items() if value is not None}
+    batch = options.batch or 1
+    if options.cores is None:
+        sparse = feed(base("sparse"), **{"lanes": 64, **given})
+        return compare(layers, rivals(sparse), batch, options.act_bytes)
+    if given:
+        name = next(iter(given)).replace("_", "-")
+        raise CosignError(f"--cores says all of the cores; leave out --{name}.")
+    cores = cores_of(options)
+    by_name = {core.name: core for core in cores.cores}
+    pair = cores.dense_scalar.name, cores.sparse.name
+    return compare(layers, by_name, batch, options.act_bytes, *pair)
 
 
 def coverage(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Cycles of a network on the four cores, with the same number of multipliers in each."""
+"""Cycles of a network on several cores: four of equal size, or those of a CoreSet."""
 
 import dataclasses
 import math
@@ -8,16 +8,14 @@ from typing import Any
 import numpy as np
 
 from compress.file.container import Layer
+from compress.zoo.density import kept_weights
 from compress.zoo.networks import spec_of
-from compress.zoo.presets import kept_weights
 from rtl.config import CoreConfig
 from rtl.program.encode import Work, work
 from rtl.program.fit import batch_of, feed, with_maps, with_streams
 from rtl.program.pack import stripes_of
 from sim.cycles import run_cycles
 from sim.workload import masked_layer
-
-ORDER = ("dense-scalar", "dense-2d", "sparse", "sparse-rows")
 
 
 def rivals(sparse: CoreConfig) -> dict[str, CoreConfig]:
@@ -52,15 +50,34 @@ def random_layers(network: str, densities: dict[str, float], seed: int) -> list[
 
 
 def compare(
-    layers: Sequence[Layer], cores: dict[str, CoreConfig], batch: int, act_bytes: int
+    layers: Sequence[Layer],
+    cores: dict[str, CoreConfig],
+    batch: int,
+    act_bytes: int,
+    dense: str = "dense-scalar",
+    sparse: str = "sparse",
 ) -> dict[str, Any]:
     """Cycles of each of `layers` by core, totals over all of them and over the convolutions.
 
+    cores : by the names under which their cycles are told
     batch : images that are the pixels of a linear layer
     act_bytes : activation memory of a tile above which maps are computed in stripes
 
-    Memories are as large as the layers need. Speedup is that of `sparse` over `dense-scalar`.
+    dense, sparse : two of the names; speedup is that of the second over the first
+
+    Memories are as large as the layers need.
     """
+
+    def counted(cycles: dict[str, int]) -> dict[str, Any]:
+        return {"cycles": cycles, "speedup": cycles[dense] / cycles[sparse]}
+
+    def total(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+        """All rows together; None of none."""
+        if not rows:
+            return None
+        counts = {key: sum(row[key] for row in rows) for key in ("weights", "nonzeros")}
+        return counts | counted({name: sum(row["cycles"][name] for row in rows) for name in cores})
+
     columns, fitted = {}, {}
     for name, core in cores.items():
         config = with_maps(core, [layer.geometry for layer in layers], batch, act_bytes)
@@ -73,14 +90,14 @@ def compare(
             "kind": layer.geometry.kind,
             "weights": layer.geometry.weights,
             "nonzeros": layer.nnz,
-            **_speedup({name: cycles[number] for name, cycles in columns.items()}),
+            **counted({name: cycles[number] for name, cycles in columns.items()}),
         }
         for number, layer in enumerate(layers)
     ]
     return {
         "layers": rows,
-        "total": _total(rows),
-        "conv": _total([row for row in rows if row["kind"] == "conv"]),
+        "total": total(rows),
+        "conv": total([row for row in rows if row["kind"] == "conv"]),
         "batch": batch,
         "act_bytes": act_bytes,
         "shapes": {name: f"{core.lanes}x{core.filters}" for name, core in fitted.items()},
@@ -94,19 +111,3 @@ def _cost(layer: Layer, config: CoreConfig, batch: int) -> tuple[int, Work]:
     stripes, layout = stripes_of(layer.geometry, pixels, config)
     cost = work(layer, layout, config)
     return stripes // config.tiles * run_cycles(cost, layout, config), cost
-
-
-def _speedup(cycles: dict[str, int]) -> dict[str, Any]:
-    return {
-        "cycles": {name: cycles[name] for name in ORDER},
-        "speedup": cycles["dense-scalar"] / cycles["sparse"],
-    }
-
-
-def _total(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """All rows together; None of none."""
-    if not rows:
-        return None
-    sums = {name: sum(row["cycles"][name] for row in rows) for name in ORDER}
-    counts = {key: sum(row[key] for row in rows) for key in ("weights", "nonzeros")}
-    return {**counts, **_speedup(sums)}

@@ -16,9 +16,9 @@ arrive from outside) and "on-chip" (the two buffers together hold the whole laye
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from cosign import CosignError
+from cosign.values import Amount, Count, Positive, Ratio, Share, Value
 from rtl.config import CoreConfig
 from synth.report import CoreReport
 
@@ -62,30 +62,47 @@ class Workload:
     stored: Callable[[CoreConfig, float], Stored]
 
 
-@dataclass(frozen=True)
-class Point:
-    """The sparse core at one portion. `lanes` and `speedup` are 0 when no core fits the area.
+class Point(Value, frozen=True, kw_only=True):
+    """The fastest sparse core that fits the area at one portion.
 
-    `coding` is that of the core's indices; `lanes` are the output pixels computed at once.
+    Parameters
+    ----------
+    portion : share of the weights that is pruned, 0 or more and below 1
+    ratio : pruning ratio of it, 1 / (1 - portion)
+    lanes : output pixels computed at once; 0 when no core fits
+    coding : of the core's indices, empty when no core fits; early files of results.json had none
+        but relative ones and don't tell
+    area_um2 : with all memories, of the smallest core when none fits
+    fmax_hz, cycles : its clock, and clock cycles of one run of the layer; 0 when no core fits
+    speedup : time on the dense core over time on this one; 0 when no core fits
     """
 
-    portion: float
-    ratio: float
-    lanes: int
-    coding: str
-    area_um2: float
-    fmax_hz: float
-    cycles: int
-    speedup: float
+    portion: Share
+    ratio: Ratio
+    lanes: Count
+    coding: str = "relative"
+    area_um2: Positive
+    fmax_hz: Amount
+    cycles: Count
+    speedup: Amount
 
 
-@dataclass(frozen=True)
-class Curve:
+class Curve(Value, frozen=True, kw_only=True):
     """Speedup over pruning portion (Fig. 4) and its crossing.
 
-    `break_even_ratio` is None when the curve never stays at 1 or above. The crossing lies in
-    `bracket_ratio`, the two measured ratios around it. `difference_um2` is sparse minus dense, by
-    block, at the upper end of the bracket; `note` says in words what eats the difference.
+    Parameters
+    ----------
+    network, layer : whose shape was measured, under random masks
+    core, against : kind of the sparse cores, and name of the dense core
+    sram_model : openram (composed of measured macros) or flat (0.57 µm²/bit)
+    equal_bits : whether weights are as wide on both
+    weights : streamed, or on-chip: the paper's accounting
+    limit_um2 : area of the dense core with its memories, which the sparse one must not pass
+    break_even_ratio : pruning ratio from which the speedup stays at 1 or above; null when never
+    bracket_ratio : the two measured pruning ratios around the crossing; null when there is none
+    difference_um2 : sparse minus dense, by block, at the upper end of the bracket
+    note : what set the crossing, and what eats the difference, in words
+    points : by portion
     """
 
     network: str
@@ -95,28 +112,12 @@ class Curve:
     sram_model: str
     equal_bits: bool
     weights: str
-    limit_um2: float
-    break_even_ratio: float | None
-    bracket_ratio: tuple[float, float] | None
+    limit_um2: Positive
+    break_even_ratio: Ratio | None
+    bracket_ratio: tuple[Ratio, Ratio] | None
     difference_um2: dict[str, float]
     note: str
     points: tuple[Point, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Any) -> "Curve":
-        """Raises CosignError when a field is missing or of another type."""
-        try:
-            fields = {f.name: value[f.name] for f in dataclasses.fields(cls)}
-            bracket, ratio = fields["bracket_ratio"], fields["break_even_ratio"]
-            fields["bracket_ratio"] = None if bracket is None else (bracket[0], bracket[1])
-            fields["break_even_ratio"] = None if ratio is None else float(ratio)
-            fields["points"] = tuple(Point(**point) for point in fields["points"])
-            return cls(**fields)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise CosignError(f"a break-even curve is damaged ({error}); measure again.") from error
 
 
 @dataclass(frozen=True)
@@ -168,15 +169,29 @@ def measure(
         if not fitting:
             least = min(trials, key=lambda t: t.report.area_um2(sram_model))
             area = least.report.area_um2(sram_model)
-            return Point(portion, ratio, 0, "", area, 0.0, 0, 0.0), least
+            nothing = Point(
+                portion=portion,
+                ratio=ratio,
+                lanes=0,
+                coding="",
+                area_um2=area,
+                fmax_hz=0.0,
+                cycles=0,
+                speedup=0.0,
+            )
+            return nothing, least
         best = min(fitting, key=lambda t: t.seconds)
-        report = best.report
-        speedup = reference.seconds / best.seconds
-        area = report.area_um2(sram_model)
-        lanes, coding = report.config.lanes, report.config.coding
-        return Point(
-            portion, ratio, lanes, coding, area, report.fmax_hz, best.cycles, speedup
-        ), best
+        fastest = Point(
+            portion=portion,
+            ratio=ratio,
+            lanes=best.report.config.lanes,
+            coding=best.report.config.coding,
+            area_um2=best.report.area_um2(sram_model),
+            fmax_hz=best.report.fmax_hz,
+            cycles=best.cycles,
+            speedup=reference.seconds / best.seconds,
+        )
+        return fastest, best
 
     found = {portion: at(portion) for portion in sorted(set(portions))}
     low, high = _crossing(found)

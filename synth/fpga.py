@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosign import CosignError, atomic_write, read_json, write_json
+from cosign import CosignError, atomic_write, read_json, values, write_json
+from cosign.values import Count, Positive
 from rtl import verilog
 from rtl.config import CoreConfig
 from synth.map import yosys, yosys_version
@@ -94,36 +95,23 @@ class FpgaReport:
 
     config: CoreConfig
     target: Target
-    luts: int
-    flip_flops: int
-    dsps: int
-    block_rams: int
-    fmax_hz: float
+    luts: Count
+    flip_flops: Count
+    dsps: Count
+    block_rams: Count
+    fmax_hz: Positive
     critical_path: str
     provenance: dict[str, Any]
     wall_s: float
 
     def to_json(self) -> dict[str, Any]:
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {
-            "schema": SCHEMA,
-            **fields,
-            "config": self.config.to_json(),
-            "target": dataclasses.asdict(self.target),
-        }
+        fields = dataclasses.asdict(self) | {"config": self.config.to_json()}
+        return {"schema": SCHEMA, **fields}
 
     @classmethod
     def from_json(cls, value: Any) -> "FpgaReport":
-        """Raises CosignError on another schema or a missing field."""
-        try:
-            if value["schema"] != SCHEMA:
-                raise CosignError(f"an FPGA report has schema {value['schema']}, not {SCHEMA}.")
-            fields = {f.name: value[f.name] for f in dataclasses.fields(cls)}
-            fields["config"] = CoreConfig.from_json(value["config"])
-            fields["target"] = Target(**value["target"])
-            return cls(**fields)
-        except (KeyError, TypeError) as error:
-            raise CosignError(f"an FPGA report is damaged ({error}); route again.") from error
+        """Raises CosignError on another schema, an unknown, a missing or a wrong field."""
+        return values.parse(value, cls, "an FPGA report", "route again", (SCHEMA,))
 
 
 def route(

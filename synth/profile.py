@@ -1,44 +1,48 @@
 """HardwareProfile: what the hardware side tells the pruner, as one value with one file form."""
 
-import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from cosign import CosignError, read_json, write_json
+from msgspec import Meta
+
+from cosign import CosignError, values, write_json
+from cosign.values import Ratio
 from synth.breakeven import Curve
 from synth.report import CoreReport
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """A layer on the cores: cycles by core name, and its break-even ratio.
+    """A layer on the cores.
 
-    `break_even` is None when the sparse core never catches up at the ratios measured.
+    Parameters
+    ----------
+    name : of the layer
+    cycles : clock cycles of one run of the layer, by name of the core
+    break_even : pruning ratio from which the sparse core wins; null when it never catches up
     """
 
     name: str
-    cycles: dict[str, int]
-    break_even: float | None
-
-    def __post_init__(self) -> None:
-        if not self.name or any(count <= 0 for count in self.cycles.values()):
-            raise CosignError(f"layer {self.name!r} of the profile has no positive cycles.")
-        if self.break_even is not None and not (
-            math.isfinite(self.break_even) and self.break_even >= 1
-        ):
-            raise CosignError(f"layer {self.name!r} has a break-even ratio of {self.break_even}.")
+    cycles: dict[str, Annotated[int, Meta(gt=0)]]
+    break_even: Ratio | None
 
 
 @dataclass(frozen=True)
 class HardwareProfile:
-    """Measured hardware of one network: cores, layers, Fig. 4 curves, where it all comes from.
+    """Measured hardware of one network.
 
-    `basis` names what the layers' break-even ratios were measured under:
-    {"against": core name, "sram_model": ..., "weights": ...}.
+    Parameters
+    ----------
+    network : its name
+    cores : of the chip, with memories for its layers
+    layers : those that the machine executes
+    curves : Fig. 4 under every SRAM model and accounting, the headline's first
+    basis : what the layers' break-even ratios were measured under: `against` (name of a core),
+        `sram_model` and `weights` (streamed, on-chip)
+    provenance : tools, cell library, recipe, SRAM models
     """
 
     network: str
@@ -63,15 +67,8 @@ class HardwareProfile:
         raise CosignError(f"the hardware profile of {self.network} has no layer {layer!r}.")
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "schema": SCHEMA,
-            "network": self.network,
-            "cores": [core.to_json() for core in self.cores],
-            "layers": [dataclasses.asdict(layer) for layer in self.layers],
-            "curves": [curve.to_json() for curve in self.curves],
-            "basis": self.basis,
-            "provenance": self.provenance,
-        }
+        cores = [core.to_json() for core in self.cores]
+        return values.stamped(self, SCHEMA) | {"cores": cores}
 
     def write(self, path: Path) -> None:
         write_json(path, self.to_json())
@@ -79,30 +76,4 @@ class HardwareProfile:
     @classmethod
     def read(cls, path: Path) -> "HardwareProfile":
         """Raises CosignError when the file is missing, damaged or of another schema."""
-        value = read_json(path)
-        schema = value.get("schema") if isinstance(value, dict) else None
-        if schema != SCHEMA:
-            raise CosignError(
-                f"{path} is a hardware profile of schema {schema}, this version reads {SCHEMA}; "
-                "synthesise again."
-            )
-        try:
-            return cls(
-                network=str(value["network"]),
-                cores=tuple(CoreReport.from_json(core) for core in value["cores"]),
-                layers=tuple(
-                    LayerCost(
-                        str(layer["name"]),
-                        {core: int(count) for core, count in layer["cycles"].items()},
-                        None if layer["break_even"] is None else float(layer["break_even"]),
-                    )
-                    for layer in value["layers"]
-                ),
-                curves=tuple(Curve.from_json(curve) for curve in value["curves"]),
-                basis=dict(value["basis"]),
-                provenance=dict(value["provenance"]),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CosignError(
-                f"{path} is a damaged hardware profile ({error!r}); synthesise again."
-            ) from error
+        return values.read(path, cls, (SCHEMA,), "synthesise again")

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosign import CosignError, read_json, write_json
+from cosign import CosignError, read_json, values, write_json
+from cosign.values import Amount, Count, Positive
 from rtl import sram as rtl_sram
 from rtl import verilog
 from rtl.config import CoreConfig
@@ -40,32 +41,54 @@ Progress = Callable[[CoreConfig, str], None]
 
 @dataclass(frozen=True)
 class CoreReport:
-    """What one core costs. Areas in square micrometres, Fmax in hertz.
+    """What one core costs. Area, clock and path are of one netlist, sized for the clock target.
 
-    `sram_um2` is {model: {purpose: area}}; `cells` counts library cells by name. Area, `fmax_hz`,
-    `slack_ns` and `critical_path` are those of one netlist, sized for the config's clock target;
-    `blocks_um2` (see synth.blocks) adds up to its `logic_um2`. `fmax_search`, None unless asked
-    for, tells of another, sized to be as fast as it gets. `wall_s` is the time of the synthesis
-    that made it, wherever it is read from.
+    Parameters
+    ----------
+    config : what was synthesised
+    logic_um2 : area without memories
+    sram_um2 : area of the memories by SRAM model and purpose
+    fmax_hz : the highest clock
+    slack_ns : what is left of the target's period, negative when it is missed
+    critical_path : the slowest path, in words
+    cells : library cells by name
+    flip_flops : of these cells
+    provenance : tools, cell library, recipe, SRAM models
+    wall_s : of the synthesis that made it, wherever it is read from
+    blocks_um2 : `logic_um2` by block (synth.blocks)
+    fmax_search : of another netlist, sized to be as fast as it gets; null unless asked for
     """
 
     config: CoreConfig
-    logic_um2: float
-    sram_um2: dict[str, dict[str, float]]
-    fmax_hz: float
+    logic_um2: Positive
+    sram_um2: dict[str, dict[str, Amount]]
+    fmax_hz: Positive
     slack_ns: float
     critical_path: str
-    cells: dict[str, int]
-    flip_flops: int
+    cells: dict[str, Count]
+    flip_flops: Count
     provenance: dict[str, Any]
-    wall_s: float
-    blocks_um2: dict[str, float]
+    wall_s: Amount
+    blocks_um2: dict[str, Amount]
     fmax_search: fmax.FmaxSearch | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isclose(sum(self.blocks_um2.values()), self.logic_um2, rel_tol=1e-6):
+            raise CosignError(f"the blocks of {self.name} do not add up to its logic.")
 
     @property
     def name(self) -> str:
         """sparse-61, dense-scalar-61, dense-2d-8x8."""
         return self.config.name
+
+    @property
+    def config_hash(self) -> str:
+        return self.config.hash
+
+    @property
+    def total_um2(self) -> dict[str, float]:
+        """Logic and all SRAM by SRAM model."""
+        return {model: self.area_um2(model) for model in self.sram_um2}
 
     def area_um2(self, sram_model: str) -> float:
         """Logic and all SRAM under `sram_model`."""
@@ -77,54 +100,19 @@ class CoreReport:
         return self.logic_um2 + sum(self.sram_um2[sram_model].values())
 
     def to_json(self) -> dict[str, Any]:
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        total = {model: self.area_um2(model) for model in self.sram_um2}
         return {
             "schema": SCHEMA,
             "name": self.name,
-            "config_hash": self.config.hash,
-            **fields,
+            "config_hash": self.config_hash,
+            **dataclasses.asdict(self),
             "config": self.config.to_json(),
-            "fmax_search": self.fmax_search and dataclasses.asdict(self.fmax_search),
-            "total_um2": total,
+            "total_um2": self.total_um2,
         }
 
     @classmethod
     def from_json(cls, value: Any) -> "CoreReport":
-        """Raises CosignError on another schema or a missing field."""
-        try:
-            if value["schema"] != SCHEMA:
-                raise CosignError(
-                    f"a core report has schema {value['schema']}, this version reads {SCHEMA}; "
-                    "synthesise again."
-                )
-            searched = value["fmax_search"]
-            report = cls(
-                config=CoreConfig.from_json(value["config"]),
-                logic_um2=float(value["logic_um2"]),
-                sram_um2={
-                    model: {purpose: float(area) for purpose, area in parts.items()}
-                    for model, parts in value["sram_um2"].items()
-                },
-                fmax_hz=float(value["fmax_hz"]),
-                slack_ns=float(value["slack_ns"]),
-                critical_path=str(value["critical_path"]),
-                cells={kind: int(count) for kind, count in value["cells"].items()},
-                flip_flops=int(value["flip_flops"]),
-                provenance=dict(value["provenance"]),
-                wall_s=float(value["wall_s"]),
-                blocks_um2={b: float(area) for b, area in value["blocks_um2"].items()},
-                fmax_search=None if searched is None else fmax.FmaxSearch.from_json(searched),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CosignError(f"a core report is damaged ({error}); synthesise again.") from error
-        if report.logic_um2 <= 0 or report.fmax_hz <= 0:
-            raise CosignError("a core report has no area or no Fmax; synthesise again.")
-        if not math.isclose(sum(report.blocks_um2.values()), report.logic_um2, rel_tol=1e-6):
-            raise CosignError(
-                "the blocks of a core report do not add up to its logic; synthesise again."
-            )
-        return report
+        """Raises CosignError on another schema, an unknown, a missing or a wrong field."""
+        return values.parse(value, cls, "a core report", "synthesise again", (SCHEMA,))
 
     def with_memories(self, config: CoreConfig) -> "CoreReport":
         """The same logic with the memories of `config`.

@@ -10,7 +10,7 @@ the compressed one also makes up for what the layers before have lost. X and Y h
 taken off, which the bias returns, and the columns of X are scaled to a variance of 1, or less where
 they hardly vary: magnitudes of weights then say what they contribute, and one rho fits every layer.
 
-All tensors are float32 and have a leading axis of groups, [g, out / g, columns].
+All tensors but levels are float32 and have a leading axis of groups, [g, out / g, columns].
 """
 
 import math
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from compress.admm import projections
-from compress.model.graph import max_level
+from compress.admm.constraints import largest
 
 DAMPING = 0.1
 LEAST_DEVIATION = 0.1  # of a column, over the root mean square of all
@@ -138,11 +138,6 @@ def prune(task: Problem, keep: int) -> Tensor:
     return least_squares(task, mask, w)
 
 
-def largest(values: Tensor, keep: int) -> Tensor:
-    """bool mask of the `keep` largest magnitudes: the projection of Eqn. 7."""
-    return torch.from_numpy(projections.prune_mask(values.numpy(), keep))
-
-
 def least_squares(task: Problem, mask: Tensor, start: Tensor) -> Tensor:
     """Conjugate gradients from `start` on the support; the loss decreases at every step."""
     z = torch.where(mask, start, 0.0)
@@ -160,7 +155,7 @@ def least_squares(task: Problem, mask: Tensor, start: Tensor) -> Tensor:
 
 
 def quantize(task: Problem, z: Tensor, mask: Tensor, q: float, bits: int) -> tuple[Tensor, float]:
-    """(levels, q): Z where `mask` holds on +-1 .. +-max_level(bits), and their interval.
+    """(levels, q): Z where `mask` holds on +-1 .. +-max_level(bits), int8, and their interval.
 
     From the nearest levels, every sweep gives each column in turn the levels that minimise the
     loss with all others as they are, then q its least square: the loss never grows.
@@ -178,9 +173,8 @@ def quantize(task: Problem, z: Tensor, mask: Tensor, q: float, bits: int) -> tup
 
 
 def nearest(values: Tensor, bits: int, mask: Tensor) -> Tensor:
-    """Nearest of +-1 .. +-max_level where `mask` holds, zero elsewhere, as float32."""
-    magnitude = (values.abs() + 0.5).floor_().clamp_(1, max_level(bits))
-    return torch.where(mask, torch.copysign(magnitude, values), 0.0)
+    """Nearest level where `mask` holds, zero elsewhere, int8; `values` are in units of q."""
+    return torch.where(mask, torch.from_numpy(projections.levels_of(values.numpy(), 1.0, bits)), 0)
 
 
 def sweep(task: Problem, levels: Tensor, mask: Tensor, q: float, bits: int) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from compress.admm import layerwise, projections
 from compress.model.graph import Geometry
+from compress.model.levels import Levels
 from compress.model.nodes import NodeSpec
 from compress.nn.network import Network
 
@@ -46,14 +47,14 @@ def prune_and_quantize(
     bits: Mapping[str, int],
     batches: Iterable[Tensor],
     progress: Progress = lambda _: None,
-) -> dict[str, float]:
-    """The same with weights that are q * level; returns q by layer."""
-    intervals = {}
+) -> dict[str, Levels]:
+    """The same with weights that are q * level; returns them by layer."""
+    found = {}
     for layer in _layers(network, batches):
         pruned = layerwise.prune(layer.task, keep[layer.name])
-        intervals[layer.name], z = layer.quantize(pruned, pruned != 0, bits[layer.name])
+        found[layer.name], z = layer.quantize(pruned, pruned != 0, bits[layer.name])
         progress(layer.line(keep[layer.name], z))
-    return intervals
+    return found
 
 
 @torch.no_grad()
@@ -63,14 +64,14 @@ def quantize(
     bits: Mapping[str, int],
     batches: Iterable[Tensor],
     progress: Progress = lambda _: None,
-) -> dict[str, float]:
+) -> dict[str, Levels]:
     """The same for a network that is pruned already: of its layers, the weights of `masks` stay."""
-    intervals = {}
+    found = {}
     for layer in _layers(network, batches):
         mask = masks[layer.name].reshape(layer.task.weight.shape)
-        intervals[layer.name], z = layer.quantize(layer.task.weight, mask, bits[layer.name])
+        found[layer.name], z = layer.quantize(layer.task.weight, mask, bits[layer.name])
         progress(layer.line(int(mask.sum()), z))
-    return intervals
+    return found
 
 
 def _layers(network: Network, batches: Iterable[Tensor]) -> Iterator["_Layer"]:
@@ -110,13 +111,14 @@ class _Layer:
         self._weight.copy_(weight.reshape(self._weight.shape))
         self._bias.copy_(self._moments.bias(weight))
 
-    def quantize(self, z: Tensor, mask: Tensor, bits: int) -> tuple[float, Tensor]:
-        """Give the layer levels times q, near Z where `mask` holds; returns q and the new Z."""
+    def quantize(self, z: Tensor, mask: Tensor, bits: int) -> tuple[Levels, Tensor]:
+        """Give the layer levels times q, near Z where `mask` holds; returns them and the new Z."""
         kept = (z / self.task.scale)[mask].numpy()
         start = projections.best_interval(kept, bits)
         levels, q = layerwise.quantize(self.task, z, mask, start, bits)
         self.put(levels * q)
-        return q, levels * (q * self.task.scale)
+        values = levels.reshape(self._weight.shape).numpy()
+        return Levels(values, q, bits), levels * (q * self.task.scale)
 
     def line(self, keep: int, z: Tensor) -> str:
         """What Z, in scaled columns, has lost."""

@@ -53,13 +53,6 @@ class Admm:
         self.u = {name: torch.zeros_like(weight) for name, weight in weights.items()}
         self._target = dict(self.z)  # Z - U, what the weights are drawn to
 
-    def penalty(self) -> float:
-        """Sum of rho/2 ||W - Z + U||_F^2, the second term of Eqn. 5."""
-        return sum(
-            self.rho / 2 * float(torch.sum((weight.detach() - self._target[name]) ** 2))
-            for name, weight in self._weights.items()
-        )
-
     @torch.no_grad()
     def add_gradient(self, optimizer: torch.optim.Optimizer) -> None:
         """Add the penalty's gradient, rho (W - Z + U), to the loss's.

@@ -14,7 +14,7 @@ import numpy as np
 
 from compress.data import cifar10, imagefolder, mnist, synthetic
 from compress.model.hostops import Shape
-from compress.zoo.networks import CIFAR
+from compress.zoo.networks import entry_of
 from cosign import CosignError
 
 # Images of the generated set, a multiple of its twelve classes each.
@@ -24,7 +24,8 @@ _MNIST_SHIFT = 1  # pixels
 _CIFAR_VALIDATION = 5_000
 _CIFAR_SHIFT = 4
 
-NAMED = ("mnist", "cifar10", "imagenette")  # sets that are fetched, not folders
+_SMALL = ("mnist", "cifar10")  # sets of one size, for networks that read it
+NAMED = (*_SMALL, "imagenette")  # sets that are fetched, not folders
 ALL = slice(None)
 Progress = Callable[[str], None]
 # Mean and standard deviation by channel, of pixels scaled to 0..1
@@ -139,33 +140,41 @@ class SyntheticSplit:
         return imagefolder.flipped(self.images(indices[part]), flip[part])
 
 
+def load(data: str, seed: int, progress: Progress | None = None) -> Dataset:
+    """A data set in its own size, of an ImageNet folder 227 x 227 pixels.
+
+    data : "mnist", "cifar10", "synthetic", "imagenette" or the path of an ImageNet folder
+    seed : decides the validation split and the generated images
+    progress : receives one line per slow step
+
+    Raises CosignError when the data are missing or corrupt.
+    """
+    if data == "mnist":
+        return _mnist(seed, progress)
+    if data == "cifar10":
+        return _cifar10(seed, progress)
+    if data == "synthetic":
+        return _synthetic(seed)
+    return _folder(data, seed, imagefolder.SHAPE, IMAGENET, progress)
+
+
 def load_dataset(
     network: str, data: str | None, seed: int, progress: Progress | None = None
 ) -> Dataset:
-    """The data of `network` ("lenet5", "alexnet" or one of CIFAR's).
+    """The data that a built-in network is trained on from nothing, as `load` has them.
 
-    `data` is None for the default (MNIST; the generated set; CIFAR-10), "mnist", "cifar10",
-    "synthetic", "imagenette" or the path of an ImageNet folder. `seed` decides the validation split
-    and the generated images. `progress` receives one line per slow step. Raises CosignError when
-    the data are missing, corrupt or not meant for the network.
+    data : None for the network's own, or any other large colour photographs if it reads those
+
+    Raises CosignError as `load` does, and when the data are not meant for the network.
     """
-    if network == "lenet5":
-        if data not in (None, "mnist"):
-            raise CosignError(f"lenet5 reads mnist, not {data!r}; leave --data out.")
-        return _mnist(seed, progress)
-    if network in CIFAR:
-        if data not in (None, "cifar10"):
-            raise CosignError(f"{network} reads cifar10, not {data!r}; leave --data out.")
-        return _cifar10(seed, progress)
-    if network != "alexnet":
-        raise CosignError(
-            f"unknown network {network!r}; choose lenet5, alexnet, {' or '.join(CIFAR)}."
-        )
-    if data in (None, "synthetic"):
-        return _synthetic(seed)
-    if data in ("mnist", "cifar10"):
-        raise CosignError(f"alexnet reads large colour photographs, not {data}; give a folder.")
-    return _folder(str(data), seed, imagefolder.SHAPE, IMAGENET, progress)
+    own = entry_of(network).data
+    if own is None:
+        raise CosignError(f"{network} is not trained from nothing; give its weights by --weights.")
+    if own in _SMALL and data not in (None, own):
+        raise CosignError(f"{network} reads {own}, not {data!r}; leave --data out.")
+    if own not in _SMALL and data in _SMALL:
+        raise CosignError(f"{network} reads large colour photographs, not {data}; give a folder.")
+    return load(own if data is None else data, seed, progress)
 
 
 def load_for(

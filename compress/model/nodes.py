@@ -1,9 +1,9 @@
 """A network as a list of nodes that training, evaluation, export and cycle counts all read.
 
-No torch here: `models.Network` is the torch module that computes a `NetworkSpec`.
+No torch here: `compress.nn.network.Network` is the torch module that computes a `NetworkSpec`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from compress.model.graph import Geometry
@@ -57,6 +57,47 @@ class NetworkSpec:
     def geometries(self) -> dict[str, Geometry]:
         """The accelerated layers by name."""
         return {node.name: node.geometry for node in self.nodes if node.geometry is not None}
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        """(channels, height, width) of the input and every node's output."""
+        shapes = {"input": self.shape}
+        for node in self.nodes:
+            g = node.geometry
+            shapes[node.name] = (
+                (g.out_channels, g.out_height, g.out_width)
+                if g is not None
+                else output_shape(node.name, node.op, node.attrs, [shapes[x] for x in node.inputs])
+            )
+        return shapes
+
+    @property
+    def classes(self) -> int:
+        """Outputs of the last node. Raises CosignError when they are no vector."""
+        last = self.nodes[-1]
+        if last.op == "linear" and last.geometry is not None:
+            return last.geometry.out_channels
+        channels, height, width = self.shapes[last.name]
+        if height != 1 or width != 1 or last.op != "flatten":
+            raise CosignError(
+                f"{self.name}: the output is {channels} x {height} x {width}, that of a "
+                "classifier is one number per class."
+            )
+        return channels
+
+    def folded(self) -> "NetworkSpec":
+        """The same layers without batch normalisation, as a trained network is executed."""
+        return replace(self, nodes=tuple(replace(node, batch_norm=False) for node in self.nodes))
+
+    def with_dropout(self, p: float) -> "NetworkSpec":
+        """The same nodes, every dropout with the probability `p`."""
+        return replace(
+            self,
+            nodes=tuple(
+                replace(node, attrs={"p": p}) if node.op == "dropout" else node
+                for node in self.nodes
+            ),
+        )
 
 
 def _pair(size: Size) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The torch module that computes a `NetworkSpec` of compress.zoo.networks."""
+"""The torch module that computes a `NetworkSpec`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,11 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.exchange.importing import Imported
 from compress.model.graph import Geometry
 from compress.model.hostops import pooling_window
-from compress.zoo import networks
-from compress.zoo.networks import NetworkSpec, NodeSpec, alexnet_spec, lenet5_spec
+from compress.model.nodes import NetworkSpec, NodeSpec
+from compress.model.pretrained import Pretrained
 
 
 class _LocalResponseNorm(torch.autograd.Function):
@@ -158,13 +157,13 @@ class Network(nn.Module):
         return functional.dropout(x, attrs["p"], self.training)
 
 
-def imported_network(imported: Imported) -> Network:
-    """An imported network with its weights, in evaluation."""
-    network = Network(imported.spec).eval()
+def pretrained_network(pretrained: Pretrained) -> Network:
+    """A network with the weights that it comes with, in evaluation."""
+    network = Network(pretrained.spec).eval()
     with torch.no_grad():
         for name, weight in network.weights.items():
-            weight.copy_(torch.from_numpy(imported.weights[name]))
-            network.biases[name].copy_(torch.from_numpy(imported.biases[name]))
+            weight.copy_(torch.from_numpy(pretrained.weights[name]))
+            network.biases[name].copy_(torch.from_numpy(pretrained.biases[name]))
     return network
 
 
@@ -196,7 +195,7 @@ def fold(network: Network) -> Network:
     y = gamma (W x - mean) / sqrt(var + eps) + beta has weights gamma / sqrt(var + eps) W. Since
     that scales filters differently, levels must be found after folding.
     """
-    folded = Network(networks.folded(network.spec))
+    folded = Network(network.spec.folded())
     with torch.no_grad():
         for node in network.spec.nodes:
             if node.geometry is None:
@@ -214,11 +213,3 @@ def fold(network: Network) -> Network:
                 folded.weights[node.name].copy_(weight)
                 folded.biases[node.name].copy_(bias)
     return folded.eval()
-
-
-def lenet5() -> Network:
-    return Network(lenet5_spec())
-
-
-def alexnet(classes: int = 1000) -> Network:
-    return Network(alexnet_spec(classes))

@@ -16,12 +16,14 @@ from torch import Tensor
 
 from compress.admm import projections, reconstruct
 from compress.data import synthetic
+from compress.data.pixels import normalised
 from compress.exchange import pretrained
 from compress.model.graph import CompressedModel, InputSpec
+from compress.model.levels import Levels
 from compress.nn.network import Network, fold, scale_to_data
-from compress.train.export import assemble, input_spec
+from compress.posttrain.integers import assemble, input_spec
+from compress.zoo.density import kept_weights
 from compress.zoo.networks import spec_of
-from compress.zoo.presets import kept_weights
 from cosign import CosignError
 
 Method = Literal["magnitude", "oneshot"]
@@ -74,11 +76,11 @@ def compress(
             yield normalised(source, some[start : start + _BATCH])
 
     if method == "magnitude":
-        q = prune_and_quantize(network, keep, bits)
+        levels = prune_and_quantize(network, keep, bits)
     else:
-        q = reconstruct.prune_and_quantize(network, keep, bits, batches(pixels), progress)
+        levels = reconstruct.prune_and_quantize(network, keep, bits, batches(pixels), progress)
     few = pixels[spread(len(pixels), CALIBRATION_IMAGES["magnitude"])]
-    return assemble(network, q, bits, source, lambda: batches(few))
+    return assemble(network, levels, source, lambda: batches(few))
 
 
 def spread(available: int, count: int) -> np.ndarray:
@@ -86,25 +88,18 @@ def spread(available: int, count: int) -> np.ndarray:
     return np.unique(np.linspace(0, available - 1, min(count, available)).astype(np.int64))
 
 
+@torch.no_grad()
 def prune_and_quantize(
     network: Network, keep: dict[str, int], bits: dict[str, int]
-) -> dict[str, float]:
-    """Change the weights to q * level, `keep` of them per layer; returns q by layer."""
-    intervals = {}
+) -> dict[str, Levels]:
+    """Change the weights to q * level, `keep` of them per layer; returns them by layer."""
+    found = {}
     for name, parameter in network.weights.items():
-        weight = parameter.detach().numpy()
+        weight = parameter.numpy()
         mask = projections.prune_mask(weight, keep[name])
-        kept = weight[mask]
-        q = intervals[name] = projections.best_interval(kept, bits[name])
-        weight.fill(0)
-        weight[mask] = projections.levels_of(kept, q, bits[name]) * np.float32(q)
-    return intervals
-
-
-def normalised(source: InputSpec, pixels: np.ndarray) -> Tensor:
-    """uint8 [N, C, H, W] to what the float network reads."""
-    mean, std = (np.array(part, np.float32)[:, None, None] for part in (source.mean, source.std))
-    return torch.from_numpy((pixels.astype(np.float32) / 255 - mean) / std)
+        found[name] = projections.quantize(weight, mask, bits[name])
+        parameter.copy_(torch.from_numpy(found[name].weights))
+    return found
 
 
 def calibration_images(

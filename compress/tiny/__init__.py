@@ -2,6 +2,6 @@
 
 `network.SparseNetwork` holds only the weights that are left and trains them with the kernels of
 kernels.cpp: an epoch of MNIST costs half a second at 1,200 non-zeros. `surgeon` removes weights and
-rounds them to levels where the loss feels it least, `lessons` are the images and the teacher's
-answers, `schedule` is the order of it all.
+rounds them to levels where the loss feels it least, `samples` are the images and the teacher's
+answers, `schedule` says how much of everything and `run` is the order of it all.
 """

@@ -8,10 +8,11 @@ import torch
 
 from compress.data.datasets import Dataset
 from compress.model.graph import CompressedModel, Layer
+from compress.model.levels import Levels
 from compress.nn.network import Network
+from compress.posttrain import integers
 from compress.tiny.network import CELLS, LAYERS, SparseNetwork
-from compress.tiny.schedule import SCALE_BITS, Sparse
-from compress.train import export
+from compress.tiny.run import SCALE_BITS, Sparse
 from compress.zoo.networks import spec_of
 
 _BIAS_STEP = 0.125
@@ -22,25 +23,44 @@ _BIAS_STEP = 0.125
 def expand(small: SparseNetwork) -> Network:
     """LeNet-5 with the small network's weights in their places and zeros everywhere else."""
     network = Network(spec_of("lenet5"))
+    weights, biases = small.dense(small.theta)
+    rows, _ = _places(small)
+    for name, weight, bias, row in zip(LAYERS, _whole(small, weights), biases, rows, strict=True):
+        network.weights[name].copy_(torch.from_numpy(weight))
+        network.biases[name].zero_()
+        network.biases[name][row] = torch.from_numpy(bias)
+    return network.eval()
+
+
+def _places(small: SparseNetwork) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Numbers of the small network's rows and columns in LeNet-5, by layer."""
     conv1, conv2, fc1 = small.filters
     pixels = (conv2[:, None] * CELLS + np.arange(CELLS)).reshape(-1)
-    rows = [conv1, conv2, fc1, np.arange(10)]
-    columns = [np.zeros(1, np.int64), conv1, pixels, fc1]
-    weights, biases = small.dense(small.theta)
-    for number, name in enumerate(LAYERS):
-        weight, bias = network.weights[name], network.biases[name]
-        weight.zero_()
-        weight[np.ix_(rows[number], columns[number])] = torch.from_numpy(weights[number])
-        bias.zero_()
-        bias[rows[number]] = torch.from_numpy(biases[number])
-    return network.eval()
+    return [conv1, conv2, fc1, np.arange(10)], [np.zeros(1, np.int64), conv1, pixels, fc1]
+
+
+def _whole(small: SparseNetwork, weights: list[np.ndarray]) -> list[np.ndarray]:
+    """Arrays shaped like the small network's layers in those of LeNet-5, zeros around them."""
+    found = []
+    for weight, rows, columns, name in zip(weights, *_places(small), LAYERS, strict=True):
+        g = spec_of("lenet5").geometries[name]
+        whole = np.zeros((g.out_channels, g.in_channels, *weight.shape[2:]), weight.dtype)
+        whole[np.ix_(rows, columns)] = weight
+        found.append(whole)
+    return found
 
 
 def compressed(reached: Sparse, dataset: Dataset) -> CompressedModel:
     """The integers of a target reached."""
-    q = dict(zip(LAYERS, map(float, reached.q), strict=True))
-    bits = dict(zip(LAYERS, reached.bits, strict=True))
-    model = export.integers(expand(reached.network), q, bits, dataset, SCALE_BITS)
+    small = reached.network
+    values, _ = small.dense(small.levels)
+    levels = {
+        name: Levels(whole, float(q), bits)
+        for name, whole, q, bits in zip(
+            LAYERS, _whole(small, values), reached.q, reached.bits, strict=True
+        )
+    }
+    model = integers.from_dataset(expand(small), levels, dataset, SCALE_BITS)
     nodes = (_rounded(node) if isinstance(node, Layer) else node for node in model.nodes)
     return dataclasses.replace(model, nodes=tuple(nodes))
 

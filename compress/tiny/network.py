@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from compress.tiny.kernels import Problem, library, pointer
-from compress.tiny.lessons import Lessons
+from compress.tiny.samples import Samples
 
 LAYERS = ("conv1", "conv2", "fc1", "fc2")
 CELLS = 16  # pixels of a conv2 map after pooling, columns of fc1 for each filter of conv2
@@ -26,7 +26,8 @@ class SparseNetwork:
     filters : numbers of the live filters in the whole network, by layer but the last
     moment1, moment2 : Adam's, like theta; moment2 is also the diagonal of the Fisher information
     steps : of Adam so far
-    settled : bool [nnz], weights that training leaves as they are; empty for none
+    levels : int8 [nnz], of the weights that are settled, q times their level: training leaves them
+        as they are; zero for those that are free. Empty for none
     """
 
     masks: list[np.ndarray]
@@ -35,7 +36,7 @@ class SparseNetwork:
     moment1: np.ndarray
     moment2: np.ndarray
     steps: int = 0
-    settled: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    levels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))
     index: list[np.ndarray] = field(init=False)  # of each layer's non-zeros, flattened
     sizes: list[int] = field(init=False)  # lengths of theta's eight parts
 
@@ -43,8 +44,8 @@ class SparseNetwork:
         self.index = [np.flatnonzero(mask) for mask in self.masks]
         widths = [len(mask) for mask in self.masks]
         self.sizes = [len(index) for index in self.index] + widths
-        if not len(self.settled):
-            self.settled = np.zeros(self.nnz, bool)
+        if not len(self.levels):
+            self.levels = np.zeros(self.nnz, np.int8)
         self._widths = np.array(widths, np.int32)
         self._ptr, self._off = [], []
         for number, (mask, index) in enumerate(zip(self.masks, self.index, strict=True)):
@@ -76,18 +77,26 @@ class SparseNetwork:
         return sum(self.sizes[: len(LAYERS)])
 
     @property
+    def settled(self) -> np.ndarray:
+        """Which weights are levels, bool [nnz]."""
+        return self.levels != 0
+
+    @property
     def layer_of(self) -> np.ndarray:
         """The layer's number of each weight, int64 [nnz]."""
         return np.repeat(np.arange(len(LAYERS)), self.sizes[: len(LAYERS)])
 
     def copy(self) -> "SparseNetwork":
         """One that can be trained without changing this one."""
-        state = [array.copy() for array in (self.theta, self.moment1, self.moment2, self.settled)]
-        theta, moment1, moment2, settled = state
-        return SparseNetwork(self.masks, theta, self.filters, moment1, moment2, self.steps, settled)
+        state = [array.copy() for array in (self.theta, self.moment1, self.moment2, self.levels)]
+        theta, moment1, moment2, levels = state
+        return SparseNetwork(self.masks, theta, self.filters, moment1, moment2, self.steps, levels)
 
     def dense(self, values: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Anything like theta as arrays by layer: shaped like the masks, and like the biases."""
+        """Anything like theta as arrays by layer: shaped like the masks, and like the biases.
+
+        Of `values` [nnz], weights alone, the latter are empty.
+        """
         parts = np.split(values, np.cumsum(self.sizes)[:-1])
         weights = []
         for mask, index, part in zip(self.masks, self.index, parts, strict=False):
@@ -96,14 +105,14 @@ class SparseNetwork:
             weights.append(full.reshape(mask.shape))
         return weights, parts[len(LAYERS) :]
 
-    def train(self, lessons: Lessons, batches: np.ndarray, rates: np.ndarray) -> float:
+    def train(self, samples: Samples, batches: np.ndarray, rates: np.ndarray) -> float:
         """A step of Adam for each row of `batches` [steps, images]; returns the mean loss.
 
         rates : float32 [steps]
         """
         mask = np.ones_like(self.theta)
         mask[: self.nnz] = ~self.settled
-        problem = self._problem(lessons)
+        problem = self._problem(samples)
         loss = library().train(
             ctypes.byref(problem),
             pointer(self.theta),
@@ -120,9 +129,9 @@ class SparseNetwork:
         self.steps += len(batches)
         return float(loss)
 
-    def gradients(self, lessons: Lessons, batches: np.ndarray) -> np.ndarray:
+    def gradients(self, samples: Samples, batches: np.ndarray) -> np.ndarray:
         """The mean gradient over each row of `batches` [n, images]: float32 [n, len(theta)]."""
-        problem = self._problem(lessons)
+        problem = self._problem(samples)
         result = np.empty((len(batches), len(self.theta)), np.float32)
         for row, batch in zip(result, batches, strict=True):
             library().gradient(
@@ -130,16 +139,16 @@ class SparseNetwork:
             )
         return result
 
-    def logits(self, lessons: Lessons) -> np.ndarray:
+    def logits(self, samples: Samples) -> np.ndarray:
         """float32 [N, 10] of all images."""
-        result = np.empty((len(lessons.labels), 10), np.float32)
-        problem = self._problem(lessons)
+        result = np.empty((len(samples.labels), 10), np.float32)
+        problem = self._problem(samples)
         library().logits(ctypes.byref(problem), pointer(self.theta), len(result), pointer(result))
         return result
 
-    def accuracy(self, lessons: Lessons) -> float:
+    def accuracy(self, samples: Samples) -> float:
         """Top-1, 0..1."""
-        return float(np.mean(self.logits(lessons).argmax(axis=1) == lessons.labels))
+        return float(np.mean(self.logits(samples).argmax(axis=1) == samples.labels))
 
     def cut(self, keep: np.ndarray) -> "SparseNetwork":
         """What is left when only the weights of `keep`, bool [nnz], stay.
@@ -148,36 +157,28 @@ class SparseNetwork:
         weights; Adam's state goes along. A neuron that reads nothing is a constant: the next
         layer's biases, which are trained on, take its place.
         """
-        masks, _ = self.dense(np.concatenate([keep, np.ones(sum(self.sizes[4:]), bool)]))
-        conv1, conv2, fc1, fc2 = masks
-        before = -1
-        while before != (before := sum(int(mask.sum()) for mask in masks)):
-            conv1[~np.any(conv2, axis=(0, 2, 3))] = False
-            conv2[:, ~np.any(conv1, axis=(1, 2, 3))] = False
-            conv2[~np.any(fc1.reshape(len(fc1), -1, CELLS), axis=(0, 2))] = False
-            fc1[:, np.repeat(~np.any(conv2, axis=(1, 2, 3)), CELLS)] = False
-            fc1[~np.any(fc2, axis=0)] = False
-            fc2[:, ~np.any(fc1, axis=1)] = False
+        masks, _ = self.dense(keep)
+        _drop_dead(masks)
         live = [np.any(mask.reshape(len(mask), -1), axis=1) for mask in masks[:3]]
+        outputs = [*live, np.ones(len(masks[3]), bool)]
         inputs = [np.ones(1, bool), live[0], np.repeat(live[1], CELLS), live[2]]
-        outputs = [*live, np.ones(len(fc2), bool)]
+        shrunk = [
+            mask[out][:, into] for mask, out, into in zip(masks, outputs, inputs, strict=True)
+        ]
 
-        def compact(layer: int, array: np.ndarray) -> np.ndarray:
-            return array[outputs[layer]][:, inputs[layer]]
-
-        small = [compact(number, mask) for number, mask in enumerate(masks)]
-
-        def moved(values: np.ndarray) -> np.ndarray:
+        def left(values: np.ndarray) -> np.ndarray:
+            """Of anything like theta."""
             weights, biases = self.dense(values)
-            kept = [compact(n, weight)[small[n]] for n, weight in enumerate(weights)]
-            return np.concatenate([*kept, *(b[o] for b, o in zip(biases, outputs, strict=True))])
+            kept = [weight[mask] for weight, mask in zip(weights, masks, strict=True)]
+            kept += [bias[out] for bias, out in zip(biases, outputs, strict=True)]
+            return np.concatenate(kept)
 
         return SparseNetwork(
-            small,
-            moved(self.theta),
+            shrunk,
+            left(self.theta),
             [numbers[alive] for numbers, alive in zip(self.filters, live, strict=True)],
-            moved(self.moment1),
-            moved(self.moment2),
+            left(self.moment1),
+            left(self.moment2),
             self.steps,
         )
 
@@ -196,17 +197,34 @@ class SparseNetwork:
         state = [moved(values) for values in (self.theta, self.moment1, self.moment2)]
         return SparseNetwork(masks, state[0], self.filters, state[1], state[2], self.steps)
 
-    def _problem(self, lessons: Lessons) -> Problem:
-        scale, shift = lessons.scale_shift
+    def _problem(self, samples: Samples) -> Problem:
+        scale, shift = samples.scale_shift
         return Problem(
             pointer(self._widths),
             ctypes.cast(self._tables[0], ctypes.c_void_p),
             ctypes.cast(self._tables[1], ctypes.c_void_p),
-            pointer(lessons.images),
-            pointer(lessons.labels),
-            pointer(lessons.soft),
+            pointer(samples.images),
+            pointer(samples.labels),
+            pointer(samples.soft),
             scale,
             shift,
-            lessons.share,
-            lessons.temperature,
+            samples.share,
+            samples.temperature,
         )
+
+
+def _drop_dead(masks: list[np.ndarray]) -> None:
+    """Clear the weights of filters and neurons that nothing reads or that read nothing, in place.
+
+    Each that goes may leave another without reader or source; so until no mask changes.
+    """
+    conv1, conv2, fc1, fc2 = masks
+    by_map = fc1.reshape(len(fc1), -1, CELLS)  # a view: columns by the filter of conv2 they read
+    before = -1
+    while before != (before := sum(int(mask.sum()) for mask in masks)):
+        conv1[~np.any(conv2, axis=(0, 2, 3))] = False
+        conv2[:, ~np.any(conv1, axis=(1, 2, 3))] = False
+        conv2[~np.any(by_map, axis=(0, 2))] = False
+        by_map[:, ~np.any(conv2, axis=(1, 2, 3))] = False
+        fc1[~np.any(fc2, axis=0)] = False
+        fc2[:, ~np.any(fc1, axis=1)] = False

@@ -1,4 +1,4 @@
-"""What a course keeps in its folder, so that a killed run goes on where it was."""
+"""What a run keeps in its folder, so that a killed run goes on where it was."""
 
 import pickle
 import zipfile
@@ -47,7 +47,7 @@ def save(path: Path, network: SparseNetwork) -> None:
     """Write a network with all its state."""
     arrays = {f"mask{number}": mask for number, mask in enumerate(network.masks)}
     arrays |= {f"filters{number}": numbers for number, numbers in enumerate(network.filters)}
-    for name in ("theta", "moment1", "moment2", "steps", "settled"):
+    for name in ("theta", "moment1", "moment2", "steps", "levels"):
         arrays[name] = getattr(network, name)
     write(path, **arrays)
 
@@ -63,7 +63,7 @@ def load(path: Path) -> SparseNetwork:
             content["moment1"],
             content["moment2"],
             int(content["steps"]),
-            content["settled"],
+            content["levels"],
         )
     except KeyError as error:
         raise _damaged(path) from error

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from compress.admm.projections import levels_of
-from compress.tiny.lessons import Lessons
 from compress.tiny.network import SparseNetwork
+from compress.tiny.samples import Samples
 
 _GROUP = 16  # images whose gradients are averaged before they enter H
 _GROUPS = 1500
@@ -43,15 +43,15 @@ class Surgeon:
     def prepare(
         cls,
         network: SparseNetwork,
-        lessons: Lessons,
+        samples: Samples,
         rng: np.random.Generator,
     ) -> "Surgeon":
         """Estimate H on some thousand images."""
         fixed = np.zeros(len(network.theta), bool)
         fixed[: network.nnz] = network.settled
         free = np.flatnonzero(~fixed)
-        picked = rng.integers(0, len(lessons.labels), (_GROUPS, _GROUP))
-        gradients = torch.from_numpy(network.gradients(lessons, picked)[:, free])
+        picked = rng.integers(0, len(samples.labels), (_GROUPS, _GROUP))
+        gradients = torch.from_numpy(network.gradients(samples, picked)[:, free])
         fisher = (gradients.T @ gradients / _GROUPS).to(torch.float64)
         fisher.diagonal().add_(_DAMPING * fisher.diagonal().mean() + 1e-12)
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(fisher))
@@ -93,7 +93,7 @@ class Surgeon:
         q, bits = q[weights], bits[weights]
         waiting = np.ones(len(weights), bool)
         for _ in range(count):
-            error = w[: len(weights)] - nearest(w[: len(weights)], q, bits)
+            error = w[: len(weights)] - levels_of(w[: len(weights)], q, bits) * q
             cost = error**2 / np.diag(inverse)[: len(weights)]
             cost[~waiting] = -np.inf
             chosen = int(np.argmax(cost))
@@ -103,21 +103,23 @@ class Surgeon:
             inverse[chosen, chosen] = 1  # it stays where it is: no other weight's column reaches it
             waiting[chosen] = False
         done = np.flatnonzero(~waiting)
-        w[done] = nearest(w[done], q[done], bits[done])
+        levels = levels_of(w[done], q[done], bits[done])
+        w[done] = levels * q[done]
         self.network.theta[self.free] = w
+        self.network.levels[weights[done]] = levels
         return weights[done]
 
 
 def regrow(
-    network: SparseNetwork, lessons: Lessons, rng: np.random.Generator, count: int
+    network: SparseNetwork, samples: Samples, rng: np.random.Generator, count: int
 ) -> SparseNetwork:
     """`network` with `count` more weights, among its live filters, where the loss gains most.
 
     With g the mean gradient of an absent weight and h its Fisher information, that is g^2 / (2 h).
     """
     full = network.grown([np.ones_like(mask) for mask in network.masks])
-    picked = rng.integers(0, len(lessons.labels), (_GROWING_GROUPS, _GROUP))
-    gradients = full.gradients(lessons, picked)[:, : full.nnz]
+    picked = rng.integers(0, len(samples.labels), (_GROWING_GROUPS, _GROUP))
+    gradients = full.gradients(samples, picked)[:, : full.nnz]
     fisher = np.mean(gradients**2, axis=0)
     gain = gradients.mean(axis=0) ** 2 / (fisher + _GROWING_DAMPING * fisher[fisher > 0].mean())
     live = np.concatenate([mask.reshape(-1) for mask in network.masks])
@@ -126,24 +128,3 @@ def regrow(
     parts = np.split(live, np.cumsum([mask.size for mask in network.masks])[:-1])
     masks = [part.reshape(mask.shape) for part, mask in zip(parts, network.masks, strict=True)]
     return network.grown(masks)
-
-
-def nearest(values: np.ndarray, q: np.ndarray, bits: np.ndarray) -> np.ndarray:
-    """The nearest of +-q .. +-2^(bits-1) q, elementwise; never zero (§3.4.2)."""
-    result = np.empty_like(values)
-    for n in np.unique(bits):
-        part = bits == n
-        result[part] = levels_of(values[part] / q[part], 1.0, int(n)) * q[part]
-    return result
-
-
-def best_interval(values: np.ndarray, importance: np.ndarray, bits: int) -> float:
-    """q of the least error of rounding, each weight's square error times its `importance`."""
-    top = np.abs(values).max()
-    most = 1 << (bits - 1)
-    tries = np.geomspace(top / most / 4, 1.2 * top, 300)
-    width = np.full(len(values), bits)
-    errors = [
-        importance @ (values - nearest(values, np.full(len(values), q), width)) ** 2 for q in tries
-    ]
-    return float(tries[int(np.argmin(errors))])

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from compress.admm.constraints import quantize_projection
 from compress.nn.network import Network
-from compress.train.regimes import quantize_projection
 
 MOST_BITS = 8
 

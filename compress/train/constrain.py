@@ -6,15 +6,18 @@ before W and Z have met.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from compress.admm import projections, reconstruct
+from compress.admm.constraints import largest
+from compress.model.levels import Levels
 from compress.nn.network import Network
 from compress.train import distributed
 from compress.train.evaluation import channels_last
-from compress.train.regimes import mask_of
 
 Progress = Callable[[int, int], None]
 
@@ -38,7 +41,7 @@ def prune(
             len(keep),
             progress,
         )
-    masks = {name: mask_of(weight, keep[name]) for name, weight in network.weights.items()}
+    masks = {name: largest(weight, keep[name]) for name, weight in network.weights.items()}
     for name, weight in network.weights.items():
         weight.mul_(masks[name])
     return masks
@@ -51,26 +54,36 @@ def quantize(
     bits: Mapping[str, int],
     images: Sequence[Tensor] = (),
     progress: Progress = lambda *_: None,
-) -> dict[str, float]:
-    """Give the weights of `masks` their levels, in place; returns q by layer: W = q * level.
+) -> dict[str, Levels]:
+    """Give the weights of `masks` their levels, in place, W = q * level; returns them by layer.
 
     images, progress : as for `prune`
     """
-    q: dict[str, float] = {}
-    if images:
+    at = {name: mask.cpu() for name, mask in masks.items()}
+    if not images:
+        levels = {}
+        for name, weight in network.weights.items():
+            found = projections.quantize(weight.cpu().numpy(), at[name].numpy(), bits[name])
+            weight.copy_(torch.from_numpy(found.weights))
+            levels[name] = found
+        return levels
+    levels = {
+        name: Levels(np.zeros(weight.shape, np.int8), 0.0, bits[name])
+        for name, weight in network.weights.items()
+    }  # where another process finds them
 
-        def find(lines: Callable[[str], None]) -> None:
-            at = {name: mask.cpu() for name, mask in masks.items()}
-            q.update(reconstruct.quantize(network, at, bits, images, lines))
+    def find(lines: Callable[[str], None]) -> None:
+        levels.update(reconstruct.quantize(network, at, bits, images, lines))
 
-        _first_finds(network, find, len(masks), progress)
-        return {name: distributed.number_of_first(q.get(name, 0.0)) for name in masks}
-    for name, weight in network.weights.items():
-        kept = weight[masks[name]].cpu().numpy()
-        q[name] = projections.best_interval(kept, bits[name])
-        levels = torch.from_numpy(projections.levels_of(kept, q[name], bits[name]))
-        weight[masks[name]] = levels.to(weight) * q[name]
-    return q
+    _first_finds(network, find, len(masks), progress)
+    return {name: _of_first(each) for name, each in levels.items()}
+
+
+def _of_first(levels: Levels) -> Levels:
+    """The first process's, for all."""
+    values = torch.from_numpy(levels.values).to(distributed.device())
+    q = distributed.number_of_first(levels.q)
+    return replace(levels, values=distributed.of_first(values).cpu().numpy(), q=q)
 
 
 def _first_finds(

@@ -1,6 +1,4 @@
-"""From a data set's pixels to a network's inputs, and to its accuracy."""
-
-from collections.abc import Iterator
+"""The accuracy of a float network on a data set."""
 
 import numpy as np
 import torch
@@ -8,29 +6,11 @@ from torch import Tensor
 
 from compress.data.batches import in_order
 from compress.data.datasets import Dataset, Split
+from compress.data.pixels import to_input
 from compress.nn.network import Network
 from compress.train import distributed
 
-Device = torch.device | str
 _EVALUATION_BATCH = 100
-
-
-def to_input(dataset: Dataset, pixels: np.ndarray | Tensor, device: Device = "cpu") -> Tensor:
-    """uint8 [n, C, H, W] to normalised float32, channels last in memory (a third faster)."""
-    if isinstance(pixels, np.ndarray):
-        pixels = torch.from_numpy(np.ascontiguousarray(pixels))
-    x = pixels.to(device).to(torch.float32)
-    mean = torch.tensor(dataset.mean, device=device)[:, None, None]
-    std = torch.tensor(dataset.std, device=device)[:, None, None]
-    return x.div_(255).sub_(mean).div_(std).contiguous(memory_format=torch.channels_last)
-
-
-def some_images(dataset: Dataset, count: int, batch: int) -> Iterator[Tensor]:
-    """`count` training images, always the same, normalised: float32 [batch, C, H, W] each."""
-    count = min(count, len(dataset.train.labels))
-    order = np.random.default_rng(0).permutation(len(dataset.train.labels))[:count]
-    for start in range(0, count, batch):
-        yield to_input(dataset, dataset.train.images(order[start : start + batch]))
 
 
 def channels_last(network: Network) -> None:

@@ -14,18 +14,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from compress.admm.projections import prune_mask
-from cosign import CosignError
-
-
-def ratio_of(alpha: str) -> float | None:
-    """R of "Rx", None when `alpha` is no such text. Raises CosignError on a ratio below 1."""
-    try:
-        ratio = float(alpha.removesuffix("x")) if alpha.endswith("x") else None
-    except ValueError:
-        return None
-    if ratio is not None and not 1 <= ratio < np.inf:
-        raise CosignError(f"the pruning ratio is {alpha}, must be at least 1x.")
-    return ratio
 
 
 def scores(weight: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 stage `prune`, so that everything else of the training is the same.
 
 - iterative: magnitude pruning with retraining (Han et al. 2015), narrower at every history point;
-- oneshot: magnitude pruning once, at the start, then retraining;
+- magnitude: magnitude pruning at once, at the start, then retraining;
 - l1: the penalty lambda ||W||_1 on all weights, then the cut;
 - torch: `torch.nn.utils.prune.global_unstructured` in as many rounds as `iterative`. It chooses
   among the weights of all layers together, so that alpha_i hold for their sum only.
@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils import prune
 
+from compress.admm.constraints import largest
 from compress.nn.network import Network, module_key
-from compress.train.recipes import Pruner
-from compress.train.regimes import Regime, mask_of
+from compress.train.regimes import Regime
+from compress.zoo.recipe import Pruner
 
 Masks = dict[str, Tensor]
 
@@ -108,7 +109,7 @@ def regime(
 
     def by_layer(share: float) -> Masks:
         return {
-            name: mask_of(weight, _kept(keep[name], weight.numel(), share))
+            name: largest(weight, _kept(keep[name], weight.numel(), share))
             for name, weight in network.weights.items()
         }
 
@@ -116,7 +117,7 @@ def regime(
         every = sum(weight.numel() for weight in network.weights.values())
         return global_masks(network, _kept(sum(keep.values()), every, share))
 
-    rounds = 1 if pruner == "oneshot" else points
+    rounds = 1 if pruner == "magnitude" else points
     return CutRegime(network, masks, of_all if pruner == "torch" else by_layer, rounds)
 
 

@@ -1,16 +1,17 @@
 """Regimes: what a phase of training does besides stepping the optimiser."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from compress.admm import projections
 from compress.admm.state import Admm, Projection, groups
+from compress.model.levels import Levels
 from compress.nn.network import Network
-from compress.train import distributed
+from compress.train import distributed, stages
 from cosign import CosignError
 
 _FAR = 2  # times the norm of the weights; LeNet-5 and AlexNet stay below 1.2
@@ -120,93 +121,62 @@ class AdmmRegime(Regime):
 class SettleRegime(Regime):
     """Levels fixed; biases and each layer's q are trained, W = q * level throughout.
 
-    q, by layer, is that of the weights as they are now. It is parametrised as q0 * exp(s), so that
-    one learning rate suits every layer; its gradient is dL/ds = sum(dL/dW * W).
+    q is parametrised as q0 * exp(s), so that one learning rate suits every layer; its gradient is
+    dL/ds = sum(dL/dW * W).
     """
 
-    def __init__(self, network: Network, masks: dict[str, Tensor], q: dict[str, float]) -> None:
+    def __init__(
+        self, network: Network, masks: dict[str, Tensor], levels: Mapping[str, Levels]
+    ) -> None:
         super().__init__(network, masks)
-        self.q0 = q
-        self.levels: dict[str, Tensor] = {}
-        self.log_scale: dict[str, nn.Parameter] = {}
+        self._first = dict(levels)
+        self._values: dict[str, Tensor] = {}
+        self._log_scale: dict[str, nn.Parameter] = {}
         for name, weight in network.weights.items():
-            self.levels[name] = (weight.detach() / q[name]).round().to(torch.int8)
-            self.log_scale[name] = nn.Parameter(torch.zeros((), device=weight.device))
+            values = torch.empty_like(weight, dtype=torch.int8, requires_grad=False)
+            self._values[name] = values.copy_(torch.from_numpy(levels[name].values))
+            self._log_scale[name] = nn.Parameter(torch.zeros((), device=weight.device))
         self.after_step()
 
     @property
-    def q(self) -> dict[str, float]:
+    def levels(self) -> dict[str, Levels]:
+        """By layer, with q as it is now."""
+        return {name: replace(self._first[name], q=q) for name, q in self._q().items()}
+
+    def _q(self) -> dict[str, float]:
         return {
-            name: float(self.q0[name] * torch.exp(scale.detach().double()))
-            for name, scale in self.log_scale.items()
+            name: float(self._first[name].q * torch.exp(scale.detach().double()))
+            for name, scale in self._log_scale.items()
         }
 
     def parameters(self) -> list[nn.Parameter]:
-        return [*self.network.biases.values(), *self.log_scale.values()]
+        return [*self.network.biases.values(), *self._log_scale.values()]
 
     def after_backward(self, optimizer: torch.optim.Optimizer) -> None:
         for name, weight in self.network.weights.items():
             assert weight.grad is not None
-            self.log_scale[name].grad = torch.sum(weight.grad * weight.detach())
+            self._log_scale[name].grad = torch.sum(weight.grad * weight.detach())
 
     @torch.no_grad()
     def after_step(self) -> None:
-        for name, q in self.q.items():
+        for name, q in self._q().items():
             weight = self.network.weights[name]
-            weight.copy_(self.levels[name])
+            weight.copy_(self._values[name])
             weight.mul_(q)
             weight.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        scales = {name: scale.detach() for name, scale in self.log_scale.items()}
-        return {"levels": self.levels, "q0": self.q0, "log_scale": scales}
+        scales = {name: scale.detach() for name, scale in self._log_scale.items()}
+        levels = {name: stages.packed_levels(each) for name, each in self._first.items()}
+        return {"levels": levels, "log_scale": scales}
+
+    @staticmethod
+    def levels_of(state: dict[str, Any]) -> dict[str, Levels]:
+        """Of a `state_dict`: what the regime that it is loaded into must be made with."""
+        return {name: stages.unpacked_levels(each) for name, each in state["levels"].items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.levels = {n: x.to(self.levels[n].device) for n, x in state["levels"].items()}
-        self.q0 = dict(state["q0"])
         with torch.no_grad():
             for name, scale in state["log_scale"].items():
-                self.log_scale[name].copy_(scale)
+                self._log_scale[name].copy_(scale)
         self.after_step()
-
-
-def prune_projection(keep: dict[str, int]) -> Projection:
-    """Keep alpha_i weights of layer i."""
-
-    def project(name: str, tensor: Tensor) -> Tensor:
-        return torch.where(mask_of(tensor, keep[name]), tensor, 0.0)
-
-    return project
-
-
-def staged(weights: dict[str, int], keep: dict[str, int], targets: int) -> list[Projection]:
-    """Projections on ever fewer of `weights`, ending at `keep`: even steps of their logarithm."""
-    return [
-        prune_projection(
-            {
-                name: max(keep[name], round(whole * (keep[name] / whole) ** (part / targets)))
-                for name, whole in weights.items()
-            }
-        )
-        for part in range(1, targets + 1)
-    ]
-
-
-def quantize_projection(bits: dict[str, int], masks: dict[str, Tensor]) -> Projection:
-    """Nearest quantisation value of the kept weights; q is found anew every time."""
-
-    def project(name: str, tensor: Tensor) -> Tensor:
-        kept = tensor[masks[name]].cpu().numpy()
-        q = projections.best_interval(kept, bits[name])
-        result = torch.zeros_like(tensor)
-        levels = projections.levels_of(kept, q, bits[name])
-        result[masks[name]] = torch.from_numpy(levels).to(tensor) * q
-        return result
-
-    return project
-
-
-def mask_of(weight: Tensor, keep: int) -> Tensor:
-    """bool tensor: the `keep` largest magnitudes."""
-    values = weight.detach().contiguous().cpu().numpy()
-    return torch.from_numpy(projections.prune_mask(values, keep)).to(weight.device)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,22 +13,20 @@ import torch
 from torch import Tensor
 
 from compress.data.datasets import Dataset
+from compress.model.levels import Levels
 from compress.nn.network import Network
-from compress.train.recipes import Recipe
+from compress.zoo.recipe import Recipe
 from cosign import CosignError, atomic_write
 
 STAGES = ("dense", "prune", "retrain", "allocate", "quantize")
-_SCHEMA = 2
+_SCHEMA = 3
 _COMMON = (
-    "network",
-    "classes",
-    "custom",
+    "architecture",
     "digest",
     "batch",
     "optimizer",
     "beta2",
     "weight_decay",
-    "dropout",
     "warmup",
     "budget",
     "rate",
@@ -43,7 +42,7 @@ _FIELDS = {
 }
 
 # Fields of a result that are stored as they are.
-_PLAIN = ("stage", "accuracy", "history", "q", "bits", "seconds")
+_PLAIN = ("stage", "accuracy", "history", "seconds")
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,8 @@ class StageResult:
         accuracy, and in an ADMM phase rho and, by layer, ||W-Z|| ("primal") and the change of Z
         ("dual"); of the allocate stage one `allocate.Round` per round
     masks : bool tensors by layer, the weights that stay; empty after the dense stage
-    q, bits : quantisation intervals and bits of levels by layer; empty before the last stage. Every
-        weight is then q times a level of the layer's bits
+    levels : the weights as integers, by layer; empty before the last stage. Every weight of the
+        network is then q times its level
     seconds : training time, all interrupted runs together
     """
 
@@ -69,8 +68,7 @@ class StageResult:
     accuracy: float
     history: list[dict[str, Any]]
     masks: dict[str, Tensor] = field(default_factory=dict)
-    q: dict[str, float] = field(default_factory=dict)
-    bits: dict[str, int] = field(default_factory=dict)
+    levels: dict[str, Levels] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -109,21 +107,52 @@ def load(path: Path, owner: str) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict) or content.get("identity") != owner:
         raise CosignError(
-            f"{path} was made with another recipe, data set or seed; choose another folder or "
-            "delete it."
+            f"{path} was made with another recipe, data set or seed, or by another version of this "
+            "program; choose another folder or delete it."
         )
     return content
 
 
+def packed_levels(levels: Levels) -> dict[str, Any]:
+    """As `save` takes them, without zeros."""
+    kept = _packed(levels.values, levels.values != 0)
+    return {"levels": kept, "q": levels.q, "bits": levels.bits}
+
+
+def unpacked_levels(stored: dict[str, Any]) -> Levels:
+    """Inverse of `packed_levels`."""
+    values, _ = _unpacked(stored["levels"])
+    return Levels(values, stored["q"], stored["bits"])
+
+
+def _packed(values: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+    """An array of which only what `mask` holds is not zero."""
+    return {
+        "shape": list(mask.shape),
+        "mask": torch.from_numpy(np.packbits(mask.reshape(-1))),
+        "kept": torch.from_numpy(values[mask]),
+    }
+
+
+def _unpacked(stored: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """(values, mask)."""
+    shape, kept = stored["shape"], stored["kept"].numpy()
+    flat = np.unpackbits(stored["mask"].numpy(), count=math.prod(shape))
+    mask = flat.astype(bool).reshape(shape)
+    values = np.zeros(shape, kept.dtype)
+    values[mask] = kept
+    return values, mask
+
+
 def save_result(path: Path, result: StageResult, owner: str) -> None:
-    """Write a result; masked layers store their kept weights only."""
+    """Write a result; masked layers store their kept weights only, quantised ones their levels."""
     weights: dict[str, Any] = {}
-    for name, weight in result.network.weights.items():
-        dense = weight.detach().contiguous()
-        if name in result.masks:
-            mask = result.masks[name].contiguous()
-            bits = torch.from_numpy(np.packbits(mask.numpy().reshape(-1)))
-            weights[name] = {"mask": bits, "kept": dense[mask]}
+    for name, parameter in result.network.weights.items():
+        dense = parameter.detach().contiguous()
+        if name in result.levels:
+            weights[name] = packed_levels(result.levels[name])
+        elif name in result.masks:
+            weights[name] = _packed(dense.numpy(), result.masks[name].contiguous().numpy())
         else:
             weights[name] = {"dense": dense}
     fields = {name: getattr(result, name) for name in _PLAIN}
@@ -135,23 +164,26 @@ def load_result(path: Path, recipe: Recipe, owner: str) -> StageResult:
     """Read a result. Raises CosignError like `load`."""
     content = load(path, owner)
     network = Network(recipe.spec)
-    masks = {}
+    masks, levels = {}, {}
     with torch.no_grad():
         for name, weight in network.weights.items():
             stored = content["weights"][name]
             if "dense" in stored:
                 weight.copy_(stored["dense"])
                 continue
-            flat = np.unpackbits(stored["mask"].numpy(), count=weight.numel())
-            mask = torch.from_numpy(flat.astype(bool)).reshape(weight.shape)
-            weight.zero_()
-            weight[mask] = stored["kept"]
-            masks[name] = mask
+            if "levels" in stored:
+                levels[name] = unpacked_levels(stored)
+                values, mask = levels[name].weights, levels[name].values != 0
+            else:
+                values, mask = _unpacked(stored)
+            weight.copy_(torch.from_numpy(values))
+            masks[name] = torch.from_numpy(mask)
         for name, bias in network.biases.items():
             bias.copy_(content["biases"][name])
     network.eval()
     return StageResult(
         network=network,
         masks=masks,
+        levels=levels,
         **{name: content[name] for name in _PLAIN},
     )

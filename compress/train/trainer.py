@@ -18,6 +18,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +26,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compress.admm.constraints import quantize_projection, staged
 from compress.data.batches import Batch, Batches, in_order
 from compress.data.datasets import Dataset
+from compress.data.pixels import some_images, to_input
+from compress.model.levels import Levels
 from compress.nn.network import Network, fold, scale_to_data
 from compress.train import bitwidths, constrain, distributed, pruners, stages, trials
 from compress.train.allocate import Keep
 from compress.train.distill import Loss
-from compress.train.evaluation import channels_last, evaluate, some_images, to_input
-from compress.train.recipes import Phase, Recipe
-from compress.train.regimes import (
-    AdmmRegime,
-    Regime,
-    SettleRegime,
-    quantize_projection,
-    staged,
-)
+from compress.train.evaluation import channels_last, evaluate
+from compress.train.recipes import keep_of
+from compress.train.regimes import AdmmRegime, Regime, SettleRegime
 from compress.train.stages import STAGES, StageResult
+from compress.zoo.recipe import Phase, Recipe
 from cosign import CosignError
 
 Report = Callable[[str, int, int, dict[str, Any]], None]
@@ -75,76 +74,114 @@ def run_stage(
             f"{dataset.name} has {len(dataset.classes)} classes of {dataset.shape} images, the "
             f"recipe of {recipe.network} expects {recipe.classes} of {recipe.spec.shape}."
         )
-    folder = Path(folder)
-    owner = stages.identity(stage, recipe, dataset, seed)
     show = report or (lambda *_: None)
+    return _Stage(stage, recipe, dataset, Path(folder), seed, show, start).result()
 
-    def result_of(name: str) -> StageResult:
-        if not (folder / f"{name}.pt").exists():
-            raise CosignError(f"stage {stage} needs {folder / name}.pt; run {name} first.")
-        identity = stages.identity(name, recipe, dataset, seed)
-        return stages.load_result(folder / f"{name}.pt", recipe, identity)
 
-    def loss() -> Loss:
-        if stage == "dense" or not recipe.distill:
-            return Loss()
-        teacher = result_of("dense").network.to(distributed.device())
-        channels_last(teacher)
-        return Loss(teacher, recipe.distill, recipe.temperature)
+@dataclass(frozen=True)
+class _Stage:
+    """A stage to be run, resumed or loaded; the fields are the arguments of `run_stage`."""
 
-    def trial(number: int, keep: Keep, previous: StageResult) -> StageResult:
-        name = f"{stage}.{number}"
+    name: str
+    recipe: Recipe
+    dataset: Dataset
+    folder: Path
+    seed: int
+    report: Report
+    start: Network | None
+
+    def result(self) -> StageResult:
+        return self._made_once((), self._work)
+
+    def _owner(self, stage: str) -> str:
+        return stages.identity(stage, self.recipe, self.dataset, self.seed)
+
+    def _of(self, stage: str) -> StageResult:
+        """What an earlier stage has left."""
+        path = self.folder / f"{stage}.pt"
+        if not path.exists():
+            raise CosignError(f"stage {self.name} needs {path}; run {stage} first.")
+        return stages.load_result(path, self.recipe, self._owner(stage))
+
+    def _previous(self) -> StageResult | None:
+        if self.name != STAGES[0]:
+            return self._of(STAGES[STAGES.index(self.name) - 1])
+        return StageResult("imported", self.start, 0.0, []) if self.start is not None else None
+
+    def _work(self, checkpoint: Path) -> StageResult:
+        """The stage itself."""
+        torch.set_num_threads(max(1, self.recipe.threads // distributed.on_this_machine()[1]))
+        previous = self._previous()
+        if self.name == "allocate":
+            assert previous is not None
+            return trials.run(self.recipe, self._of("dense").accuracy, previous, self._trial)
+        return self._train((), previous, checkpoint, self.report)
+
+    def _trial(self, number: int, keep: Keep, previous: StageResult) -> StageResult:
+        """A trial of the allocation: a copy of the network, cut and retrained."""
+        shown = f"{self.name} {number}"
 
         def work(checkpoint: Path) -> StageResult:
             network = copy.deepcopy(previous.network)
-            images = _calibration(recipe, dataset)
-            masks = constrain.prune(
-                network, keep, images, _layers_of(f"{stage} {number}, cut", show)
-            )
+            images = _calibration(self.recipe, self.dataset)
+            through = _layers_of(f"{shown}, cut", self.report)
+            masks = constrain.prune(network, keep, images, through)
             start = dataclasses.replace(previous, network=network, masks=masks)
-            random = (seed, _STREAMS[stage], number)
-            owned = f"{owner}.{number}"
-            trainer = _Trainer(stage, recipe, dataset, random, start, loss(), checkpoint, owned)
-            return trainer.run(lambda _, *progress: show(f"{stage} {number}", *progress))
+            return self._train(
+                (number,), start, checkpoint, lambda _, *progress: self.report(shown, *progress)
+            )
 
-        return _made_once(folder, name, recipe, f"{owner}.{number}", work)
+        return self._made_once((number,), work)
 
-    def work(checkpoint: Path) -> StageResult:
-        torch.set_num_threads(max(1, recipe.threads // distributed.on_this_machine()[1]))
-        previous = StageResult("imported", start, 0.0, []) if start is not None else None
-        if stage != STAGES[0]:
-            previous = result_of(STAGES[STAGES.index(stage) - 1])
-        if stage == "allocate":
-            assert previous is not None
-            return trials.run(recipe, result_of("dense").accuracy, previous, trial)
-        random = (seed, _STREAMS[stage])
-        trainer = _Trainer(stage, recipe, dataset, random, previous, loss(), checkpoint, owner)
-        return trainer.run(show)
+    def _train(
+        self,
+        number: tuple[int, ...],
+        previous: StageResult | None,
+        checkpoint: Path,
+        report: Report,
+    ) -> StageResult:
+        """Train once; `number` is that of a trial, empty for the stage itself."""
+        random = (self.seed, _STREAMS[self.name], *number)
+        owner = _numbered(self._owner(self.name), number)
+        trainer = _Trainer(
+            self.name, self.recipe, self.dataset, random, previous, self._loss(), checkpoint, owner
+        )
+        return trainer.run(report)
 
-    return _made_once(folder, stage, recipe, owner, work)
+    def _loss(self) -> Loss:
+        if self.name == "dense" or not self.recipe.distill:
+            return Loss()
+        teacher = self._of("dense").network.to(distributed.device())
+        channels_last(teacher)
+        return Loss(teacher, self.recipe.distill, self.recipe.temperature)
+
+    def _made_once(
+        self, number: tuple[int, ...], work: Callable[[Path], StageResult]
+    ) -> StageResult:
+        """Load `<name>.pt`, or save there what `work` returns; it gets the checkpoint's path.
+
+        The name is the stage's, with a trial's number. Checkpoints, and whatever else is called
+        `<name>.*.pt`, are gone afterwards.
+        """
+        name, owner = _numbered(self.name, number), _numbered(self._owner(self.name), number)
+        path = self.folder / f"{name}.pt"
+        writes = distributed.rank() == 0
+        if distributed.agreed(path.exists()):
+            result = stages.load_result(path, self.recipe, owner)
+        else:
+            for torn in self.folder.glob(f".{name}.*") if writes else ():
+                torn.unlink(missing_ok=True)  # half-written when a run was killed
+            result = work(self.folder / f"{name}.checkpoint.pt")
+            if writes:
+                stages.save_result(path, result, owner)
+        for left in self.folder.glob(f"{name}.*.pt") if writes else ():
+            left.unlink(missing_ok=True)
+        distributed.agreed(True)  # the file is there for all
+        return result
 
 
-def _made_once(
-    folder: Path, name: str, recipe: Recipe, owner: str, work: Callable[[Path], StageResult]
-) -> StageResult:
-    """Load `<name>.pt`, or save there what `work` returns; it gets the checkpoint's path.
-
-    Checkpoints, and whatever else is called `<name>.*.pt`, are gone afterwards.
-    """
-    path = folder / f"{name}.pt"
-    writes = distributed.rank() == 0
-    if distributed.agreed(path.exists()):
-        result = stages.load_result(path, recipe, owner)
-    else:
-        for torn in folder.glob(f".{name}.*") if writes else ():
-            torn.unlink(missing_ok=True)  # half-written when a run was killed
-        result = work(folder / f"{name}.checkpoint.pt")
-        if writes:
-            stages.save_result(path, result, owner)
-    for left in folder.glob(f"{name}.*.pt") if writes else ():
-        left.unlink(missing_ok=True)
-    distributed.agreed(True)  # the file is there for all
-    return result
+def _numbered(name: str, number: tuple[int, ...]) -> str:
+    return ".".join([name, *map(str, number)])
 
 
 def _calibration(recipe: Recipe, dataset: Dataset) -> tuple[Tensor, ...]:
@@ -183,13 +220,13 @@ class _Trainer:
             self.network = previous.network
         else:
             torch.manual_seed(random[0])  # the seed
-            self.network = Network(recipe.dense_spec)
+            self.network = Network(recipe.architecture)
             if not self.network.norms:
                 some = np.arange(min(_INITIAL_IMAGES, len(dataset.train.labels)))
                 scale_to_data(self.network, to_input(dataset, dataset.train.images(some)))
         if stage == "prune":
             dense = {n: w.detach().numpy() for n, w in self.network.weights.items()}
-            self.keep = recipe.keep_of(dense)
+            self.keep = keep_of(recipe, dense)
         channels_last(self.network.to(self.device))
         self.phases: tuple[Phase, ...] = (
             (recipe.quantize, recipe.settle) if stage == "quantize" else (getattr(recipe, stage),)
@@ -214,7 +251,7 @@ class _Trainer:
                 lambda mean: report(self.stage, 0, self.total, {"bits per weight": mean}),
             )
         first = 0
-        q: dict[str, float] = {}
+        levels: dict[str, Levels] = {}
         for phase in self.phases:
             last = first + self.recipe.steps(phase)
             if self.step < last:  # else it was over before the checkpoint
@@ -229,16 +266,14 @@ class _Trainer:
                     images = _calibration(self.recipe, self.dataset)
                     through = _layers_of("prune, cut", report)
                     self.masks = constrain.prune(self.network, self.keep, images, through)
-                q = regime.q if isinstance(regime, SettleRegime) else {}
+                levels = regime.levels if isinstance(regime, SettleRegime) else {}
             first = last
         seconds = self._elapsed()
         network = fold(self.network) if self.network.norms else self.network
         accuracy = evaluate(network.to(self.device), self.dataset, self.dataset.val)
         network = network.cpu().eval()
         masks = {name: mask.cpu() for name, mask in self.masks.items()}
-        return StageResult(
-            self.stage, network, accuracy, self.history, masks, q, self.bits, seconds
-        )
+        return StageResult(self.stage, network, accuracy, self.history, masks, levels, seconds)
 
     def _begin(
         self, phase: Phase, state: dict[str, Any] | None, report: Report
@@ -250,10 +285,10 @@ class _Trainer:
             if state is None:
                 images = _calibration(recipe, self.dataset)
                 through = _layers_of("quantize, levels", report)
-                q = constrain.quantize(network, self.masks, self.bits, images, through)
+                levels = constrain.quantize(network, self.masks, self.bits, images, through)
             else:
-                q = state["regime"]["q0"]
-            regime = SettleRegime(network, self.masks, q)
+                levels = SettleRegime.levels_of(state["regime"])
+            regime = SettleRegime(network, self.masks, levels)
         elif self.stage == "prune" and recipe.pruner != "admm":
             regime = pruners.regime(
                 recipe.pruner, network, self.masks, self.keep, phase.points, phase.rhos[0]

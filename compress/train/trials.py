@@ -9,8 +9,8 @@ import dataclasses
 from collections.abc import Callable
 
 from compress.train.allocate import Constraints, Keep, allocate
-from compress.train.recipes import Recipe
 from compress.train.stages import StageResult
+from compress.zoo.recipe import Recipe
 
 
 def run(

@@ -5,25 +5,25 @@ reaches `python -m synth` as an entry point.
 """
 
 import argparse
+import dataclasses
 import itertools
 from pathlib import Path
-from typing import Any
 
 from compress.file.container import Geometry, load
 from compress.zoo.networks import spec_of
 from cosign import CosignError, write_json
-from flows.measure import breakeven, machines
 from flows.measure.workload import RandomMasks
 from flows.report import paper
 from rtl.config import CoreConfig
-from rtl.program.fit import batch_of, feed, fit
+from rtl.coreset import CoreSet
+from rtl.options import add_cores, cores_of
+from rtl.program.fit import batch_of, fit
 from synth.breakeven import ACCOUNTINGS, PORTIONS, Curve, Workload, measure
 from synth.report import CoreReport, synthesize_many
 from synth.sram import MODELS
 
 HELP = "break-even pruning ratio of a layer (Fig. 4 of the paper)"
-ROWS = (6, 8, 12)
-"""Filters of the `sparse-rows` cores, each on eight pixels like dense-2d."""
+KINDS = ("sparse", "sparse-rows")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -33,17 +33,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--layers", default="conv4", help="names with commas between, or conv: all convolutions"
     )
     parser.add_argument(
-        "--cores",
+        "--kinds",
         nargs="+",
-        choices=("sparse", "sparse-rows"),
-        default=["sparse", "sparse-rows"],
+        choices=KINDS,
+        default=KINDS,
         help="what is sized to the dense core's area (both)",
     )
+    add_cores(parser)
     parser.add_argument(
         "--bits",
         type=int,
-        default=8,
-        help="weight bits of the sparse core (8); the dense ones have 8",
+        help="weight bits of the sparse cores (those of --cores, 8); the dense ones keep theirs",
     )
     parser.add_argument(
         "--ratios",
@@ -67,19 +67,20 @@ def run(options: argparse.Namespace) -> int:
         if not 1 <= ratio < 1000:
             raise CosignError(f"--ratios: {ratio:g} is no pruning ratio; give 1 to 1000.")
     portions = [*PORTIONS, *(1 - 1 / ratio for ratio in options.ratios)]
-    wanted = _cores(options)
+    cores = cores_of(options)
+    dense, sized = (cores.dense, cores.dense_scalar), _sized(cores, options)
+    wanted = [*dense, *itertools.chain.from_iterable(sized.values())]
     reports = synthesize_many(wanted, options.out and options.out / "synth", options.liberty)
-    dense, rivals = reports[:2], reports[2:]
+    report_of = dict(zip(wanted, reports, strict=True))
     curves: list[Curve] = []
-    for (name, geometry), kind in itertools.product(geometries.items(), options.cores):
+    for (name, geometry), several in itertools.product(geometries.items(), sized.values()):
         masks = RandomMasks(geometry, batch_of(geometry, options.batch), options.seed)
         work = Workload(network, name, masks.cycles, masks.stored)
-        against, sized = (
-            [_fitted(report, masks) for report in group]
-            for group in (dense, [r for r in rivals if r.config.core == kind])
+        against, rivals = (
+            [_fitted(report_of[core], masks) for core in group] for group in (dense, several)
         )
         for rival, sram_model, weights in itertools.product(against, MODELS, ACCOUNTINGS):
-            curves.append(measure(work, rival, sized, sram_model, weights, portions))
+            curves.append(measure(work, rival, rivals, sram_model, weights, portions))
             print(_line(curves[-1], options.ratios), flush=True)
     print(f"the paper: {paper.BREAK_EVEN_RATIO}x on CONV4, weights on chip, SMIC 40 nm")
     content = {
@@ -87,13 +88,13 @@ def run(options: argparse.Namespace) -> int:
         "network": network,
         "seed": options.seed,
         "cores": [report.to_json() for report in reports],
-        "curves": [curve.to_json() for curve in curves],
+        "curves": curves,
         "provenance": reports[0].provenance,
     }
     if options.json is not None:
         write_json(options.json, content)
     if options.out is not None:
-        _draw(content, options.out)
+        _draw(curves, cores.dense.name, options.out)
     return 0
 
 
@@ -112,16 +113,20 @@ def _geometries(options: argparse.Namespace) -> tuple[str, dict[str, Geometry]]:
     return network, {name: known[name] for name in chosen}
 
 
-def _cores(options: argparse.Namespace) -> list[CoreConfig]:
-    """dense-2d, dense-scalar, and the sparse cores of each kind asked for."""
-    dense_2d, dense_scalar, *sparse = breakeven.cores()
-    rows = [
-        feed(machines.DENSE_2D, core="sparse-rows", filters=filters, window_span=3)
-        for filters in ROWS
-    ]
-    chosen = [*(sparse if "sparse" in options.cores else ())]
-    chosen += rows if "sparse-rows" in options.cores else []
-    return [dense_2d, dense_scalar, *(feed(c, weight_bits=options.bits) for c in chosen)]
+def _sized(cores: CoreSet, options: argparse.Namespace) -> dict[str, list[CoreConfig]]:
+    """The cores that are sized to a dense core's area, by the kinds that are asked for.
+
+    Raises CosignError when there are none of a kind.
+    """
+    known = {"sparse": cores.sized, "sparse-rows": cores.rows}
+    bits = {} if options.bits is None else {"weight_bits": options.bits}
+    found = {
+        kind: [dataclasses.replace(core, **bits) for core in known[kind]] for kind in options.kinds
+    }
+    for kind, several in found.items():
+        if not several:
+            raise CosignError(f"{options.cores} has no {kind} core; leave {kind} out of --kinds.")
+    return found
 
 
 def _fitted(report: CoreReport, masks: RandomMasks) -> CoreReport:
@@ -142,18 +147,17 @@ def _line(curve: Curve, ratios: list[float]) -> str:
     )
 
 
-def _draw(content: dict[str, Any], out: Path) -> None:
+def _draw(curves: list[Curve], against: str, out: Path) -> None:
+    """The curves against the core of that name, by layer and all layers in one."""
     from flows.report import plots
 
-    strongest = [c for c in content["curves"] if c["against"].startswith("dense-2d")]
-    by_layer: dict[str, list[dict[str, Any]]] = {}
+    strongest = [curve for curve in curves if curve.against == against]
+    by_layer: dict[str, list[Curve]] = {}
     for curve in strongest:
-        by_layer.setdefault(curve["layer"], []).append(curve)
-    for layer, curves in by_layer.items():
-        plots.write_png(plots.fig4(curves, layer), out / f"{layer}.png")
+        by_layer.setdefault(curve.layer, []).append(curve)
+    for layer, found in by_layer.items():
+        plots.write_png(plots.fig4(found, layer), out / f"{layer}.png")
     if len(by_layer) > 1:
-        first = strongest[0]
-        alike = [
-            c for c in strongest if all(c[key] == first[key] for key in ("core", "sram_model"))
-        ]
+        first = strongest[0].core, strongest[0].sram_model
+        alike = [curve for curve in strongest if (curve.core, curve.sram_model) == first]
         plots.write_png(plots.fig4_by_layer(alike), out / "layers.png")

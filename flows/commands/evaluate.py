@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from compress.file import container
-from cosign import write_json
+from cosign import __version__, write_json
 
 HELP = "accuracy of a file's integers on the test split"
 _BATCH = 250
@@ -33,7 +33,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write; raises CosignError on a damaged file or data that do not fit."""
     from compress.data.images import test_split  # the other commands do without all these
-    from flows.loop.results import SCHEMA, compression
+    from flows.loop import assemble
+    from flows.report.results import SCHEMA
     from sim import golden
 
     started = time.monotonic()
@@ -49,19 +50,15 @@ def run(options: argparse.Namespace) -> int:
             yield pixels(indices), labels[indices]
 
     right, images = golden.correct(model, batches())
-    found = compression(model, sizes, options.model.stat().st_size)
+    found = assemble.compression(model, sizes, options.model.stat().st_size)
     content = {
         "schema": SCHEMA,
+        "written_by": __version__,
         "network": model.name,
         "command": shlex.join(
             ["python", "-m", "compress", "evaluate", str(options.model), "--data", data]
         ),
-        "dataset": {
-            "name": dataset.name,
-            "note": dataset.note,
-            "classes": len(dataset.classes),
-            **dataset.sizes,
-        },
+        "dataset": assemble.data(dataset),
         "accuracy": {"integer": right / images},
         "compression": found,
         "wall_s": {"evaluate": time.monotonic() - started},
@@ -71,8 +68,7 @@ def run(options: argparse.Namespace) -> int:
     print(
         f"{model.name} on {dataset.name}: {right:,} of {images:,} test images right, "
         f"{right / images:.2%}\n"
-        f"{found['nonzeros']:,} of {found['weights']:,} weights, {found['file_bytes']:,} B: "
-        f"data {found['data_bytes']:,}, index {found['index_bytes']:,}, "
-        f"bias {found['bias_bytes']:,}"
+        f"{found.nonzeros:,} of {found.weights:,} weights, {found.file_bytes:,} B: "
+        f"data {found.data_bytes:,}, index {found.index_bytes:,}, bias {found.bias_bytes:,}"
     )
     return 0

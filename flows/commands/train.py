@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
 
     from compress.file import container
     from compress.model.tidy import tidy
-    from compress.nn.network import imported_network
+    from compress.nn.network import pretrained_network
     from compress.train import distributed, export, trainer
     from flows.loop import inputs
     from flows.loop.progress import Reporter
@@ -54,12 +54,12 @@ def run(options: argparse.Namespace) -> int:
         leads = distributed.rank() == 0
         reporter = Reporter(Console(stderr=True), options.quiet or not leads)
         with distributed.first():
-            config, imported = training_config(options)
+            config, pretrained = training_config(options)
             workers = _workers(options.workers)
-            named = imported.spec.name if imported else options.network
+            named = pretrained.spec.name if pretrained else options.network
             out = options.out or Path("runs") / f"{named}-trained"
-            dataset = inputs.dataset(config, imported, reporter.note)
-            recipe = inputs.recipe(config, imported, len(dataset.classes))
+            dataset = inputs.dataset(config, pretrained, reporter.note)
+            recipe = inputs.recipe(config, pretrained, len(dataset.classes))
             if leads:
                 stack.enter_context(locked(out))
         dataset = dataclasses.replace(dataset, workers=workers)
@@ -73,11 +73,11 @@ def run(options: argparse.Namespace) -> int:
                     out / "checkpoints",
                     config.seed,
                     reporter.show,
-                    imported_network(imported) if imported else None,
+                    pretrained_network(pretrained) if pretrained else None,
                 )
         if not leads:
             return 0
-        model = tidy(export.export(result, recipe, dataset))
+        model = tidy(export.export(result, dataset))
         path = out / "model.cosign"
         container.save(model, path)
     weights = sum(layer.geometry.weights for layer in model.layers)

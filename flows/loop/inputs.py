@@ -6,25 +6,28 @@ from collections.abc import Callable
 from compress.data import datasets
 from compress.data.datasets import Dataset
 from compress.exchange import sources
-from compress.exchange.importing import Imported
+from compress.model.pretrained import Pretrained
 from compress.train import recipes
-from compress.train.recipes import Recipe
+from compress.zoo import networks
 from compress.zoo.networks import is_foreign
+from compress.zoo.recipe import Recipe
 from cosign import CosignError
 from flows.loop.rundir import RunConfig
 
 _SMALL = 1_000_000  # weights, up to which a network's linear layers are executed, on many images
+_MANY = 16
 
 
-def imported(config: RunConfig) -> Imported | None:
+def pretrained(config: RunConfig) -> Pretrained | None:
     """The network with the weights that it comes with, or None for one that is trained here.
 
-    Raises CosignError when it cannot be read, or is another than the run began with.
+    Reads it from its file. Raises CosignError when it cannot be read, or is another than the run
+    began with.
     """
     if config.weights is None and not is_foreign(config.network):
         return None
     network = sources.load(config.network, config.weights)
-    if sources.digest(network) != config.digest:
+    if network.digest() != config.digest:
         raise CosignError(
             f"{config.network} is another network than this run began with; start a new run."
         )
@@ -32,7 +35,7 @@ def imported(config: RunConfig) -> Imported | None:
 
 
 def dataset(
-    config: RunConfig, network: Imported | None, note: Callable[[str], None] | None = None
+    config: RunConfig, network: Pretrained | None, note: Callable[[str], None] | None = None
 ) -> Dataset:
     """The run's data. Raises CosignError when they do not fit the network."""
     if network is None:
@@ -41,23 +44,23 @@ def dataset(
     if config.mean is not None and config.std is not None:
         pixels = (tuple(config.mean), tuple(config.std))
     loaded = datasets.load_for(network.spec.shape, config.data, config.seed, pixels, note)
-    if len(loaded.classes) != network.classes:
+    if len(loaded.classes) != network.spec.classes:
         raise CosignError(
-            f"{config.network} has {network.classes} outputs, but {loaded.name} has "
+            f"{config.network} has {network.spec.classes} outputs, but {loaded.name} has "
             f"{len(loaded.classes)} classes; give data with one class for each output."
         )
     return loaded
 
 
-def recipe(config: RunConfig, network: Imported | None, classes: int) -> Recipe:
+def recipe(config: RunConfig, network: Pretrained | None, classes: int) -> Recipe:
     """What was asked; break-even ratios are added when they are known.
 
     Raises CosignError on an unknown alpha.
     """
     if network is None:
-        found = recipes.recipe(config.network, classes, config.alpha, config.budget)
+        found = networks.recipe(config.network, classes, config.alpha, config.budget)
     else:
-        found = recipes.custom_recipe(network, config.digest, config.alpha, config.budget)
+        found = recipes.pretrained_recipe(network, config.digest, config.alpha, config.budget)
     bits = found.bits
     if config.bits is not None:
         layers = found.spec.geometries
@@ -71,6 +74,14 @@ def recipe(config: RunConfig, network: Imported | None, classes: int) -> Recipe:
         accuracy_loss=config.accuracy_loss,
         rounds=config.rounds,
     )
+
+
+def rtl_images(config: RunConfig, network: Pretrained | None) -> int:
+    """Test images that the RTL executes where nothing is said."""
+    if network is None:
+        return networks.entry_of(config.network).rtl_images
+    weights = sum(geometry.weights for geometry in network.spec.geometries.values())
+    return _MANY if is_small(weights) else 1
 
 
 def is_small(weights: int) -> bool:

@@ -71,7 +71,7 @@ class MlFlow:
     def __init__(self, run: RunDir) -> None:
         self._client = _client("mlflow")
         self._client.start_run(run_name=run.path.name)
-        self._client.log_params(dataclasses.asdict(run.config))
+        self._client.log_params(_settings(run))
 
     def write(self, stage: str, step: int, values: Mapping[str, float]) -> None:
         named = {f"{stage}/{name}": value for name, value in values.items()}
@@ -85,9 +85,8 @@ class WeightsAndBiases:
     """A run of Weights & Biases, wherever its own settings say (WANDB_MODE=offline, ...)."""
 
     def __init__(self, run: RunDir) -> None:
-        settings = dataclasses.asdict(run.config)
         self._run = _client("wandb").init(
-            project="cosign", name=run.path.name, config=settings, dir=str(run.path)
+            project="cosign", name=run.path.name, config=_settings(run), dir=str(run.path)
         )
         self._run.define_metric("*", step_metric="step")
 
@@ -120,6 +119,11 @@ def opened(kind: str, run: RunDir) -> Iterator[Log]:
         raise CosignError(f"--log {kind} did not start: {reason}") from error
     with contextlib.closing(log):
         yield log
+
+
+def _settings(run: RunDir) -> dict[str, Any]:
+    """What was asked; of the cores, which are many fields each, their hash."""
+    return {**dataclasses.asdict(run.config), "cores": run.config.cores.hash}
 
 
 def _client(module: str) -> ModuleType:

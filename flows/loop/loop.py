@@ -1,7 +1,7 @@
 """The loop, stage by stage, from weights to silicon numbers.
 
 Each stage reads what the ones before it left in the run directory, does its work through one
-room's door and returns a small JSON value; `flows.loop.results` puts the values together.
+room's door and returns a small JSON value; `flows.loop.assemble` puts the values together.
 """
 
 import dataclasses
@@ -15,19 +15,21 @@ from typing import Any
 import numpy as np
 
 from compress.data.datasets import NAMED, Dataset, Split
-from compress.exchange.importing import Imported
 from compress.file import container
 from compress.file.container import CompressedModel, Geometry, Layer
+from compress.model.pretrained import Pretrained
 from compress.model.tidy import tidy
-from compress.nn.network import imported_network
-from compress.train import evaluation, export, recipes, stages, trainer
+from compress.nn.network import pretrained_network
+from compress.train import evaluation, export, stages, trainer
+from compress.zoo.recipe import Recipe
 from cosign import CosignError, write_json
-from flows.loop import feedback, inputs, logs, results
+from flows.loop import assemble, feedback, inputs, logs
 from flows.loop.progress import Reporter
 from flows.loop.rundir import RunConfig, RunDir
-from flows.measure import breakeven, machines, workload
-from flows.measure.machines import Machines
+from flows.measure import breakeven, workload
+from flows.measure.machines import CoreReports, Machines, machines_for
 from flows.report import html, plots
+from flows.report.results import Feedback, Results
 from rtl import verilog
 from sim import build, golden, verify
 from sim.run import simulators_dir
@@ -41,17 +43,26 @@ _BYTES_PER_WEIGHT = (
 )
 
 
-def preflight(config: RunConfig, path: Path) -> None:
-    """Refuse in a second what would fail after an hour: tools, library, preset, disk."""
+def preflight(config: RunConfig, path: Path, network: Pretrained | None) -> None:
+    """Refuse in a second what would fail after an hour: tools, library, preset, disk.
+
+    network : with the weights that it comes with, if it does
+    """
     build.tools()
     pdk.find_pdk(Path(config.liberty) if config.liberty else None)
     if shutil.which("sta") is None:
         raise CosignError("OpenSTA (`sta`) is not installed; run `apt install opensta`.")
-    network = inputs.imported(config)
     if network is not None:  # its data are as likely to be wrong as the rest of what is asked
         inputs.dataset(config, network)
-    classes = network.classes if network is not None else 10
+    classes = network.spec.classes if network is not None else 10
     recipe = inputs.recipe(config, network, classes)
+    widest = max(recipe.bits.values()) if recipe.bits else 8
+    for core in (config.cores.sparse, config.cores.dense):  # which execute the network
+        if core.weight_bits < widest:
+            raise CosignError(
+                f"the core {core.name} takes levels of {core.weight_bits} bits, the run may make "
+                f"them of {widest}; raise its weight_bits or give --bits."
+            )
     weights = sum(geometry.weights for geometry in recipe.spec.geometries.values())
     needed = weights * _BYTES_PER_WEIGHT + (500 << 20)
     folders = (path.absolute(), *path.absolute().parents)
@@ -80,52 +91,55 @@ def restart(run: RunDir, first: str) -> None:
         run.forget(name, _REUSED.get(name, f"checkpoints/{name}.*"))
 
 
-def run(run: RunDir, reporter: Reporter, log: logs.Log) -> dict[str, Any]:
-    """Go through all stages, skipping those that are done; returns results.json's content."""
-    loop = Loop(run, reporter, log)
+def run(run: RunDir, reporter: Reporter, log: logs.Log, network: Pretrained | None) -> Results:
+    """Go through all stages, skipping those that are done; returns the results.
+
+    network : with the weights that it comes with, if it does
+    """
+    loop = Loop(run, reporter, log, network)
     found: dict[str, Any] = {}
     for name, stage in STAGES.items():
         found[name] = run.result(name)
         if found[name] is None:
             with reporter.stage(name):
                 found[name] = run.run(name, functools.partial(stage, loop))
-    content = results.build(run, loop.dataset, loop.model, loop.machines, loop.profile, found)
-    write_json(run.path / "results.json", content)
-    html.write(content, loop.model.layers, run.path / "report.html")
-    plots.write_png(plots.break_even(content), run.path / "break-even.png")
-    return content
+    results = assemble.build(run, loop.dataset, loop.model, loop.machines, loop.profile, found)
+    write_json(run.path / "results.json", results.to_json())
+    run.config.cores.write(run.path / assemble.CORES)
+    html.write(results, loop.model.layers, run.path / "report.html")
+    plots.write_png(plots.break_even(results), run.path / "break-even.png")
+    return results
 
 
 class Loop:
     """One run's values, each made when a stage first asks for it."""
 
-    def __init__(self, run: RunDir, reporter: Reporter, log: logs.Log) -> None:
+    def __init__(
+        self, run: RunDir, reporter: Reporter, log: logs.Log, pretrained: Pretrained | None
+    ) -> None:
         self.run = run
         self.config = run.config
         self.reporter = reporter
         self.log = log
         self.path = run.path
+        self.pretrained = pretrained
 
     @functools.cached_property
     def dataset(self) -> Dataset:
-        return inputs.dataset(self.config, self.imported, self.reporter.note)
+        return inputs.dataset(self.config, self.pretrained, self.reporter.note)
 
     @functools.cached_property
-    def imported(self) -> Imported | None:
-        """The user's own network."""
-        return inputs.imported(self.config)
-
-    @functools.cached_property
-    def recipe(self) -> recipes.Recipe:
-        return inputs.recipe(self.config, self.imported, len(self.dataset.classes))
+    def recipe(self) -> Recipe:
+        return inputs.recipe(self.config, self.pretrained, len(self.dataset.classes))
 
     @functools.cached_property
     def profile(self) -> HardwareProfile:
         return HardwareProfile.read(self.path / "profile.json")
 
     @functools.cached_property
-    def reports(self) -> list[CoreReport]:
-        return [CoreReport.from_json(value) for value in self.found("synthesize")["reports"]]
+    def reports(self) -> CoreReports:
+        found = self.found("synthesize")["reports"]
+        return CoreReports.of(self.config.cores, map(CoreReport.from_json, found))
 
     def found(self, stage: str) -> Any:
         """What an earlier stage returned."""
@@ -154,7 +168,7 @@ class Loop:
 
     @functools.cached_property
     def machines(self) -> Machines:
-        return machines.machines_for(self.layers, self.config.images)
+        return machines_for(self.config.cores, self.layers, self.config.images)
 
     @functools.cached_property
     def simulators(self) -> Path:
@@ -179,7 +193,7 @@ class Loop:
             self.path / "checkpoints",
             self.config.seed,
             self._trained_a_step,
-            imported_network(self.imported) if self.imported else None,
+            pretrained_network(self.pretrained) if self.pretrained else None,
         )
 
     def _trained_a_step(self, stage: str, step: int, steps: int, metrics: dict[str, Any]) -> None:
@@ -201,7 +215,7 @@ def _train(stage: str, loop: Loop) -> dict[str, Any]:
 
 
 def _export(loop: Loop) -> dict[str, Any]:
-    model = tidy(export.export(loop.trained("quantize"), loop.recipe, loop.dataset))
+    model = tidy(export.export(loop.trained("quantize"), loop.dataset))
     container.save(model, loop.path / "model.cosign")
     sizes = container.inspect(loop.path / "model.cosign")[1]
     return {name: dataclasses.asdict(size) for name, size in sizes.items()}
@@ -260,7 +274,7 @@ def _simulate(loop: Loop) -> dict[str, Any]:
 
 def _synthesize(loop: Loop) -> dict[str, Any]:
     """The cores with default memories; the macros of other depths are added afterwards."""
-    wanted = breakeven.cores()
+    wanted = CoreReports.needed(loop.config.cores)
     done: list[str] = []
 
     def show(_: object, what: str) -> None:
@@ -288,13 +302,14 @@ def _breakeven(loop: Loop) -> dict[str, Any]:
     return {layer.name: layer.break_even for layer in profile.layers}
 
 
-def _allocate(loop: Loop) -> dict[str, Any]:
+def _allocate(loop: Loop) -> Feedback:
     found = _train("allocate", loop)
     dense, start = (loop.found(stage)["val_accuracy"] for stage in ("dense", "retrain"))
     return feedback.record(
         loop.recipe.spec.geometries,
         loop.profile,
-        {"keep": loop.trained("retrain").kept, "accuracy": start},
+        loop.trained("retrain").kept,
+        start,
         found["history"],
         dense,
         lambda keep: feedback.image_time(
@@ -309,7 +324,7 @@ def _speedup(loop: Loop) -> dict[str, Any]:
     return breakeven.speedups(loop.profile, loop.layers, loop.reports, loop.config.images)
 
 
-STAGES: dict[str, Callable[[Loop], dict[str, Any]]] = {
+STAGES: dict[str, Callable[[Loop], Any]] = {
     **{stage: functools.partial(_train, stage) for stage in ("dense", "prune", "retrain")},
     "synthesize": _synthesize,
     "breakeven": _breakeven,

@@ -6,19 +6,25 @@ and picks up its own checkpoints. A run that was killed at any moment therefore 
 to the same result.
 """
 
-import dataclasses
 import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from compress.train.recipes import ACCURACY_LOSS, ROUNDS
-from cosign import CosignError, locked, read_json, write_json
+from msgspec import Meta
 
-SCHEMA = 2
+from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
+from cosign import CosignError, locked, read_json, values, write_json
+from cosign.values import Amount, Count, Positive, Share, Value
+from rtl.coreset import CoreSet
+
+SCHEMA = 3
+
+
+AtLeastOne = Annotated[int, Meta(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -43,25 +49,27 @@ class RunConfig:
     mean, std : by channel, of pixels scaled to 0..1, what such a network reads; None for the data's
     accuracy_loss : validation accuracy that the feedback may cost, 0..1
     rounds : rounds of the feedback that may take weights away
+    cores : that are synthesised, compared and execute the network
     """
 
     network: str
     weights: str | None = None
     data: str | None = None
     alpha: str | None = None
-    targets: int = 1
-    distill: float = 0.0
-    bits: int | str | None = None
-    budget: float = 1.0
-    rate: float = 1.0
-    seed: int = 0
-    images: int = 16
+    targets: AtLeastOne = 1
+    distill: Share = 0.0
+    bits: Annotated[int, Meta(ge=1, le=8)] | Literal["auto"] | None = None
+    budget: Positive = 1.0
+    rate: Positive = 1.0
+    seed: Count = 0
+    images: AtLeastOne = 16
     liberty: str | None = None
     digest: str = ""
     mean: list[float] | None = None
     std: list[float] | None = None
-    accuracy_loss: float = ACCURACY_LOSS
-    rounds: int = ROUNDS
+    accuracy_loss: Share = ACCURACY_LOSS
+    rounds: Count = ROUNDS
+    cores: CoreSet = field(default_factory=CoreSet)
 
 
 class RunDir:
@@ -78,7 +86,7 @@ class RunDir:
             raise CosignError(
                 f"{path} is not empty; continue it with --resume {path} or choose another --out."
             )
-        write_json(path / "config.json", {"schema": SCHEMA, **dataclasses.asdict(config)})
+        write_json(path / "config.json", values.stamped(config, SCHEMA))
         return cls(path, config)
 
     @classmethod
@@ -86,19 +94,8 @@ class RunDir:
         """Open a run. Raises CosignError when it is none, or one of another schema."""
         if not (path / "config.json").is_file():
             raise CosignError(f"{path} is not a run directory: it has no config.json.")
-        fields = read_json(path / "config.json")
-        schema = fields.pop("schema", None) if isinstance(fields, dict) else None
-        if schema != SCHEMA:
-            raise CosignError(
-                f"{path} is a run of schema {schema}, this version continues schema {SCHEMA}; "
-                "start a new run."
-            )
-        try:
-            return cls(path, RunConfig(**fields))
-        except TypeError as error:
-            raise CosignError(
-                f"{path}/config.json has unknown or missing fields: {error}."
-            ) from error
+        config = values.read(path / "config.json", RunConfig, (SCHEMA,), "start a new run")
+        return cls(path, config)
 
     def locked(self) -> AbstractContextManager[None]:
         """Hold the run; raises CosignError while another process does."""
@@ -106,12 +103,12 @@ class RunDir:
 
     def result(self, stage: str) -> Any | None:
         """What a finished stage returned, or None."""
-        file = self.path / "stages" / f"{stage}.json"
-        return read_json(file)["result"] if file.exists() else None
+        file = self._file(stage)
+        return _read(file).result if file.exists() else None
 
     def forget(self, stage: str, reused: str) -> None:
         """Make `stage` unfinished, and delete what matches the pattern `reused` in the run."""
-        (self.path / "stages" / f"{stage}.json").unlink(missing_ok=True)
+        self._file(stage).unlink(missing_ok=True)
         for path in self.path.glob(reused):
             if path.is_dir():
                 shutil.rmtree(path)
@@ -121,15 +118,29 @@ class RunDir:
     def wall_s(self) -> dict[str, float]:
         """Seconds of each finished stage, in the process that finished it."""
         files = (self.path / "stages").glob("*.json")
-        return {file.stem: read_json(file)["wall_s"] for file in files}
+        return {file.stem: _read(file).wall_s for file in files}
 
     def run(self, stage: str, work: Callable[[], Any]) -> Any:
-        """Return the stage's result, doing `work` (which returns JSON) only if it has none."""
+        """The stage's result as JSON, doing `work` (which returns what is) only if it has none."""
         done = self.result(stage)
         if done is not None:
             return done
         start = time.monotonic()
         result = work()
         wall_s = round(time.monotonic() - start, 3)
-        write_json(self.path / "stages" / f"{stage}.json", {"result": result, "wall_s": wall_s})
+        write_json(self._file(stage), _Stage(result=result, wall_s=wall_s))
         return self.result(stage)
+
+    def _file(self, stage: str) -> Path:
+        return self.path / "stages" / f"{stage}.json"
+
+
+class _Stage(Value, frozen=True, kw_only=True):
+    """What a finished stage leaves: its result, and its seconds in the process that finished it."""
+
+    result: Any
+    wall_s: Amount
+
+
+def _read(file: Path) -> _Stage:
+    return values.parse(read_json(file), _Stage, str(file), "delete it and run again")

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from compress.file.container import Layer
-from flows.measure import machines
+from flows.measure.machines import CoreReports
 from flows.measure.workload import RandomMasks
 from rtl.config import CoreConfig
-from rtl.program.fit import batch_of, feed, fit
+from rtl.program.fit import batch_of
 from sim import cycles
 from synth import breakeven
 from synth.profile import HardwareProfile, LayerCost
@@ -19,33 +19,13 @@ SRAM_MODELS = ("openram", "flat")
 HEADLINE = ("openram", "streamed")
 """SRAM model and accounting of the layer table: measured macros, one filter's double buffer."""
 
-LANES = (61, 46, 34)
-"""Of the sparse cores that are synthesised, three to five tiles of AlexNet's CONV4, and ..."""
-
-MORE_LANES = (91,)
-"""... of those with a bitmask, for weights on chip: there the logic is small beside the SRAM."""
-
 _LAYER_OF_THE_PAPER = "conv4"
-
-
-def cores() -> list[CoreConfig]:
-    """What has to be synthesised: dense-2d, dense-scalar, and the sparse cores.
-
-    The sparse ones come with both codings: distances, which are short streams when few weights are
-    left, and a bitmask, which takes less memory as long as many are.
-    """
-    sparse = [
-        feed(machines.SPARSE, lanes=lanes, coding=coding)
-        for coding, sizes in (("relative", LANES), ("bitmask", (*LANES, *MORE_LANES)))
-        for lanes in sizes
-    ]
-    return [machines.DENSE_2D, machines.DENSE_SCALAR, *sparse]
 
 
 def measure(
     network: str,
     layers: Sequence[Layer],
-    reports: Sequence[CoreReport],
+    reports: CoreReports,
     batch: int,
     seed: int,
     report: Callable[[str, int, int], None],
@@ -54,7 +34,6 @@ def measure(
 
     layers : those that the machine executes, with as many weights as the memories have to hold;
         `batch` images are the pixels of a linear one
-    reports : of `cores()`, in that order
 
     The curves are those of §5.1: hardware made for one layer. The layers' own break-even ratios
     are those of one chip, whose memories hold the largest layer. Both are measured under random
@@ -74,13 +53,13 @@ def measure(
         cores=chip.reports,
         layers=tuple(costs),
         curves=curves,
-        basis={"against": reports[0].name, "sram_model": HEADLINE[0], "weights": HEADLINE[1]},
-        provenance=reports[0].provenance,
+        basis={"against": reports.dense.name, "sram_model": HEADLINE[0], "weights": HEADLINE[1]},
+        provenance=reports.dense.provenance,
     )
 
 
 def speedups(
-    profile: HardwareProfile, layers: Sequence[Layer], reports: Sequence[CoreReport], batch: int
+    profile: HardwareProfile, layers: Sequence[Layer], reports: CoreReports, batch: int
 ) -> dict[str, Any]:
     """What results.json says of the finished layers on a chip whose memories hold them."""
     chip = Chip(layers, reports, batch)
@@ -97,15 +76,17 @@ def speedups(
 
 
 def _curves(
-    network: str, layer: Layer, reports: Sequence[CoreReport], batch: int, seed: int
+    network: str, layer: Layer, reports: CoreReports, batch: int, seed: int
 ) -> tuple[breakeven.Curve, ...]:
     """Fig. 4 for `layer` under both SRAM models and both accountings, HEADLINE first."""
     masks = RandomMasks(layer.geometry, batch_of(layer.geometry, batch), seed)
     work = breakeven.Workload(network, layer.name, masks.cycles, masks.stored)
-    dense, _, *sparse = (r.with_memories(fit(r.config, [layer], batch)) for r in reports)
+    fitted = reports.fitted([layer], batch)
     settings = [*itertools.product(SRAM_MODELS, breakeven.ACCOUNTINGS)]
     settings.sort(key=lambda setting: setting != HEADLINE)
-    return tuple(breakeven.measure(work, dense, sparse, *setting) for setting in settings)
+    return tuple(
+        breakeven.measure(work, fitted.dense, fitted.sized, *setting) for setting in settings
+    )
 
 
 def headline_layer(layers: Sequence[Layer]) -> Layer:
@@ -117,26 +98,31 @@ def headline_layer(layers: Sequence[Layer]) -> Layer:
 class Chip:
     """The synthesised cores with memories for a whole network.
 
-    `reports` are dense-2d, dense-scalar, the sparse core with as many lanes as dense-scalar, and
-    the sparse core that is fastest on the network and no larger than dense-2d, if it is another.
+    `reports` are the dense cores, the sparse core that executes the network, and the sparse core
+    that is fastest on it and no larger than the dense one, if that is another.
     """
 
-    def __init__(self, layers: Sequence[Layer], reports: Sequence[CoreReport], batch: int) -> None:
+    def __init__(self, layers: Sequence[Layer], reports: CoreReports, batch: int) -> None:
         self._batch = batch
-        fitted = [r.with_memories(fit(r.config, layers, batch)) for r in reports]
-        self._sparse = fitted[2:]
-        self._dense, self._scalar, self._equal_pes, *_ = fitted
-        limit = self._dense.area_um2(HEADLINE[0])
-        fitting = [r for r in self._sparse if r.area_um2(HEADLINE[0]) <= limit]
-        self._equal_area = min(
-            fitting,
-            key=lambda r: sum(self._cycles(layer, r) for layer in layers) / r.fmax_hz,
-            default=None,
-        )
-        chosen = [self._dense, self._scalar, self._equal_pes]
-        if self._equal_area is not None and self._equal_area is not self._equal_pes:
+        self._cores = reports.fitted(layers, batch)
+        self._equal_area = self._fastest(layers)
+        chosen = [self._cores.dense, self._cores.dense_scalar, self._cores.sparse]
+        if self._equal_area is not None and self._equal_area is not self._cores.sparse:
             chosen.append(self._equal_area)
         self.reports = tuple(chosen)
+
+    def _fastest(self, layers: Sequence[Layer]) -> CoreReport | None:
+        """The sparse core that takes least time for `layers`, of those that dense is as large as.
+
+        Clock cycles over Fmax, an image of a convolution and a batch of a linear layer.
+        """
+        limit = self._cores.dense.area_um2(HEADLINE[0])
+        fitting = [core for core in self._cores.sized if core.area_um2(HEADLINE[0]) <= limit]
+
+        def time_of(core: CoreReport) -> float:
+            return sum(self._cycles(layer, core) for layer in layers) / core.fmax_hz
+
+        return min(fitting, key=time_of, default=None)
 
     def cycles(self, layer: Layer) -> dict[str, int]:
         """Clock cycles of one run of the layer, by core name."""
@@ -148,24 +134,25 @@ class Chip:
     def break_even(self, network: str, layer: str, masks: RandomMasks) -> float | None:
         """Pruning ratio from which the sparse chip is faster on this layer, or None."""
 
-        def stored(config: CoreConfig, portion: float) -> breakeven.Stored:
+        def stored(core: CoreConfig, portion: float) -> breakeven.Stored:
             # A filter longer than the chip's buffer enlarges the buffer; a shorter one does not
             # shrink it.
-            chip = next(r.config for r in (self._dense, *self._sparse) if _alike(r.config, config))
-            needed = masks.stored(config, portion)
+            needed = masks.stored(core, portion)
             return dataclasses.replace(
                 needed,
-                filter=max(needed.filter, chip.weight_depth),
-                filter_masks=chip.mask_depth if needed.filter_masks else 0,
+                filter=max(needed.filter, core.weight_depth),
+                filter_masks=core.mask_depth if needed.filter_masks else 0,
             )
 
         work = breakeven.Workload(network, layer, masks.cycles, stored)
-        return breakeven.measure(work, self._dense, self._sparse, *HEADLINE).break_even_ratio
+        cores = self._cores
+        return breakeven.measure(work, cores.dense, cores.sized, *HEADLINE).break_even_ratio
 
     def speedups(self, layer: Layer) -> dict[str, float | None]:
         """Time on dense over time on sparse: of equal area, and of equal multipliers."""
         dense, sparse = self.seconds(layer)
-        scalar, equal_pes = (self._seconds(layer, core) for core in (self._scalar, self._equal_pes))
+        scalar = self._seconds(layer, self._cores.dense_scalar)
+        equal_pes = self._seconds(layer, self._cores.sparse)
         return {
             "speedup": None if sparse is None else dense / sparse,
             "speedup_equal_pes": scalar / equal_pes,
@@ -175,17 +162,11 @@ class Chip:
         """Time of an image on the dense core, and on the sparse one if one is no larger."""
         smaller = self._equal_area
         sparse = None if smaller is None else self._seconds(layer, smaller)
-        return self._seconds(layer, self._dense), sparse
+        return self._seconds(layer, self._cores.dense), sparse
 
     def _seconds(self, layer: Layer, core: CoreReport) -> float:
         images = batch_of(layer.geometry, self._batch)
         return self._cycles(layer, core) / core.fmax_hz / images
-
-
-def _alike(one: CoreConfig, other: CoreConfig) -> bool:
-    """Whether two configs differ in the weight memories at most."""
-    sized = dataclasses.replace(one, weight_depth=other.weight_depth, mask_depth=other.mask_depth)
-    return sized == other
 
 
 def _cost(core: CoreReport) -> dict[str, Any]:

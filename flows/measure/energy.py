@@ -1,4 +1,4 @@
-"""Energy of a run's layers on its three cores: `python flows/measure/energy.py runs/alexnet-0`.
+"""Energy of a run's layers on its cores: `python flows/measure/energy.py runs/alexnet-0`.
 
 A slice of every layer (some of its filters, the run's own weights, a test image) is executed on the
 RTL; the mapped netlist is replayed with the recorded ports and must give the same outputs in every
@@ -11,6 +11,7 @@ import dataclasses
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +22,188 @@ import numpy as np
 
 from compress.file.container import Layer, load
 from cosign import CosignError, exit_status, sha256, write_json
-from flows.measure import machines
 from rtl.config import CoreConfig
-from rtl.program.pack import pack_layer
+from rtl.coreset import CoreSet
+from rtl.options import add_cores, cores_of
+from rtl.program.fit import fit
+from rtl.program.pack import LayerProgram, pack_layer
 from sim import build
 from sim.cycles import layer_cycles
 from sim.golden import layer_output, trace
-from sim.record import record
+from sim.record import Recording, record
 from sim.run import simulators_dir
 from sim.simulate import Job
 from synth import energy, replay, sram
-from synth.pdk import find_pdk
+from synth.pdk import Pdk, find_pdk
+from synth.replay import Activity
 from synth.report import DEPTHS, synthesize
 
 SCHEMA = 1
 SLICE_CYCLES = 10_000
-CORES = (machines.SPARSE, machines.DENSE_SCALAR, machines.DENSE_2D)
 METHOD = (
     "RTL ports of a slice recorded (Verilator), mapped netlist replayed cycle by cycle, zero "
     "delay (no glitches) and compared, cells priced by OpenSTA report_power (ideal clock, wire "
     "loads); SRAM accesses counted in the replay, energy per access from the OpenRAM table"
 )
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """The SRAMs of one purpose while an image goes through a layer.
+
+    Parameters
+    ----------
+    reads, writes : accesses of all of them, which need not be whole: a mean cycle times the cycles
+    read_pj, write_pj : energy of one access
+    leakage_nj : of all of them for the layer's time
+    """
+
+    reads: float
+    writes: float
+    read_pj: float
+    write_pj: float
+    leakage_nj: float
+
+    @property
+    def access_nj(self) -> float:
+        """Energy of all accesses."""
+        return (self.reads * self.read_pj + self.writes * self.write_pj) / 1000
+
+    def to_json(self) -> dict[str, float]:
+        return {
+            "reads": round(self.reads),
+            "writes": round(self.writes),
+            "read_pj": round(self.read_pj, 3),
+            "write_pj": round(self.write_pj, 3),
+            "access_nj": self.access_nj,
+            "leakage_nj": self.leakage_nj,
+        }
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What was replayed: so many filters for so many clock cycles.
+
+    Parameters
+    ----------
+    toggles_per_pin_and_cycle : the mean over all driven pins
+    annotated : share of the cells whose toggles were counted
+    output_bits_compared : of the netlist with those of the RTL
+    """
+
+    filters: int
+    cycles: int
+    toggles_per_pin_and_cycle: float
+    annotated: float
+    output_bits_compared: int
+
+
+@dataclass(frozen=True)
+class LayerEnergy:
+    """Energy of one image through a layer on a core.
+
+    Parameters
+    ----------
+    macs : multiplications of the layer, pruned weights included
+    cycles, fmax_hz : of the layer, and of the netlist
+    logic_nj : toggling, clock pins and leakage of the logic, by these names
+    memories : by purpose
+    slice : what the logic's mean cycle was measured on
+    synthesis : provenance of the netlist
+    """
+
+    layer: str
+    core: str
+    macs: int
+    cycles: int
+    fmax_hz: float
+    logic_nj: dict[str, float]
+    memories: dict[str, MemoryUse]
+    slice: Slice
+    synthesis: dict[str, Any]
+
+    @property
+    def energy_nj(self) -> dict[str, float]:
+        """All parts by name; those of the logic begin with logic, those of memories with sram."""
+        leakage = sum(memory.leakage_nj for memory in self.memories.values())
+        return {
+            **{f"logic_{name}_nj": value for name, value in self.logic_nj.items()},
+            **{f"sram_{name}_nj": memory.access_nj for name, memory in self.memories.items()},
+            "sram_leakage_nj": leakage,
+        }
+
+    @property
+    def total_nj(self) -> float:
+        return sum(self.energy_nj.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of energy.json."""
+        parts, total = self.energy_nj, self.total_nj
+        return {
+            "layer": self.layer,
+            "core": self.core,
+            "cycles": self.cycles,
+            "fmax_hz": self.fmax_hz,
+            "seconds": self.cycles / self.fmax_hz,
+            "energy_nj": parts,
+            "logic_nj": sum(value for name, value in parts.items() if name.startswith("logic")),
+            "sram_nj": sum(value for name, value in parts.items() if name.startswith("sram")),
+            "total_nj": total,
+            "pj_per_dense_mac": total * 1000 / self.macs,
+            "memories": {name: memory.to_json() for name, memory in self.memories.items()},
+            "slice": dataclasses.asdict(self.slice),
+            "synthesis": self.synthesis,
+        }
+
+
+def layer_energy(
+    layer: Layer,
+    image: np.ndarray,
+    config: CoreConfig,
+    folder: Path,
+    simulators: Path,
+    liberty: Path | None = None,
+    cycles: int = SLICE_CYCLES,
+) -> LayerEnergy:
+    """Energy of one image through `layer`, a convolution, on the core of `config`.
+
+    image : int8 [C, H, W]
+    folder : gets the synthesised core
+    cycles : of the slice, about
+
+    Raises CosignError when the layer does not fit, a tool is missing, or the netlist and the RTL
+    disagree.
+    """
+    if layer.geometry.kind != "conv":
+        raise CosignError(f"layer {layer.name!r} is no convolution; energy is measured of those.")
+    report = synthesize(config, folder, liberty)
+    pdk = find_pdk(liberty)
+    part = slice_of(layer, config, cycles)
+    activity = _replayed(_recorded(part, image, config, simulators), part, config, folder, pdk)
+    logic = energy.logic_energy(folder, activity, pdk)
+    total = layer_cycles(layer, config)
+    seconds = total / report.fmax_hz
+    return LayerEnergy(
+        layer=layer.name,
+        core=report.name,
+        macs=layer.geometry.macs,
+        cycles=total,
+        fmax_hz=report.fmax_hz,
+        logic_nj={
+            "toggle": logic.toggle_pj * total / 1000,
+            "clock": logic.clock_pj * total / 1000,
+            "leakage": logic.leakage_uw * seconds * 1000,
+        },
+        memories=_memories(layer, image, config, activity, total, seconds),
+        slice=Slice(
+            filters=part.geometry.out_channels,
+            cycles=activity.cycles,
+            toggles_per_pin_and_cycle=logic.toggles / len(activity.pins),
+            annotated=logic.annotated,
+            output_bits_compared=activity.checked,
+        ),
+        synthesis=report.provenance,
+    )
 
 
 def slice_of(layer: Layer, config: CoreConfig, cycles: int) -> Layer:
@@ -72,102 +234,79 @@ def _first(layer: Layer, count: int) -> Layer:
     )
 
 
-def layer_energy(
-    layer: Layer,
-    image: np.ndarray,
-    config: CoreConfig,
-    folder: Path,
-    simulators: Path,
-    liberty: Path | None = None,
-    cycles: int = SLICE_CYCLES,
-) -> dict[str, Any]:
-    """Energy in nJ of one image through `layer`, a convolution, on the core of `config`.
-
-    image : int8 [C, H, W]
-    folder : gets the synthesised core
-    cycles : of the slice, about
-
-    Raises CosignError when the layer does not fit, a tool is missing, or the netlist and the RTL
-    disagree.
-    """
-    if layer.geometry.kind != "conv":
-        raise CosignError(f"layer {layer.name!r} is no convolution; energy is measured of those.")
-    report = synthesize(config, folder, liberty)
-    pdk = find_pdk(liberty)
-    part = slice_of(layer, config, cycles)
-    x = image[: part.geometry.in_channels]
+def _packed(layer: Layer, image: np.ndarray, config: CoreConfig) -> LayerProgram:
+    """`layer` for the core; where `image` has nothing below zero, the inputs have not either."""
     bounds = (0, 127) if image.min() >= 0 else (-128, 127)
-    recording = record([Job(pack_layer(part, config, input_range=bounds), x)], config, simulators)
+    return pack_layer(layer, config, input_range=bounds)
+
+
+def _recorded(part: Layer, image: np.ndarray, config: CoreConfig, simulators: Path) -> Recording:
+    """The core's ports while the RTL executes `part`, whose outputs must be the golden model's."""
+    x = image[: part.geometry.in_channels]
+    recording = record([Job(_packed(part, image, config), x)], config, simulators)
     if not np.array_equal(recording.results[0].outputs, layer_output(part, x[None])[0]):
-        raise CosignError(f"the RTL's outputs of {layer.name!r} are not those of the golden model.")
+        raise CosignError(f"the RTL's outputs of {part.name!r} are not those of the golden model.")
+    return recording
+
+
+def _replayed(
+    recording: Recording, part: Layer, config: CoreConfig, folder: Path, pdk: Pdk
+) -> Activity:
+    """What the netlist in `folder` does in the typical cycles of `recording`.
+
+    From the first issued weight on, without the last pass: while that computes nothing is loaded
+    for the next one.
+    """
     issued = np.flatnonzero(recording.outputs["events"][:, 4:].any(axis=1))
-    # While the last pass computes nothing is loaded for the next one: it is not a typical pass.
     first, last = int(issued[0]), int(issued[-1]) + 1
     if (before := part.geometry.out_channels - config.filters) > 0:
-        last -= layer_cycles(part, config) - layer_cycles(_first(layer, before), config)
-    activity = replay.replay(
+        last -= layer_cycles(part, config) - layer_cycles(_first(part, before), config)
+    return replay.replay(
         folder / "netlist.v",
         pdk.library,
         {port: bits[:last] for port, bits in recording.inputs.items()},
         {port: bits[:last] for port, bits in recording.outputs.items()},
         first,
     )
-    whole = pack_layer(layer, config, input_range=bounds)
+
+
+def _memories(
+    layer: Layer,
+    image: np.ndarray,
+    config: CoreConfig,
+    activity: Activity,
+    cycles: int,
+    seconds: float,
+) -> dict[str, MemoryUse]:
+    """The SRAMs by purpose, over the `cycles` of the whole layer.
+
+    Accesses are those of the replay's mean cycle; but the words that maps and weights write are
+    known from the layer's streams.
+    """
+    whole = _packed(layer, image, config)
     rows = sum(len(rows) for rows in whole.maps(image, config))
     written = {
         "activation": rows * config.act_banks * config.tiles,
         "weight": len(whole.weights) * whole.runs(config),
     }
-    total = layer_cycles(layer, config)
-    logic = energy.logic_energy(folder, activity, pdk)
-    seconds = total / report.fmax_hz
-    memories = {}
-    for purpose, memory in energy.memory_energy(config, activity).items():
-        reads = memory.reads * total
-        writes = written.get(purpose, memory.writes * total)
-        memories[purpose] = {
-            "reads": round(reads),
-            "writes": round(writes),
-            "read_pj": round(memory.read_pj, 3),
-            "write_pj": round(memory.write_pj, 3),
-            "access_nj": (reads * memory.read_pj + writes * memory.write_pj) / 1000,
-            "leakage_nj": memory.leakage_uw * seconds * 1000,
-        }
-    parts = {
-        "logic_toggle_nj": logic.toggle_pj * total / 1000,
-        "logic_clock_nj": logic.clock_pj * total / 1000,
-        "logic_leakage_nj": logic.leakage_uw * seconds * 1000,
-        **{f"sram_{name}_nj": memory["access_nj"] for name, memory in memories.items()},
-        "sram_leakage_nj": sum(memory["leakage_nj"] for memory in memories.values()),
-    }
     return {
-        "layer": layer.name,
-        "core": report.name,
-        "cycles": total,
-        "fmax_hz": report.fmax_hz,
-        "seconds": seconds,
-        "energy_nj": parts,
-        "logic_nj": sum(value for name, value in parts.items() if name.startswith("logic")),
-        "sram_nj": sum(value for name, value in parts.items() if name.startswith("sram")),
-        "total_nj": sum(parts.values()),
-        "pj_per_dense_mac": sum(parts.values()) * 1000 / layer.geometry.macs,
-        "memories": memories,
-        "slice": {
-            "filters": part.geometry.out_channels,
-            "cycles": activity.cycles,
-            "toggles_per_pin_and_cycle": logic.toggles / len(activity.pins),
-            "annotated": logic.annotated,
-            "output_bits_compared": activity.checked,
-        },
-        "synthesis": report.provenance,
+        purpose: MemoryUse(
+            reads=memory.reads * cycles,
+            writes=written.get(purpose, memory.writes * cycles),
+            read_pj=memory.read_pj,
+            write_pj=memory.write_pj,
+            leakage_nj=memory.leakage_uw * seconds * 1000,
+        )
+        for purpose, memory in energy.memory_energy(config, activity).items()
     }
 
 
-def cores_for(layers: Sequence[Layer]) -> tuple[CoreConfig, ...]:
-    """The cores as they are, with deeper memories where one of `layers` asks for them."""
+def cores_for(cores: CoreSet, layers: Sequence[Layer]) -> tuple[CoreConfig, ...]:
+    """The sparse core that executes a network and both dense ones, with deeper memories where one
+    of `layers` asks for them."""
     found = []
-    for config in CORES:
-        needed = machines.fit(config, layers, 1)
+    for config in (cores.sparse, cores.dense_scalar, cores.dense):
+        needed = fit(config, layers)
         depths = {name: max(getattr(config, name), getattr(needed, name)) for name in DEPTHS}
         found.append(dataclasses.replace(config, **depths))
     return tuple(found)
@@ -176,26 +315,27 @@ def cores_for(layers: Sequence[Layer]) -> tuple[CoreConfig, ...]:
 def measure(
     layers: Sequence[Layer],
     images: dict[str, np.ndarray],
+    cores: Sequence[CoreConfig],
     folder: Path,
     liberty: Path | None = None,
-    cores: Sequence[CoreConfig] | None = None,
     cycles: int = SLICE_CYCLES,
-    report: Callable[[dict[str, Any]], None] = lambda row: None,
+    report: Callable[[LayerEnergy], None] = lambda row: None,
 ) -> dict[str, Any]:
-    """`layer_energy` of each layer on each core, and nJ per image summed over the layers.
+    """The content of energy.json: each layer on each core, and nJ per image summed over the layers.
 
-    images : {layer name: int8 [C, H, W]}; folder : gets `<core>` with netlist and reports
+    images : {layer name: int8 [C, H, W]}
+    cores : as `cores_for` has them; folder : gets `<name>` of each with netlist and reports
     """
     simulators = simulators_dir()
     rows = []
     for layer in layers:
-        for config in cores or cores_for(layers):
-            place = folder / config.core
-            row = layer_energy(
+        for config in cores:
+            place = folder / config.name
+            found = layer_energy(
                 layer, images[layer.name], config, place, simulators, liberty, cycles
             )
-            rows.append(row)
-            report(row)
+            rows.append(found.to_json())
+            report(found)
     per_image: dict[str, dict[str, float]] = {}
     for row in rows:
         sums = per_image.setdefault(row["core"], {})
@@ -210,13 +350,13 @@ def measure(
     }
 
 
-def table(row: dict[str, Any]) -> str:
+def table(row: LayerEnergy) -> str:
     """A layer on a core, in a line."""
     parts = "  ".join(
         f"{name.removesuffix('_nj').replace('_', ' ')} {value:,.0f}"
-        for name, value in row["energy_nj"].items()
+        for name, value in row.energy_nj.items()
     )
-    return f"{row['layer']:8s} {row['core']:16s} {row['total_nj']:12,.0f} nJ   {parts}"
+    return f"{row.layer:8s} {row.core:16s} {row.total_nj:12,.0f} nJ   {parts}"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -224,6 +364,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("run", type=Path, help="a finished run directory")
     result.add_argument("--layers", nargs="+", help="default: all convolutions")
     result.add_argument("--cycles", type=int, default=SLICE_CYCLES, help="of a slice, about")
+    add_cores(result, "those of the run")
     result.add_argument("--liberty", type=Path, help="a cell library (default: NanGate 45 nm)")
     result.add_argument("--out", type=Path, help="keep netlists and reports here")
     result.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
@@ -243,14 +384,17 @@ def _run(options: argparse.Namespace) -> int:
             raise CosignError(
                 f"{model.name} has no convolution {name!r}; it has {', '.join(convolutions)}."
             )
-    dataset = inputs.dataset(run.config, inputs.imported(run.config))
+    dataset = inputs.dataset(run.config, inputs.pretrained(run.config))
     pixels = dataset.test.images(np.arange(1))
     values = trace(model, model.input.quantize(pixels))
     images = {name: values[convolutions[name].input][0] for name in names}
+    layers = [convolutions[name] for name in names]
+    cores = run.config.cores if options.cores is None else cores_of(options)
     with tempfile.TemporaryDirectory(prefix="cosign-energy-") as scratch:
         found = measure(
-            [convolutions[name] for name in names],
+            layers,
             images,
+            cores_for(cores, layers),
             options.out or Path(scratch),
             options.liberty,
             cycles=options.cycles,

@@ -1,35 +1,77 @@
-"""The machines of a run: one sparse core and its two dense rivals, with memories that fit.
-
-The sparse core and `dense-scalar` have the same number of multipliers; `dense-2d` is the
-strongest dense rival, against which break-even is quoted (DESIGN: the core).
-
-The sparse core has two requantisers: a filter pruned 40 times leaves 44 entries of AlexNet's
-CONV4, and 61 results must be drained in that time. A dense core needs one.
-"""
+"""The cores of a run on its layers: with memories that fit, and what they cost."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from compress.file.container import Layer
+from cosign import CosignError
 from rtl.config import CoreConfig
+from rtl.coreset import CoreSet
 from rtl.program.fit import fit
-
-SPARSE = CoreConfig(core="sparse", drain=2)
-DENSE_SCALAR = dataclasses.replace(SPARSE, core="dense-scalar", drain=1)
-DENSE_2D = dataclasses.replace(
-    DENSE_SCALAR, core="dense-2d", lanes=8, filters=8, act_banks=4, bank_bytes=4, act_depth=10240
-)
+from synth.report import CoreReport
 
 
 class Machines(NamedTuple):
-    """Cores with the same job. `dense` is the two-dimensional rival."""
+    """Three cores with the same job; `dense` is the two-dimensional rival (`rtl.coreset`)."""
 
     sparse: CoreConfig
     dense: CoreConfig
     dense_scalar: CoreConfig
 
 
-def machines_for(layers: Sequence[Layer], batch: int) -> Machines:
+def machines_for(cores: CoreSet, layers: Sequence[Layer], batch: int) -> Machines:
     """The three cores, with memories that hold the largest of `layers`."""
-    return Machines(*(fit(config, layers, batch) for config in (SPARSE, DENSE_2D, DENSE_SCALAR)))
+    chosen = (cores.sparse, cores.dense, cores.dense_scalar)
+    return Machines(*(fit(config, layers, batch) for config in chosen))
+
+
+@dataclass(frozen=True)
+class CoreReports:
+    """What the cores of a CoreSet cost, each in its role there."""
+
+    dense: CoreReport
+    dense_scalar: CoreReport
+    sparse: CoreReport
+    candidates: tuple[CoreReport, ...]
+
+    @staticmethod
+    def needed(cores: CoreSet) -> tuple[CoreConfig, ...]:
+        """What of `cores` has to be synthesised."""
+        return (cores.dense, cores.dense_scalar, *cores.sized)
+
+    @classmethod
+    def of(cls, cores: CoreSet, reports: Iterable[CoreReport]) -> "CoreReports":
+        """The reports of `cores` among `reports`, in any order.
+
+        Raises CosignError when one is not there.
+        """
+        known = {report.config: report for report in reports}
+        if missing := [core.name for core in cls.needed(cores) if core not in known]:
+            raise CosignError(f"the core {missing[0]} is not synthesised; synthesise again.")
+        return cls(
+            known[cores.dense],
+            known[cores.dense_scalar],
+            known[cores.sparse],
+            tuple(known[core] for core in cores.candidates),
+        )
+
+    @property
+    def sized(self) -> tuple[CoreReport, ...]:
+        """The sparse cores of which the fastest that fits counts."""
+        return (self.sparse, *self.candidates)
+
+    def fitted(self, layers: Sequence[Layer], batch: int) -> "CoreReports":
+        """The same with the smallest memories that hold `layers`."""
+
+        def fitted(report: CoreReport) -> CoreReport:
+            return report.with_memories(fit(report.config, layers, batch))
+
+        return dataclasses.replace(
+            self,
+            dense=fitted(self.dense),
+            dense_scalar=fitted(self.dense_scalar),
+            sparse=fitted(self.sparse),
+            candidates=tuple(map(fitted, self.candidates)),
+        )

@@ -5,6 +5,7 @@
 
 import itertools
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from matplotlib import pyplot as plt
@@ -14,8 +15,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from flows.report import paper
 from flows.report.plots import BLUE, GREEN, INK, ORANGE, RED, WIDTH
+from flows.report.results import Results
 
-Results = dict[str, Any]
 _COLORS = (BLUE, ORANGE, GREEN, RED, "#8a6bbe", "#2f9c95", "#b0903a", "#8b8f94", "#c06a9c")
 _CORES = {"dense": "dense-2d", "sparse": "sparse"}
 _USEFUL: dict[str, Any] = {"facecolor": GREEN, "edgecolor": INK, "linewidth": 0.5}
@@ -38,10 +39,17 @@ def _legend(figure: Figure, axes: Any, columns: int) -> None:
 def accuracy(results: Results) -> Figure:
     """Accuracy lost against what the network shrank by, in weights and in bytes; the paper too."""
     figure, grid = _grid(1, 2, 3.2, sharey=True)
-    found, compression = results["accuracy"], results["compression"]
-    loss = {name: 100 * (found["dense"] - value) for name, value in found.items()}
-    pruned = compression["pruning_ratio"]
-    shrunk = 4 * compression["weights"] / compression["file_bytes"]
+    found, compression = results.accuracy, results.compression
+    loss = {
+        name: 100 * (found.dense - value)
+        for name, value in (
+            ("dense", found.dense),
+            ("pruned", found.pruned),
+            ("integer", found.integer),
+        )
+    }
+    pruned = compression.pruning_ratio
+    shrunk = 4 * compression.weights / compression.file_bytes
     weights, size = grid[0]
     weights.plot([1, pruned, pruned], list(loss.values()), color=BLUE, linewidth=1)
     for name, ratio, marker in (
@@ -53,7 +61,7 @@ def accuracy(results: Results) -> Figure:
     size.plot([1, shrunk], [loss["dense"], loss["integer"]], color=BLUE, linewidth=1)
     size.plot([1], [loss["dense"]], "s", color=BLUE)
     size.plot([shrunk], [loss["integer"]], "o", color=BLUE)
-    rows = paper.SIZES.get(results["network"], {})
+    rows = paper.SIZES.get(results.network, {})
     first = next(iter(rows.values()), None)
     for (name, row), marker in zip(rows.items(), itertools.cycle("s*DPX")):
         assert first is not None
@@ -73,15 +81,15 @@ def accuracy(results: Results) -> Figure:
 
 def layers(results: Results) -> Figure:
     """Each layer's pruning ratio with the break-even it must pass, and its speedup."""
-    rows = results["layers"]
+    rows = results.layers
     figure, grid = _grid(1, 2, 3.4)
     left, right = grid[0]
-    names = [layer["name"] for layer in rows]
-    left.bar(names, [layer["pruning_ratio"] for layer in rows], color=BLUE, label="pruned")
-    crossing = [layer for layer in rows if layer["break_even"]]
+    names = [layer.name for layer in rows]
+    left.bar(names, [layer.pruning_ratio for layer in rows], color=BLUE, label="pruned")
+    crossing = [layer for layer in rows if layer.break_even]
     left.plot(
-        [layer["name"] for layer in crossing],
-        [layer["break_even"] for layer in crossing],
+        [layer.name for layer in crossing],
+        [layer.break_even for layer in crossing],
         "_",
         color=ORANGE,
         markersize=18,
@@ -89,8 +97,8 @@ def layers(results: Results) -> Figure:
         label="break-even",
     )
     left.set(yscale="log", title="Original weights over weights left")
-    ran = [layer for layer in rows if layer["speedup"] is not None]
-    right.bar([layer["name"] for layer in ran], [layer["speedup"] for layer in ran], color=GREEN)
+    ran = [layer for layer in rows if layer.speedup is not None]
+    right.bar([layer.name for layer in ran], [layer.speedup for layer in ran], color=GREEN)
     right.axhline(1, color=INK, linewidth=1)
     right.set(title="Speedup over dense hardware of the same area")
     for axes in (left, right):
@@ -113,11 +121,14 @@ def _stack(axes: Any, names: Sequence[str], parts: Sequence[tuple[str, Sequence[
 
 def storage(results: Results) -> Figure:
     """Where the bytes go: data, index and biases of each layer, in KB and as shares."""
-    rows = results["layers"]
+    rows = results.layers
     figure, grid = _grid(1, 2, 1.5 + 0.27 * len(rows), sharey=True)
-    names = [layer["name"] for layer in rows]
-    fields = {"levels": "data_bytes", "index": "index_bytes", "biases": "bias_bytes"}
-    parts = [(part, [layer[field] for layer in rows]) for part, field in fields.items()]
+    names = [layer.name for layer in rows]
+    parts = [
+        ("levels", [layer.data_bytes for layer in rows]),
+        ("index", [layer.index_bytes for layer in rows]),
+        ("biases", [layer.bias_bytes for layer in rows]),
+    ]
     totals = [sum(sizes) for sizes in zip(*(sizes for _, sizes in parts), strict=True)]
     _stack(grid[0][0], names, [(part, [size / 1e3 for size in sizes]) for part, sizes in parts])
     _stack(
@@ -137,25 +148,25 @@ def storage(results: Results) -> Figure:
 
 def area(results: Results) -> Figure:
     """Where the area goes: logic and memories of each core, and its logic by block."""
-    cores = results["hardware"]["cores"]
-    names = [core["name"] for core in cores]
+    cores = results.hardware.cores
+    names = [core.name for core in cores]
     figure, grid = _grid(2, 1, 2.8 + 0.5 * len(cores))
     (whole,), (logic,) = grid
-    purposes = dict.fromkeys(p for core in cores for p in core["area_by_purpose_um2"])
+    purposes = dict.fromkeys(p for core in cores for p in core.area_by_purpose_um2)
     _stack(
         whole,
         names,
         [
             (
                 purpose if purpose == "logic" else f"{purpose} SRAM",
-                [core["area_by_purpose_um2"].get(purpose, 0) / 1e6 for core in cores],
+                [core.area_by_purpose_um2.get(purpose, 0) / 1e6 for core in cores],
             )
             for purpose in purposes
         ],
     )
-    blocks = [b for b in cores[0]["blocks_um2"] if any(core["blocks_um2"][b] for core in cores)]
-    _stack(logic, names, [(b, [core["blocks_um2"][b] / 1e6 for core in cores]) for b in blocks])
-    whole.set(xlabel="mm²", title=f"The whole core, SRAM: {results['hardware']['sram_model']}")
+    blocks = [b for b in cores[0].blocks_um2 if any(core.blocks_um2[b] for core in cores)]
+    _stack(logic, names, [(b, [core.blocks_um2[b] / 1e6 for core in cores]) for b in blocks])
+    whole.set(xlabel="mm²", title=f"The whole core, SRAM: {results.hardware.sram_model}")
     logic.set(xlabel="mm²", title="Its logic, by block")
     for axes in (whole, logic):
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -167,25 +178,25 @@ def utilisation(results: Results) -> Figure:
 
     Multipliers times cycles is work, so the green areas of the cores are equal.
     """
-    ran = [layer for layer in results["layers"] if layer["cycles"]]
+    ran = [layer for layer in results.layers if layer.cycles]
     figure, grid = _grid(2, 1, 4.4, sharex=True, sharey=True)
-    multipliers = results["hardware"]["multipliers"]
-    longest = max(sum(layer["cycles"][core] for layer in ran) for core in _CORES)
-    for (axes,), (core, name) in zip(grid, _CORES.items(), strict=True):
-        time = 0.0
+    most = results.hardware.multipliers
+    assert most is not None  # files that tell none are compared, not drawn
+    cores = {name: attrgetter(core) for core, name in _CORES.items()}
+    longest = max(sum(of(layer.cycles) for layer in ran) for of in cores.values())
+    for (axes,), (name, of) in zip(grid, cores.items(), strict=True):
+        multipliers, time = of(most), 0.0
         for layer in ran:
-            cycles = layer["cycles"][core]
+            cycles = of(layer.cycles)
             shape = {"x": time, "width": cycles, "align": "edge"}
-            axes.bar(height=multipliers[core] * layer["busy"][core], **_ON_ZEROS, **shape)
-            axes.bar(height=multipliers[core] * layer["useful"][core], **_USEFUL, **shape)
+            axes.bar(height=multipliers * of(layer.busy), **_ON_ZEROS, **shape)
+            axes.bar(height=multipliers * of(layer.useful), **_USEFUL, **shape)
             if cycles > _LABEL * longest:
-                axes.text(
-                    time + cycles / 2, multipliers[core], layer["name"], ha="center", va="bottom"
-                )
+                axes.text(time + cycles / 2, multipliers, layer.name, ha="center", va="bottom")
             time += cycles
-        axes.axhline(multipliers[core], color=INK, linewidth=1, linestyle=":")
-        axes.set(ylabel="multipliers", xlim=(0, longest), ylim=(0, 1.2 * multipliers["dense"]))
-        axes.set_title(f"{name}: {multipliers[core]} multipliers, {time:,.0f} cycles", loc="right")
+        axes.axhline(multipliers, color=INK, linewidth=1, linestyle=":")
+        axes.set(ylabel="multipliers", xlim=(0, longest), ylim=(0, 1.2 * most.dense))
+        axes.set_title(f"{name}: {multipliers} multipliers, {time:,.0f} cycles", loc="right")
         axes.grid(True, axis="y")
     bottom = grid[1][0]
     bottom.xaxis.set_major_formatter(EngFormatter())
@@ -198,16 +209,16 @@ def utilisation(results: Results) -> Figure:
 
 def energy(results: Results) -> Figure:
     """Where the energy goes: one image, each measured layer on each core."""
-    rows = results["energy"]["layers"]
+    rows = results.energy.layers if results.energy else ()
     figure, grid = _grid(1, 1, 1.6 + 0.27 * len(rows))
-    parts = dict.fromkeys(part for row in rows for part in row["energy_nj"])
+    parts = dict.fromkeys(part for row in rows for part in row.energy_nj)
     _stack(
         grid[0][0],
-        [f"{row['layer']}, {row['core']}" for row in rows],
+        [f"{row.layer}, {row.core}" for row in rows],
         [
             (
                 part.removesuffix("_nj").replace("_", " "),
-                [row["energy_nj"].get(part, 0) / 1e3 for row in rows],
+                [row.energy_nj.get(part, 0) / 1e3 for row in rows],
             )
             for part in parts
         ],
@@ -219,16 +230,20 @@ def energy(results: Results) -> Figure:
 
 def convergence(results: Results) -> Figure:
     """ADMM's residuals: ‖W−Z‖ and ‖Z−Z_prev‖ of each layer, of pruning and of quantisation."""
-    stages = [stage for stage in ("prune", "quantize") if results["admm"].get(stage)]
+    stages = [stage for stage in ("prune", "quantize") if results.admm.get(stage)]
     figure, grid = _grid(2, len(stages), 5.0, sharex="col")
-    names = list(results["admm"][stages[0]][0]["distance"])
+    names = list(results.admm[stages[0]][0].distance)
     colors = dict(zip(names, itertools.cycle(_COLORS)))
     for column, stage in enumerate(stages):
-        history = results["admm"][stage]
-        for row, (field, label) in enumerate((("distance", "‖W−Z‖"), ("change", "‖Z−Z_prev‖"))):
+        history = results.admm[stage]
+        residuals = (
+            ("‖W−Z‖", [iteration.distance for iteration in history]),
+            ("‖Z−Z_prev‖", [iteration.change for iteration in history]),
+        )
+        for row, (label, by_layer) in enumerate(residuals):
             axes = grid[row][column]
             for name, color in colors.items():
-                values = [point[field][name] for point in history]
+                values = [layers[name] for layers in by_layer]
                 steps = range(1, len(values) + 1)
                 axes.plot(steps, values, marker=".", color=color, label=name)
             axes.set(yscale="log", ylabel=label)

@@ -11,9 +11,10 @@ from rich.table import Table
 from compress.file.container import Layer
 from cosign import atomic_write
 from flows.report import figures, pictures, plots, tables
+from flows.report.paper_tables import paper_tables
+from flows.report.results import Results
 
 _TEMPLATES = Path(__file__).parent
-Results = dict[str, Any]
 
 
 class _Panel(NamedTuple):
@@ -50,17 +51,16 @@ def plain(table: Table) -> dict[str, Any]:
 
 def render(results: Results, layers: Sequence[Layer]) -> str:
     """The page as text. `layers` are those of the model.cosign that `results` were measured on."""
-    feedback = tables.feedback_table(results)
     return page(
         "report.html.j2",
         results=results,
         verdict=tables.verdict(results),
         tiles=_tiles(results),
         accuracy=plain(tables.accuracy_table(results)),
-        feedback=feedback and plain(feedback),
+        feedback=results.feedback and plain(tables.feedback_table(results.feedback)),
         layers=plain(tables.layer_table(results)),
         cores=plain(tables.core_table(results)),
-        others=[plain(table) for table in tables.paper_tables(results)],
+        others=[plain(table) for table in paper_tables(results)],
         figures=_panels(results),
         pictures=[pictures.picture(layer) for layer in layers],
     )
@@ -74,25 +74,25 @@ def write(results: Results, layers: Sequence[Layer], path: Path) -> None:
 
 def _tiles(results: Results) -> list[tuple[str, str]]:
     """The run's six numbers, and what each one is."""
-    accuracy, compression = results["accuracy"], results["compression"]
-    hardware, check = results["hardware"], results["verification"]
-    shrunk = 4 * compression["weights"] / compression["file_bytes"]
-    ratio = hardware["break_even"]
+    accuracy, compression = results.accuracy, results.compression
+    hardware, check = results.hardware, results.verification
+    shrunk = 4 * compression.weights / compression.file_bytes
+    ratio = hardware.break_even
     return [
-        (f"{accuracy['integer']:.2%}", f"accuracy, {accuracy['dense']:.2%} before"),
-        (tables.times(compression["pruning_ratio"], 1), "fewer weights"),
+        (f"{accuracy.integer:.2%}", f"accuracy, {accuracy.dense:.2%} before"),
+        (tables.times(compression.pruning_ratio, 1), "fewer weights"),
         (
-            tables.size(compression["file_bytes"]),
+            tables.size(compression.file_bytes),
             f"the whole file, {tables.times(shrunk, 0)} smaller",
         ),
         (tables.times(tables.speedup(results), 1), "faster than dense hardware of the same area"),
         (
             "never" if ratio is None else tables.times(ratio),
-            f"break-even on {hardware['break_even_layer']}",
+            f"break-even on {hardware.break_even_layer}",
         ),
         (
-            f"{check['mismatches']:,}",
-            f"mismatches in {check['values_compared']:,} values on the RTL",
+            f"{check.mismatches:,}",
+            f"mismatches in {check.values_compared:,} values on the RTL",
         ),
     ]
 
@@ -102,8 +102,8 @@ def _panels(results: Results) -> dict[str, _Panel | None]:
         """`numbers` are told to those who do not see the chart, where no table has them."""
         return _Panel(plots.svg(draw(results), f"Chart. {caption} {numbers}".strip()), caption)
 
-    hardware, compression = results["hardware"], results["compression"]
-    ran = [layer["cycles"] for layer in results["layers"] if layer["cycles"]]
+    hardware, compression = results.hardware, results.compression
+    ran = [layer.cycles for layer in results.layers if layer.cycles]
     return {
         "accuracy": panel(
             figures.accuracy,
@@ -120,16 +120,16 @@ def _panels(results: Results) -> dict[str, _Panel | None]:
             plots.break_even,
             "Fig. 4 of the paper: sparse hardware is sized to the dense core's area at every "
             "pruning portion, memories included. Above the line at 1 it is faster.",
-            f"{hardware['break_even_layer']} crosses it at "
-            f"{tables.times(hardware['break_even'])} pruning.",
+            f"{hardware.break_even_layer} crosses it at "
+            f"{tables.times(hardware.break_even)} pruning.",
         ),
         "storage": panel(
             figures.storage,
             "Bytes of each layer in model.cosign: the levels themselves, the index that says where "
             "they belong, and the biases.",
-            f"In all {tables.size(compression['data_bytes'])} of levels, "
-            f"{tables.size(compression['index_bytes'])} of index, "
-            f"{tables.size(compression['bias_bytes'])} of biases.",
+            f"In all {tables.size(compression.data_bytes)} of levels, "
+            f"{tables.size(compression.index_bytes)} of index, "
+            f"{tables.size(compression.bias_bytes)} of biases.",
         ),
         "area": panel(
             figures.area,
@@ -141,15 +141,16 @@ def _panels(results: Results) -> dict[str, _Panel | None]:
             "One image on both cores, layer after layer on the same time axis; dotted, all "
             "multipliers that there are. The green area is the same work in both, what is not "
             "coloured are multipliers that wait.",
-            f"{sum(cycles['dense'] for cycles in ran):,.0f} cycles dense, "
-            f"{sum(cycles['sparse'] for cycles in ran):,.0f} sparse.",
+            f"{sum(cycles.dense for cycles in ran):,.0f} cycles dense, "
+            f"{sum(cycles.sparse for cycles in ran):,.0f} sparse.",
         ),
-        "energy": results["energy"]
-        and panel(
+        "energy": panel(
             figures.energy,
             "Energy of one image, from the toggles of the mapped netlist and the accesses of the "
             "memories.",
-        ),
+        )
+        if results.energy
+        else None,
         "convergence": panel(
             figures.convergence,
             "How far the weights are from their constraint (above) and how much the constraint's "

@@ -5,7 +5,7 @@ BREAK_EVEN_RATIO = 2.22  # §5.1, Fig. 4: CONV4 of AlexNet, SMIC 40 nm
 CONV_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
 
 # Table 8: bits of the weights of CONV1..CONV5, from "MAC x bits" over "MAC Operations"; the
-# operations themselves are TABLE_8 of compress.zoo.presets.
+# operations themselves are TABLE_8 of compress.zoo.alexnet.
 TABLE_8_BITS: dict[str, tuple[int, ...]] = {"ours1": (7, 5, 5, 5, 5), "han": (8, 8, 8, 8, 8)}
 # Tables 5 and 6, by our name of the network: accuracy degradation in %, weights, bits of the
 # convolutions and of the linear layers, bytes of the data and of data and index, each with the

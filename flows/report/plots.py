@@ -6,7 +6,6 @@ import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
@@ -16,7 +15,9 @@ from matplotlib.figure import Figure
 
 from cosign import atomic_write
 from flows.report import paper
+from flows.report.results import Results
 from flows.report.tables import times
+from synth.breakeven import Curve
 
 # Mid-tones that stay readable on white and on near-black paper; a page puts its own INK.
 INK, BLUE, ORANGE, GREEN, RED = "#808890", "#3b82c4", "#d9822b", "#3a9a5c", "#c75450"
@@ -93,26 +94,26 @@ def accuracy_by_ratio(curves: dict[str, list[tuple[float, float]]], dense: float
     return figure
 
 
-def break_even(results: dict[str, Any]) -> Figure:
+def break_even(results: Results) -> Figure:
     """Fig. 4 for the run's headline layer."""
-    hardware = results["hardware"]
-    return fig4(hardware["curves"], hardware["break_even_layer"])
+    hardware = results.hardware
+    return fig4(hardware.curves, hardware.break_even_layer)
 
 
-def fig4(curves: Sequence[dict[str, Any]], layer: str) -> Figure:
+def fig4(curves: Sequence[Curve], layer: str) -> Figure:
     """Fig. 4: speedup of sparse over dense hardware of the same area, against pruning."""
     figure, axes = plt.subplots(figsize=(WIDTH, 4.0), layout="constrained")
     colors = {"streamed": BLUE, "on-chip": ORANGE}
     lines = {"openram": "-", "flat": "--"}
     for curve in curves:
-        points = [point for point in curve["points"] if point["lanes"]]  # else no core fits
+        points = [point for point in curve.points if point.lanes]  # else no core fits
         axes.plot(
-            [point["portion"] * 100 for point in points],
-            [point["speedup"] for point in points],
-            lines.get(curve["sram_model"], "-."),
-            marker="." if curve["core"] == "sparse" else "x",
-            color=colors.get(curve["weights"], GREEN),
-            label=f"{curve['core']}, weights {curve['weights']}, SRAM {curve['sram_model']}",
+            [point.portion * 100 for point in points],
+            [point.speedup for point in points],
+            lines.get(curve.sram_model, "-."),
+            marker="." if curve.core == "sparse" else "x",
+            color=colors.get(curve.weights, GREEN),
+            label=f"{curve.core}, weights {curve.weights}, SRAM {curve.sram_model}",
         )
     axes.axhline(1, color=INK, linewidth=1)
     paper_portion = 100 * (1 - 1 / paper.BREAK_EVEN_RATIO)
@@ -131,17 +132,17 @@ def fig4(curves: Sequence[dict[str, Any]], layer: str) -> Figure:
     return figure
 
 
-def fig4_by_layer(curves: Sequence[dict[str, Any]]) -> Figure:
+def fig4_by_layer(curves: Sequence[Curve]) -> Figure:
     """Fig. 4, a line for each curve's layer; left: weights on chip, right: streamed."""
     figure, grid = plt.subplots(1, 2, figsize=(WIDTH, 4.0), layout="constrained")
     for axes, weights in zip(grid, ("on-chip", "streamed"), strict=True):
-        for curve in (c for c in curves if c["weights"] == weights):
-            points = [point for point in curve["points"] if point["lanes"]]  # else no core fits
+        for curve in (c for c in curves if c.weights == weights):
+            points = [point for point in curve.points if point.lanes]  # else no core fits
             axes.plot(
-                [point["portion"] * 100 for point in points],
-                [point["speedup"] for point in points],
+                [point.portion * 100 for point in points],
+                [point.speedup for point in points],
                 marker=".",
-                label=f"{curve['layer']}: {times(curve['break_even_ratio'])}",
+                label=f"{curve.layer}: {times(curve.break_even_ratio)}",
             )
         axes.axhline(1, color=INK, linewidth=1)
         axes.set(xlabel="weights pruned, %", ylabel="speedup at equal area", yscale="log")

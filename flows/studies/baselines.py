@@ -33,9 +33,10 @@ from rich.console import Console
 import cosign
 from compress.data.datasets import Dataset, load_dataset
 from compress.train import trainer
-from compress.train.recipes import DEFAULT_ALPHA, Pruner, Recipe, recipe
 from compress.train.stages import StageResult
-from compress.zoo.presets import at_ratio
+from compress.zoo.density import at_ratio
+from compress.zoo.networks import NETWORKS, recipe
+from compress.zoo.recipe import Pruner, Recipe
 from cosign import CosignError, atomic_write, exit_status, locked, read_json, write_json
 from flows.loop.progress import Reporter
 from flows.report import plots
@@ -196,7 +197,8 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument("network", choices=DEFAULT_ALPHA)
+    trained = [name for name, entry in NETWORKS.items() if not entry.needs_weights]
+    result.add_argument("network", choices=trained)
     result.add_argument(
         "--ratios",
         type=_ratio,

@@ -22,11 +22,12 @@ import torch
 from PIL import Image
 
 from compress.data.imagefolder import FolderSplit
+from compress.data.pixels import normalised
 from compress.exchange import pretrained
 from compress.file import container
 from compress.posttrain import pipeline
+from compress.zoo.density import uniform
 from compress.zoo.networks import spec_of
-from compress.zoo.presets import uniform
 from cosign import CosignError, exit_status, read_json, write_json
 from flows.measure import integer
 
@@ -111,7 +112,7 @@ def score_float(weights: Path, pixels: np.ndarray, labels: np.ndarray) -> Any:
     with torch.no_grad():
         for start in range(0, len(labels), _BATCH):
             part = slice(start, start + _BATCH)
-            out = network(pipeline.normalised(source, pixels[part])).numpy()
+            out = network(normalised(source, pixels[part])).numpy()
             places.append(ranks(out, labels[part]))
     return _counts(places)
 
@@ -120,7 +121,7 @@ def compress(case: Case, weights: Path, pixels: np.ndarray, out: Path) -> dict[s
     """Write the file of a row; returns what it took."""
     network, source = pipeline.load(NETWORK, weights)
     wall, processor = time.perf_counter(), time.process_time()
-    densities, bits = uniform(NETWORK, case.ratio), dict.fromkeys(network.weights, case.bits)
+    densities, bits = uniform(network.spec, case.ratio), dict.fromkeys(network.weights, case.bits)
     model = pipeline.compress(network, source, densities, bits, pixels, case.method, _say)
     took = {
         "wall_s": round(time.perf_counter() - wall, 1),

@@ -1,6 +1,6 @@
 """LeNet-5 with as few weights and bytes as possible: `python flows/studies/record.py`.
 
-For every schedule and seed a course of compress.tiny is run or resumed, and each target's network
+Every schedule of compress.tiny is run or resumed for every seed, and each target's network
 is written as integers, `<out>/<schedule>/seed<N>/lenet5-<non-zeros>.cosign`. The file of the seed
 whose integers do best on the validation split is copied to `<out>/<schedule>`; all figures are in
 `record.json`. Nothing is chosen by the test images.
@@ -21,7 +21,8 @@ from compress.data.datasets import Dataset, Split, load_dataset
 from compress.file import container
 from compress.model.tidy import tidy
 from compress.tiny.expand import compressed
-from compress.tiny.schedule import SCHEDULES, Course
+from compress.tiny.run import Run
+from compress.tiny.schedule import SCHEDULES
 from cosign import atomic_write, exit_status, write_json
 from sim import golden
 
@@ -58,8 +59,8 @@ def run_seed(name: str, dataset: Dataset, seed: int, out: Path) -> list[dict[str
             file.write(line + "\n")
 
     records = []
-    course = Course(SCHEDULES[name], dataset, seed, folder, out / "teacher", report)
-    for reached in course.run():
+    run = Run(SCHEDULES[name], dataset, seed, folder, out / "teacher", report)
+    for reached in run.targets():
         model = tidy(compressed(reached, dataset))
         path = folder / f"seed{seed}" / f"lenet5-{reached.target}.cosign"
         container.save(model, path)

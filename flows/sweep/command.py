@@ -13,13 +13,14 @@ from typing import Any
 
 from rich.console import Console
 
-from cosign import CosignError, locked, write_json
+from cosign import CosignError, locked, read_toml, write_json
 from flows.loop.progress import Reporter
 from flows.sweep import parse
 from flows.sweep.front import front
 from flows.sweep.measure import Outcome
 from flows.sweep.spec import AXES, Job, Point, Spec
 from flows.sweep.store import Row, opened, spec_in
+from rtl.options import add_cores, cores_of
 from sim.tables import aligned
 from synth.pdk import find_pdk
 from synth.report import toolchain
@@ -51,10 +52,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--optuna", metavar="N", help="a study of N points for each layer and recipe, no grid"
     )
     fields = parser.add_argument_group(
-        "the cores, one value or several: 8,16 or 8..64:8 (default: the loop's machine)"
+        "the cores, one value or several: 8,16 or 8..64:8 (default: the loop's core)"
     )
     for name in AXES:
         fields.add_argument(f"--{name.replace('_', '-')}", dest=f"core_{name}", metavar="A,B")
+    add_cores(fields, "those of the fields")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--scheduler", metavar="ADDRESS", help="an existing Dask cluster")
     where.add_argument("--jobs", type=int, help="local processes (one for each CPU)")
@@ -125,12 +127,17 @@ def _asked(options: argparse.Namespace, path: Path) -> Spec:
     given = {name: getattr(options, name) for name in _JOB if getattr(options, name) is not None}
     core = {name: value for name in AXES if (value := getattr(options, f"core_{name}")) is not None}
     if options.spec is not None:
-        if extra := [*given, *core]:
+        if extra := [*given, *core, *(["cores"] if options.cores else [])]:
             raise CosignError(
                 f"--spec says all of the sweep; leave out --{extra[0].replace('_', '-')} or write "
                 f"it into {options.spec}."
             )
-        return parse.make(parse.read(options.spec))
+        return parse.make(read_toml(options.spec))
+    if options.cores is not None:
+        if core:
+            name = next(iter(core)).replace("_", "-")
+            raise CosignError(f"--cores says all of the cores; leave out --{name}.")
+        return parse.make({**given, "cores": parse.tables_of(cores_of(options))})
     if not given and not core:
         return spec_in(path)
     return parse.make({**given, "cores": [core]})

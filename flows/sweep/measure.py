@@ -16,8 +16,9 @@ from compress.zoo.networks import spec_of
 from cosign import CosignError
 from flows.measure.energy import layer_energy
 from flows.measure.workload import RandomMasks
-from flows.sweep.spec import Job, Point, base
+from flows.sweep.spec import Job, Point
 from rtl.config import CoreConfig
+from rtl.coreset import base
 from rtl.program.fit import batch_of, feed, fit
 from rtl.program.pack import pack_layer
 from sim.cycles import layer_cycles
@@ -59,7 +60,8 @@ def measure(point: Point, liberty: Path | None = None) -> Outcome:
     if point.energy:
         with tempfile.TemporaryDirectory(prefix="cosign-sweep-") as folder:
             image = _image(layer.geometry, point.job)
-            energy = layer_energy(layer, image, fitted, Path(folder), simulators_dir(), liberty)
+            measured = layer_energy(layer, image, fitted, Path(folder), simulators_dir(), liberty)
+            energy = measured.to_json()
     figures = {
         "name": report.name,
         "config": fitted.to_json(),

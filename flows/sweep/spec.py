@@ -6,10 +6,12 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from compress.zoo.presets import densities
-from flows.measure import machines
+from msgspec import Meta
+
+from compress.zoo.networks import densities
+from cosign import json_text, values
 from rtl.config import CoreConfig
 from synth.report import DEPTHS
 
@@ -41,7 +43,7 @@ class Job:
 class Point:
     """A core that executes a job; `energy` if that is measured as well.
 
-    core : values of the AXES that mean something to it; the others are those of `base`
+    core : values of the AXES that mean something to it; the others are those of `rtl.coreset.base`
     """
 
     job: Job
@@ -63,33 +65,34 @@ class Point:
         return dataclasses.asdict(self)
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(values.Value, frozen=True, kw_only=True):
     """A sweep.
 
     Parameters
     ----------
+    network : a built-in one
     layers : names; each with each of the recipes is a job
     alpha : presets of densities or JSON files of them
-    portion : shares of the weights that are pruned, 0..1
-    batch, seed : images of a linear layer; of masks, levels, and the study
+    portion : shares of the weights that are pruned, 0 or more and below 1
+    batch : images of a linear layer
+    seed : of masks, levels, and the study
     energy : whether energy is measured too, an objective more
     optuna : points of a study for each job; 0 for all of the grid
     cores : tables of values by axis, each a grid of its own
     """
 
-    network: str
-    layers: tuple[str, ...]
-    alpha: tuple[str, ...]
-    portion: tuple[float, ...]
-    batch: int
-    seed: int
-    energy: bool
-    optuna: int
+    network: str = "alexnet"
+    layers: tuple[str, ...] = ("conv4",)
+    alpha: tuple[str, ...] = ()
+    portion: tuple[Annotated[float, Meta(ge=0, lt=1)], ...] = ()
+    batch: Annotated[int, Meta(ge=1)] = 1
+    seed: values.Count = 0
+    energy: bool = False
+    optuna: values.Count = 0
     cores: tuple[Table, ...]
 
     def to_json(self) -> dict[str, Any]:
-        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]
+        return json.loads(json_text(self))  # type: ignore[no-any-return]  # an object
 
     def jobs(self) -> list[Job]:
         """Layers by recipes. Raises CosignError on a name that is not known."""
@@ -115,17 +118,9 @@ class Spec:
         return Point(job, _meaningful(core), self.energy)
 
 
-def base(core: str) -> CoreConfig:
-    """The loop's machine of that kind: what it has where a sweep says nothing."""
-    if core == "sparse-rows":
-        return dataclasses.replace(machines.DENSE_2D, core="sparse-rows", window_span=3)
-    known = (machines.SPARSE, machines.DENSE_SCALAR, machines.DENSE_2D)
-    return next(config for config in known if config.core == core)
-
-
 def _product(table: Table) -> Iterator[dict[str, Value]]:
-    for values in itertools.product(*table.values()):
-        yield dict(zip(table, values, strict=True))
+    for chosen in itertools.product(*table.values()):
+        yield dict(zip(table, chosen, strict=True))
 
 
 def _meaningful(core: Mapping[str, Value]) -> dict[str, Value]:

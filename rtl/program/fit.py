@@ -92,8 +92,7 @@ def batch_of(geometry: Geometry, batch: int) -> int:
 def feed(config: CoreConfig, **fields: Any) -> CoreConfig:
     """`config` with `fields` replaced and the fewest activation banks that feed its lanes."""
     roomy = dataclasses.replace(config, **{**fields, "act_banks": _MOST_BANKS})
-    words = -(-(roomy.read_bytes + roomy.bank_bytes - 1) // roomy.bank_bytes)
-    return dataclasses.replace(roomy, act_banks=1 << (words - 1).bit_length())
+    return dataclasses.replace(roomy, act_banks=roomy.fewest_banks)
 
 
 def _round_up(words: int) -> int:

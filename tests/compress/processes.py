@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import toy
 
-from compress.train import distributed, evaluation, regimes, trainer
+from compress.train import distributed, regimes, trainer
 
 
 class Watched(regimes.AdmmRegime):
@@ -34,8 +34,6 @@ class Watched(regimes.AdmmRegime):
 
 def main(folder: Path) -> None:
     torch.set_default_dtype(torch.float64)
-    narrow = evaluation.to_input
-    evaluation.to_input = trainer.to_input = lambda *arguments: narrow(*arguments).double()
     trainer.AdmmRegime = Watched
     dataset = toy.dataset()
     with distributed.joined():

@@ -4,9 +4,8 @@ import numpy as np
 import torch
 
 from compress.file.container import CompressedModel
-from compress.model.nodes import Builder
+from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network, fold
-from compress.zoo.networks import NetworkSpec
 
 
 def residual_spec(name: str = "small", batch_norm: bool = True) -> NetworkSpec:

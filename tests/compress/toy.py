@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from compress.data.datasets import ArraySplit, Dataset
-from compress.train import recipes, trainer
-from compress.train.recipes import Recipe
+from compress.train import trainer
+from compress.zoo import networks
+from compress.zoo.recipe import Phase, Recipe
 
 
 def dataset(seed: int = 0) -> Dataset:
@@ -41,11 +42,27 @@ def dataset(seed: int = 0) -> Dataset:
     )
 
 
+def shrunk(full: Recipe, batch: int, steps: int) -> Recipe:
+    """A handful of steps of the same stages; keeps the compression, not the accuracy."""
+
+    def shrink(phase: Phase) -> Phase:
+        return dataclasses.replace(phase, steps=steps, points=min(phase.points, 2))
+
+    phases = ("dense", "prune", "retrain", "allocate", "quantize", "settle")
+    return dataclasses.replace(
+        full,
+        batch=batch,
+        calibration=min(batch, full.calibration),
+        threads=1,
+        **{name: shrink(getattr(full, name)) for name in phases},
+    )
+
+
 def recipe(**changes: Any) -> Recipe:
-    """The tiny recipe of LeNet-5, with enough retraining to recover from the cut."""
-    tiny = recipes.recipe("lenet5", scale="tiny")
+    """A short recipe of LeNet-5, with enough retraining to recover from the cut."""
+    tiny = shrunk(networks.recipe("lenet5"), batch=16, steps=24)
     retrain = dataclasses.replace(tiny.retrain, steps=120, lr=3e-3)
-    fields = {"threads": 1, "calibration": 0, "retrain": retrain, **changes}
+    fields = {"calibration": 0, "retrain": retrain, **changes}
     return dataclasses.replace(tiny, **fields)
 
 

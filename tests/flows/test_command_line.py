@@ -43,6 +43,8 @@ def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedP
         (("lenet5-85x", "--alpha", "default"), "leave --alpha out or give lenet5"),
         (("lenet5-86x",), "unknown network 'lenet5-86x'"),
         (("lenet5-167x", "--data", "nowhere"), "nowhere"),
+        (("lenet5", "--cores", "nowhere.toml"), "cannot read nowhere.toml: No such file"),
+        (("--resume", ".", "--cores", "x"), "a run keeps the cores that it began with"),
         (("lenet5", "--from", "synth"), "--from needs --resume"),
         (("lenet5", "--log", "paper"), "invalid choice"),
     ],

@@ -10,10 +10,10 @@ from random_layers import random_layer
 
 from compress.file import container
 from compress.file.container import CompressedModel, Geometry, InputSpec
-from compress.zoo.networks import spec_of
-from compress.zoo.presets import densities
+from compress.zoo.networks import densities, spec_of
 from cosign import CosignError
 from rtl.config import CoreConfig
+from rtl.coreset import CoreSet
 from rtl.program.fit import feed, fit
 from rtl.program.pack import pack_layer
 from sim import __main__ as command
@@ -56,6 +56,23 @@ def test_the_report_has_all_layers_and_their_totals(tmp_path, capsys):
         "sparse-rows": "8x8",
     }
     assert "6.66x" in capsys.readouterr().out
+
+
+def test_the_cores_of_a_file(tmp_path, capsys):
+    """Each under its name; the speedup is that of the roles, whatever their order."""
+    small = Path(__file__).parents[1] / "small_cores.toml"
+    found = report(tmp_path, "--network", "lenet5", "--alpha", "default", "--cores", small)
+    names = [core.name for core in CoreSet.read(small).cores]
+    assert list(found["cores"]) == list(found["total"]["cycles"]) == names
+    by_core = found["total"]["cycles"]
+    assert found["total"]["speedup"] == by_core["dense-scalar-5"] / by_core["sparse-5"]
+    assert by_core["sparse-5"] < by_core["sparse-3"]
+    assert "sparse-7-bitmask" in capsys.readouterr().out
+    line = ("--network", "lenet5", "--alpha", "default", "--cores", small, "--index-bits", 9)
+    assert cycles(*line) == 2
+    assert capsys.readouterr().err == (
+        "cosign: --cores says all of the cores; leave out --index-bits.\n"
+    )
 
 
 @pytest.mark.parametrize("lanes", LANES)

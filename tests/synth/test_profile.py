@@ -3,6 +3,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from made_values import made
 
 from cosign import CosignError
 from rtl.config import CoreConfig
@@ -23,10 +25,31 @@ CORE = CoreReport(
     1.5,
     {"lanes": 7e4, "control": 1e4},
 )
+POINT = Point(
+    portion=0.5,
+    ratio=2.0,
+    lanes=61,
+    coding="relative",
+    area_um2=1e5,
+    fmax_hz=9e8,
+    cycles=1000,
+    speedup=1.6,
+)
 CURVE = Curve(
-    "net", "conv1", "sparse", "dense-2d-8x8", "flat", True, "streamed", 2e5, 1.25, (1.2, 1.3),
-    {"logic": 10.0}, "crossed", (Point(0.5, 2.0, 61, "relative", 1e5, 9e8, 1000, 1.6),),
-)  # fmt: skip
+    network="net",
+    layer="conv1",
+    core="sparse",
+    against="dense-2d-8x8",
+    sram_model="flat",
+    equal_bits=True,
+    weights="streamed",
+    limit_um2=2e5,
+    break_even_ratio=1.25,
+    bracket_ratio=(1.2, 1.3),
+    difference_um2={"logic": 10.0},
+    note="crossed",
+    points=(POINT,),
+)
 BASIS = {"against": "dense-2d-8x8", "sram_model": "flat", "weights": "streamed"}
 
 
@@ -60,16 +83,19 @@ def damage(value: dict[str, Any], path: str, new: object) -> None:
 @pytest.mark.parametrize(
     ("path", "new", "reason"),
     [
-        ("schema", 9, "schema 9"),
-        ("network", None, "damaged"),
-        ("layers", 7, "damaged"),
-        ("layers/0/break_even", 0.5, "break-even ratio of 0.5"),
-        ("layers/0/cycles", {"sparse-61": 0}, "no positive cycles"),
+        ("schema", 9, "schema 9 of cosign"),
+        ("network", None, "network is missing"),
+        ("layers", 7, "layers is 7, must be array"),
+        ("layers/0/break_even", 0.5, r"layers\[0\].break_even is 0.5, must be float >= 1"),
+        ("layers/0/cycles", {"sparse-61": 0}, r"layers\[0\].cycles\[...\]: must be int >= 1"),
         ("layers/1/name", "conv1", "a layer twice"),
-        ("cores/0/fmax_hz", None, "damaged"),
-        ("cores/0/fmax_hz", 0, "no Fmax"),
+        ("layers/1/colour", "red", r"layers\[1\].colour is unknown"),
+        ("cores/0/fmax_hz", None, r"cores\[0\].fmax_hz is missing"),
+        ("cores/0/fmax_hz", 0, r"cores\[0\].fmax_hz is 0, must be float > 0"),
+        ("cores/0/blocks_um2/lanes", 1.0, "do not add up"),
         ("cores/0/config/lanes", 0, "must be 1..256"),
-        ("curves/0/points", None, "damaged"),
+        ("cores/0/config/drain", None, r"cores\[0\].config.drain is missing"),
+        ("curves/0/points", None, r"curves\[0\].points is missing"),
         ("basis", {}, "basis"),
     ],
 )
@@ -77,7 +103,7 @@ def test_damaged_profile(tmp_path: Path, path: str, new: object, reason: str) ->
     value = json.loads(json.dumps(profile().to_json()))
     damage(value, path, new)
     (tmp_path / "profile.json").write_text(json.dumps(value))
-    with pytest.raises(CosignError, match=reason):
+    with pytest.raises(CosignError, match=f"profile.json.*{reason}.*; synthesise again"):
         HardwareProfile.read(tmp_path / "profile.json")
 
 
@@ -85,5 +111,15 @@ def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CosignError, match="cannot read"):
         HardwareProfile.read(tmp_path / "nowhere.json")
     (tmp_path / "list.json").write_text("[]")
-    with pytest.raises(CosignError, match="schema None"):
+    with pytest.raises(CosignError, match="holds no object"):
         HardwareProfile.read(tmp_path / "list.json")
+
+
+@given(profile=made(HardwareProfile))
+@settings(max_examples=30, deadline=None)
+def test_any_profile_makes_the_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, profile: HardwareProfile
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    profile.write(path)
+    assert HardwareProfile.read(path) == profile

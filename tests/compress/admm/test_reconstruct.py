@@ -10,15 +10,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from compress.admm import reconstruct
+from compress.data.pixels import normalised
 from compress.model.graph import Geometry
-from compress.model.nodes import Builder
+from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network, fold
 from compress.posttrain import pipeline
-from compress.zoo import networks, presets
+from compress.zoo.density import kept_weights
 from sim import golden
 
 
-def grouped_spec() -> networks.NetworkSpec:
+def grouped_spec() -> NetworkSpec:
     """Groups, strides, dropout, and fully connected layers wider than the images are many."""
     net = Builder("grouped", (3, 11, 11))
     net.conv("conv1", 8, 3, stride=2)
@@ -65,19 +66,19 @@ def test_much_nearer_than_magnitude_on_new_images(network: Network) -> None:
     known, new = images(64, 0, size), images(64, 1, size)
     with torch.no_grad():
         wanted = network(new)
-    keep = presets.kept_weights(network.spec, dict.fromkeys(network.weights, 0.4))
+    keep = kept_weights(network.spec, dict.fromkeys(network.weights, 0.4))
     bits = dict.fromkeys(keep, 6)
     plain, ours = copy_of(network), copy_of(network)
     pipeline.prune_and_quantize(plain, keep, bits)
     lines: list[str] = []
-    q = reconstruct.prune_and_quantize(ours, keep, bits, batches(known), lines.append)
+    found = reconstruct.prune_and_quantize(ours, keep, bits, batches(known), lines.append)
     assert error(ours, new, wanted) < 0.5 * error(plain, new, wanted)
     assert len(lines) == len(keep)
     for name, weight in ours.weights.items():
-        levels = weight.detach().numpy() / q[name]
-        assert np.allclose(levels, np.rint(levels), atol=1e-3)
-        assert np.abs(levels).max() <= 32.001
-        assert np.count_nonzero(levels) == keep[name]
+        levels = found[name]
+        assert np.array_equal(weight.detach().numpy(), levels.weights)
+        assert np.abs(levels.values.astype(int)).max() <= 32
+        assert np.count_nonzero(levels.values) == keep[name]
 
 
 def test_dense_and_eight_bits_is_the_network(network: Network) -> None:
@@ -85,7 +86,7 @@ def test_dense_and_eight_bits_is_the_network(network: Network) -> None:
     with torch.no_grad():
         wanted = network(x)
     bits = dict.fromkeys(network.weights, 8)
-    keep = presets.kept_weights(network.spec, dict.fromkeys(bits, 1.0))
+    keep = kept_weights(network.spec, dict.fromkeys(bits, 1.0))
     reconstruct.prune_and_quantize(network, keep, bits, batches(x))
     assert error(network, x, wanted) < 1e-3
 
@@ -99,7 +100,7 @@ def test_the_file_of_the_method_computes_what_the_network_does(network: Network)
     model = pipeline.compress(network, source, density, bits, pixels, "oneshot")
     scores = golden.run(model, source.quantize(pixels)).reshape(64, -1)
     with torch.no_grad():
-        logits = network(pipeline.normalised(source, pixels)).numpy()
+        logits = network(normalised(source, pixels)).numpy()
     difference = scores * model.layers[-1].out_scale - logits
     assert np.sqrt((difference**2).mean()) < 0.1 * logits.std()
 

@@ -5,6 +5,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ from PIL import Image
 
 from compress.data import cifar10, datasets, fetching
 from compress.data.datasets import ArraySplit, Dataset
+from compress.data.pixels import to_input
 from compress.nn.network import Network
 from compress.train import export, trainer
-from compress.train.recipes import Recipe, recipe
+from compress.train.recipes import keep_of
 from compress.train.stages import StageResult
-from compress.zoo.networks import CIFAR, spec_of
+from compress.zoo.networks import recipe, spec_of
+from compress.zoo.recipe import Recipe
 from cosign import CosignError
 from sim import golden
 
@@ -158,15 +161,17 @@ def dataset() -> Dataset:
     )
 
 
-def tiny(network: str) -> Recipe:
-    made = recipe(network, scale="tiny")
+def tiny(toy: ModuleType, network: str) -> Recipe:
+    made: Recipe = toy.shrunk(recipe(network), batch=4, steps=2)
     dense = dataclasses.replace(made.dense, steps=4)
-    return dataclasses.replace(made, threads=1, checkpoint_s=0.0, dense=dense)
+    return dataclasses.replace(made, checkpoint_s=0.0, dense=dense)
 
 
-@pytest.mark.parametrize("network", CIFAR)
-def test_it_goes_through_all_stages_to_integers(network: str, tmp_path: Path) -> None:
-    made, images = tiny(network), dataset()
+@pytest.mark.parametrize("network", ["cifar-vgg", "cifar-resnet20"])
+def test_it_goes_through_all_stages_to_integers(
+    network: str, toy: ModuleType, tmp_path: Path
+) -> None:
+    made, images = tiny(toy, network), dataset()
     for stage in trainer.STAGES:
         result = trainer.run_stage(stage, made, images, tmp_path, 0)
         assert not result.network.norms
@@ -175,23 +180,23 @@ def test_it_goes_through_all_stages_to_integers(network: str, tmp_path: Path) ->
             result.network.parameters(), again.network.parameters(), strict=True
         ):
             assert torch.equal(weight, read)
-    model = export.export(result, made, images)
+    model = export.export(result, images)
     dense = trainer.run_stage("dense", made, images, tmp_path, 0).network.weights
-    keep = made.keep_of({name: weight.detach().numpy() for name, weight in dense.items()})
+    keep = keep_of(made, {name: weight.detach().numpy() for name, weight in dense.items()})
     assert {layer.name: layer.nnz for layer in model.layers} == keep
     assert sum(keep.values()) == round(sum(weight.numel() for weight in dense.values()) / 5)
     assert {layer.name: layer.geometry for layer in model.layers} == spec_of(network).geometries
     pixels = images.test.images(np.arange(2))
     logits = golden.run(model, model.input.quantize(pixels)).reshape(2, 10)
-    floats = result.network(trainer.to_input(images, pixels)).detach().numpy()
+    floats = result.network(to_input(images, pixels)).detach().numpy()
     integers = logits * model.layers[-1].out_scale
     assert np.abs(integers - floats).max() < 0.2 * np.abs(floats).max()
 
 
 def test_the_dense_stage_learns_with_batch_norm_and_goes_on_where_it_was_stopped(
-    tmp_path: Path,
+    toy: ModuleType, tmp_path: Path
 ) -> None:
-    made, images = tiny("cifar-vgg"), dataset()
+    made, images = tiny(toy, "cifar-vgg"), dataset()
 
     def dense(folder: str, stop: int = 0) -> StageResult:
         def report(stage: str, step: int, steps: int, metrics: dict[str, Any]) -> None:

@@ -21,16 +21,16 @@ from safetensors.numpy import load_file
 
 from compress.__main__ import main
 from compress.data import mnist
+from compress.data.pixels import normalised
 from compress.exchange import convert
 from compress.exchange.onnx_writer import scales_of
 from compress.file import container
 from compress.file.container import CompressedModel, Geometry, InputSpec, Layer
-from compress.model.nodes import Builder
+from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network, scale_to_data
 from compress.posttrain import pipeline
-from compress.train.export import input_spec
-from compress.zoo.networks import NetworkSpec
-from compress.zoo.presets import default_bits, densities
+from compress.posttrain.integers import input_spec
+from compress.zoo.lenet5 import LENET5
 from sim import golden
 
 CONSTANT = ((0.4, 0.45, 0.5), (0.2, 0.25, 0.3))
@@ -63,7 +63,7 @@ def compressed(spec: NetworkSpec, bits: int, seed: int = 0) -> tuple[CompressedM
     pixels = rng.integers(0, 256, (6, *spec.shape), np.uint8)
     network = Network(spec).eval()
     source = input_spec(spec.shape, *CONSTANT)
-    scale_to_data(network, pipeline.normalised(source, pixels))
+    scale_to_data(network, normalised(source, pixels))
     for bias in network.biases.values():
         torch.nn.init.normal_(bias, std=0.3)
     layers = list(spec.geometries)
@@ -105,7 +105,7 @@ def test_qdq_logits_and_batches() -> None:
 def test_qdq_of_lenet5_on_all_test_images_of_mnist() -> None:
     pixels = mnist.load(None)["t10k-images-idx3-ubyte"][:, None]
     network, source = pipeline.untrained("lenet5", pixels[:16], 0)
-    chosen, bits = densities("lenet5", "default"), default_bits("lenet5")
+    chosen, bits = LENET5.densities("default"), LENET5.bits.by_layer(LENET5.spec)
     model = pipeline.compress(network, source, chosen, bits, pixels[:16])
     running = session(convert.FORMATS["qdq"](model))
     scale = np.float32(scales_of(model)["fc2"])

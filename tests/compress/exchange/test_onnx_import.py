@@ -13,18 +13,18 @@ from onnx import helper, numpy_helper
 from onnx_models import Graph, compute, session
 
 from compress.exchange import onnx_import
-from compress.exchange.importing import Imported
-from compress.nn.network import imported_network
+from compress.model.pretrained import Pretrained
+from compress.nn.network import pretrained_network
 from cosign import CosignError
 
 LIGHT = Path(onnx.__file__).parent / "backend/test/data/light"
 
 
-def read(model: onnx.ModelProto) -> Imported:
+def read(model: onnx.ModelProto) -> Pretrained:
     return onnx_import.from_bytes(model.SerializeToString(), "net", "net.onnx")
 
 
-def assert_same(model: onnx.ModelProto, tolerance: float = 1e-4) -> Imported:
+def assert_same(model: onnx.ModelProto, tolerance: float = 1e-4) -> Pretrained:
     """The imported network computes what onnxruntime does."""
     imported = read(model)
     batch = session(model).get_inputs()[0].shape[0]
@@ -32,7 +32,7 @@ def assert_same(model: onnx.ModelProto, tolerance: float = 1e-4) -> Imported:
     x = np.random.default_rng(1).normal(size=(count, *imported.spec.shape)).astype(np.float32)
     wanted = compute(model, x)
     with torch.no_grad():
-        got = imported_network(imported)(torch.from_numpy(x)).numpy()
+        got = pretrained_network(imported)(torch.from_numpy(x)).numpy()
     scale = np.abs(wanted).max() + 1e-3
     np.testing.assert_allclose(got.reshape(wanted.shape), wanted, atol=tolerance * scale)
     return imported

@@ -11,12 +11,11 @@ import torch
 from compress.__main__ import main
 from compress.data import datasets
 from compress.exchange import sources
-from compress.exchange.importing import Imported
 from compress.file import container
-from compress.nn.network import Network, imported_network
+from compress.model.pretrained import Pretrained
+from compress.nn.network import Network, pretrained_network
 from compress.train import recipes
-from compress.zoo.networks import folded, is_foreign, spec_of
-from compress.zoo.presets import ALPHAS, default_bits
+from compress.zoo.networks import entry_of, is_foreign, recipe, spec_of
 from cosign import CosignError
 
 MODULE = """
@@ -73,7 +72,6 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "their_nets.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "their_nets", raising=False)
-    sources.load.cache_clear()
     return "their_nets"
 
 
@@ -84,7 +82,7 @@ def test_a_torch_module_computes_the_same(module: str, factory: str) -> None:
     theirs = getattr(sys.modules[module], factory)().eval()
     x = torch.randn(3, *imported.spec.shape)
     with torch.no_grad():
-        torch.testing.assert_close(imported_network(imported)(x), theirs(x), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(pretrained_network(imported)(x), theirs(x), atol=1e-5, rtol=1e-5)
     assert imported.spec.name == factory
 
 
@@ -116,10 +114,10 @@ def test_the_digest_is_of_structure_and_weights(module: str) -> None:
     digests = set()
     for factory in ("mobile", "Mixed"):
         imported = sources.load(f"{module}:{factory}")
-        digests |= {sources.digest(imported), sources.digest(imported)}
+        digests |= {imported.digest(), imported.digest()}
         name = next(iter(imported.weights))
         imported.weights[name].reshape(-1)[0] += 1
-        digests.add(sources.digest(imported))
+        digests.add(imported.digest())
     assert len(digests) == 4
 
 
@@ -138,36 +136,35 @@ def test_weights_of_a_built_in_network_are_folded(tmp_path: Path) -> None:
     imported = sources.load("cifar-resnet20", str(tmp_path / "own.pt"))
     x = torch.randn(4, 3, 32, 32)
     with torch.no_grad():
-        torch.testing.assert_close(imported_network(imported)(x), built(x), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(pretrained_network(imported)(x), built(x), rtol=1e-4, atol=1e-4)
     assert imported.pixels == datasets.CIFAR10
-    made = recipes.custom_recipe(imported, sources.digest(imported))
-    trained = recipes.recipe("cifar-resnet20")
-    assert (made.densities, made.bits, made.prune) == (
-        trained.densities,
-        trained.bits,
-        trained.prune,
-    )
+    made = recipes.pretrained_recipe(imported, imported.digest())
+    trained = recipe("cifar-resnet20")
+    assert made.keep == recipes.keep_of(trained, imported.weights)
+    assert (made.bits, made.prune) == (trained.bits, trained.prune)
     assert made.dense.steps == 0
 
 
 @pytest.mark.parametrize("network", ["vgg16", "resnet50"])
 def test_networks_without_a_recipe_have_the_rows_of_the_paper(network: str) -> None:
-    spec = folded(spec_of(network))
+    entry = entry_of(network)
+    spec = entry.spec.folded()
+    row, densities = next(iter(entry.rows.items()))
     weights = {
         name: np.broadcast_to(np.float32(0), (g.weights,)) for name, g in spec.geometries.items()
     }
-    made = recipes.custom_recipe(Imported(spec, weights, {}), "", next(iter(ALPHAS[network])))
-    assert made.densities == next(iter(ALPHAS[network].values()))
-    assert made.bits == default_bits(network)
+    made = recipes.pretrained_recipe(Pretrained(spec, weights, {}), "", row)
+    assert made.densities == densities
+    assert made.bits == entry.bits.by_layer(spec)
 
 
 def test_zeros_that_stand_for_padding_are_not_kept(module: str) -> None:
     imported = sources.load(f"{module}:mobile")
     grown = imported.weights["4"]  # 3 x 3, padded below and on the right only
     assert grown.shape == (8, 1, 4, 4)
-    chosen = recipes.custom_densities(imported, "1x")
+    chosen = recipes.pretrained_densities(imported, "1x")
     assert chosen["4"] == np.count_nonzero(grown) / grown.size == 9 / 16
-    halved = recipes.custom_densities(imported, "2x")
+    halved = recipes.pretrained_densities(imported, "2x")
     assert halved["4"] <= 9 / 16
     weights = {name: weight.size for name, weight in imported.weights.items()}
     assert sum(halved[name] * weights[name] for name in weights) == sum(weights.values()) / 2

@@ -11,11 +11,16 @@ import torch
 from PIL import Image
 
 from compress.__main__ import main
+from compress.data.pixels import normalised
 from compress.exchange.pretrained import load_weights
 from compress.file import container
+from compress.model.nodes import NetworkSpec, NodeSpec
 from compress.nn.network import Network
 from compress.posttrain import pipeline
-from compress.zoo import networks, presets
+from compress.zoo import networks
+from compress.zoo.density import kept_weights
+from compress.zoo.lenet5 import LENET5, lenet5_spec
+from compress.zoo.vgg16 import vgg16_spec
 from cosign import CosignError
 from sim import golden
 
@@ -30,9 +35,9 @@ def test_an_untrained_file_says_so(tmp_path: Path, capsys: pytest.CaptureFixture
     model = lenet5_file(tmp_path / "model.cosign", "--json", str(tmp_path / "sizes.json"))
     printed = capsys.readouterr().out
     assert "UNTRAINED" in printed
-    keep = presets.kept_weights(networks.lenet5_spec(), presets.densities("lenet5", "85x"))
+    keep = kept_weights(lenet5_spec(), networks.densities("lenet5", "85x"))
     assert {layer.name: layer.nnz for layer in model.layers} == keep
-    assert {layer.name: layer.bits for layer in model.layers} == presets.default_bits("lenet5")
+    assert {layer.name: layer.bits for layer in model.layers} == LENET5.bits.by_layer(LENET5.spec)
     total = json.loads((tmp_path / "sizes.json").read_text())["total"]
     assert total["nonzeros"] == sum(keep.values())
     assert total["file_bytes"] == (tmp_path / "model.cosign").stat().st_size
@@ -50,7 +55,7 @@ def test_given_weights_and_images_are_used(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], small: ModuleType
 ) -> None:
     """A dense 8-bit file computes what the float network with those weights does."""
-    network = small.trained(networks.lenet5_spec())
+    network = small.trained(lenet5_spec())
     state = {
         key.removeprefix("layers."): value for key, value in network.state_dict().items()
     }  # as in Caffe
@@ -65,7 +70,7 @@ def test_given_weights_and_images_are_used(
     model = lenet5_file(out, "--alpha", str(tmp_path / "alpha.json"), *arguments)
     assert "UNTRAINED" not in capsys.readouterr().out
     with torch.no_grad():
-        logits = network(pipeline.normalised(model.input, pixels[:, None])).numpy()
+        logits = network(normalised(model.input, pixels[:, None])).numpy()
     scores = golden.run(model, model.input.quantize(pixels[:, None]))[..., 0, 0]
     error = scores * model.layers[-1].out_scale - logits
     assert np.sqrt((error**2).mean()) < 0.03 * logits.std()
@@ -166,9 +171,9 @@ def test_vgg16_and_caffe_names_are_understood(tmp_path: Path) -> None:
     """By shapes on the meta device: 138 million weights are not needed to compare names."""
     features = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]  # vgg16() of torchvision 0.20
     torchvision = [f"features.{i}" for i in features] + [f"classifier.{i}" for i in (0, 3, 6)]
-    ours = list(networks.vgg16_spec().geometries)
+    ours = list(vgg16_spec().geometries)
     caffe = [*ours[:13], "fc6", "fc7", "fc8"]
-    tiny = networks.NetworkSpec("vgg16", (3, 2, 2), _shrunk(networks.vgg16_spec()))
+    tiny = NetworkSpec("vgg16", (3, 2, 2), _shrunk(vgg16_spec()))
     network = Network(tiny)
     for names in (torchvision, caffe, ours):
         state = {}
@@ -183,7 +188,7 @@ def test_vgg16_and_caffe_names_are_understood(tmp_path: Path) -> None:
             assert torch.equal(loaded.biases[name], network.biases[name] + 2)
 
 
-def _shrunk(spec: networks.NetworkSpec) -> tuple[networks.NodeSpec, ...]:
+def _shrunk(spec: NetworkSpec) -> tuple[NodeSpec, ...]:
     """The same layers with two channels each; only their names and parameters matter."""
     return tuple(
         dataclasses.replace(
@@ -233,7 +238,7 @@ def test_weights_that_do_not_fit_are_refused(
 def test_a_file_that_is_no_state_dict_is_refused(tmp_path: Path) -> None:
     torch.save([torch.zeros(1)], tmp_path / "weights.pt")
     with pytest.raises(CosignError, match="must hold a state dict"):
-        load_weights(Network(networks.lenet5_spec()), tmp_path / "weights.pt")
+        load_weights(Network(lenet5_spec()), tmp_path / "weights.pt")
 
 
 @pytest.mark.slow
@@ -247,12 +252,12 @@ def test_a_full_network_becomes_a_file_and_runs(
     assert main(["export", *arguments]) == 0
     model = container.load(out)
     spec = networks.spec_of(network)
-    keep = presets.kept_weights(spec, presets.densities(network, alpha))
+    keep = kept_weights(spec, networks.densities(network, alpha))
     assert {layer.name: layer.nnz for layer in model.layers} == keep
     pixels = pipeline.calibration_images(spec.shape, None, seed=9, count=2)
     scores = golden.run(model, model.input.quantize(pixels))[..., 0, 0]
     with torch.no_grad():
-        logits = small.float_twin(model, spec)(pipeline.normalised(model.input, pixels)).numpy()
+        logits = small.float_twin(model, spec)(normalised(model.input, pixels)).numpy()
     real = scores * model.layers[-1].out_scale
     for ours, floats in zip(real, logits, strict=True):
         assert np.corrcoef(ours, floats)[0, 1] > 0.95

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from compress.data.pixels import normalised
 from compress.file import container
 from compress.model.nodes import Builder
 from compress.nn.network import Network, fold
 from compress.posttrain import pipeline
-from compress.train.export import assemble, input_spec
+from compress.posttrain.integers import assemble, input_spec
 from compress.zoo import networks
 from cosign import CosignError
 from sim import golden
@@ -61,15 +62,14 @@ def integer_model(small: ModuleType, bits: int) -> container.CompressedModel:
     network = fold(small.trained(small.residual_spec()))
     counts = {name: g.weights for name, g in network.spec.geometries.items()}
     counts["layer1.0.conv1"] //= 2
-    levels = dict.fromkeys(counts, bits)
-    q = pipeline.prune_and_quantize(network, counts, levels)
+    levels = pipeline.prune_and_quantize(network, counts, dict.fromkeys(counts, bits))
     source = input_spec((3, 12, 12), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     pixels = np.random.default_rng(0).integers(0, 256, (64, 3, 12, 12), np.uint8)
-    model = assemble(network, q, levels, source, lambda: [pipeline.normalised(source, pixels)])
+    model = assemble(network, levels, source, lambda: [normalised(source, pixels)])
     assert {layer.name: layer.nnz for layer in model.layers} == counts
     for layer in model.layers:
-        weight = network.weights[layer.name].detach().numpy().reshape(len(layer.bias), -1)
-        np.testing.assert_allclose(layer.dense_levels() * layer.q, weight, rtol=1e-4)
+        values = levels[layer.name].values.reshape(len(layer.bias), -1)
+        assert np.array_equal(layer.dense_levels(), values)
     return model
 
 
@@ -80,7 +80,7 @@ def test_integers_follow_floats_in_every_node(small: ModuleType) -> None:
     integers = golden.trace(model, model.input.quantize(pixels))
     floats: dict[str, torch.Tensor] = {}
     with torch.no_grad():
-        twin(pipeline.normalised(model.input, pixels), observe=floats.__setitem__)
+        twin(normalised(model.input, pixels), observe=floats.__setitem__)
     assert list(integers) == list(floats)
     for name, value in integers.items():
         ours = value.reshape(16, -1).astype(float)
@@ -96,7 +96,7 @@ def test_unfolded_networks_are_refused(small: ModuleType) -> None:
     network = small.trained(small.residual_spec())
     source = input_spec((3, 12, 12), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     with pytest.raises(CosignError, match="'conv1' is batch-normalised; fold"):
-        assemble(network, {}, {}, source, list)
+        assemble(network, {}, source, list)
 
 
 def test_maps_of_very_different_scales_add_up(small: ModuleType) -> None:
@@ -107,11 +107,11 @@ def test_maps_of_very_different_scales_add_up(small: ModuleType) -> None:
         network.weights["layer1.0.conv2"].mul_(1e-3)
         network.biases["layer1.0.conv2"].mul_(1e-3)
     counts = {name: g.weights for name, g in spec.geometries.items()}
-    q = pipeline.prune_and_quantize(network, counts, dict.fromkeys(counts, 8))
+    levels = pipeline.prune_and_quantize(network, counts, dict.fromkeys(counts, 8))
     source = input_spec((3, 12, 12), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     pixels = np.random.default_rng(0).integers(0, 256, (8, 3, 12, 12), np.uint8)
-    x = pipeline.normalised(source, pixels)
-    model = assemble(network, q, dict.fromkeys(counts, 8), source, lambda: [x])
+    x = normalised(source, pixels)
+    model = assemble(network, levels, source, lambda: [x])
     add = next(node for node in model.nodes if node.name == "layer1.0.add")
     assert isinstance(add, container.HostOp)
     assert add.attrs["mul1"] > 100 * add.attrs["mul0"]
@@ -137,7 +137,7 @@ def test_dropout_is_left_out_of_the_file() -> None:
     net.linear("fc", 3, relu=False)
     network = Network(net.spec())
     source = input_spec((1, 4, 4), (0.5,), (0.25,))
-    q = pipeline.prune_and_quantize(network, {"fc": 24}, {"fc": 4})
-    model = assemble(network, q, {"fc": 4}, source, lambda: [torch.randn(8, 1, 4, 4)])
+    levels = pipeline.prune_and_quantize(network, {"fc": 24}, {"fc": 4})
+    model = assemble(network, levels, source, lambda: [torch.randn(8, 1, 4, 4)])
     assert [node.inputs for node in model.nodes] == [("input",), ("flatten",)]
     assert model.layers[0].nnz == 24

@@ -5,9 +5,9 @@ from types import ModuleType
 import pytest
 import torch
 
+from compress.admm.constraints import quantize_projection
 from compress.nn.network import Network
 from compress.train import bitwidths, evaluation
-from compress.train.regimes import quantize_projection
 from compress.train.stages import StageResult
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from compress.train import constrain, evaluation, trainer
+from compress.data.pixels import some_images, to_input
+from compress.train import constrain, trainer
 from compress.train.stages import StageResult
 
 
@@ -35,8 +36,8 @@ def test_with_images_the_answers_stay_much_nearer(
 ) -> None:
     dataset, keep = toy.dataset(), toy.recipe().keep
     dense = trained["dense"].network
-    few = tuple(evaluation.some_images(dataset, images, 16))
-    new = evaluation.to_input(dataset, dataset.test.images(np.arange(200)))
+    few = tuple(some_images(dataset, images, 16))
+    new = to_input(dataset, dataset.test.images(np.arange(200)))
     wanted = answers(dense, new)
     error = {}
     for name, known in (("magnitude", ()), ("images", few)):

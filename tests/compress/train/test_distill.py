@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from compress.nn.network import Network
 from compress.train.distill import Loss
-from compress.zoo.networks import lenet5_spec
+from compress.zoo.lenet5 import lenet5_spec
 
 
 def test_by_hand() -> None:

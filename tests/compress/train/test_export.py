@@ -4,11 +4,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from compress.data.pixels import to_input
 from compress.file import container
-from compress.train import evaluation, export
+from compress.train import export
 from compress.train.stages import StageResult
 from cosign import CosignError
 from sim import golden
@@ -16,40 +15,13 @@ from sim import golden
 Trained = dict[str, StageResult]
 
 
-@given(st.floats(1e-9, 1e4))
-def test_fixed_point_is_normalised_and_near(factor: float) -> None:
-    mul, shift = export.fixed_point(factor)
-    assert 1 << 15 <= mul < 1 << 16
-    assert mul / 2.0**shift == pytest.approx(factor, rel=2.0**-16)
-
-
-@pytest.mark.parametrize("factor", [0.0, -1.0, float("nan"), float("inf"), 1e-14, 1e6])
-def test_factors_out_of_range_are_refused(factor: float) -> None:
-    with pytest.raises(CosignError, match="requantisation factor"):
-        export.fixed_point(factor)
-
-
-def test_clip_minimises_the_error_of_rounding() -> None:
-    """Against the measured error of rounding a long-tailed sample at every clip."""
-    values = np.random.default_rng(0).exponential(1.0, 200_000) ** 1.5
-    counts, edges = np.histogram(values, 4096, (0, values.max()))
-    clip = export.best_clip(counts.astype(float), float(values.max()))
-
-    def error(at: float) -> float:
-        step = at / 127
-        return float(((np.minimum(np.rint(values / step), 127) * step - values) ** 2).sum())
-
-    assert clip < values.max()
-    assert error(clip) <= 1.02 * min(error(at) for at in edges[512::64])
-
-
 def test_the_integer_model_follows_the_float_network(toy: ModuleType, trained: Trained) -> None:
     dataset = toy.dataset()
     result = trained["quantize"]
-    model = export.export(result, toy.recipe(), dataset)
+    model = export.export(result, dataset)
     pixels = dataset.test.images(np.arange(200))
     integers = golden.run(model, model.input.quantize(pixels)).reshape(200, -1)
-    logits = result.network(evaluation.to_input(dataset, pixels)).detach().numpy()
+    logits = result.network(to_input(dataset, pixels)).detach().numpy()
     error = integers * model.layers[-1].out_scale - logits
     assert np.sqrt((error**2).mean()) < 0.05 * logits.std()
     assert (integers.argmax(axis=1) == logits.argmax(axis=1)).mean() > 0.97
@@ -57,7 +29,7 @@ def test_the_integer_model_follows_the_float_network(toy: ModuleType, trained: T
 
 def test_exported_layers_hold_the_trained_levels(toy: ModuleType, trained: Trained) -> None:
     result = trained["quantize"]
-    model = export.export(result, toy.recipe(), toy.dataset())
+    model = export.export(result, toy.dataset())
     assert [node.name for node in model.nodes] == [
         "conv1",
         "pool1",
@@ -68,11 +40,10 @@ def test_exported_layers_hold_the_trained_levels(toy: ModuleType, trained: Train
         "fc2",
     ]
     for layer in model.layers:
-        weight = result.network.weights[layer.name].detach().numpy()
+        levels = result.levels[layer.name]
         assert layer.nnz == toy.recipe().keep[layer.name]
-        assert np.allclose(
-            layer.dense_levels() * layer.q, weight.reshape(len(weight), -1), rtol=1e-4
-        )
+        assert np.array_equal(layer.dense_levels(), levels.values.reshape(len(layer.bias), -1))
+        assert layer.q == pytest.approx(levels.q, rel=1e-4)  # in fewer bits
         bias = result.network.biases[layer.name].detach().numpy()
         assert np.abs(layer.bias * layer.in_scale * layer.q - bias).max() <= (
             0.51 * layer.in_scale * layer.q
@@ -82,11 +53,11 @@ def test_exported_layers_hold_the_trained_levels(toy: ModuleType, trained: Train
 
 
 def test_scales_connect_the_layers(toy: ModuleType, trained: Trained) -> None:
-    model = export.export(trained["quantize"], toy.recipe(), toy.dataset())
+    model = export.export(trained["quantize"], toy.dataset())
     scales = [model.input.scale] + [layer.out_scale for layer in model.layers]
     assert [layer.in_scale for layer in model.layers] == scales[:-1]
 
 
 def test_only_the_last_stage_can_be_exported(toy: ModuleType, trained: Trained) -> None:
     with pytest.raises(CosignError, match="stage retrain leaves no levels"):
-        export.export(trained["retrain"], toy.recipe(), toy.dataset())
+        export.export(trained["retrain"], toy.dataset())

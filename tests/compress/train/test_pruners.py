@@ -11,22 +11,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.nn.network import Network, lenet5
+from compress.admm.constraints import largest
+from compress.nn.network import Network
 from compress.train import pruners, trainer
-from compress.train.recipes import Pruner, Recipe
-from compress.train.regimes import mask_of
 from compress.train.stages import StageResult
-from compress.zoo.networks import spec_of
-from compress.zoo.presets import ALPHAS, at_ratio, densities, kept_weights
+from compress.zoo.density import at_ratio, kept_weights
+from compress.zoo.networks import NETWORKS, densities, spec_of
+from compress.zoo.recipe import Pruner, Recipe
 from cosign import CosignError
 
-OTHERS: tuple[Pruner, ...] = ("iterative", "oneshot", "l1", "torch")
+OTHERS: tuple[Pruner, ...] = ("iterative", "magnitude", "l1", "torch")
 
 
 @pytest.fixture
 def network() -> Network:
     torch.manual_seed(0)
-    return lenet5()
+    return Network(spec_of("lenet5"))
 
 
 def recipe_of(toy: ModuleType, pruner: Pruner) -> Recipe:
@@ -100,22 +100,25 @@ def test_masks_narrow_by_the_same_fraction_in_every_round(network: Network) -> N
 
 def test_one_shot_cuts_at_once(network: Network) -> None:
     keep = {"conv1": 100, "conv2": 900, "fc1": 4000, "fc2": 600}
-    expected = {name: mask_of(weight, keep[name]) for name, weight in network.weights.items()}
+    expected = {name: largest(weight, keep[name]) for name, weight in network.weights.items()}
     masks: dict[str, torch.Tensor] = {}
-    pruners.regime("oneshot", network, masks, keep, 3, 0.0)
+    pruners.regime("magnitude", network, masks, keep, 3, 0.0)
     assert all(torch.equal(masks[name], expected[name]) for name in keep)
 
 
 def test_torchs_own_keeps_the_largest_of_all_layers() -> None:
     torch.manual_seed(1)
-    network = lenet5()
+    network = Network(spec_of("lenet5"))
     trainer.channels_last(network)
     masks = pruners.global_masks(network, 5000)
     sizes = np.concatenate([w.detach().numpy().ravel() for w in network.weights.values()])
     threshold = np.sort(np.abs(sizes))[-5000]
     for name, weight in network.weights.items():
         assert torch.equal(masks[name], weight.detach().abs() >= float(threshold))
-    assert dict(network.named_parameters()).keys() == dict(lenet5().named_parameters()).keys()
+    assert (
+        dict(network.named_parameters()).keys()
+        == dict(Network(spec_of("lenet5")).named_parameters()).keys()
+    )
 
 
 def test_l1_adds_lambda_times_the_sign(network: Network) -> None:
@@ -133,7 +136,7 @@ def test_l1_adds_lambda_times_the_sign(network: Network) -> None:
 @given(st.sampled_from(["lenet5", "alexnet"]), st.floats(1, 2000))
 def test_densities_are_brought_to_a_ratio(network: str, ratio: float) -> None:
     spec = spec_of(network)
-    preset = densities(network, next(iter(ALPHAS[network])))
+    preset = densities(network, next(iter(NETWORKS[network].rows)))
     scaled = at_ratio(spec, preset, ratio)
     weights = {name: geometry.weights for name, geometry in spec.geometries.items()}
     kept = sum(scaled[name] * count for name, count in weights.items())

@@ -1,38 +1,28 @@
 """`python -m synth breakeven` on small cores."""
 
-import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
-from flows.commands import breakeven as command
-from flows.measure import breakeven, machines
+from rtl.coreset import CoreSet
 from synth.__main__ import main
 
-
-@pytest.fixture
-def small(monkeypatch):
-    sparse = dataclasses.replace(machines.SPARSE, lanes=3, act_banks=2, drain=1)
-    dense = dataclasses.replace(sparse, core="dense-scalar")
-    monkeypatch.setattr(machines, "SPARSE", sparse)
-    monkeypatch.setattr(machines, "DENSE_SCALAR", dense)
-    monkeypatch.setattr(
-        machines, "DENSE_2D", dataclasses.replace(dense, core="dense-2d", lanes=2, filters=2)
-    )
-    monkeypatch.setattr(breakeven, "LANES", (3,))
-    monkeypatch.setattr(breakeven, "MORE_LANES", ())
-    monkeypatch.setattr(command, "ROWS", (2,))
+SMALL = Path(__file__).parents[2] / "small_cores.toml"
 
 
-def test_curves_against_both_dense_cores_under_both_models(small, tmp_path: Path, capsys):
+def test_curves_against_both_dense_cores_under_both_models(tmp_path: Path, capsys):
     out = tmp_path / "curves.json"
     line = ["breakeven", "--network", "lenet5", "--layers", "conv2", "--out", str(tmp_path / "out")]
+    line += ["--cores", str(SMALL)]
     assert main([*line, "--ratios", "4", "--json", str(out)]) == 0
     content = json.loads(out.read_text())
     keys = ("core", "against", "sram_model", "weights")
     found = {tuple(curve[key] for key in keys) for curve in content["curves"]}
     assert len(found) == len(content["curves"]) == 2 * 2 * 2 * 2
+    assert {"dense-2d-2x2", "dense-scalar-5"} == {against for _, against, _, _ in found}
+    cores = [(core["name"], core["config"]["lanes"]) for core in content["cores"]]
+    assert cores == [(core.name, core.lanes) for core in CoreSet.read(SMALL).cores]
     for curve in content["curves"]:
         assert (curve["network"], curve["layer"], curve["equal_bits"]) == ("lenet5", "conv2", True)
         portions = [point["portion"] for point in curve["points"]]
@@ -56,6 +46,7 @@ def test_curves_against_both_dense_cores_under_both_models(small, tmp_path: Path
         (["--bits", "9"], "weight_bits is 9"),
         (["--ratios", "0.5"], "0.5 is no pruning ratio"),
         (["--model", "nowhere.cosign"], "nowhere.cosign"),
+        (["--cores", "nowhere.toml"], "cannot read nowhere.toml"),
     ],
 )
 def test_bad_input_is_one_sentence(line, sentence, capsys):
@@ -63,3 +54,11 @@ def test_bad_input_is_one_sentence(line, sentence, capsys):
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count("\n") == 1
+
+
+def test_no_core_of_a_kind(tmp_path: Path, capsys):
+    file = tmp_path / "cores.toml"
+    file.write_text("schema = 1\nrows = []\n")
+    assert main(["breakeven", "--kinds", "sparse-rows", "--cores", str(file)]) == 2
+    said = capsys.readouterr().err
+    assert said == f"cosign: {file} has no sparse-rows core; leave sparse-rows out of --kinds.\n"

@@ -12,8 +12,8 @@ from compress.data import datasets
 from compress.file import container
 from compress.model.tidy import tidy
 from compress.train import stages
-from compress.zoo.networks import spec_of
-from compress.zoo.presets import densities, kept_weights
+from compress.zoo.density import kept_weights
+from compress.zoo.networks import densities, spec_of
 from cosign import CosignError
 from flows.commands import train
 

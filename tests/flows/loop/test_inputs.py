@@ -13,14 +13,14 @@ from PIL import Image
 
 from compress.data import datasets
 from compress.exchange import sources
-from compress.nn.network import Network, imported_network
+from compress.nn.network import Network, pretrained_network
 from compress.train import trainer
 from compress.train.stages import identity
+from compress.zoo.lenet5 import LENET5
 from compress.zoo.networks import spec_of
-from compress.zoo.presets import ALPHAS
 from cosign import CosignError
 from flows import run_cosign
-from flows.loop import inputs, results
+from flows.loop import assemble, inputs
 from flows.loop.rundir import RunConfig
 
 
@@ -31,7 +31,6 @@ def network(tmp_path: Path) -> Path:
     y = graph.node("GlobalAveragePool", graph.conv("x", 3, 3, "c"), name="mean")
     graph.node("Flatten", y, name="flat")
     onnx.save(graph.model(), tmp_path / "three.onnx")
-    sources.load.cache_clear()
     return tmp_path / "three.onnx"
 
 
@@ -47,7 +46,7 @@ def photographs(root: Path, classes: int) -> Path:
 
 
 def config(network: Path, **changes: object) -> RunConfig:
-    digest = sources.digest(sources.load(str(network)))
+    digest = sources.load(str(network)).digest()
     return dataclasses.replace(RunConfig(str(network), digest=digest), **changes)
 
 
@@ -57,7 +56,7 @@ def test_an_imagenet_folder_is_scaled_to_what_the_network_reads(
     asked = config(
         network, data=str(photographs(tmp_path / "photos", 3)), mean=[0.0] * 3, std=[1.0] * 3
     )
-    dataset = inputs.dataset(asked, inputs.imported(asked))
+    dataset = inputs.dataset(asked, inputs.pretrained(asked))
     assert dataset.shape == (3, 8, 8)
     assert (dataset.mean, dataset.std) == ((0.0,) * 3, (1.0,) * 3)
     pixels = dataset.test.images(np.arange(len(dataset.test.labels)))
@@ -73,7 +72,7 @@ def test_options_of_the_method_reach_recipe_and_command() -> None:
     assert recipe.bits is None
     four = inputs.recipe(dataclasses.replace(asked, bits=4), None, 10).bits
     assert four == dict.fromkeys(recipe.spec.geometries, 4)
-    _, script, *words = shlex.split(results.command(asked))
+    _, script, *words = shlex.split(assemble.command(asked))
     assert script == "flows/run_cosign.py"
     again, _ = run_cosign.training_config(run_cosign.parser().parse_args(words))
     assert again == asked
@@ -85,31 +84,32 @@ def test_weights_of_a_built_in_network_are_part_of_a_run(tmp_path: Path) -> None
     words = ["lenet5-85x", "--weights", str(own), "--seed=0", "--images=16"]
     asked, network = run_cosign.training_config(run_cosign.parser().parse_args(words))
     assert network is not None
-    assert inputs.imported(asked) is network
+    again = inputs.pretrained(asked)  # as on --resume
+    assert again is not None
+    assert again.digest() == network.digest() == asked.digest
     recipe, dataset = inputs.recipe(asked, network, 10), inputs.dataset(asked, network)
-    assert recipe.densities == ALPHAS["lenet5"]["85x"]
-    own_network = imported_network(network)
+    assert recipe.densities == LENET5.rows["85x"]
+    own_network = pretrained_network(network)
     dense = trainer.run_stage("dense", recipe, dataset, tmp_path, 0, start=own_network).network
     for name, weight in dense.weights.items():  # not trained
         np.testing.assert_array_equal(weight.detach(), network.weights[name])
-    _, _, *words = shlex.split(results.command(asked))
+    _, _, *words = shlex.split(assemble.command(asked))
     assert run_cosign.training_config(run_cosign.parser().parse_args(words))[0] == asked
     torch.save(Network(spec_of("lenet5")).state_dict(), own)
-    sources.load.cache_clear()
     with pytest.raises(CosignError, match="lenet5 is another network than this run began with"):
-        inputs.imported(asked)
+        inputs.pretrained(asked)
 
 
 def test_as_many_classes_as_outputs(network: Path, tmp_path: Path) -> None:
     asked = config(network, data=str(photographs(tmp_path / "photos", 2)))
     with pytest.raises(CosignError, match=r"three\.onnx has 3 outputs, but photos has 2 classes"):
-        inputs.dataset(asked, inputs.imported(asked))
+        inputs.dataset(asked, inputs.pretrained(asked))
 
 
 def test_images_of_another_size(network: Path) -> None:
     asked = config(network)
     with pytest.raises(CosignError, match="reads 3 x 8 x 8 images, MNIST's are 1 x 28 x 28"):
-        inputs.dataset(asked, inputs.imported(asked))
+        inputs.dataset(asked, inputs.pretrained(asked))
 
 
 def test_normalisation_by_channel(tmp_path: Path) -> None:
@@ -134,14 +134,13 @@ def test_a_changed_file_is_not_continued(network: Path, tmp_path: Path) -> None:
     y = graph.node("GlobalAveragePool", graph.conv("x", 3, 3, "c"), name="mean")
     graph.node("Flatten", y, name="flat")
     onnx.save(graph.model(), network)
-    sources.load.cache_clear()
     with pytest.raises(CosignError, match="is another network than this run began with"):
-        inputs.imported(asked)
+        inputs.pretrained(asked)
 
 
 def test_checkpoints_belong_to_the_weights(network: Path, tmp_path: Path) -> None:
     asked = config(network, data=str(photographs(tmp_path / "photos", 3)))
-    own = inputs.imported(asked)
+    own = inputs.pretrained(asked)
     dataset = inputs.dataset(asked, own)
     recipe = inputs.recipe(asked, own, 3)
     other = dataclasses.replace(recipe, digest="0" * 64)

@@ -13,32 +13,30 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from compress.file import container
+from flows.loop.rundir import RunDir
+from rtl.coreset import CoreSet
 from synth.profile import HardwareProfile
 
-# The command as a user runs it, but for the size of the cores: synthesis then takes seconds.
-SMALL = """
-import dataclasses, sys
-from flows import breakeven, machines, run_cosign
-machines.SPARSE = dataclasses.replace(machines.SPARSE, lanes=5, act_banks=2)
-machines.DENSE_SCALAR = dataclasses.replace(machines.SPARSE, core="dense-scalar")
-machines.DENSE_2D = dataclasses.replace(
-    machines.DENSE_SCALAR, core="dense-2d", lanes=2, filters=2, act_banks=2, act_depth=10240)
-breakeven.LANES, breakeven.MORE_LANES = (5, 3), (7,)
-sys.exit(run_cosign.main(sys.argv[1:]))
-"""
+ROOT = Path(__file__).parents[3]
+SMALL = ROOT / "tests" / "small_cores.toml"  # their synthesis takes seconds
 MILD = Path(__file__).with_name("mild.json")  # prunes fc2 by a tenth only
 OPTIONS = ("--budget", "0.004", "--images", "2", "--alpha", str(MILD), "--accuracy-loss", "0.9")
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", SMALL, *arguments]
+    return [sys.executable, str(ROOT / "flows" / "run_cosign.py"), *arguments]
+
+
+def start_at(path: Path) -> list[str]:
+    """How a run on the small cores begins; it does not need their file again."""
+    return command("lenet5", *OPTIONS, "--cores", str(SMALL), "--out", str(path))
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
     """A run that nobody disturbed."""
     path = tmp_path_factory.mktemp("loop") / "run"
-    subprocess.run(command("lenet5", *OPTIONS, "--out", str(path)), check=True, timeout=900)
+    subprocess.run(start_at(path), check=True, timeout=900)
     return path
 
 
@@ -115,6 +113,18 @@ def test_the_run_directory_is_complete(finished):
     assert not list(finished.rglob(".*.cosign.*"))  # nothing half-written
 
 
+def test_the_run_keeps_its_cores(finished, results):
+    cores = CoreSet.read(SMALL)
+    assert RunDir.resume(finished).config.cores == cores
+    assert CoreSet.read(finished / "cores.toml") == cores
+    assert "--cores cores.toml" in results["command"]
+    known = {core["name"]: core["config_hash"] for core in results["hardware"]["cores"]}
+    assert {"dense-2d-2x2", "dense-scalar-5", "sparse-5"} <= set(known)
+    assert results["hardware"]["multipliers"] == {"sparse": 5, "dense": 4, "dense_scalar": 5}
+    against = {curve["against"] for curve in results["hardware"]["curves"]}
+    assert against == {"dense-2d-2x2"}
+
+
 def test_the_report_stands_alone(finished):
     page = pages.read((finished / "report.html").read_text())
     assert page.problems == []
@@ -146,7 +156,7 @@ def test_a_stage_runs_anew(finished, results, tmp_path):
 
 def test_killed_anywhere_it_resumes_to_the_same_result(finished, results, tmp_path):
     path = tmp_path / "run"
-    start = command("lenet5", *OPTIONS, "--out", str(path))
+    start = start_at(path)
     resume = command("--resume", str(path))
     # Killed in training, between trials, in export and evaluation, and in simulation.
     for landmark in (

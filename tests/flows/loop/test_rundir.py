@@ -1,12 +1,16 @@
 """A run continues where it was, and refuses what it cannot continue."""
 
+import dataclasses
 import json
 
 import pytest
+from hypothesis import given, settings
+from made_values import made
 
 from cosign import CosignError
 from flows.loop import loop
 from flows.loop.rundir import RunConfig, RunDir
+from rtl.coreset import CoreSet
 
 
 def test_a_finished_stage_is_not_run_again(tmp_path):
@@ -23,6 +27,20 @@ def test_a_finished_stage_is_not_run_again(tmp_path):
     assert again.run("dense", work) == {"accuracy": 0.5}
     assert len(calls) == 1
     assert set(again.wall_s()) == {"dense"}
+
+
+def test_cores_are_kept_by_content(tmp_path):
+    cores = CoreSet(rows=(), candidates=())
+    RunDir.create(tmp_path / "run", RunConfig("lenet5", cores=cores))
+    assert RunDir.resume(tmp_path / "run").config.cores == cores
+    file = tmp_path / "run" / "config.json"
+    config = json.loads(file.read_text())
+    del config["cores"]  # as runs were before they had any of their own
+    file.write_text(json.dumps(config))
+    assert RunDir.resume(tmp_path / "run").config == RunConfig("lenet5")
+    file.write_text(json.dumps(config | {"cores": {"schema": 1, "sparse": {"lanes": 3}}}))
+    with pytest.raises(CosignError, match="sparse has 3 multipliers, dense_scalar 61"):
+        RunDir.resume(tmp_path / "run")
 
 
 def test_a_stage_that_failed_is_run_again(tmp_path):
@@ -78,6 +96,17 @@ def test_restarting_forgets_a_stage_and_all_later_ones(tmp_path):
             loop.restart(run, nothing)
 
 
+def test_cores_must_take_the_levels(tmp_path):
+    """Told before anything is trained."""
+    narrow = dataclasses.replace(CoreSet().sparse, weight_bits=2)
+    cores = CoreSet(sparse=narrow, candidates=())
+    for bits, widest in ((None, 4), (3, 3), ("auto", 8)):
+        with pytest.raises(CosignError, match=f"sparse-61 takes levels of 2 .* of {widest};"):
+            loop.preflight(RunConfig("lenet5", bits=bits, cores=cores), tmp_path / "run")
+    loop.preflight(RunConfig("lenet5", bits=2, cores=cores), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_refusals(tmp_path):
     with pytest.raises(CosignError, match="not a run directory"):
         RunDir.resume(tmp_path)
@@ -90,10 +119,53 @@ def test_refusals(tmp_path):
         RunDir.resume(run.path).locked(),
     ):
         pass
-    config = json.loads((run.path / "config.json").read_text())
-    (run.path / "config.json").write_text(json.dumps(config | {"schema": 3}))
-    with pytest.raises(CosignError, match="schema 3"):
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"schema": 2, "written_by": None}, "schema 2 of an earlier version"),
+        ({"schema": 9, "written_by": "7.1"}, "schema 9 of cosign 7.1, this version reads"),
+        ({"colour": 2}, "colour is unknown"),
+        ({"bits": 9}, "bits is 9, must be int <= 8"),
+        ({"bits": "few"}, "bits is 'few', invalid enum value"),
+        ({"distill": 1.5}, r"distill is 1.5, must be float <= 1"),
+        ({"images": 0}, "images is 0, must be int >= 1"),
+        ({"seed": True}, "seed is True, must be int"),
+        ({"mean": [0.5, "x"]}, r"mean\[1\] is 'x', must be float"),
+    ],
+)
+def test_a_wrong_config_is_named(change, sentence, tmp_path):
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5"))
+    file = run.path / "config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps(config | change))
+    with pytest.raises(CosignError, match=f"config.json.*{sentence}.*; start a new run"):
         RunDir.resume(run.path)
-    (run.path / "config.json").write_text(json.dumps(config | {"colour": 2}))
-    with pytest.raises(CosignError, match="unknown or missing"):
+    del config["rounds"]
+    file.write_text(json.dumps(config))
+    with pytest.raises(CosignError, match="rounds is missing"):
         RunDir.resume(run.path)
+
+
+def test_a_damaged_stage_is_named(tmp_path):
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5"))
+    run.run("dense", lambda: 1)
+    file = run.path / "stages" / "dense.json"
+    for content, sentence in (
+        ('{"result": 1}', "dense.json: wall_s is missing"),
+        ('{"result": 1, "wall_s": -1}', "wall_s is -1, must be float >= 0"),
+        ("[]", "dense.json: the whole is"),
+        ("{", "dense.json is not valid JSON"),
+    ):
+        file.write_text(content)
+        with pytest.raises(CosignError, match=sentence):
+            run.result("dense")
+
+
+@given(config=made(RunConfig))
+@settings(max_examples=30, deadline=None)
+def test_any_config_makes_the_round_trip(tmp_path_factory, config):
+    path = tmp_path_factory.mktemp("any") / "run"
+    RunDir.create(path, config)
+    assert RunDir.resume(path).config == config

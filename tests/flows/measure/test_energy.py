@@ -10,6 +10,7 @@ from compress.file.container import Geometry
 from cosign import CosignError
 from flows.measure import energy as flow
 from rtl.config import CoreConfig
+from rtl.coreset import CoreSet
 from rtl.program.pack import pack_layer
 from sim.cycles import layer_cycles
 from sim.record import record
@@ -61,13 +62,48 @@ def test_a_layers_energy_reproduces_and_adds_up(folder: Path, tmp_path: Path) ->
         for name in ("a", "b")
     ]
     assert rows[0] == rows[1]
-    row = rows[0]
+    row = rows[0].to_json()
     assert row["cycles"] == layer_cycles(layer, CONFIG)
     assert row["total_nj"] == pytest.approx(row["logic_nj"] + row["sram_nj"])
     assert row["total_nj"] == pytest.approx(sum(row["energy_nj"].values()))
     assert row["memories"]["weight"]["writes"] == len(pack_layer(layer, CONFIG).weights)
     assert 0 < row["memories"]["weight"]["reads"] <= row["cycles"]
     assert row["slice"]["filters"] < 8
+
+
+def test_a_rows_parts_by_hand() -> None:
+    """Memories of 2 and 3 nJ, 1 and 4 of leakage, beside 15 nJ of logic: 25 nJ."""
+    row = flow.LayerEnergy(
+        layer="conv",
+        core="sparse-2",
+        macs=5000,
+        cycles=1000,
+        fmax_hz=5e8,
+        logic_nj={"toggle": 10.0, "clock": 4.0, "leakage": 1.0},
+        memories={
+            "weight": flow.MemoryUse(100.4, 50.0, 15.0, 10.0, leakage_nj=1.0),
+            "activation": flow.MemoryUse(0.0, 600.0, 15.0, 5.0, leakage_nj=4.0),
+        },
+        slice=flow.Slice(2, 100, 0.1, 1.0, 7),
+        synthesis={"yosys": "0"},
+    ).to_json()
+    assert row["seconds"] == pytest.approx(2e-6)
+    assert row["memories"]["weight"]["access_nj"] == pytest.approx(1.506 + 0.5)
+    assert row["memories"]["weight"]["reads"] == 100
+    assert row["energy_nj"] == pytest.approx(
+        {
+            "logic_toggle_nj": 10.0,
+            "logic_clock_nj": 4.0,
+            "logic_leakage_nj": 1.0,
+            "sram_weight_nj": 2.006,
+            "sram_activation_nj": 3.0,
+            "sram_leakage_nj": 5.0,
+        }
+    )
+    assert row["logic_nj"] == pytest.approx(15.0)
+    assert row["sram_nj"] == pytest.approx(10.006)
+    assert row["total_nj"] == pytest.approx(25.006)
+    assert row["pj_per_dense_mac"] == pytest.approx(25.006 / 5)
 
 
 def test_prices_interpolate_between_the_two_reports() -> None:
@@ -92,9 +128,11 @@ def test_slices_are_the_first_filters() -> None:
 
 def test_memories_grow_with_the_layers() -> None:
     small = random_layer(GEOMETRY, 0.5)
-    assert flow.cores_for([small]) == flow.CORES
+    cores = CoreSet()
+    plain = (cores.sparse, cores.dense_scalar, cores.dense)
+    assert flow.cores_for(cores, [small]) == plain
     deep = random_layer(Geometry("conv", 256, 8, 5, 5, kernel=(3, 3), padding=(1, 1)), 0.1)
-    _, scalar, array = flow.cores_for([small, deep])
+    _, scalar, array = flow.cores_for(cores, [small, deep])
     assert scalar.weight_depth == array.weight_depth == 9 * 256
 
 

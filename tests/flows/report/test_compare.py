@@ -36,10 +36,10 @@ def test_figures_are_those_of_the_runs(tmp_path, capsys):
 
 def test_the_total_speedup_is_time_over_time():
     results = compare.read(Path(LENET5))
-    dense = sum(layer["cycles"]["dense"] for layer in results["layers"])
-    sparse = sum(layer["cycles"]["dense"] / layer["speedup"] for layer in results["layers"])
+    dense = sum(layer.cycles.dense for layer in results.layers)
+    sparse = sum(layer.cycles.dense / layer.speedup for layer in results.layers)
     found = compare.compare({"run": results})
-    assert found["figures"]["speedup, same area"] == [pytest.approx(dense / sparse)]
+    assert found.figures["speedup, same area"] == (pytest.approx(dense / sparse),)
 
 
 def test_json_alone_for_scripts(capsys):
@@ -54,8 +54,10 @@ def test_json_alone_for_scripts(capsys):
         ("nowhere.json", None, "cannot read nowhere.json"),
         ("run", None, "finish the run with --resume"),
         ("bad.json", "{", "not valid JSON"),
-        ("old.json", '{"schema": 0}', "no results of schema 1"),
-        ("list.json", "[]", "no results of schema 1"),
+        ("old.json", '{"schema": 0}', "old.json has schema 0 of an earlier version"),
+        ("new.json", '{"schema": 9, "written_by": "7.1"}', "has schema 9 of cosign 7.1, this"),
+        ("list.json", "[]", "list.json holds no object"),
+        ("empty.json", '{"schema": 2}', "empty.json: network is missing"),
     ],
 )
 def test_what_is_no_run_is_a_sentence(other, content, sentence, tmp_path, monkeypatch, capsys):

@@ -1,6 +1,5 @@
 """The page of a run: stands alone, tells what was measured, shows in Chromium without errors."""
 
-import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,40 +9,42 @@ import pages
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from PIL import Image
 from random_layers import random_layer
 
 from compress.file.container import Geometry
 from compress.zoo.networks import spec_of
 from flows.report import html, pictures, tables
+from flows.report.results import Energy, EnergyOfLayer, Results
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
-ENERGY = {
-    "method": "toggles counted in a replay",
-    "per_image": {},
-    "layers": [
-        {
-            "layer": "conv1",
-            "core": "sparse-61",
-            "energy_nj": {"logic_toggle_nj": 3.0, "sram_activation_nj": 9.0},
-            "total_nj": 12.0,
-            "pj_per_dense_mac": 0.1,
-        }
-    ],
-}
+ENERGY = Energy(
+    method="toggles counted in a replay",
+    per_image={},
+    layers=(
+        EnergyOfLayer(
+            layer="conv1",
+            core="sparse-61",
+            energy_nj={"logic_toggle_nj": 3.0, "sram_activation_nj": 9.0},
+            total_nj=12.0,
+            pj_per_dense_mac=0.1,
+        ),
+    ),
+)
 
 
-def results(network: str) -> dict:
-    return json.loads((RESULTS / network / "results.json").read_text())
+def results(network: str) -> Results:
+    return Results.read(RESULTS / network / "results.json")
 
 
-def page_of(found: dict) -> str:
+def page_of(found: Results) -> str:
     """The page of measured results, with layers that keep as many weights, at random places."""
-    geometries = spec_of(found["network"]).geometries
+    geometries = spec_of(found.network).geometries
     layers = [
-        random_layer(geometries[row["name"]], row["nonzeros"] / row["weights"], name=row["name"])
-        for row in found["layers"]
-        if row["weights"] < 1_000_000
+        random_layer(geometries[row.name], row.nonzeros / row.weights, name=row.name)
+        for row in found.layers
+        if row.weights < 1_000_000
     ]
     return html.render(found, layers)
 
@@ -60,26 +61,25 @@ def test_a_page_stands_alone(network):
     assert page.problems == []
     assert page.drawings == 7
     assert tables.verdict(found) in page.text
-    for row in found["layers"]:
-        assert f"{row['nonzeros']:,}" in page.text
+    for row in found.layers:
+        assert f"{row.nonzeros:,}" in page.text
     assert "python flows/measure/energy.py" in page.text  # how to measure what was not
 
 
 def test_energy_is_shown_when_it_was_measured():
-    page = pages.read(page_of(results("lenet5") | {"energy": ENERGY}))
+    page = pages.read(page_of(replace(results("lenet5"), energy=ENERGY)))
     assert page.problems == []
     assert page.drawings == 8
     assert "conv1, sparse-61" in page.text
-    assert ENERGY["method"] in page.text
+    assert ENERGY.method in page.text
     assert "python flows/measure/energy.py" not in page.text
 
 
 def test_what_a_page_is_told_is_escaped():
-    found = results("lenet5")
-    found["command"] = "python <script>alert(1)</script>"
+    found = replace(results("lenet5"), command="python <script>alert(1)</script>")
     page = pages.read(page_of(found))
     assert page.problems == []
-    assert found["command"] in page.text
+    assert found.command in page.text
 
 
 def test_the_same_results_give_the_same_page(lenet5):
@@ -88,8 +88,8 @@ def test_the_same_results_give_the_same_page(lenet5):
 
 def test_a_mismatch_is_the_verdict():
     found = results("lenet5")
-    found["verification"]["mismatches"] = 3
-    assert tables.verdict(found).startswith("3 of 487,360 values")
+    wrong = replace(found.verification, mismatches=3)
+    assert tables.verdict(replace(found, verification=wrong)).startswith("3 of 487,360 values")
 
 
 @given(

@@ -1,21 +1,22 @@
 """The paper's tables beside ours, from a committed results.json."""
 
-import json
 from pathlib import Path
 
-from compress.zoo.networks import spec_of
-from compress.zoo.presets import densities, kept_weights
-from flows.report import tables
+from msgspec.structs import replace
+
+from compress.zoo.density import kept_weights
+from compress.zoo.networks import densities, spec_of
+from flows.report import paper_tables
+from flows.report.results import Results
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results" / "alexnet" / "results.json"
 
 
 def test_table_8_has_the_papers_totals_and_ours() -> None:
-    results = json.loads(RESULTS.read_text())
+    results = Results.read(RESULTS)
     keep = kept_weights(spec_of("alexnet"), densities("alexnet", "ours1"))
-    for layer in results["layers"]:
-        layer["nonzeros"] = keep[layer["name"]]
-    table = tables.table_8(results)
+    layers = tuple(replace(layer, nonzeros=keep[layer.name]) for layer in results.layers)
+    table = paper_tables.table_8(replace(results, layers=layers))
     assert table is not None
     columns = [list(column.cells) for column in table.columns]
     totals = dict(zip(columns[0], columns[-1], strict=True))

@@ -48,13 +48,15 @@ def test_every_method_has_as_many_weights_and_interruptions_change_nothing(
     by_layer = {row["method"]: row["nonzeros_by_layer"] for row in whole["rows"]}
     assert by_layer["torch"] != by_layer["admm"]
     assert all(
-        by_layer[name] == by_layer["admm"] for name in ("admm-cut", "iterative", "oneshot", "l1")
+        by_layer[name] == by_layer["admm"] for name in ("admm-cut", "iterative", "magnitude", "l1")
     )
     assert sorted(path.name for path in (tmp_path / "parts" / "checkpoints").iterdir()) == [
         "dense.pt"
     ]
     lines = baselines.table(whole).splitlines()
-    assert lines[0] == "| ratio | non-zeros | admm-cut | admm | iterative | oneshot | l1 | torch |"
+    assert (
+        lines[0] == "| ratio | non-zeros | admm-cut | admm | iterative | magnitude | l1 | torch |"
+    )
     assert lines[2] == "| dense | |" + f" {whole['dense']['test']:.2%} |" * 6
     assert lines[3].startswith(f"| 30× | 14,350 | {whole['rows'][0]['test']:.2%} |")
     labels = [line.get_label() for line in baselines.figure(whole).axes[0].get_lines()]

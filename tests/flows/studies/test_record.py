@@ -1,4 +1,4 @@
-"""The record's course at a small scale: its files, and going on after a kill."""
+"""The record's schedule at a small scale: its files, and going on after a kill."""
 
 import dataclasses
 from pathlib import Path
@@ -10,7 +10,8 @@ import pytest
 
 from compress.file import container
 from compress.tiny import stored
-from compress.tiny.schedule import SCHEDULES, Course
+from compress.tiny.run import Run
+from compress.tiny.schedule import SCHEDULES
 from cosign import CosignError
 from flows.studies import record
 
@@ -50,9 +51,9 @@ def test_killed_run_goes_on_to_the_same_result(
 
     for _ in range(20):
         try:
-            school = tmp_path / "teacher"
-            course = Course(SCHEDULES["tiny"], toy.dataset(), 0, tmp_path, school, kill_at_third)
-            reached = list(course.run())
+            shared = tmp_path / "teacher"
+            run = Run(SCHEDULES["tiny"], toy.dataset(), 0, tmp_path, shared, kill_at_third)
+            reached = list(run.targets())
             break
         except Killed:
             continue
@@ -71,12 +72,12 @@ def test_killed_run_goes_on_to_the_same_result(
 def test_folders_of_another_run_are_refused(
     whole: tuple[Path, list[Any]], toy: ModuleType, tmp_path: Path
 ) -> None:
-    school = whole[0] / "teacher"
+    shared = whole[0] / "teacher"
     for folder, change in ((whole[0] / "tiny", {"cycles": 2}), (tmp_path, {"copies": 3})):
         changed = dataclasses.replace(SCHEDULES["tiny"], **change)
         refusing = "teacher" if "copies" in change else "tiny"
         with pytest.raises(CosignError, match=f"{refusing} holds a run with another schedule"):
-            Course(changed, toy.dataset(), 0, folder, school, lambda *_: None)
+            Run(changed, toy.dataset(), 0, folder, shared, lambda *_: None)
 
 
 def test_a_damaged_step_is_named(tmp_path: Path) -> None:

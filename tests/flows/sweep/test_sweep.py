@@ -17,7 +17,7 @@ import pytest
 from distributed import LocalCluster
 from small_sweep import CORES, SMALL, points_of, sweep_of
 
-from cosign import locked
+from cosign import locked, read_toml
 from flows.sweep import parse
 from flows.sweep.measure import measure, prepare
 from flows.sweep.spec import AXES
@@ -52,7 +52,7 @@ def file(tmp_path: Path) -> Path:
     ]
     path = tmp_path / "sweep.toml"
     path.write_text("\n".join([TOML, *tables]))
-    assert parse.make(parse.read(path)) == sweep_of()
+    assert parse.make(read_toml(path)) == sweep_of()
     return path
 
 

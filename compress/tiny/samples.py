@@ -16,7 +16,7 @@ _ANSWER_BATCH = 500
 
 
 @dataclass(frozen=True)
-class Lessons:
+class Samples:
     """Images with two kinds of answers.
 
     Parameters
@@ -73,7 +73,7 @@ class Motion:
 
 
 TEACHER_MOTION = Motion(10, 0.1, 0.1, 1.5)
-LESSON_MOTION = Motion(7.5, 0.07, 0.07, 1.0)
+SAMPLE_MOTION = Motion(7.5, 0.07, 0.07, 1.0)
 
 
 def scale_shift(dataset: Dataset) -> tuple[float, float]:
@@ -153,7 +153,7 @@ def answered(
     maps: list[np.ndarray],
     temperature: float,
 ) -> dict[str, np.ndarray]:
-    """`images`, `labels` and `soft` of Lessons: the split as it is, then moved by each map."""
+    """`images`, `labels` and `soft` of Samples: the split as it is, then moved by each map."""
     network.eval()
     scale, shift = scale_shift(dataset)
     originals = pixels_of(split)

@@ -1,0 +1,48 @@
+"""The constraint sets S_i of ADMM as functions of torch tensors: what `Admm` projects onto."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from compress.admm import projections
+from compress.admm.state import Projection
+
+
+def largest(weight: Tensor, keep: int) -> Tensor:
+    """bool tensor: the `keep` largest magnitudes; of equal ones the first in memory order."""
+    values = weight.detach().contiguous().cpu().numpy()
+    return torch.from_numpy(projections.prune_mask(values, keep)).to(weight.device)
+
+
+def prune_projection(keep: Mapping[str, int]) -> Projection:
+    """alpha_i weights of layer i (§3.3)."""
+
+    def project(name: str, tensor: Tensor) -> Tensor:
+        return torch.where(largest(tensor, keep[name]), tensor, 0.0)
+
+    return project
+
+
+def staged(weights: Mapping[str, int], keep: Mapping[str, int], targets: int) -> list[Projection]:
+    """Projections on ever fewer of `weights`, ending at `keep`: even steps of their logarithm."""
+    return [
+        prune_projection(
+            {
+                name: max(keep[name], round(whole * (keep[name] / whole) ** (part / targets)))
+                for name, whole in weights.items()
+            }
+        )
+        for part in range(1, targets + 1)
+    ]
+
+
+def quantize_projection(bits: Mapping[str, int], masks: Mapping[str, Tensor]) -> Projection:
+    """Levels of the weights of `masks` (§3.4.2); q is found anew every time."""
+
+    def project(name: str, tensor: Tensor) -> Tensor:
+        mask = masks[name].cpu().numpy()
+        found = projections.quantize(tensor.detach().cpu().numpy(), mask, bits[name])
+        return torch.empty_like(tensor).copy_(torch.from_numpy(found.weights))
+
+    return project

@@ -1,0 +1,36 @@
+"""A network that comes with its weights, as values."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from compress.model.nodes import NetworkSpec
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A network with trained weights.
+
+    Parameters
+    ----------
+    spec : the network, without batch normalisation
+    weights : by layer, float32 [out, in / groups, kh, kw] or [out, in]
+    biases : by layer, float32 [out]
+    pixels : mean and standard deviation by channel of pixels of 0..1 that it was trained on, where
+        that is known
+    """
+
+    spec: NetworkSpec
+    weights: dict[str, np.ndarray]
+    biases: dict[str, np.ndarray]
+    pixels: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+    def digest(self) -> str:
+        """SHA-256 over structure and weights, hex."""
+        content = hashlib.sha256(json.dumps(asdict(self.spec), sort_keys=True).encode())
+        for name, weight in self.weights.items():
+            content.update(weight.tobytes())
+            content.update(self.biases[name].tobytes())
+        return content.hexdigest()

@@ -1,0 +1,98 @@
+"""Scales of activations, found on calibration images (DESIGN: numerics)."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compress.model.nodes import NetworkSpec
+from compress.nn.network import Network
+
+SCALE_BITS = 14
+_TOP = 127
+_BINS = 4096
+# Keep their input's scale; dropout does nothing in the machine.
+_SCALE_KEEPING = ("maxpool", "flatten", "dropout")
+Batches = Callable[[], Iterable[Tensor]]
+"""Yields normalised calibration images, float32 [N, C, H, W], the same at every call."""
+
+
+def scales(
+    network: Network,
+    batches: Batches,
+    input_scale: float,
+    scale_bits: int,
+) -> dict[str, float]:
+    """Real value of one int8 unit of every node, in `scale_bits` bits; the input's is given.
+
+    A scale is judged by what finally reads it, after pooling. The output keeps its largest
+    value: clipped logits would tie.
+    """
+    spec = network.spec
+    owners = _owners(spec)
+    last_reader = {owner: name for name, owner in owners.items()}
+    watched = {name: owner for owner, name in last_reader.items() if owner != "input"}
+    output = owners[spec.nodes[-1].name]
+    largest = dict.fromkeys(watched.values(), 0.0)
+    for name, values in _activations(network, batches):
+        if name in watched:
+            owner = watched[name]
+            largest[owner] = max(largest[owner], float(values.abs().max()))
+    counts = {owner: torch.zeros(_BINS, dtype=torch.float64) for owner in largest}
+    for name, values in _activations(network, batches):
+        if name in watched and largest[watched[name]] > 0:
+            owner = watched[name]
+            magnitude = values.abs()
+            counts[owner] += torch.histc(magnitude[magnitude > 0], _BINS, 0, largest[owner])
+    tops = {
+        owner: top if owner == output else best_clip(counts[owner].numpy(), top)
+        for owner, top in largest.items()
+    }
+    found = {owner: shortened(top / _TOP, scale_bits) or 1.0 for owner, top in tops.items()}
+    found["input"] = input_scale
+    return {name: found[owner] for name, owner in owners.items()}
+
+
+def _owners(spec: NetworkSpec) -> dict[str, str]:
+    """The node that decides each node's scale."""
+    owners = {"input": "input"}
+    for node in spec.nodes:
+        keeps = node.op in _SCALE_KEEPING
+        owners[node.name] = owners[node.input] if keeps else node.name
+    return owners
+
+
+def _activations(network: Network, batches: Batches) -> Iterator[tuple[str, Tensor]]:
+    """(node, output) of every node for batch after batch."""
+    with torch.no_grad():
+        for x in batches():
+            seen: list[tuple[str, Tensor]] = []
+            network(x, observe=lambda name, value, seen=seen: seen.append((name, value)))
+            yield from seen
+
+
+def best_clip(counts: np.ndarray, largest: float) -> float:
+    """The clipping magnitude with the least expected square error of int8 rounding.
+
+    `counts` is a histogram of non-zero magnitudes over 0..`largest`. Rounding costs step^2 / 12
+    per value below the clip, clipping its square distance above.
+    """
+    bins = len(counts)
+    centres = (np.arange(bins) + 0.5) * largest / bins
+    clips = (np.arange(bins // 8, bins) + 1) * largest / bins
+    inside = np.cumsum(counts)[bins // 8 :]
+    # sum over values above the clip of (value - clip)^2, by suffix moments
+    moments = [
+        np.append(np.cumsum((counts * centres**power)[::-1])[::-1], 0.0)[bins // 8 + 1 :]
+        for power in range(3)
+    ]
+    clipped = moments[2] - 2 * clips * moments[1] + clips**2 * moments[0]
+    return float(clips[np.argmin(inside * (clips / _TOP) ** 2 / 12 + clipped)])
+
+
+def shortened(scale: float, bits: int = SCALE_BITS) -> float:
+    """The scale in so many significant bits: the file writes 7 in two bytes, 14 in three."""
+    mantissa, exponent = math.frexp(scale)
+    return math.ldexp(round(math.ldexp(mantissa, bits)), exponent - bits)

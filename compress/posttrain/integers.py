@@ -1,0 +1,144 @@
+"""From a quantised network to the integers that the machine executes (DESIGN: numerics).
+
+Weights have their levels. What is added here: the scale of every activation, found on calibration
+images; biases in accumulator units; and each layer's requantisation constants.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+
+from compress.data.datasets import Dataset
+from compress.data.pixels import some_images
+from compress.model.graph import (
+    CompressedModel,
+    Geometry,
+    InputSpec,
+    Layer,
+    Node,
+    finest_scale,
+    fixed_point,
+)
+from compress.model.hostops import HostOp, Shape, pooling_window
+from compress.model.levels import Levels
+from compress.model.nodes import NodeSpec
+from compress.nn.network import Network
+from compress.posttrain.calibration import SCALE_BITS, Batches, scales, shortened
+from compress.zoo.networks import entry_for
+from cosign import CosignError
+
+_BATCH = 50
+
+
+def input_spec(
+    shape: tuple[int, int, int], mean: tuple[float, ...], std: tuple[float, ...]
+) -> InputSpec:
+    """The input with the finest scale at which no pixel saturates."""
+    return InputSpec(shape, finest_scale(mean, std), mean, std)
+
+
+def assemble(
+    network: Network,
+    levels: Mapping[str, Levels],
+    source: InputSpec,
+    batches: Batches,
+    scale_bits: int = SCALE_BITS,
+) -> CompressedModel:
+    """The compressed model of a quantised network.
+
+    network : its weights are q * level
+    levels : of its weights, by layer; they and no others come into the model
+    batches : the scales of activations that they give are rounded to `scale_bits` significant bits
+
+    Raises CosignError when batch normalisation is not folded or a scale is out of range.
+    """
+    spec = network.spec
+    normalised = [node.name for node in spec.nodes if node.batch_norm]
+    if normalised:
+        raise CosignError(
+            f"layer {normalised[0]!r} is batch-normalised; fold the network before its levels are "
+            "found."
+        )
+    network.eval()
+    units = scales(network, batches, source.scale, scale_bits)
+    alias = {"input": "input"}  # a dropout is its input
+    shapes: dict[str, Shape] = {"input": source.shape}
+    nodes: list[Node] = []
+    for node in spec.nodes:
+        if node.op == "dropout":
+            alias[node.name] = alias[node.input]
+            continue
+        alias[node.name] = node.name
+        inputs = tuple(alias[name] for name in node.inputs)
+        made: Node
+        if node.op == "conv" or node.op == "linear":
+            assert node.geometry is not None
+            bias = network.biases[node.name].detach().double().numpy()
+            made = _layer(node, node.geometry, inputs[0], levels[node.name], bias, units)
+        else:
+            made = HostOp(node.name, node.op, inputs, _attributes(node, shapes[inputs[0]], units))
+        shapes[node.name] = made.output_shape([shapes[name] for name in inputs])
+        nodes.append(made)
+    return CompressedModel(spec.name, source, tuple(nodes))
+
+
+def from_dataset(
+    network: Network,
+    levels: Mapping[str, Levels],
+    dataset: Dataset,
+    scale_bits: int = SCALE_BITS,
+) -> CompressedModel:
+    """As `assemble`, calibrated on some training images."""
+    count = entry_for(network.spec).calibration_images
+    source = input_spec(dataset.shape, dataset.mean, dataset.std)
+    images = partial(some_images, dataset, count, _BATCH)
+    return assemble(network, levels, source, images, scale_bits)
+
+
+def _attributes(node: NodeSpec, shape: Shape, units: dict[str, float]) -> dict[str, float]:
+    """A host operation's attributes with what brings its inputs to its own unit."""
+    attrs = dict(node.attrs)
+    factors = [units[name] / units[node.name] for name in node.inputs]
+    if node.op == "lrn":
+        return attrs | {"in_scale": units[node.input], "out_scale": units[node.name]}
+    if node.op == "avgpool":
+        height, width = pooling_window(attrs, shape).kernel
+        factors = [factors[0] / (height * width)]
+    elif node.op not in ("add", "concat", "relu"):
+        return attrs
+    # One shift for all: the largest factor gets 16 significant bits.
+    _, shift = fixed_point(max(factors))
+    for number, factor in enumerate(factors):
+        attrs[f"mul{number}"] = min(round(factor * 2**shift), (1 << 16) - 1)
+    attrs["shift"] = shift
+    if node.op == "add":
+        attrs["relu"] = int(node.relu)
+    return attrs
+
+
+def _layer(
+    node: NodeSpec,
+    geometry: Geometry,
+    source: str,
+    levels: Levels,
+    bias: np.ndarray,
+    units: dict[str, float],
+) -> Layer:
+    q = shortened(levels.q)
+    unit = units[node.input] * q  # real value of one accumulator unit
+    mul, shift = fixed_point(unit / units[node.name])
+    return Layer.from_dense(
+        levels.values.reshape(geometry.out_channels, geometry.columns),
+        name=node.name,
+        input=source,
+        geometry=geometry,
+        bits=levels.bits,
+        q=q,
+        bias=np.rint(bias / unit).astype(np.int64),
+        mul=mul,
+        shift=shift,
+        relu=node.relu,
+        in_scale=units[node.input],
+        out_scale=units[node.name],
+    )

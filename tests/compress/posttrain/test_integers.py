@@ -1,0 +1,85 @@
+"""From levels to the file: integers as they were found, scales that fit the machine."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compress.file import container
+from compress.model.graph import fixed_point, max_level
+from compress.model.levels import Levels
+from compress.model.nodes import Builder, NetworkSpec
+from compress.nn.network import Network
+from compress.posttrain.calibration import best_clip
+from compress.posttrain.integers import assemble, input_spec
+from cosign import CosignError
+
+
+@given(st.floats(1e-9, 1e4))
+def test_fixed_point_is_normalised_and_near(factor: float) -> None:
+    mul, shift = fixed_point(factor)
+    assert 1 << 15 <= mul < 1 << 16
+    assert mul / 2.0**shift == pytest.approx(factor, rel=2.0**-16)
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("nan"), float("inf"), 1e-14, 1e6])
+def test_factors_out_of_range_are_refused(factor: float) -> None:
+    with pytest.raises(CosignError, match="requantisation factor"):
+        fixed_point(factor)
+
+
+def test_clip_minimises_the_error_of_rounding() -> None:
+    """Against the measured error of rounding a long-tailed sample at every clip."""
+    values = np.random.default_rng(0).exponential(1.0, 200_000) ** 1.5
+    counts, edges = np.histogram(values, 4096, (0, values.max()))
+    clip = best_clip(counts.astype(float), float(values.max()))
+
+    def error(at: float) -> float:
+        step = at / 127
+        return float(((np.minimum(np.rint(values / step), 127) * step - values) ** 2).sum())
+
+    assert clip < values.max()
+    assert error(clip) <= 1.02 * min(error(at) for at in edges[512::64])
+
+
+def random_spec(rng: np.random.Generator) -> NetworkSpec:
+    groups = int(rng.integers(1, 3))
+    net = Builder("random", (2, int(rng.integers(3, 9)), int(rng.integers(3, 9))))
+    net.conv("conv", groups * int(rng.integers(1, 5)), int(rng.integers(1, 4)), groups=groups)
+    net.host("flatten", "flatten")
+    net.linear("fc", int(rng.integers(1, 12)), relu=False)
+    return net.spec()
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 1 << 32), st.floats(-4, 2), st.integers(1, 8), st.floats(0, 1))
+def test_the_file_has_the_levels_that_quantisation_returned(
+    seed: int, exponent: float, bits: int, density: float
+) -> None:
+    """Whatever floats the network holds: here they have nothing to do with the levels."""
+    rng = np.random.default_rng(seed)
+    spec = random_spec(rng)
+    torch.manual_seed(seed)
+    network = Network(spec)
+    top = max_level(bits)
+    levels = {
+        name: Levels(
+            np.where(
+                rng.random(weight.shape) < density,
+                rng.integers(1, top + 1, weight.shape) * rng.choice([-1, 1], weight.shape),
+                0,
+            ).astype(np.int8),
+            10**exponent,
+            bits,
+        )
+        for name, weight in network.weights.items()
+    }
+    source = input_spec(spec.shape, (0.5, 0.5), (0.25, 0.25))
+    images = torch.randn(4, *spec.shape)
+    model = assemble(network, levels, source, lambda: [images])
+    for layer in container.from_bytes(container.to_bytes(model)).layers:
+        found = levels[layer.name]
+        assert np.array_equal(layer.dense_levels(), found.values.reshape(len(layer.bias), -1))
+        assert layer.bits == bits
+        assert layer.q == pytest.approx(found.q, rel=2.0**-14)
