@@ -34,7 +34,7 @@ CORES = {
     ),
 }
 GEOMETRY = Geometry("conv", 3, 4, 5, 5, kernel=(3, 3), padding=(1, 1))
-SWAPPED = {"NAND2_X1": "NOR2_X1", "NOR2_X1": "NAND2_X1"}
+DUAL = {"NAND2_X1": "NOR2_X1", "NOR2_X1": "NAND2_X1"}
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,19 @@ def test_every_output_is_that_of_the_rtl_in_every_cycle(lockstep: Lockstep, tmp_
 
 
 def test_a_swapped_gate_is_seen(lockstep: Lockstep, tmp_path: Path) -> None:
-    """The busiest gates, one at a time replaced by its dual."""
+    """The busiest gates, one at a time replaced by the dual gate.
+
+    That makes no difference where the inputs of a gate are always equal.
+    """
     activity = lockstep.run(tmp_path, lockstep.netlist)
-    gates = re.findall(rf"^  ({'|'.join(SWAPPED)}) (\w+) \(", lockstep.netlist, re.M)
+    gates = re.findall(rf"^  ({'|'.join(DUAL)}) (\w+) \(", lockstep.netlist, re.M)
     gates.sort(key=lambda gate: -activity.pins[f"{gate[1]}/ZN"][0])
-    for kind, name in gates[:4]:
-        broken = lockstep.netlist.replace(f"  {kind} {name} (", f"  {SWAPPED[kind]} {name} (")
-        with pytest.raises(CosignError, match=r"differ in cycle \d+, output bit \d+"):
+    seen = []
+    for kind, name in gates[:8]:
+        broken = lockstep.netlist.replace(f"  {kind} {name} (", f"  {DUAL[kind]} {name} (")
+        try:
             lockstep.run(tmp_path, broken)
+        except CosignError as error:
+            seen.append(str(error))
+    assert len(seen) >= 7
+    assert all(re.search(r"differ in cycle \d+, output bit \d+", words) for words in seen)
