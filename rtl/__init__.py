@@ -1,4 +1,4 @@
-"""rtl: the machine, in Amaranth. One config in, Verilog out; one layer in, its streams out.
+"""rtl: The machine, in Amaranth. One config in, Verilog out; one layer in, its streams out.
 
 - `rtl.config.CoreConfig`: everything that a core is a function of
 - `rtl.coreset.CoreSet`: the cores that are measured against each other, each in its role

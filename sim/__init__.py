@@ -1,4 +1,4 @@
-"""sim: what the machine does.
+"""sim: What the machine does.
 
 - `sim.golden`: the integer model that defines every value
 - `sim.cycles.layer_cycles`: the exact number of clock cycles, without simulating

@@ -147,3 +147,14 @@ def test_an_example_runs(script: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_the_rooms_are_drawn_from_the_code_of_today() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/rooms.py", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
