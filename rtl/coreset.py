@@ -82,8 +82,7 @@ class CoreSet:
 
     Parameters
     ----------
-    dense : dense-2d, the strongest dense rival; break-even is quoted against it, and its area is
-        the limit
+    dense : dense-2d, the dense rival that break-even is quoted against; its area is the limit
     dense_scalar : dense-scalar, the rival with as many multipliers as `sparse`
     sparse : executes the network, and stands against `dense_scalar`
     candidates : further sparse cores; of these and `sparse` the fastest counts that is no larger
