@@ -1,4 +1,4 @@
-"""Time until `run_cosign.py --help` answers, and until the doors that need no torch are imported.
+"""Time until --help of `cosign` and `cosign run` answers, and to import what needs no torch.
 
 Each is the least of several runs of a fresh Python, in seconds: what the program costs, not what
 else the machine does. Prints JSON.
@@ -32,7 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=10, help="of each, the best counts (10)")
     runs = parser.parse_args().runs
-    found = {"--help": seconds([sys.executable, "flows/run_cosign.py", "--help"], runs)}
+    found = {}
+    for words in (["--help"], ["run", "--help"]):
+        found[" ".join(words)] = seconds([sys.executable, "-m", "flows", *words], runs)
     for door in _DOORS:
         code = f"import sys, {door}; sys.exit('torch' in sys.modules)"
         found[door] = seconds([sys.executable, "-c", code], runs)

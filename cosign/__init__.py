@@ -1,9 +1,9 @@
-"""The ground floor that every room stands on: one error type, safe files, values that cross them.
+"""The ground floor of all rooms: one error type, safe files, values that cross them, commands.
 
 It imports nothing but the standard library, `platformdirs` and `msgspec`, so any room may use it.
 """
 
-from cosign.command import exit_status, numbers
+from cosign.command import exit_status
 from cosign.errors import CosignError
 from cosign.files import (
     atomic_write,
@@ -25,7 +25,6 @@ __all__ = [
     "exit_status",
     "json_text",
     "locked",
-    "numbers",
     "read_json",
     "read_toml",
     "sha256",

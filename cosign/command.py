@@ -1,10 +1,76 @@
-"""What every command line does with what goes wrong."""
+"""Commands: tables of names, each with a module that is imported when it is chosen.
+
+A module of a command has `add_options(parser)` and `run(options)`, which returns the exit status;
+its docstring is what --help says. A module of a group has `COMMANDS` instead, and perhaps `MOVED`:
+commands that a room no longer has, and what to type for them.
+"""
 
 import argparse
+import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 from cosign.errors import CosignError
+
+
+class Command(NamedTuple):
+    """A row of a table: the module, and a sentence for --help of the group."""
+
+    module: str
+    help: str
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose complaints are one sentence, as all others are."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise CosignError(f"{message}; see `{self.prog} --help`.")
+
+
+def parse(program: str, module: str, words: Sequence[str]) -> argparse.Namespace:
+    """The options that `words` give; `.command` is the `run` of the command they name.
+
+    program : what was typed before them
+    module : of the command or group
+
+    Raises CosignError on what the command does not know, SystemExit after --help.
+    """
+    parser = _Parser(prog=program)
+    _fill(parser, module, words)
+    return parser.parse_args(words)
+
+
+def _fill(parser: argparse.ArgumentParser, name: str, words: Sequence[str]) -> None:
+    """The options of a command, or the names of a group's and the options of the chosen one."""
+    module = importlib.import_module(name)
+    parser.description = module.__doc__
+    if not hasattr(module, "COMMANDS"):
+        module.add_options(parser)
+        parser.set_defaults(command=module.run)
+        return
+    chosen = words[0] if words else ""
+    if now := getattr(module, "MOVED", {}).get(chosen):
+        raise CosignError(f"`{parser.prog} {chosen}` needs more than one room; type `{now}`.")
+    places = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command, (where, sentence) in module.COMMANDS.items():
+        child = places.add_parser(command, help=sentence)
+        if command == chosen:
+            _fill(child, where, words[1:])
+
+
+def main(program: str, module: str, arguments: Sequence[str] | None = None) -> int:
+    """Run what the arguments ask for, those of the process by default; the exit status."""
+    words = sys.argv[1:] if arguments is None else arguments
+
+    def command() -> int:
+        options = parse(program, module, words)
+        return int(options.command(options))
+
+    return exit_status(command)
 
 
 def exit_status(command: Callable[[], int]) -> int:
@@ -17,11 +83,3 @@ def exit_status(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         return 130
-
-
-def numbers(text: str) -> list[float]:
-    """An option's value "1,2.5" as numbers, for argparse."""
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is no list of numbers") from error

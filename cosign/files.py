@@ -24,9 +24,12 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open `path` for binary writing; it appears only when the block ends without an error.
 
     A reader, and a process killed at any moment, sees the old file or the new one. Raises
-    CosignError when the disk is full or the folder cannot be written.
+    CosignError when the disk is full or the folder cannot be written, and on the name "-", which
+    was meant as standard output.
     """
     path = Path(path)
+    if path.name == "-":
+        raise CosignError("there is no file called -; give a name. Only --json knows - as output.")
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +82,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             text = file.read(_LONGEST_TOML + 1)
         if len(text) > _LONGEST_TOML:
             raise CosignError(
-                f"{path} has more than {_LONGEST_TOML:,} bytes, too many for TOML; give another."
+                f"{path} has more than {_LONGEST_TOML:,} bytes, too many; give another file."
             )
         return tomllib.loads(text.decode())
     except OSError as error:

@@ -74,21 +74,28 @@ def parse(
             raise CosignError(f"{where} holds no object; {again}.")
         value = dict(value)
         schema, writer = value.pop("schema", None), value.pop("written_by", None)
-        if schema not in schemas:
+        if type(schema) is not int or schema not in schemas:  # true is 1, too
+            version = "an earlier version"
+            if writer is not None:
+                version = "cosign " + reprlib.repr(writer).strip("'")
             raise CosignError(
-                f"{where} has schema {reprlib.repr(schema)} of "
-                f"{'an earlier version' if writer is None else f'cosign {writer}'}, this version "
-                f"reads {' and '.join(map(str, schemas))}; {again}."
+                f"{where} has schema {reprlib.repr(schema)} of {version}, this version reads "
+                f"{' and '.join(map(str, schemas))}; {again}."
             )
     try:
         made = msgspec.convert(value, kind)
         for fault in _incomplete(value, made, ""):
             raise CosignError(fault)
     except msgspec.ValidationError as error:
-        raise CosignError(f"{where}: {_fault(str(error), value)}; {again}.") from error
+        raise CosignError(_sentence(where, _fault(str(error), value), again)) from error
     except CosignError as error:
-        raise CosignError(f"{where}: {str(error).rstrip('.')}; {again}.") from error
+        raise CosignError(_sentence(where, str(error), again)) from error
     return made
+
+
+def _sentence(where: str, fault: str, again: str) -> str:
+    """In one line, whatever names and values are in it."""
+    return f"{where}: {' '.join(fault.split()).rstrip('.')}; {again}."
 
 
 def _incomplete(given: Any, made: Any, place: str) -> Iterator[str]:
@@ -104,7 +111,7 @@ def _incomplete(given: Any, made: Any, place: str) -> Iterator[str]:
         for name in sorted(names):
             yield from _incomplete(given[name], getattr(made, name), _inside(place, name))
     elif isinstance(made, msgspec.Struct):
-        for name in given:
+        for name in given.keys() & kind.__struct_fields__:
             yield from _incomplete(given[name], getattr(made, name), _inside(place, name))
     elif isinstance(made, dict):
         for name, part in made.items():
@@ -122,12 +129,13 @@ def _fault(told: str, given: Any) -> str:
     """msgspec's "Expected `int`, got `str` - at `$.cores[0].lanes`" as we say it."""
     told, _, path = told.partition(" - at ")
     place = path.strip("`").rpartition("$")[2].removeprefix(".")
-    if named := re.fullmatch(r"Object missing required field `(.+)`", told):
+    if named := re.fullmatch(r"Object missing required field `(.*)`", told, re.DOTALL):
         return f"{_inside(place, named[1])} is missing"
-    if named := re.fullmatch(r"Object contains unknown field `(.+)`", told):
+    if named := re.fullmatch(r"Object contains unknown field `(.*)`", told, re.DOTALL):
         return f"{_inside(place, named[1])} is unknown"
-    reason = re.sub(r", got .*", "", told).replace("`", "")
-    reason = reason.replace("Expected", "must be") if "Expected" in reason else reason.lower()
+    reason = re.sub(r", got .*", "", told).replace("`", "").replace("Expected", "must be")
+    if told.startswith("Invalid enum value"):
+        reason = "which is none of its values"
     found = _at(place, given)
     if found is _NOWHERE:
         return f"{place}: {reason}"

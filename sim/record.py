@@ -27,11 +27,16 @@ class Recording:
     results: tuple[JobResult, ...]
 
 
-def record(jobs: Sequence[Job], config: CoreConfig, simulators: Path) -> Recording:
-    """Execute `jobs` on the compiled RTL and keep its ports. Errors are those of simulate."""
+def record(
+    jobs: Sequence[Job], config: CoreConfig, simulators: Path, stall_seed: int | None = None
+) -> Recording:
+    """Execute `jobs` on the compiled RTL and keep its ports. Errors are those of simulate.
+
+    Registers and memories begin as zeros: so they do in the replay of a netlist.
+    """
     with tempfile.TemporaryDirectory(prefix="cosign-record-") as folder:
         path = Path(folder) / "ports"
-        results = simulate(jobs, config, simulators, record=path)
+        results = simulate(jobs, config, simulators, stall_seed=stall_seed, record=path, seed=0)
         ports = inputs(config) | outputs(config)
         line = sum(width for _, width in ports.values()) + 1
         text = np.fromfile(path, np.uint8)

@@ -12,7 +12,7 @@ import numpy as np
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.program.pack import LayerProgram, unpack_outputs
-from sim.build import TOP, build, coverage_folder, pack_descriptor
+from sim.build import TOP, build, coverage_folder, pack_descriptor, power_on
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +89,7 @@ def simulate(
     stall_seed: int | None = None,
     waves: Path | None = None,
     record: Path | None = None,
+    seed: int = 1,
 ) -> list[JobResult]:
     """Execute jobs one after the other, without a reset between them.
 
@@ -96,6 +97,7 @@ def simulate(
     stall_seed : random idle cycles and back-pressure on every stream
     waves : write an FST wave there
     record : write the core's ports there, a line of bits per clock cycle (`sim.record`)
+    seed : of what registers and memories hold at power on, 1 to 2147483647; 0: zeros
 
     Raises CosignError when a tool is missing or the simulation fails.
     """
@@ -105,7 +107,9 @@ def simulate(
         for acts in job.program.maps(job.x, config)
     ]
     answers = iter(
-        simulate_runs(runs, config, folder, stall_seed=stall_seed, waves=waves, record=record)
+        simulate_runs(
+            runs, config, folder, stall_seed=stall_seed, waves=waves, record=record, seed=seed
+        )
     )
     results = []
     for job in jobs:
@@ -132,6 +136,7 @@ def simulate_runs(
     stall_seed: int | None = None,
     waves: Path | None = None,
     record: Path | None = None,
+    seed: int = 1,
 ) -> list[RunResult]:
     """Execute runs as `simulate` does, whatever their streams say; a run that is reset has no
     result of its own."""
@@ -145,7 +150,7 @@ def simulate_runs(
                 f"cannot write the simulation's files to {work}: {error.strerror}; free some space "
                 "or set TMPDIR to another folder."
             ) from error
-        arguments = ["+jobs=jobs", "+results=results"]
+        arguments = ["+jobs=jobs", "+results=results", *power_on(seed)]
         if record is not None:
             arguments.append(f"+record={record.resolve()}")
         if stall_seed is not None:

@@ -1,4 +1,4 @@
-"""What `python -m sim` prints."""
+"""What `cosign sim` prints."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def verification_table(found: Verification) -> str:
-    """A row for each layer of `python -m sim run`, then where values or cycles differ."""
+    """A row for each layer of `cosign sim run`, then where values or cycles differ."""
     head = ("layer", "values", "mismatches", "cycles RTL", "cycles model", "stalls", "wall s")
     rows = [head, *(_layer_row(layer) for layer in found.layers)]
     model = [layer.model_cycles for layer in found.layers]
@@ -52,7 +52,7 @@ def _layer_row(layer: LayerVerification) -> tuple[str, ...]:
 
 
 def cycles_table(report: dict[str, Any]) -> str:
-    """A row for each layer of `python -m sim cycles`, and totals."""
+    """A row for each layer of `cosign sim cycles`, and totals."""
     rows: list[tuple[str, ...]] = [("layer", "weights", "non-zeros", *report["cores"], "speedup")]
     rows += [_cycles_row(layer["name"], layer) for layer in report["layers"]]
     if report["conv"] and report["conv"] != report["total"]:
@@ -72,7 +72,7 @@ def _cycles_row(name: str, row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def coverage_table(found: Sequence[Coverage]) -> str:
-    """A row for each core of `python -m sim coverage`."""
+    """A row for each core of `cosign sim coverage`."""
     rows: list[tuple[str, ...]] = [("core", "lines", "reached", "toggles", "reached", "missed")]
     for each in found:
         counts = ((each.lines, each.lines_hit), (each.toggles, each.toggles_hit))

@@ -12,6 +12,8 @@ from synth.breakeven import Curve
 from synth.report import CoreReport
 
 SCHEMA = 2
+READ = (1, SCHEMA)
+"""Schemas that can be read; 1 names no version of its writer."""
 
 
 @dataclass(frozen=True)
@@ -76,4 +78,4 @@ class HardwareProfile:
     @classmethod
     def read(cls, path: Path) -> "HardwareProfile":
         """Raises CosignError when the file is missing, damaged or of another schema."""
-        return values.read(path, cls, (SCHEMA,), "synthesise again")
+        return values.read(path, cls, READ, "synthesise again")

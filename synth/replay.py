@@ -10,7 +10,7 @@ import functools
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def replay(
         ram_count=len(rams),
         rams=(_Ram * len(rams))(*rams),
     )
-    _kernel().replay(ctypes.byref(run))
+    _kernel()(ctypes.byref(run))
     begun = int(np.argmin(inputs["rst"][:, 0])) if "rst" in inputs else 0
     wrong = np.argwhere(seen[begun:] != expected[begun:])
     if len(wrong):
@@ -101,7 +101,8 @@ def _port_nets(gates: Gates, ports: Mapping[str, np.ndarray]) -> list[int]:
 
 
 @functools.cache
-def _kernel() -> ctypes.CDLL:
+def _kernel() -> Callable[[object], None]:
+    """`replay` of replay.c, which takes a `_Run` by reference."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("g++")
     if compiler is None:
         raise CosignError("no C compiler is installed; install the system package gcc.")
@@ -112,7 +113,9 @@ def _kernel() -> ctypes.CDLL:
         done = subprocess.run(command, text=True, capture_output=True, check=False)
         if done.returncode:
             raise CosignError(f"{compiler} failed: {done.stderr.strip().splitlines()[-1]}.")
-        return ctypes.CDLL(str(library))
+        kernel = ctypes.CDLL(str(library)).replay
+    kernel.argtypes, kernel.restype = (ctypes.POINTER(_Run),), None
+    return kernel
 
 
 # The structs of replay.c, field by field.

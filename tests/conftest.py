@@ -5,11 +5,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 COMPRESS = Path(__file__).with_name("compress")
 
 settings.register_profile("any machine", deadline=None)  # a busy one is no failure
+settings.register_profile("first failure", deadline=None, phases=[Phase.explicit, Phase.generate])
 settings.load_profile("any machine")
 
 

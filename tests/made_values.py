@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from rtl.config import CoreConfig
+from rtl.coreset import CoreSet
+from synth.profile import HardwareProfile, LayerCost
 from synth.report import CoreReport
 
 BIG = 2**53  # of whole numbers, which other readers of JSON hold exactly
+HUGE = 1e300  # of numbers, so that their sum is one
 WORDS = st.text(max_size=8)
 
 
@@ -49,13 +52,8 @@ def _made(found: Any) -> st.SearchStrategy[Any]:
             low = gt + 1 if gt is not None else ge
             return st.integers(-BIG if low is None else low, BIG if le is None else le)
         case inspect.FloatType(ge=ge, le=le, gt=gt):
-            return st.floats(
-                gt if gt is not None else ge,
-                le,
-                exclude_min=gt is not None,
-                allow_nan=False,
-                allow_infinity=False,
-            )
+            low = gt if gt is not None else -HUGE if ge is None else ge
+            return st.floats(low, HUGE if le is None else le, exclude_min=gt is not None)
         case inspect.StrType():
             return WORDS
         case inspect.BoolType():
@@ -80,6 +78,15 @@ def _made(found: Any) -> st.SearchStrategy[Any]:
             return reports()
         case inspect.DataclassType(cls=cls) if cls is CoreConfig:
             return configs()
+        case inspect.DataclassType(cls=cls) if cls is CoreSet:
+            return st.just(CoreSet())
+        case inspect.DataclassType(cls=cls, fields=fields) if cls is HardwareProfile:
+            free = {field.name: _made(field.type) for field in fields}
+            layers = st.lists(made(LayerCost), max_size=2, unique_by=lambda layer: layer.name)
+            basis = st.fixed_dictionaries(
+                dict.fromkeys(("against", "sram_model", "weights"), WORDS)
+            )
+            return st.builds(cls, **free | {"layers": layers.map(tuple), "basis": basis})
         case inspect.StructType(cls=cls, fields=fields):
             return st.builds(cls, **{field.name: _made(field.type) for field in fields})
         case inspect.DataclassType(cls=cls, fields=fields):

@@ -12,8 +12,8 @@ from compress.zoo.recipe import Recipe, Training
 from cosign import CosignError
 
 Rows = Mapping[str, Mapping[str, float]]
-FEW = "4x"
-"""How far a network is pruned of which nothing is known; untuned."""
+DEFAULT_RATIO = "4x"
+"""How far a network is pruned of which an entry says nothing; untuned."""
 
 
 class Bits(NamedTuple):
@@ -77,6 +77,8 @@ class Build(Protocol):
 class Entry:
     """One network.
 
+    What an entry leaves out is untuned.
+
     Parameters
     ----------
     build : its layers; its default are the classes that it was published with
@@ -96,7 +98,7 @@ class Entry:
     bits: Bits
     training: Training
     rows: Rows
-    alpha: str = FEW
+    alpha: str = DEFAULT_RATIO
     data: str | None = None
     dropout: float = 0.5
     calibration_images: int = 100

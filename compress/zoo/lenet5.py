@@ -23,7 +23,7 @@ def _row(*densities: float) -> dict[str, float]:
 
 
 # Whole epochs: 55,000 images are 860 batches. Adam's rate is its authors' (Kingma & Ba 2015), a
-# third of it for quantising. 512 images calibrate: `python flows/studies/baselines.py lenet5`
+# third of it for quantising. 512 images calibrate: `cosign baselines lenet5`
 # compares that with none (docs/results/baselines.md).
 _TRAINING = Training(
     batch=64,

@@ -89,7 +89,7 @@ def from_weights(lr: float) -> Training:
     """For a network that comes with weights: the dense stage leaves them as they are.
 
     Steps, rhos and shares of the rate are untuned; 128 images calibrate as in
-    `flows/studies/posttrain.py`, which measures what they are good for (docs/results/oneshot.md).
+    `cosign posttrain`, which measures what they are good for (docs/results/oneshot.md).
     """
     return Training(
         batch=32,

@@ -1,8 +1,4 @@
-"""`python -m synth breakeven`: Fig. 4 for layers of any network, against both dense cores.
-
-Cycles come from the cycle model, which `synth` does not know; so this command lives here and
-reaches `python -m synth` as an entry point.
-"""
+"""From which pruning ratio sparse cores beat both dense ones, layer by layer (Fig. 4)."""
 
 import argparse
 import dataclasses
@@ -11,7 +7,8 @@ from pathlib import Path
 
 from compress.file.container import Geometry, load
 from compress.zoo.networks import spec_of
-from cosign import CosignError, write_json
+from cosign import CosignError
+from cosign.options import add_json, count, output, positive, pruning_ratio, publish
 from flows.measure.workload import RandomMasks
 from flows.report import paper
 from rtl.config import CoreConfig
@@ -22,7 +19,6 @@ from synth.breakeven import ACCOUNTINGS, PORTIONS, Curve, Workload, measure
 from synth.report import CoreReport, synthesize_many
 from synth.sram import MODELS
 
-HELP = "break-even pruning ratio of a layer (Fig. 4 of the paper)"
 KINDS = ("sparse", "sparse-rows")
 
 
@@ -47,17 +43,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--ratios",
-        type=float,
+        type=pruning_ratio,
         nargs="+",
         default=[],
         metavar="R",
         help="pruning ratios of which the speedup is printed as well",
     )
-    parser.add_argument("--batch", type=int, default=1, help="images of a linear layer (1)")
-    parser.add_argument("--seed", type=int, default=0, help="of the random masks (0)")
+    parser.add_argument(
+        "--batch", type=positive(int), default=1, help="images of a linear layer (1)"
+    )
+    parser.add_argument("--seed", type=count, default=0, help="of the random masks (0)")
     parser.add_argument("--liberty", type=Path, help="cell library instead of NanGate 45")
     parser.add_argument("--out", type=Path, help="folder for the curve's picture and the netlists")
-    parser.add_argument("--json", type=Path, help="write the curves as JSON")
+    add_json(parser, "the curves")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -81,8 +79,7 @@ def run(options: argparse.Namespace) -> int:
         )
         for rival, sram_model, weights in itertools.product(against, MODELS, ACCOUNTINGS):
             curves.append(measure(work, rival, rivals, sram_model, weights, portions))
-            print(_line(curves[-1], options.ratios), flush=True)
-    print(f"the paper: {paper.BREAK_EVEN_RATIO}x on CONV4, weights on chip, SMIC 40 nm")
+            print(_line(curves[-1], options.ratios), file=output(options.json), flush=True)
     content = {
         "schema": 1,
         "network": network,
@@ -91,8 +88,8 @@ def run(options: argparse.Namespace) -> int:
         "curves": curves,
         "provenance": reports[0].provenance,
     }
-    if options.json is not None:
-        write_json(options.json, content)
+    text = f"the paper: {paper.BREAK_EVEN_RATIO}x on CONV4, weights on chip, SMIC 40 nm"
+    publish(content, options.json, text)
     if options.out is not None:
         _draw(curves, cores.dense.name, options.out)
     return 0

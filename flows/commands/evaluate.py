@@ -1,8 +1,4 @@
-"""`python -m compress evaluate`: accuracy of a file's integers on a whole test split.
-
-The integer model is `sim`'s, which `compress` does not know; so this command lives here and
-reaches `python -m compress` as an entry point.
-"""
+"""Accuracy of a file's integers on a whole test split, by the golden model."""
 
 import argparse
 import shlex
@@ -13,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from compress.file import container
-from cosign import __version__, write_json
+from cosign import __version__
+from cosign.options import add_json, publish
 
-HELP = "accuracy of a file's integers on the test split"
 _BATCH = 250
 
 
@@ -27,14 +23,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the data set (default: mnist for one channel, cifar10 for 32 x 32, else "
         "the generated set)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write; raises CosignError on a damaged file or data that do not fit."""
-    from compress.data.images import test_split  # the other commands do without all these
+    from compress.data.images import test_split  # torch: --help does without
     from flows.loop import assemble
-    from flows.loop.results import SCHEMA
+    from flows.report.results import SCHEMA
     from sim import golden
 
     started = time.monotonic()
@@ -55,20 +51,17 @@ def run(options: argparse.Namespace) -> int:
         "schema": SCHEMA,
         "written_by": __version__,
         "network": model.name,
-        "command": shlex.join(
-            ["python", "-m", "compress", "evaluate", str(options.model), "--data", data]
-        ),
+        "command": shlex.join(["cosign", "evaluate", str(options.model), "--data", data]),
         "dataset": assemble.data(dataset),
         "accuracy": {"integer": right / images},
         "compression": found,
         "wall_s": {"evaluate": time.monotonic() - started},
     }
-    if options.json:
-        write_json(options.json, content)
-    print(
+    text = (
         f"{model.name} on {dataset.name}: {right:,} of {images:,} test images right, "
         f"{right / images:.2%}\n"
         f"{found.nonzeros:,} of {found.weights:,} weights, {found.file_bytes:,} B: "
         f"data {found.data_bytes:,}, index {found.index_bytes:,}, bias {found.bias_bytes:,}"
     )
+    publish(content, options.json, text)
     return 0

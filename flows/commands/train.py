@@ -1,9 +1,7 @@
-"""`python -m compress train`: the training stages and the file, without hardware.
+"""The training stages and the file, without hardware. The same command goes on where it stopped.
 
-The stages are those of the loop, which are `compress.train.trainer.run_stage`'s; this only
-calls them one after another. It lives here for the loop's progress bars and reaches
-`python -m compress` as an entry point. Several processes train together when
-`torchrun -m compress train` starts them.
+Several processes train together when torchrun starts them:
+`torchrun --nproc-per-node 2 -m flows train alexnet`.
 """
 
 import argparse
@@ -12,10 +10,10 @@ import dataclasses
 import os
 from pathlib import Path
 
-from cosign import CosignError, locked
-from flows.run_cosign import add_training_options, training_config
+from cosign import locked
+from cosign.options import count
+from flows.commands.training import add_training_options, training_config
 
-HELP = "prune and quantise a network by training it, and write the file"
 _WORKERS = 8  # at most, by default
 
 
@@ -23,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_training_options(parser)
     parser.add_argument(
         "--workers",
-        type=int,
+        type=count,
         metavar="N",
         help="processes that decode images ahead (default: the cores, if a GPU trains, else 0)",
     )
@@ -39,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train, or go on training, and export; raises CosignError as the stages do."""
-    # torch takes seconds, and the other commands do without
+    # torch takes seconds, and --help does without
     from rich.console import Console
 
     from compress.file import container
@@ -88,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
         f"{path.stat().st_size:,} B, {result.accuracy:.2%} right in validation, before activations "
         f"are integers.\n{kept - left:,} more were kept, but make no difference to the outputs; "
         f"{dead:,} filters and neurons have no weight left.\n"
-        f"{path}; its accuracy: python -m compress evaluate {path}"
+        f"{path}; its accuracy: cosign evaluate {path}"
     )
     return 0
 
@@ -101,6 +99,4 @@ def _workers(asked: int | None) -> int:
         if distributed.device().type == "cpu":
             return 0  # training keeps the cores busy itself
         return min(_WORKERS, len(os.sched_getaffinity(0)) // distributed.on_this_machine()[1])
-    if asked < 0:
-        raise CosignError(f"--workers is {asked}, must not be negative.")
     return asked

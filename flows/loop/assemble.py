@@ -15,12 +15,11 @@ from compress.data.datasets import Dataset
 from compress.file.container import CompressedModel, Layer, Sizes
 from cosign import sha256, values
 from cosign.values import Value
-from flows.loop import results
-from flows.loop.results import Results
 from flows.loop.rundir import RunConfig, RunDir
 from flows.measure import energy
 from flows.measure.machines import Machines
-from flows.report import paper, tables
+from flows.report import paper, results, tables
+from flows.report.results import Results
 from rtl.coreset import CoreSet
 from rtl.program.fit import batch_of
 from sim import cycles
@@ -256,7 +255,7 @@ class _Source(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
 
 
 def _energy(run: RunDir) -> results.Energy | None:
-    """What `flows/measure/energy.py` measured of this very model, or None."""
+    """What `cosign energy` measured of this very model, or None."""
     file = run.path / "energy.json"
     if not file.exists():
         return None

@@ -25,11 +25,11 @@ from compress.zoo.recipe import Recipe
 from cosign import CosignError, write_json
 from flows.loop import assemble, feedback, inputs, logs
 from flows.loop.progress import Reporter
-from flows.loop.results import Feedback, Results
 from flows.loop.rundir import RunConfig, RunDir
 from flows.measure import breakeven, workload
 from flows.measure.machines import CoreReports, Machines, machines_for
 from flows.report import html, plots
+from flows.report.results import Feedback, Results
 from rtl import verilog
 from sim import build, golden, verify
 from sim.run import simulators_dir
@@ -56,6 +56,13 @@ def preflight(config: RunConfig, path: Path, network: Pretrained | None) -> None
         inputs.dataset(config, network)
     classes = network.spec.classes if network is not None else 10
     recipe = inputs.recipe(config, network, classes)
+    widest = max(recipe.bits.values()) if recipe.bits else 8
+    for core in (config.cores.sparse, config.cores.dense):  # which execute the network
+        if core.weight_bits < widest:
+            raise CosignError(
+                f"the core {core.name} takes levels of {core.weight_bits} bits, the run may make "
+                f"them of {widest}; raise its weight_bits or give --bits."
+            )
     weights = sum(geometry.weights for geometry in recipe.spec.geometries.values())
     needed = weights * _BYTES_PER_WEIGHT + (500 << 20)
     folders = (path.absolute(), *path.absolute().parents)

@@ -6,6 +6,7 @@ and picks up its own checkpoints. A run that was killed at any moment therefore 
 to the same result.
 """
 
+import dataclasses
 import shutil
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from cosign.values import Amount, Count, Positive, Share, Value
 from rtl.coreset import CoreSet
 
 SCHEMA = 3
+READ = (2, SCHEMA)
 
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
@@ -94,8 +96,11 @@ class RunDir:
         """Open a run. Raises CosignError when it is none, or one of another schema."""
         if not (path / "config.json").is_file():
             raise CosignError(f"{path} is not a run directory: it has no config.json.")
-        config = values.read(path / "config.json", RunConfig, (SCHEMA,), "start a new run")
-        return cls(path, config)
+        file = path / "config.json"
+        content = read_json(file)
+        if isinstance(content, dict) and content.get("schema") == 2:  # all had the default cores
+            content = {"cores": dataclasses.asdict(CoreSet()), **content}
+        return cls(path, values.parse(content, RunConfig, str(file), "start a new run", READ))
 
     def locked(self) -> AbstractContextManager[None]:
         """Hold the run; raises CosignError while another process does."""

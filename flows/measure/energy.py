@@ -1,4 +1,4 @@
-"""Energy of a run's layers on its cores: `python flows/measure/energy.py runs/alexnet-0`.
+"""Energy of layers on cores.
 
 A slice of every layer (some of its filters, the run's own weights, a test image) is executed on the
 RTL; the mapped netlist is replayed with the recorded ports and must give the same outputs in every
@@ -6,30 +6,22 @@ cycle. The toggles of a mean cycle, priced by OpenSTA, times the layer's cycles 
 energy; SRAM accesses times OpenRAM's energy of an access the memories'.
 """
 
-import argparse
 import dataclasses
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-
 import numpy as np
 
-from compress.file.container import Layer, load
-from cosign import CosignError, exit_status, sha256, write_json
+from compress.file.container import Layer
+from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
-from rtl.options import add_cores, cores_of
 from rtl.program.fit import fit
 from rtl.program.pack import LayerProgram, pack_layer
-from sim import build
 from sim.cycles import layer_cycles
-from sim.golden import layer_output, trace
+from sim.golden import layer_output
 from sim.record import Recording, record
 from sim.run import simulators_dir
 from sim.simulate import Job
@@ -357,62 +349,3 @@ def table(row: LayerEnergy) -> str:
         for name, value in row.energy_nj.items()
     )
     return f"{row.layer:8s} {row.core:16s} {row.total_nj:12,.0f} nJ   {parts}"
-
-
-def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(prog="energy.py", description=__doc__)
-    result.add_argument("run", type=Path, help="a finished run directory")
-    result.add_argument("--layers", nargs="+", help="default: all convolutions")
-    result.add_argument("--cycles", type=int, default=SLICE_CYCLES, help="of a slice, about")
-    add_cores(result, "those of the run")
-    result.add_argument("--liberty", type=Path, help="a cell library (default: NanGate 45 nm)")
-    result.add_argument("--out", type=Path, help="keep netlists and reports here")
-    result.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
-    return result
-
-
-def _run(options: argparse.Namespace) -> int:
-    from flows.loop import inputs  # takes torch, which takes seconds
-    from flows.loop.rundir import RunDir
-
-    run = RunDir.resume(options.run)
-    model = load(run.path / "model.cosign")
-    convolutions = {layer.name: layer for layer in model.layers if layer.geometry.kind == "conv"}
-    names = options.layers or list(convolutions)
-    for name in names:
-        if name not in convolutions:
-            raise CosignError(
-                f"{model.name} has no convolution {name!r}; it has {', '.join(convolutions)}."
-            )
-    dataset = inputs.dataset(run.config, inputs.pretrained(run.config))
-    pixels = dataset.test.images(np.arange(1))
-    values = trace(model, model.input.quantize(pixels))
-    images = {name: values[convolutions[name].input][0] for name in names}
-    layers = [convolutions[name] for name in names]
-    cores = run.config.cores if options.cores is None else cores_of(options)
-    with tempfile.TemporaryDirectory(prefix="cosign-energy-") as scratch:
-        found = measure(
-            layers,
-            images,
-            cores_for(cores, layers),
-            options.out or Path(scratch),
-            options.liberty,
-            cycles=options.cycles,
-            report=lambda row: print(table(row), flush=True),
-        )
-    for core, sums in found["per_image"].items():
-        print(f"image    {core:16s} {sums['total_nj']:12,.0f} nJ   of {', '.join(names)}")
-    if options.json is not None:
-        source = {"network": model.name, "model_sha256": sha256(run.path / "model.cosign")}
-        source |= {"data": dataset.name, "image": "the first of the test split"}
-        write_json(options.json, {**found, "source": source, "tools": build.provenance()})
-    return 0
-
-
-def main(argv: list[str] | None = None) -> int:
-    options = parser().parse_args(argv)
-    return exit_status(lambda: _run(options))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

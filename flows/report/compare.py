@@ -1,19 +1,18 @@
-"""Runs side by side: `python flows/run_cosign.py compare runs/lenet5-0 runs/lenet5-1`.
+"""Runs side by side.
 
 A run is a run directory or a results.json; runs of different networks compare, too.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from cosign import CosignError, atomic_write, exit_status, json_text, write_json
+from cosign import CosignError
 from cosign.values import Value
-from flows.loop.results import Layer, Results
 from flows.report import tables
+from flows.report.results import Layer, Results
 
 SCHEMA = 1
 
@@ -119,50 +118,3 @@ def tables_of(found: Comparison) -> list[Table]:
         for number, (what, _, write) in enumerate(_OF_A_LAYER):
             layers.add_row("" if number else name, what, *_cells(row[what], write))
     return [whole, layers]
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    result = argparse.ArgumentParser(
-        prog="run_cosign.py compare", description="Finished runs side by side."
-    )
-    result.add_argument("runs", nargs="+", type=Path, help="run directories or results.json files")
-    result.add_argument(
-        "--json", metavar="FILE", help="write the figures here; - prints them, and no tables"
-    )
-    result.add_argument("--html", type=Path, metavar="FILE", help="write a page here")
-    return result
-
-
-def _run(options: argparse.Namespace) -> int:
-    names = list(map(str, options.runs))
-    if len(set(names)) < 2:
-        raise CosignError("compare needs two different runs; give their folders.")
-    runs = {name: read(path) for name, path in zip(names, options.runs, strict=True)}
-    found = compare(runs)
-    if options.json == "-":
-        print(json_text(found))
-    elif options.json:
-        write_json(Path(options.json), found)
-    if options.html:
-        from flows.report import html  # takes matplotlib, which takes a second
-
-        page = html.page(
-            "compare.html.j2",
-            tables=[html.plain(table) for table in tables_of(found)],
-            runs=runs,
-            verdicts={name: tables.verdict(results) for name, results in runs.items()},
-        )
-        with atomic_write(options.html) as file:
-            file.write(page.encode())
-    if options.json != "-":
-        console = tables.console()
-        for table in tables_of(found):
-            console.print(table)
-    return 0
-
-
-def main(arguments: list[str]) -> int:
-    """Compare runs; returns the exit status."""
-    options = parser().parse_args(arguments)
-    return exit_status(lambda: _run(options))

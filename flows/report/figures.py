@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from flows.loop.results import Results
 from flows.report import paper
 from flows.report.plots import BLUE, GREEN, INK, ORANGE, RED, WIDTH
+from flows.report.results import Results
 
 _COLORS = (BLUE, ORANGE, GREEN, RED, "#8a6bbe", "#2f9c95", "#b0903a", "#8b8f94", "#c06a9c")
 _CORES = {"dense": "dense-2d", "sparse": "sparse"}

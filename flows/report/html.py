@@ -10,9 +10,9 @@ from rich.table import Table
 
 from compress.file.container import Layer
 from cosign import atomic_write
-from flows.loop.results import Results
 from flows.report import figures, pictures, plots, tables
 from flows.report.paper_tables import paper_tables
+from flows.report.results import Results
 
 _TEMPLATES = Path(__file__).parent
 

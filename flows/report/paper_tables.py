@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from compress.zoo.alexnet import TABLE_8
-from flows.loop.results import Results
 from flows.report import paper
+from flows.report.results import Results
 from flows.report.tables import new_table, size, times
 
 

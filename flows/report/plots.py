@@ -14,8 +14,8 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from cosign import atomic_write
-from flows.loop.results import Results
 from flows.report import paper
+from flows.report.results import Results
 from flows.report.tables import times
 from synth.breakeven import Curve
 

@@ -7,8 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from flows.loop.results import Feedback, Layer, Results, Round, State
 from flows.report import paper
+from flows.report.results import Feedback, Layer, Results, Round, State
 
 _WIDTH = 140
 

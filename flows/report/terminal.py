@@ -3,8 +3,8 @@
 from rich.console import Console
 from rich.table import Table
 
-from flows.loop.results import Results
 from flows.report.paper_tables import paper_tables
+from flows.report.results import Results
 from flows.report.tables import accuracy_table, core_table, feedback_table, layer_table, verdict
 
 

@@ -1,4 +1,4 @@
-"""Ways of pruning compared: `python flows/studies/baselines.py lenet5 --out DIR`.
+"""Ways of pruning compared.
 
 Every method starts from the same dense network, trained once, and has the same steps after it:
 same batches in the same order, optimiser, learning rates. A ratio gives every layer the same number
@@ -7,44 +7,32 @@ differ in what happens during the recipe's prune stage (compress.train.pruners);
 same retraining. Accuracy is that of the float network on the whole test split, of every point once:
 nothing is chosen by it.
 
-DIR has `baselines.json` and `baselines.png`. Each point is kept when it is finished; the same
-command goes on where it was stopped, and further ratios or methods add to what is there.
-
-exit status: 0 done; 2 bad input; 130 stopped, run again to go on.
+`baselines.json` has the points, each kept when it is finished: the same call goes on where it was
+stopped, and further ratios or methods add to what is there.
 """
 
-import argparse
 import dataclasses
 import json
-import math
 import shutil
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
-if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
-
 from matplotlib.figure import Figure
-from rich.console import Console
 
 import cosign
-from compress.data.datasets import Dataset, load_dataset
+from compress.data.datasets import Dataset
 from compress.train import trainer
 from compress.train.stages import StageResult
 from compress.zoo.density import at_ratio
-from compress.zoo.networks import NETWORKS, recipe
 from compress.zoo.recipe import Pruner, Recipe
-from cosign import CosignError, atomic_write, exit_status, locked, read_json, write_json
+from cosign import CosignError, atomic_write, read_json, write_json
 from flows.loop.progress import Reporter
 from flows.report import plots
-from flows.run_cosign import count, positive
 
 SCHEMA = 1
 METHODS: dict[str, Pruner] = {"admm-cut": "admm", **{name: name for name in get_args(Pruner)}}
-RATIOS = (10.0, 20.0, 40.0, 80.0, 160.0)
 STAGES = ("prune", "retrain")
 PENALTIES = (1e-5, 1e-4)  # lambdas of l1, as rhos of a phase
 
@@ -189,71 +177,3 @@ def figure(found: dict[str, Any]) -> Figure:
     }
     drawn = {method: points for method, points in curves.items() if points}
     return plots.accuracy_by_ratio(drawn, found["dense"]["test"])
-
-
-def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(
-        prog="python flows/studies/baselines.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    trained = [name for name, entry in NETWORKS.items() if not entry.needs_weights]
-    result.add_argument("network", choices=trained)
-    result.add_argument(
-        "--ratios",
-        type=_ratio,
-        nargs="+",
-        default=RATIOS,
-        metavar="R",
-        help="all weights over those that stay, as 40x",
-    )
-    result.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    result.add_argument("--data", help="as for run_cosign.py (default: the network's)")
-    result.add_argument(
-        "--budget",
-        type=positive(float),
-        default=1.0,
-        help="factor on the steps after the dense network (1)",
-    )
-    result.add_argument(
-        "--threads",
-        type=positive(int),
-        help="of torch; part of the recipe (the network's, 2). One is faster on busy cores",
-    )
-    result.add_argument("--seed", type=count, default=0, help="of everything random (0)")
-    result.add_argument("--out", type=Path, required=True, metavar="DIR")
-    result.add_argument("--quiet", action="store_true", help="no progress")
-    return result
-
-
-def _ratio(text: str) -> float:
-    try:
-        value = float(text.removesuffix("x"))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is no ratio; write 40x") from error
-    if not 1 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no ratio; it must be at least 1x")
-    return value
-
-
-def main(arguments: list[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    return exit_status(lambda: _run(options))
-
-
-def _run(options: argparse.Namespace) -> int:
-    reporter = Reporter(Console(stderr=True), options.quiet)
-    dataset = load_dataset(options.network, options.data, options.seed, reporter.note)
-    base = with_budget(recipe(options.network, len(dataset.classes)), options.budget)
-    base = dataclasses.replace(base, threads=options.threads or base.threads)
-    wanted = [(method, ratio) for ratio in options.ratios for method in options.methods]
-    with locked(options.out), reporter.running():
-        found = run(base, dataset, options.seed, options.out, wanted, reporter)
-    plots.write_png(figure(found), options.out / "baselines.png")
-    print(f"Float network, {dataset.sizes['test']:,} test images of {dataset.name}:\n")
-    print(table(found))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

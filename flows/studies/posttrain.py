@@ -1,21 +1,17 @@
-"""Compression without training: `python flows/studies/posttrain.py PHOTOS`, ImageNet's ResNet-50.
+"""Compression without training, ImageNet's ResNet-50.
 
-PHOTOS holds one folder of photographs per class, in ImageNet's order of names. Every second
+There is one folder of photographs per class, in ImageNet's order of names. Every second
 photograph calibrates, the others are scored by the integer model: top-1 and top-5 of the dense
 network and of every ratio, number of bits and method. Each row is written when it is known, and a
 second call goes on with those that are missing.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-if __name__ == "__main__":  # run from a checkout: the rooms lie beside flows/
-    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import numpy as np
 import torch
@@ -28,14 +24,12 @@ from compress.file import container
 from compress.posttrain import pipeline
 from compress.zoo.density import uniform
 from compress.zoo.networks import spec_of
-from cosign import CosignError, exit_status, read_json, write_json
+from cosign import CosignError, read_json, write_json
 from flows.measure import integer
 
 SCHEMA = 1
 NETWORK = "resnet50-v1"
 CLASSES = 1000
-RATIOS = (2.0, 3.0, 4.0)
-BITS = (8, 6)
 _BATCH = 4
 
 
@@ -190,30 +184,3 @@ def table(found: dict[str, Any]) -> str:
 
 def _share(row: dict[str, Any], images: int) -> str:
     return f"{row['top1'] / images:.1%} | {row['top5'] / images:.1%}"
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python flows/studies/posttrain.py", description=__doc__)
-    parser.add_argument("photos", type=Path, metavar="PHOTOS", help="one folder per class")
-    parser.add_argument("--out", type=Path, default=Path("build/oneshot"), metavar="DIR")
-    parser.add_argument(
-        "--calibration",
-        type=int,
-        default=pipeline.CALIBRATION_IMAGES["oneshot"],
-        metavar="N",
-        help="photographs to calibrate on (default: %(default)s)",
-    )
-    parser.add_argument("--ratios", type=float, nargs="+", default=RATIOS, metavar="R")
-    parser.add_argument("--bits", type=int, nargs="+", default=BITS, choices=range(1, 9))
-    options = parser.parse_args(arguments)
-    return exit_status(lambda: _run(options))
-
-
-def _run(options: argparse.Namespace) -> int:
-    wanted = cases(options.ratios, options.bits)
-    print(table(run(options.photos, options.out, options.calibration, wanted)))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,17 +1,13 @@
-"""LeNet-5 with as few weights and bytes as possible: `python flows/studies/record.py`.
+"""LeNet-5 with as few weights and bytes as possible.
 
 Every schedule of compress.tiny is run or resumed for every seed, and each target's network
 is written as integers, `<out>/<schedule>/seed<N>/lenet5-<non-zeros>.cosign`. The file of the seed
 whose integers do best on the validation split is copied to `<out>/<schedule>`; all figures are in
 `record.json`. Nothing is chosen by the test images.
-
-exit status: 0 done; 2 bad input; 130 stopped, run again to go on.
 """
 
-import argparse
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +19,7 @@ from compress.model.tidy import tidy
 from compress.tiny.expand import compressed
 from compress.tiny.run import Run
 from compress.tiny.schedule import SCHEDULES
-from cosign import atomic_write, exit_status, write_json
+from cosign import atomic_write, write_json
 from sim import golden
 
 _BATCH = 250
@@ -79,40 +75,20 @@ def run_seed(name: str, dataset: Dataset, seed: int, out: Path) -> list[dict[str
     return records
 
 
-def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python flows/studies/record.py", description=__doc__)
-    parser.add_argument(
-        "--schedules", choices=SCHEDULES, nargs="+", default=["lenet5-1236", "lenet5-890"]
-    )
-    parser.add_argument("--data", default="mnist", metavar="mnist|DIR")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    return parser.parse_args(arguments)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    options = _options(arguments)
-    return exit_status(lambda: _run(options))
-
-
-def _run(options: argparse.Namespace) -> int:
+def run(schedules: Iterable[str], seeds: Iterable[int], data: str, out: Path) -> None:
+    """All schedules and seeds, the best file of each target, and `out`/record.json."""
     started = time.monotonic()
-    dataset = load_dataset("lenet5", options.data, 0)
+    dataset = load_dataset("lenet5", data, 0)
     records = [
         record
-        for name in options.schedules
-        for seed in options.seeds
-        for record in run_seed(name, dataset, seed, options.out)
+        for name in schedules
+        for seed in seeds
+        for record in run_seed(name, dataset, seed, out)
     ]
     for name, target in {(record["schedule"], record["target"]): None for record in records}:
         found = [r for r in records if (r["schedule"], r["target"]) == (name, target)]
         best = max(found, key=lambda record: record["validation"])
-        with atomic_write(options.out / name / f"lenet5-{target}.cosign") as file:
-            file.write((options.out / best["file"]).read_bytes())
+        with atomic_write(out / name / f"lenet5-{target}.cosign") as file:
+            file.write((out / best["file"]).read_bytes())
     content = {"records": records, "wall_s": time.monotonic() - started}
-    write_json(options.out / "record.json", content)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    write_json(out / "record.json", content)

@@ -2,5 +2,5 @@
 
 `spec` is what is asked, `parse` reads it, `measure` does one point, `store` keeps results (SQLite),
 `search` chooses points (a grid, or an Optuna study), `coordinator` has them measured on a Dask
-cluster, `front` finds what nothing beats, and `command` is `python -m synth sweep`.
+cluster, and `front` finds what nothing beats. `cosign sweep` is the command.
 """

@@ -1,6 +1,5 @@
 """A sweep from a TOML file or options: everything that can be wrong is told here."""
 
-import dataclasses
 import math
 import re
 import typing
@@ -8,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from compress.zoo.networks import spec_of
-from cosign import CosignError
-from flows.sweep.spec import AXES, Spec, Table, Value
+from cosign import CosignError, values
+from flows.sweep.spec import AXES, Setting, Spec, Table
 from rtl.config import CODINGS, CORES, CoreConfig
+from rtl.coreset import CoreSet
 
 MOST = 100_000
 """Points of a sweep."""
@@ -20,40 +20,40 @@ _CHOICES = {"core": CORES, "coding": CODINGS}
 _RANGE = re.compile(r"(\d+)\.\.(\d+)(?::(\d+))?")
 
 
-def make(values: Mapping[str, Any]) -> Spec:
-    """The sweep that `values` describe; raises CosignError.
+def make(asked: Mapping[str, Any]) -> Spec:
+    """The sweep that is `asked` for; raises CosignError.
 
     Lists may be given as text with commas, whole numbers also as "8..64" or "8..64:8"; `cores` is
     a list of tables.
     """
-    given = dict(values)
+    given = dict(asked)
     tables = given.pop("cores", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise CosignError("a sweep's cores are tables; write each below a line [[cores]].")
-    strange = sorted(set(given) - {f.name for f in dataclasses.fields(Spec)})
+    strange = sorted(set(given) - set(Spec.__struct_fields__))
     if strange:
         raise CosignError(
             f"a sweep knows no {strange[0]!r}; fields of a core belong below a line [[cores]]."
         )
     if not tables:
         raise CosignError("the sweep names no core; give --core, or [[cores]] in the file.")
-    if not isinstance(energy := given.get("energy", False), bool):
-        raise CosignError(f"energy is {energy!r}, must be true or false.")
-    spec = Spec(
-        network=str(given.get("network", "alexnet")),
-        layers=tuple(map(str, _items("layers", given.get("layers", "conv4")))),
-        alpha=tuple(map(str, _items("alpha", given.get("alpha", [])))),
-        portion=tuple(
-            _number("portion", x, float) for x in _items("portion", given.get("portion", []))
-        ),
-        batch=_number("batch", given.get("batch", 1), int),
-        seed=_number("seed", given.get("seed", 0), int),
-        energy=energy,
-        optuna=_number("optuna", given.get("optuna", 0), int),
-        cores=tuple(_table(table) for table in tables),
-    )
+    for name in ("layers", "alpha", "portion"):
+        if name in given:
+            given[name] = _items(name, given[name])
+    for name in ("batch", "seed", "optuna"):
+        if name in given:
+            given[name] = _number(name, given[name], int)
+    if "portion" in given:
+        given["portion"] = [_number("portion", item, float) for item in given["portion"]]
+    given["cores"] = [_table(table) for table in tables]
+    spec = values.parse(given, Spec, "the sweep", "correct it")
     _check(spec)
     return spec
+
+
+def tables_of(cores: CoreSet) -> list[dict[str, Setting]]:
+    """A table for each of `cores`, for `make`; the layer decides their memories."""
+    return [{axis: getattr(core, axis) for axis in AXES} for core in cores.cores]
 
 
 def _check(spec: Spec) -> None:
@@ -65,12 +65,6 @@ def _check(spec: Spec) -> None:
             )
         if spec.energy and geometries[name].kind != "conv":
             raise CosignError(f"layer {name!r} is no convolution; energy is measured of those.")
-    for portion in spec.portion:
-        if not 0 <= portion < 1:
-            raise CosignError(f"portion is {portion:g}, must be 0 or more and below 1.")
-    for field, least in (("batch", 1), ("seed", 0), ("optuna", 0)):
-        if getattr(spec, field) < least:
-            raise CosignError(f"{field} is {getattr(spec, field)}, must be {least} or more.")
     jobs = len(spec.jobs())
     if not jobs:
         raise CosignError("the sweep names no recipe; give alpha presets or portions.")
@@ -93,9 +87,9 @@ def _table(table: Mapping[str, Any]) -> Table:
     return found
 
 
-def _axis(name: str, value: Any) -> tuple[Value, ...]:
+def _axis(name: str, value: Any) -> tuple[Setting, ...]:
     kind = _KINDS[name] if _KINDS[name] in (int, float) else str
-    found: list[Value] = []
+    found: list[Setting] = []
     for item in _items(name, value):
         span = _RANGE.fullmatch(item) if isinstance(item, str) and kind is int else None
         if span:

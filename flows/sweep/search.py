@@ -6,7 +6,7 @@ from typing import Protocol
 
 import optuna
 
-from flows.sweep.spec import Job, Point, Spec, Value
+from flows.sweep.spec import Job, Point, Setting, Spec
 
 Objectives = tuple[float, ...]
 """Area, delay, and energy if it is measured; less is better."""
@@ -123,7 +123,7 @@ class _Study:
         """Numbers are suggested by their place among the values, so that neighbours are near."""
         tables = self._spec.cores
         number = trial.suggest_categorical("table", range(len(tables)))
-        core: dict[str, Value] = {}
+        core: dict[str, Setting] = {}
         for axis, values in tables[number].items():
             name = f"{number}.{axis}"
             if isinstance(values[0], str):
@@ -132,7 +132,7 @@ class _Study:
                 core[axis] = values[trial.suggest_int(name, 0, len(values) - 1)]
         return self._spec.point(self._job, core)
 
-    def _parameters(self, point: Point) -> dict[str, Value]:
+    def _parameters(self, point: Point) -> dict[str, Setting]:
         """What makes `_suggested` return `point`."""
         for number, table in enumerate(self._spec.cores):
             # An axis that the point's kind of core ignores may take any value.

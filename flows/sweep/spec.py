@@ -6,9 +6,12 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from compress.zoo.networks import densities
+from cosign import json_text, values
 from rtl.config import CoreConfig
 from synth.report import DEPTHS
 
@@ -20,8 +23,9 @@ AXES = tuple(
 )
 """Fields of a core that a sweep may vary; the layer decides its memories, the lanes its banks."""
 
-Value = str | int | float
-Table = dict[str, tuple[Value, ...]]
+Setting = str | int | float
+"""A value of an axis."""
+Table = dict[str, tuple[Setting, ...]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Point:
     """
 
     job: Job
-    core: dict[str, Value]
+    core: dict[str, Setting]
     energy: bool
 
     @property
@@ -62,33 +66,34 @@ class Point:
         return dataclasses.asdict(self)
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(values.Value, frozen=True, kw_only=True):
     """A sweep.
 
     Parameters
     ----------
+    network : a built-in one
     layers : names; each with each of the recipes is a job
     alpha : presets of densities or JSON files of them
-    portion : shares of the weights that are pruned, 0..1
-    batch, seed : images of a linear layer; of masks, levels, and the study
+    portion : shares of the weights that are pruned, 0 or more and below 1
+    batch : images of a linear layer
+    seed : of masks, levels, and the study
     energy : whether energy is measured too, an objective more
     optuna : points of a study for each job; 0 for all of the grid
     cores : tables of values by axis, each a grid of its own
     """
 
-    network: str
-    layers: tuple[str, ...]
-    alpha: tuple[str, ...]
-    portion: tuple[float, ...]
-    batch: int
-    seed: int
-    energy: bool
-    optuna: int
+    network: str = "alexnet"
+    layers: tuple[str, ...] = ("conv4",)
+    alpha: tuple[str, ...] = ()
+    portion: tuple[Annotated[float, Meta(ge=0, lt=1)], ...] = ()
+    batch: Annotated[int, Meta(ge=1)] = 1
+    seed: values.Count = 0
+    energy: bool = False
+    optuna: values.Count = 0
     cores: tuple[Table, ...]
 
     def to_json(self) -> dict[str, Any]:
-        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]
+        return json.loads(json_text(self))  # type: ignore[no-any-return]  # an object
 
     def jobs(self) -> list[Job]:
         """Layers by recipes. Raises CosignError on a name that is not known."""
@@ -110,16 +115,16 @@ class Spec:
             for point in (self.point(job, core) for core in _product(table))
         }
 
-    def point(self, job: Job, core: Mapping[str, Value]) -> Point:
+    def point(self, job: Job, core: Mapping[str, Setting]) -> Point:
         return Point(job, _meaningful(core), self.energy)
 
 
-def _product(table: Table) -> Iterator[dict[str, Value]]:
-    for values in itertools.product(*table.values()):
-        yield dict(zip(table, values, strict=True))
+def _product(table: Table) -> Iterator[dict[str, Setting]]:
+    for chosen in itertools.product(*table.values()):
+        yield dict(zip(table, chosen, strict=True))
 
 
-def _meaningful(core: Mapping[str, Value]) -> dict[str, Value]:
+def _meaningful(core: Mapping[str, Setting]) -> dict[str, Setting]:
     """Without what this kind of core ignores, so that equal machines are equal points."""
     kind, coding = core["core"], core.get("coding", CoreConfig.coding)
     ignored = {

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cosign import CosignError
+from cosign import CosignError, values
 from flows.sweep.measure import Outcome
-from flows.sweep.parse import make
 from flows.sweep.spec import SCHEMA, Point, Spec
 
 _APPLICATION = 0x636F7377  # "cosw" in the file's header
@@ -104,10 +103,11 @@ def opened(path: Path, spec: Spec, tools: dict[str, Any]) -> Iterator[Store]:
             if _is_new(connection):
                 _begin(connection, spec, tools)
             kept, begun_with = _header(connection, path)
-        if kept != spec.to_json():
-            field = next(name for name, value in spec.to_json().items() if kept[name] != value)
+        if kept != spec:
+            old, new = kept.to_json(), spec.to_json()
+            field = next(name for name in new if old[name] != new[name])
             raise CosignError(
-                f"{path} holds another sweep ({field} is {json.dumps(kept[field])}); choose "
+                f"{path} holds another sweep ({field} is {json.dumps(old[field])}); choose "
                 "another --out."
             )
         if (name := difference(begun_with, tools)) is not None:
@@ -123,7 +123,7 @@ def spec_in(path: Path) -> Spec:
     if not path.is_file():
         raise CosignError(f"there is no sweep in {path.parent}; give --spec FILE or --core.")
     with _told(path), contextlib.closing(sqlite3.connect(path)) as connection:
-        return make(_header(connection, path)[0])
+        return _header(connection, path)[0]
 
 
 def difference(one: dict[str, Any], other: dict[str, Any]) -> str | None:
@@ -149,7 +149,7 @@ def _begin(connection: sqlite3.Connection, spec: Spec, tools: dict[str, Any]) ->
         )
 
 
-def _header(connection: sqlite3.Connection, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _header(connection: sqlite3.Connection, path: Path) -> tuple[Spec, dict[str, Any]]:
     """(spec, tools) of the sweep."""
     if _pragma(connection, "application_id") != _APPLICATION:
         raise CosignError(f"{path} is a database of something else; choose another --out.")
@@ -159,7 +159,8 @@ def _header(connection: sqlite3.Connection, path: Path) -> tuple[dict[str, Any],
     if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
         raise sqlite3.DatabaseError("quick_check failed")
     spec, tools = connection.execute("SELECT spec, tools FROM sweep").fetchone()
-    return json.loads(spec), json.loads(tools)
+    asked = values.parse(json.loads(spec), Spec, f"the sweep in {path}", "choose another --out")
+    return asked, json.loads(tools)
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

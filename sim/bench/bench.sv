@@ -8,6 +8,8 @@
 //               nonzeros, fillers, whether words were left over, error
 // +stall=SEED   idle cycles on every input stream and back-pressure on the output, half of all cycles
 //
+// A stream on which an offer is taken back ends the simulation (`steady.sv`).
+//
 // Words are read as they are needed, so files of any length fit. Maps are sent by a process of their
 // own, as early as the core takes them.
 
@@ -49,6 +51,25 @@ module bench #(
   wire [COUNT_BITS-1:0] nonzeros = events[4+:COUNT_BITS], fillers = events[4+COUNT_BITS+:COUNT_BITS];
 
 `include "core.svh"
+
+  // The core is free to lose words on offer when it gives a layer up; the bench, when a job ended.
+  wire reset = rst || resetting;
+  steady #(ACT_BITS + 1, "acts") steady_acts (
+      .clk(clk), .excused(reset || (done && error[2])), .valid(act_valid), .ready(act_ready),
+      .payload({act_last, act})
+  );
+  steady #(WEIGHT_BITS, "weights") steady_weights (
+      .clk(clk), .excused(reset || !busy), .valid(weight_valid), .ready(weight_ready),
+      .payload(weight[WEIGHT_BITS-1:0])
+  );
+  steady #(BIAS_BITS, "biases") steady_biases (
+      .clk(clk), .excused(reset || !busy), .valid(bias_valid), .ready(bias_ready),
+      .payload(bias[BIAS_BITS-1:0])
+  );
+  steady #(OUT_BITS + 1, "outputs") steady_outputs (
+      .clk(clk), .excused(reset || error != 0), .valid(out_valid), .ready(out_ready),
+      .payload({out_last, out})
+  );
 
   localparam IDLE = 0, READY = 1, RUN = 2, END = 3, RESET = 4;
   reg [2:0] state;

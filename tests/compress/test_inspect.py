@@ -9,7 +9,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from compress.__main__ import inspect, main, table
+from compress.__main__ import main
+from compress.commands.inspect import inspect, table
 from compress.file import container
 from compress.model.tidy import tidy
 from compress.train import export

@@ -83,12 +83,16 @@ def test_properties_in_a_file_are_not_read(tmp_path: Path) -> None:
         ({"schema": 0, "written_by": None}, "has schema 0 of an earlier version, this version"),
         ({"schema": None}, "has schema None of cosign 3.1"),
         ({"schema": [2]}, r"has schema \[2\] of"),
+        ({"schema": True}, "has schema True of"),
+        ({"schema": 3, "written_by": ["a\n"] * 99}, "has schema 3 of cosign "),
+        ({"a\nb": 1}, ": a b is unknown"),
+        ({"inner": [{"size": 1, "name": "", "a\nb": 1}]}, r": inner\[0\].a b is unknown"),
         ({"colour": "red"}, ": colour is unknown"),
         ({"share": "half"}, ": share is 'half', must be float"),
         ({"share": 1.5}, ": share is 1.5, must be float <= 1"),
         ({"share": None}, ": share is None, must be float"),
         ({"share": True}, ": share is True, must be float"),
-        ({"share": 10**400}, ": share is 1000.*000, number out of range"),
+        ({"share": 10**400}, ": share is 1000.*000, Number out of range"),
         ({"ratios": {"conv1": 0.5}}, r": ratios\[...\]: must be float >= 1"),
         ({"ratios": []}, r": ratios is \[\], must be object"),
         ({"pair": [1]}, r": pair is \[1\], must be array of length 2"),
@@ -142,7 +146,7 @@ def test_damage_anywhere_is_a_sentence(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """One part of a good file replaced by anything: it is read as it stands, or refused."""
-    content: Any = {"schema": 2, **json.loads(json.dumps(GOOD))}
+    content: Any = {"schema": 2, "written_by": "3.1", **json.loads(json.dumps(GOOD))}
     here = content
     while True:
         key = data.draw(st.sampled_from(list(here) if isinstance(here, dict) else range(len(here))))
@@ -167,7 +171,7 @@ def test_damage_anywhere_is_a_sentence(
         assert "\n" not in refusal
     else:
         again = json.loads(cosign.json_text(values.stamped(found, 2)))
-        assert again == content | {"written_by": cosign.__version__}
+        assert again == content | {"schema": 2, "written_by": cosign.__version__}
 
 
 def test_text_has_the_values_fields() -> None:

@@ -1,8 +1,6 @@
 """The documentation builds, its links lead somewhere, and its commands are ones that exist."""
 
-import argparse
 import contextlib
-import importlib
 import os
 import re
 import shlex
@@ -12,18 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_tree import commands
+
+from cosign import command
+from flows.commands.run import EXAMPLES
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PARSERS = {
-    "-m compress": ("compress.__main__", "_parser"),
-    "-m rtl": ("rtl.__main__", "parser"),
-    "-m sim": ("sim.__main__", "parser"),
-    "-m synth": ("synth.__main__", "parser"),
-    "flows/run_cosign.py compare": ("flows.report.compare", "parser"),
-    "flows/run_cosign.py": ("flows.run_cosign", "parser"),
-    "flows/measure/energy.py": ("flows.measure.energy", "parser"),
-    "flows/studies/baselines.py": ("flows.studies.baselines", "parser"),
+ROOMS = ("compress", "rtl", "sim", "synth")
+PROGRAMS = {  # what is typed: the module of its commands, and a command that it always is
+    "cosign": ("flows.commands", ()),
+    "python flows/run_cosign.py": ("flows.commands", ("run",)),
+    **{f"python -m {room}": (f"{room}.commands", ()) for room in ROOMS},
+    "torchrun --nproc-per-node 2 -m flows": ("flows.commands", ()),
 }
 
 
@@ -38,14 +37,17 @@ def lines(page: Path) -> Iterator[str]:
             yield line.strip()
 
 
-def commands() -> list[tuple[str, str]]:
-    """(page, command) of every call of Python or make."""
+def typed() -> list[tuple[str, str]]:
+    """(where, command) of every call of Python, cosign, torchrun or make."""
+    texts = [(str(page.relative_to(ROOT)), lines(page)) for page in PAGES]
+    examples = (re.split(r"\s{3,}", line)[0] for line in map(str.strip, EXAMPLES.splitlines()))
+    texts.append(("cosign run --help", examples))
     found = []
-    for page in PAGES:
-        for line in lines(page):
-            call = re.match(r"(?:\.venv/bin/)?(python \S.*|make \S.*)", line)
+    for where, text in texts:
+        for line in text:
+            call = re.match(r"(?:\.venv/bin/)?((?:python|cosign|torchrun|make) \S.*)", line)
             if call:
-                found.append((str(page.relative_to(ROOT)), call[1]))
+                found.append((where, call[1]))
     return found
 
 
@@ -79,30 +81,59 @@ def test_readme_links_lead_somewhere() -> None:
         assert (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize(("page", "command"), commands())
-def test_a_command_of_the_documentation_exists(page: str, command: str) -> None:
-    words = shlex.split(command, comments=True)
+@pytest.mark.parametrize(("page", "line"), typed())
+def test_a_command_of_the_documentation_exists(page: str, line: str) -> None:
+    words = shlex.split(line, comments=True)
     if words[0] == "make":
         targets = re.findall(r"^([\w -]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         known = {name for line in targets for name in line.split()}
         assert {word for word in words[1:] if "=" not in word} <= known
         return
-    both = " ".join(words[1:3])
-    head, rest = (both, words[3:]) if words[1] == "-m" or both in PARSERS else (words[1], words[2:])
-    if head in PARSERS:
-        module, name = PARSERS[head]
-        parser: argparse.ArgumentParser = getattr(importlib.import_module(module), name)()
-        with pytest.raises(SystemExit) if "--help" in rest else contextlib.nullcontext():
-            parser.parse_args(rest)
-    elif not head.startswith("-m"):
-        assert (ROOT / head).is_file(), f"{page} runs {head}"
+    for program, (module, before) in PROGRAMS.items():
+        count = len(program.split())
+        if words[:count] == program.split():
+            rest = [*before, *words[count:]]
+            with pytest.raises(SystemExit) if "--help" in rest else contextlib.nullcontext():
+                command.parse(program, module, rest)
+            return
+    assert words[0] == "python"
+    assert words[1] == "-m" or (ROOT / words[1]).is_file(), f"{page} runs {words[1]}"
+
+
+def test_a_command_in_a_sentence_exists() -> None:
+    """`cosign sim run` anywhere in pages and code; what follows the command may be left out."""
+    known = {words for words, _, _ in commands()} | {(room,) for room in ROOMS}
+    sources = [path for room in (*ROOMS, "flows", "cosign") for path in (ROOT / room).rglob("*.py")]
+    named = [
+        (path, tuple(words.split()))
+        for path in (*PAGES, *sources)
+        for words in re.findall(r"`cosign ([a-z ]+)", path.read_text())
+    ]
+    assert len(named) > 20
+    for path, words in named:
+        assert {words[:1], words[:2]} & known, f"{path} names {words}"
+
+
+def test_every_command_is_listed() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    listed = re.findall(r"^\| `cosign (.+?)` \| (.+) \|$", page, re.MULTILINE)
+    assert listed == [(" ".join(words), sentence) for words, _, sentence in commands()]
+
+
+def test_times_of_the_two_commands_agree() -> None:
+    texts = [(ROOT / name).read_text() for name in ("README.md", "Makefile")]
+    said = [
+        {name: re.search(rf"\b{name} .*?(\d+) minutes", text)[1] for name in ("lenet5", "alexnet")}
+        for text in (*texts, EXAMPLES)
+    ]
+    assert said[0] == said[1] == said[2]
 
 
 @pytest.mark.slow
 def test_the_tutorial_runs() -> None:
-    typed = [line for line in commands_of("tutorial.md") if line.startswith("python ")]
-    assert len(typed) == 7
-    for line in typed:
+    calls = [line for line in commands_of("tutorial.md") if line.startswith("python ")]
+    assert len(calls) == 7
+    for line in calls:
         words = [sys.executable, *shlex.split(line)[1:]]
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{line}\n{done.stderr}"

@@ -1,16 +1,23 @@
-"""Wrong arguments end in one sentence and status 2, before anything is written."""
+"""Commands: wrong arguments end in one sentence and status 2, before anything is written; --help
+needs none of the libraries.
+"""
 
+import importlib
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from command_tree import commands
 
-from flows import run_cosign
+from flows.__main__ import main
+from flows.commands.run import EXAMPLES
 from flows.loop import loop
 
-SCRIPT = Path(__file__).parents[2] / "flows" / "run_cosign.py"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "flows" / "run_cosign.py"
 
 
 def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -43,6 +50,8 @@ def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedP
         (("lenet5-85x", "--alpha", "default"), "leave --alpha out or give lenet5"),
         (("lenet5-86x",), "unknown network 'lenet5-86x'"),
         (("lenet5-167x", "--data", "nowhere"), "nowhere"),
+        (("lenet5", "--cores", "nowhere.toml"), "cannot read nowhere.toml: No such file"),
+        (("--resume", ".", "--cores", "x"), "a run keeps the cores that it began with"),
         (("lenet5", "--from", "synth"), "--from needs --resume"),
         (("lenet5", "--log", "paper"), "invalid choice"),
     ],
@@ -68,12 +77,97 @@ def test_no_compiler_is_one_sentence(tmp_path):
 
 
 def test_help_names_every_stage():
-    listed = run_cosign.EXAMPLES.partition("stages: ")[2].partition("\n\n")[0]
+    listed = EXAMPLES.partition("stages: ")[2].partition("\n\n")[0]
     assert [name.strip() for name in listed.split(",")] == list(loop.STAGES)
 
 
-def test_help_needs_no_torch(tmp_path):
-    done = run("--help", cwd=tmp_path, PYTHONPROFILEIMPORTTIME="1")
+HELP_OF_ALL = """
+import sys
+sys.path.insert(0, sys.argv[1])
+blocked = ("torch", "matplotlib", "distributed", "optuna")
+sys.modules.update(dict.fromkeys(blocked))  # importing one raises ImportError
+from command_tree import commands
+from flows.__main__ import main
+for words, _, _ in commands():
+    try:
+        main([*words, "--help"])
+    except SystemExit as done:
+        assert done.code == 0
+    else:
+        sys.exit(f"{words} goes on after --help")
+"""
+
+
+def test_help_of_every_command_needs_no_torch():
+    tests = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", HELP_OF_ALL, tests], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("usage: ")] == [
+        line for line in done.stdout.splitlines() if line.startswith("usage: cosign ")
+    ]
+    for words, _, _ in commands():
+        assert f"usage: cosign {' '.join(words)} [-h]" in done.stdout
+
+
+@pytest.mark.parametrize("program", [("-m", "flows"), (str(SCRIPT),)])
+def test_the_first_help_imports_next_to_nothing(program, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *program, "--help"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0
-    assert "--resume" in done.stdout
-    assert "torch" not in done.stderr
+    assert "usage: cosign" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "cosign.command" in imported
+    assert not imported & {"torch", "matplotlib", "scipy", "amaranth", "rich", "onnx"}
+    if program[0] == "-m":
+        assert "numpy" not in imported
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "required: COMMAND; see `cosign --help`"),
+        (("sim",), "required: COMMAND; see `cosign sim --help`"),
+        (("trian",), "invalid choice: 'trian' (choose from 'run', 'compare'"),
+        (("sim", "cycle"), "invalid choice: 'cycle' (choose from 'run', 'cycles'"),
+        (("compress", "train", "lenet5"), "`cosign compress train` needs more than one room; type"),
+        (("sim", "coverage", "x", "--least", "all"), "invalid float value: 'all'"),
+        (("run", "lenet5", "alexnet"), "unrecognized arguments: alexnet"),
+    ],
+)
+def test_a_wrong_command_is_one_sentence(arguments, sentence, capsys):
+    assert main(list(arguments)) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert sentence in said.err
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("room", "name"),
+    [("compress", "train"), ("compress", "evaluate"), ("synth", "breakeven"), ("synth", "sweep")],
+)
+def test_a_command_that_left_its_room_says_where_it_is(room, name, capsys):
+    room_main = importlib.import_module(f"{room}.__main__").main
+    assert room_main([name, "--out", "x"]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith(f"type `cosign {name}`.\n")
+    assert name in {words[0] for words, _, _ in commands()}
+
+
+def test_commands_live_in_the_room_that_names_them():
+    for words, module, _ in commands():
+        room = words[0] if len(words) > 1 else "flows"
+        assert module.startswith(f"{room}.commands.")
+
+
+def test_the_console_command_is_the_only_entry_point():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"cosign": "flows.__main__:main"}
+    assert "entry-points" not in project

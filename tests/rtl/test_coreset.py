@@ -166,6 +166,12 @@ def test_a_wrong_file_is_one_sentence(text: str, sentence: str, tmp_path: Path) 
     assert said.endswith(".")
 
 
+def test_the_example() -> None:
+    cores = CoreSet.read(Path(__file__).parents[2] / "examples" / "cores.toml")
+    assert {core.multipliers for core in (cores.dense, cores.dense_scalar, cores.sparse)} == {16}
+    assert cores.named("sparse-12-bitmask") in cores.candidates
+
+
 @pytest.mark.parametrize("text", ["", "schema = 2\n", "schema = '1'\n"])
 def test_another_schema(text: str, tmp_path: Path) -> None:
     (tmp_path / "cores.toml").write_text(text)

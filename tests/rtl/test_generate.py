@@ -1,4 +1,4 @@
-"""`python -m rtl generate`: what it writes, what it refuses, and that other tools read it."""
+"""`cosign rtl generate`: what it writes, what it refuses, and that other tools read it."""
 
 import json
 import subprocess
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cosign import CosignError
-from rtl.__main__ import main, read_config
+from rtl.__main__ import main
+from rtl.commands.generate import read_config
 from rtl.config import CoreConfig
 from rtl.sram import macros
 from sim.build import tools

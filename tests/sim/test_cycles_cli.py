@@ -16,7 +16,7 @@ from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
 from rtl.program.fit import feed, fit
 from rtl.program.pack import pack_layer
-from sim import __main__ as command
+from sim.__main__ import main
 from sim.compare import compare, rivals
 from sim.cycles import layer_cycles
 from sim.run import run_layer, simulators_dir
@@ -26,7 +26,7 @@ LANES = (61, 64)
 
 
 def cycles(*arguments: object) -> int:
-    return command.main(["cycles", *map(str, arguments)])
+    return main(["cycles", *map(str, arguments)])
 
 
 def report(tmp_path: Path, *arguments: object) -> dict:

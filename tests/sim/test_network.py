@@ -14,9 +14,11 @@ from random_layers import random_layer
 import sim.verify
 from compress.file import container
 from compress.file.container import CompressedModel, Geometry, HostOp, InputSpec, Layer
-from sim import __main__ as command
+from cosign import command
 from sim import golden
+from sim.__main__ import main
 from sim.build import TOP
+from sim.commands.run import fitted
 
 CORES = {
     "sparse": ("--core", "sparse", "--lanes", "13", "--drain", "4"),
@@ -57,7 +59,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def run(model: Path, *arguments: object) -> int:
-    return command.main(["run", str(model), *map(str, arguments)])
+    return main(["run", str(model), *map(str, arguments)])
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -211,8 +213,8 @@ def test_a_tampered_core_is_found_out(model, tmp_path):
     network = residual_model()
     steep = dataclasses.replace(network.nodes[0], mul=65535, shift=16)
     network = dataclasses.replace(network, nodes=(steep, *network.nodes[1:]))
-    options = command.parser().parse_args(["run", str(model), *CORES["sparse"]])
-    config = command._fitted(network, options, 1)
+    options = command.parse("sim", "sim.commands", ["run", str(model), *CORES["sparse"]])
+    config = fitted(network, options, 1)
     pixels = np.random.default_rng(0).integers(0, 256, (1, 3, 18, 18), np.uint8)
     images = network.input.quantize(pixels)
     assert golden.trace(network, images)["stem"].max() == 127

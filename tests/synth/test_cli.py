@@ -3,15 +3,17 @@ from pathlib import Path
 
 import pytest
 
+from cosign import command
 from rtl.options import config_of
-from synth.__main__ import main, parser
+from synth.__main__ import main
 
 
 def test_banks_follow_the_lanes() -> None:
     line = ["report", "--core", "dense-2d", "--lanes", "8", "--filters", "8", "--out", "x"]
-    config = config_of(parser().parse_args(line))
+    config = config_of(command.parse("synth", "synth.commands", line))
     assert (config.core, config.filters, config.act_banks) == ("dense-2d", 8, 4)
-    assert config_of(parser().parse_args(["report", "--out", "x"])).lanes == 61
+    line = ["report", "--out", "x"]
+    assert config_of(command.parse("synth", "synth.commands", line)).lanes == 61
 
 
 @pytest.mark.parametrize(

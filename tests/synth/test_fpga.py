@@ -51,10 +51,14 @@ def test_what_it_takes(routed: tuple[FpgaReport, Path]) -> None:
 
 
 def test_equal_work_is_done_once(
-    routed: tuple[FpgaReport, Path], monkeypatch: pytest.MonkeyPatch
+    routed: tuple[FpgaReport, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     report, folder = routed
     monkeypatch.setenv("COSIGN_CACHE", str(folder / "cache"))
+    assert main(["fpga", *SMALL, "--out", str(folder / "out"), "--json", "-"]) == 0
+    assert FpgaReport.from_json(json.loads(capfd.readouterr().out)) == report
     # Equal to the last digit of wall_s, which a second run of the tools would not repeat.
     assert route(report.config, None, report.target) == report
     (entry,) = (folder / "cache" / "fpga").iterdir()

@@ -3,6 +3,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from made_values import made
 
 from cosign import CosignError
 from rtl.config import CoreConfig
@@ -105,9 +107,26 @@ def test_damaged_profile(tmp_path: Path, path: str, new: object, reason: str) ->
         HardwareProfile.read(tmp_path / "profile.json")
 
 
+def test_a_file_of_schema_1_is_read(tmp_path: Path) -> None:
+    value = profile().to_json() | {"schema": 1}
+    del value["written_by"]
+    (tmp_path / "profile.json").write_text(json.dumps(value))
+    assert HardwareProfile.read(tmp_path / "profile.json") == profile()
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CosignError, match="cannot read"):
         HardwareProfile.read(tmp_path / "nowhere.json")
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(CosignError, match="holds no object"):
         HardwareProfile.read(tmp_path / "list.json")
+
+
+@given(profile=made(HardwareProfile))
+@settings(max_examples=30, deadline=None)
+def test_any_profile_makes_the_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, profile: HardwareProfile
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    profile.write(path)
+    assert HardwareProfile.read(path) == profile

@@ -74,3 +74,11 @@ def test_a_netlist_that_differs_is_refused(tmp_path: Path) -> None:
 def test_a_window_behind_the_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CosignError, match="none after cycle 9"):
         run(tmp_path / "netlist.v", np.ones(4, int), 9)
+
+
+def test_an_array_of_another_type_never_reaches_the_c_loop(tmp_path: Path) -> None:
+    path = tmp_path / "netlist.v"
+    path.write_text(COUNTER)
+    zeros = np.zeros((5, 1), np.uint8)
+    with pytest.raises(TypeError, match="incompatible types"):
+        replay(path, LIBRARY, {"rst": zeros, "up": zeros.astype(np.int64)}, {"z": zeros})

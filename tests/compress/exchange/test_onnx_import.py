@@ -154,7 +154,7 @@ def test_classifier_of_a_flattened_map() -> None:
     graph.node("Add", y, graph.random("b2", 4), name="plus")
     graph.node("Softmax", "plus", name="softmax")
     imported = read(graph.model())
-    assert imported.classes == 4
+    assert imported.spec.classes == 4
     assert_same(graph.model("plus"))
 
 
@@ -166,7 +166,7 @@ def test_lrn_mean_sum_and_concat() -> None:
     total = graph.node("Sum", y, z, y, name="sum")
     both = graph.node("Concat", total, z, name="both", axis=1)
     graph.node("ReduceMean", both, name="mean", axes=[2, 3], keepdims=0)
-    assert assert_same(graph.model()).classes == 12
+    assert assert_same(graph.model()).spec.classes == 12
 
 
 @st.composite
@@ -290,7 +290,7 @@ def randomized(path: Path) -> onnx.ModelProto:
 def test_the_light_models_of_onnx(name: str, layers: int, weights: int) -> None:
     imported = assert_same(randomized(LIGHT / f"light_{name}.onnx"), 1e-3)
     assert imported.spec.shape == (3, 224, 224)
-    assert imported.classes == 1000
+    assert imported.spec.classes == 1000
     geometries = imported.spec.geometries.values()
     assert (len(geometries), sum(g.weights for g in geometries)) == (layers, weights)
 
@@ -380,4 +380,4 @@ def test_a_map_is_no_classifier() -> None:
     graph = Graph()
     graph.conv("x", 3, 2, "c")
     with pytest.raises(CosignError, match="the output is 2 x 6 x 6"):
-        _ = read(graph.model()).classes
+        _ = read(graph.model()).spec.classes

@@ -105,7 +105,7 @@ def test_a_ratio_is_the_same_in_every_layer(method: str, tmp_path: Path) -> None
 def test_a_ratio_below_one_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "model.cosign")
     assert main(["export", "--network", "lenet5", "--ratio", "0.5", "--out", out]) == 2
-    assert "the pruning ratio is 0.5, must be at least 1" in capsys.readouterr().err
+    assert "0.5 is no pruning ratio; it must be at least 1x" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_ratio_below_one_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
         (["--weights", __file__], "is not a file of weights"),
         (["--weights", "EMPTY"], "holds no model.json"),
         (["--weights", "imagenet"], "no ImageNet weights of lenet5 can be fetched"),
-        (["--seed", "-1"], "seed is -1"),
+        (["--seed", "-1"], "-1 is negative"),
         (["--images", "nowhere"], "nowhere does not exist"),
         (["--images", "EMPTY"], "holds no image"),
         (["--images", "BROKEN"], "cannot read the image"),

@@ -1,12 +1,12 @@
-"""`python -m synth breakeven` on small cores."""
+"""`cosign breakeven` on small cores."""
 
 import json
 from pathlib import Path
 
 import pytest
 
+from flows.__main__ import main
 from rtl.coreset import CoreSet
-from synth.__main__ import main
 
 SMALL = Path(__file__).parents[2] / "small_cores.toml"
 
@@ -36,6 +36,10 @@ def test_curves_against_both_dense_cores_under_both_models(tmp_path: Path, capsy
     assert "conv2 sparse against dense-2d-2x2" in printed
     (quarter,) = (p for p in content["curves"][0]["points"] if p["portion"] == 0.75)
     assert f"4x pruned {quarter['speedup']:.2f}x faster" in printed
+    assert main([*line, "--ratios", "4", "--json", "-"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == content
+    assert "conv2 sparse against dense-2d-2x2" in printed.err
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""python -m compress evaluate: the figures of results.json for one file."""
+"""`cosign evaluate`: the figures of results.json for one file."""
 
 import argparse
 import json

@@ -5,8 +5,8 @@ from rich.console import Console
 
 from compress.zoo.networks import spec_of
 from flows.loop import feedback
-from flows.loop.results import Feedback
 from flows.report import tables
+from flows.report.results import Feedback
 from synth.profile import HardwareProfile, LayerCost
 
 GEOMETRIES = spec_of("lenet5").geometries

@@ -13,14 +13,16 @@ from PIL import Image
 
 from compress.data import datasets
 from compress.exchange import sources
+from compress.model.pretrained import Pretrained
 from compress.nn.network import Network, pretrained_network
 from compress.train import trainer
 from compress.train.stages import identity
 from compress.zoo.lenet5 import LENET5
 from compress.zoo.networks import spec_of
-from cosign import CosignError
-from flows import run_cosign
-from flows.loop import inputs, results
+from cosign import CosignError, command
+from flows.__main__ import main
+from flows.commands import training
+from flows.loop import assemble, inputs
 from flows.loop.rundir import RunConfig
 
 
@@ -50,6 +52,10 @@ def config(network: Path, **changes: object) -> RunConfig:
     return dataclasses.replace(RunConfig(str(network), digest=digest), **changes)
 
 
+def asked_by(words: list[str]) -> tuple[RunConfig, Pretrained | None]:
+    return training.training_config(command.parse("cosign", "flows.commands", ["run", *words]))
+
+
 def test_an_imagenet_folder_is_scaled_to_what_the_network_reads(
     network: Path, tmp_path: Path
 ) -> None:
@@ -72,9 +78,9 @@ def test_options_of_the_method_reach_recipe_and_command() -> None:
     assert recipe.bits is None
     four = inputs.recipe(dataclasses.replace(asked, bits=4), None, 10).bits
     assert four == dict.fromkeys(recipe.spec.geometries, 4)
-    _, script, *words = shlex.split(results.command(asked))
+    _, script, *words = shlex.split(assemble.command(asked))
     assert script == "flows/run_cosign.py"
-    again, _ = run_cosign.training_config(run_cosign.parser().parse_args(words))
+    again, _ = asked_by(words)
     assert again == asked
 
 
@@ -82,7 +88,7 @@ def test_weights_of_a_built_in_network_are_part_of_a_run(tmp_path: Path) -> None
     own = tmp_path / "own.pt"
     torch.save(Network(spec_of("lenet5")).state_dict(), own)
     words = ["lenet5-85x", "--weights", str(own), "--seed=0", "--images=16"]
-    asked, network = run_cosign.training_config(run_cosign.parser().parse_args(words))
+    asked, network = asked_by(words)
     assert network is not None
     again = inputs.pretrained(asked)  # as on --resume
     assert again is not None
@@ -93,8 +99,8 @@ def test_weights_of_a_built_in_network_are_part_of_a_run(tmp_path: Path) -> None
     dense = trainer.run_stage("dense", recipe, dataset, tmp_path, 0, start=own_network).network
     for name, weight in dense.weights.items():  # not trained
         np.testing.assert_array_equal(weight.detach(), network.weights[name])
-    _, _, *words = shlex.split(results.command(asked))
-    assert run_cosign.training_config(run_cosign.parser().parse_args(words))[0] == asked
+    _, _, *words = shlex.split(assemble.command(asked))
+    assert asked_by(words)[0] == asked
     torch.save(Network(spec_of("lenet5")).state_dict(), own)
     with pytest.raises(CosignError, match="lenet5 is another network than this run began with"):
         inputs.pretrained(asked)
@@ -160,7 +166,7 @@ def test_command_line_refuses_in_one_sentence(
         (["no_such_module:net"], "cannot be called"),
         ([str(network), "--out", str(tmp_path / "run")], "MNIST's are 1 x 28 x 28"),
     ):
-        assert run_cosign.main(arguments) == 2
+        assert main(["run", *arguments]) == 2
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1

@@ -9,6 +9,7 @@ from cosign import CosignError
 from flows.loop.feedback import image_time
 from flows.measure.breakeven import Chip
 from flows.measure.machines import CoreReports, machines_for
+from flows.measure.workload import RandomMasks
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet, base
 from rtl.program.fit import feed, fit
@@ -94,6 +95,31 @@ def test_the_clock_counts() -> None:
     slow = dataclasses.replace(found.candidates[0], fmax_hz=3e8)
     chip = Chip(LAYERS, dataclasses.replace(found, candidates=(slow,)), BATCH)
     assert [report.name for report in chip.reports][2:] == ["sparse-6"]
+
+
+def test_break_even_is_where_cycles_make_up_for_the_clock() -> None:
+    """Sparse cores of half the clock win as soon as the fastest takes half the cycles."""
+    found = reports(dense_2d_2x4=9e6)
+    slow = [dataclasses.replace(report, fmax_hz=5e8) for report in found.sized]
+    found = dataclasses.replace(found, sparse=slow[0], candidates=tuple(slow[1:]))
+    chip = Chip(LAYERS, found, BATCH)
+    masks = RandomMasks(LAYERS[0].geometry, 1, 0)
+
+    def wins(ratio: float) -> bool:
+        fastest = min(masks.cycles(core, 1 - 1 / ratio) for core in CORES.sized)
+        return 2 * fastest <= masks.cycles(CORES.dense, 0.0)
+
+    ratio = chip.break_even("net", "conv", masks)
+    assert ratio is not None
+    assert 1.5 < ratio < 4
+    assert wins(1.05 * ratio)
+    assert not wins(ratio / 1.05)
+
+
+def test_cores_that_are_too_large_never_win() -> None:
+    """Where no sparse core is as small as the dense one, no ratio wins."""
+    masks = RandomMasks(LAYERS[0].geometry, 1, 0)
+    assert Chip(LAYERS, reports(dense_2d_2x4=1e3), BATCH).break_even("net", "conv", masks) is None
 
 
 def test_time_of_an_image() -> None:

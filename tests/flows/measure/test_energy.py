@@ -8,6 +8,7 @@ import pytest
 
 from compress.file.container import Geometry
 from cosign import CosignError
+from flows.__main__ import main
 from flows.measure import energy as flow
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
@@ -148,5 +149,5 @@ def test_bad_input(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     linear = random_layer(Geometry("linear", 4, 2), 0.5)
     with pytest.raises(CosignError, match="no convolution"):
         flow.layer_energy(linear, random_input(linear.geometry)[0], CONFIG, folder, tmp_path)
-    assert flow.main([str(tmp_path / "absent")]) == 2
+    assert main(["energy", str(tmp_path / "absent")]) == 2
     assert capsys.readouterr().err.count("\n") == 1

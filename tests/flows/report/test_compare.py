@@ -1,4 +1,4 @@
-"""`run_cosign.py compare`: figures are the runs' own, and what cannot be compared is a sentence."""
+"""`cosign compare`: figures are the runs' own, and what cannot be compared is a sentence."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pages
 import pytest
 
-from flows import run_cosign
+from flows.__main__ import main
 from flows.report import compare
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
@@ -16,7 +16,7 @@ LENET5, ALEXNET = (str(RESULTS / name) for name in ("lenet5", "alexnet"))
 def test_figures_are_those_of_the_runs(tmp_path, capsys):
     file, page = tmp_path / "found.json", tmp_path / "found.html"
     arguments = ["compare", LENET5, f"{ALEXNET}/results.json", "--json", str(file)]
-    assert run_cosign.main([*arguments, "--html", str(page)]) == 0
+    assert main([*arguments, "--html", str(page)]) == 0
     found = json.loads(file.read_text())
     runs = [json.loads((Path(run) / "results.json").read_text()) for run in (LENET5, ALEXNET)]
     assert found["figures"]["accuracy, integer"] == [run["accuracy"]["integer"] for run in runs]
@@ -43,7 +43,7 @@ def test_the_total_speedup_is_time_over_time():
 
 
 def test_json_alone_for_scripts(capsys):
-    assert run_cosign.main(["compare", LENET5, ALEXNET, "--json", "-"]) == 0
+    assert main(["compare", LENET5, ALEXNET, "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["runs"] == [LENET5, ALEXNET]
 
 
@@ -65,5 +65,5 @@ def test_what_is_no_run_is_a_sentence(other, content, sentence, tmp_path, monkey
     Path("run").mkdir()
     if content is not None:
         Path(other).write_text(content)
-    assert run_cosign.main(["compare", LENET5, other]) == 2
+    assert main(["compare", LENET5, other]) == 2
     assert sentence in capsys.readouterr().err

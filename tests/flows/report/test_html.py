@@ -15,8 +15,8 @@ from random_layers import random_layer
 
 from compress.file.container import Geometry
 from compress.zoo.networks import spec_of
-from flows.loop.results import Energy, EnergyOfLayer, Results
 from flows.report import html, pictures, tables
+from flows.report.results import Energy, EnergyOfLayer, Results
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
 ENERGY = Energy(
@@ -63,7 +63,7 @@ def test_a_page_stands_alone(network):
     assert tables.verdict(found) in page.text
     for row in found.layers:
         assert f"{row.nonzeros:,}" in page.text
-    assert "python flows/measure/energy.py" in page.text  # how to measure what was not
+    assert "cosign energy" in page.text  # how to measure what was not
 
 
 def test_energy_is_shown_when_it_was_measured():
@@ -72,7 +72,7 @@ def test_energy_is_shown_when_it_was_measured():
     assert page.drawings == 8
     assert "conv1, sparse-61" in page.text
     assert ENERGY.method in page.text
-    assert "python flows/measure/energy.py" not in page.text
+    assert "cosign energy" not in page.text
 
 
 def test_what_a_page_is_told_is_escaped():

@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from compress.zoo.density import kept_weights
 from compress.zoo.networks import densities, spec_of
-from flows.loop.results import Results
 from flows.report import paper_tables
+from flows.report.results import Results
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results" / "alexnet" / "results.json"
 

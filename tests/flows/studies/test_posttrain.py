@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flows.__main__ import main
 from flows.studies import posttrain
 
 
@@ -35,7 +36,7 @@ def test_a_folder_of_other_classes_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photograph(tmp_path / "n01" / "a.png", 256, 256, 8)
-    assert posttrain.main([str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert main(["posttrain", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     printed = capsys.readouterr().err
     assert "holds photographs of 1 classes, 1,000 are needed" in printed
     assert printed.count("\n") == 1

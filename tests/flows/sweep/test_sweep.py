@@ -18,12 +18,12 @@ from distributed import LocalCluster
 from small_sweep import CORES, SMALL, points_of, sweep_of
 
 from cosign import locked, read_toml
+from flows.__main__ import main
 from flows.sweep import parse
 from flows.sweep.measure import measure, prepare
 from flows.sweep.spec import AXES
 from rtl.program.pack import pack_layer
 from sim.cycles import layer_cycles
-from synth.__main__ import main
 from synth.report import synthesize
 
 TOML = """
@@ -113,7 +113,9 @@ def test_a_worker_killed_in_the_middle(file: Path, tmp_path: Path, cluster: Loca
     assert all(figures is not None for figures, *_ in rows.values())
 
 
-def test_interrupted_and_resumed(file: Path, tmp_path: Path) -> None:
+def test_interrupted_and_resumed(
+    file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Ctrl-C ends with 130 and keeps what is through; the same command measures the others only.
 
     The command has an empty cache: each core takes seconds there, so that the signal comes
@@ -122,7 +124,7 @@ def test_interrupted_and_resumed(file: Path, tmp_path: Path) -> None:
     out, data = tmp_path / "out", tmp_path / "points.json"
     line = ["sweep", "--spec", str(file), "--out", str(out), "--json", str(data), "--jobs", "1"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "synth", *line],
+        [sys.executable, "-m", "flows", *line],
         start_new_session=True,
         stderr=subprocess.PIPE,
         text=True,
@@ -158,9 +160,9 @@ def test_interrupted_and_resumed(file: Path, tmp_path: Path) -> None:
             for area, delay in objectives
         ]
     assert (out / "pareto.png").stat().st_size > 1000
-    data.unlink()
-    assert main(["sweep", "--out", str(out), "--json", str(data)]) == 0  # all is there
-    assert json.loads(data.read_text()) == content
+    capfd.readouterr()
+    assert main(["sweep", "--out", str(out), "--json", "-"]) == 0  # all is there
+    assert json.loads(capfd.readouterr().out) == content
     assert rows_of(out) == rows
 
 
@@ -217,7 +219,7 @@ def test_every_axis_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
         ([], "there is no sweep in"),
         (["--spec", "nowhere.toml"], "cannot read nowhere.toml"),
         (["--portion", "0.5"], "names no recipe"),
-        (["--lanes", "1", "--portion", "0.5", "--jobs", "0"], "--jobs is 0"),
+        (["--lanes", "1", "--portion", "0.5", "--jobs", "0"], "0 is not positive"),
         (["--lanes", "1", "--portion", "0.5", "--liberty", "no.lib"], "no.lib"),
         (["--lanes", "1", "--portion", "0.5", "--scheduler", "gaga"], "no Dask scheduler answers"),
         (

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from small_sweep import points_of, sweep_of
 
 from cosign import CosignError
-from flows.sweep import search, store
+from flows.sweep import parse, search, store
 from flows.sweep.front import front
-from flows.sweep.measure import Outcome
+from flows.sweep.measure import Outcome, prepare
 from flows.sweep.spec import Point
+from rtl.coreset import CoreSet
+from synth.__main__ import main
 
 # What is asked.
 
@@ -37,6 +39,26 @@ def test_equal_machines_are_equal_points() -> None:
     assert len(sweep_of(portion=0.5, cores=[table]).points(job)) == 1 + 2 + 1
 
 
+def test_a_set_of_cores_is_swept_as_it_is() -> None:
+    """Its names, once each, and synthesised as in the set."""
+    cores = CoreSet.read(Path(__file__).parents[2] / "small_cores.toml")
+    asked = sweep_of(portion=0.5, cores=parse.tables_of(cores))
+    plain = [prepare(point)[0] for point in points_of(asked).values()]
+    assert plain == list(cores.cores)
+
+
+@pytest.mark.parametrize("more", [["--lanes", "8"], ["--spec", "sweep.toml"]])
+def test_cores_of_a_file_and_of_options(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["sweep", "--out", str(tmp_path / "out"), "--cores", "cores.toml", *more]
+    assert main(line) == 2
+    said = capsys.readouterr().err
+    assert "says all of the" in said
+    assert "leave out --" in said
+    assert said.count("\n") == 1
+
+
 @given(st.data())
 def test_hashes_tell_points_apart(data: st.DataObject) -> None:
     asked = sweep_of(cores=[{"lanes": "1..4", "drain": "1,2", "coding": "relative,absolute"}])
@@ -52,10 +74,12 @@ def test_hashes_tell_points_apart(data: st.DataObject) -> None:
         ({"network": "lenet6"}, "unknown network 'lenet6'"),
         ({"layers": "conv9"}, "has no layer 'conv9'; it has conv1"),
         ({"alpha": "ours9"}, "no alpha preset 'ours9'"),
-        ({"portion": "1.0"}, "portion is 1, must be"),
+        ({"portion": "1.0"}, r"portion\[0\] is 1.0, must be float < 1"),
         ({"portion": "half"}, "portion must be a number, not 'half'"),
         ({"portion": []}, "names no recipe"),
-        ({"optuna": -1}, "optuna is -1"),
+        ({"optuna": -1}, "optuna is -1, must be int >= 0"),
+        ({"batch": "0"}, "batch is 0, must be int >= 1"),
+        ({"layers": [["conv1"]]}, r"layers\[0\] is .*, must be str"),
         ({"optuna": 2.5}, "optuna must be a whole number"),
         ({"energy": "yes"}, "energy is 'yes'"),
         ({"energy": True, "layers": "fc1"}, "no convolution"),

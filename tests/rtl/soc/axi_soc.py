@@ -20,6 +20,7 @@ from cocotbext.axi import (
     AxiStreamSource,
 )
 from random_layers import random_input, random_layer
+from streams import Steady
 
 from compress.file.container import Geometry
 from rtl.config import CoreConfig
@@ -32,6 +33,15 @@ MAP = register_map(CONFIG)
 STATUS = {field.name: field.mask for field in MAP["status"].fields}
 CONTROL = {field.name: field.mask for field in MAP["control"].fields}
 PERIOD_NS = 10
+STREAMS = ("s_axis_acts_t", "s_axis_weights_t", "s_axis_biases_t", "m_axis_out_t")
+CHANNELS = dict.fromkeys(STREAMS, ("data", "last")) | {
+    "s_axi_aw": ("addr", "prot"),
+    "s_axi_w": ("data", "strb"),
+    "s_axi_b": ("resp",),
+    "s_axi_ar": ("addr", "prot"),
+    "s_axi_r": ("data", "resp"),
+}
+"""All channels, and what they carry."""
 
 
 class Job:
@@ -55,7 +65,7 @@ class Soc:
 
     def __init__(self, dut, pauses: int | None):
         self.dut = dut
-        self.out_is_steady: Task[None] | None = None
+        self.watchers: dict[str, Task[None]] = {}
         around = (dut.aclk, dut.aresetn)
         self.lite = AxiLiteMaster(
             AxiLiteBus.from_prefix(dut, "s_axi"), *around, reset_active_level=False
@@ -130,6 +140,22 @@ class Soc:
         await self.start(job)
         await self.check(job)
 
+    async def reset_streams(self, *control: str) -> None:
+        """Reset the DMA in the middle of all packets, and write `control` meanwhile."""
+        for channel in STREAMS:
+            self.watchers[channel].cancel()  # the one case in which offers are taken back
+        buses = (self.acts, self.weights, self.biases, self.out)
+        for bus in buses:
+            bus.assert_reset(True)
+            bus.clear()
+        await ClockCycles(self.dut.aclk, 4)
+        await self.write("control", sum(CONTROL[name] for name in control))
+        for bus in buses:
+            bus.assert_reset(False)
+            bus.pause = False
+        for channel in STREAMS:
+            self.watchers[channel] = cocotb.start_soon(watch(self.dut, channel, "data", "last"))
+
     async def idle(self) -> None:
         """Wait until nothing is discarded and nothing runs."""
         wait = STATUS["busy"] | discards()
@@ -153,15 +179,13 @@ def noise(seed: int) -> Iterator[bool]:
         yield rng.random() < 0.5
 
 
-async def steady(dut, prefix: str, *parts: str) -> None:
-    """What a channel of the top offers stays until it is taken."""
-    valid, ready, *carried = (getattr(dut, prefix + part) for part in ("valid", "ready", *parts))
-    offered = None
+async def watch(dut, channel: str, *parts: str) -> None:
+    """Whoever offers something on the channel leaves it there until it is taken."""
+    steady = Steady(channel)
+    valid, ready, *carried = (getattr(dut, channel + part) for part in ("valid", "ready", *parts))
     while True:
         await RisingEdge(dut.aclk)
-        now = [int(signal.value) for signal in carried] if valid.value else None
-        assert offered in (None, now), f"{prefix} takes an offer back"
-        offered = None if ready.value else now
+        steady.cycle(valid.value, ready.value, [int(signal.value) for signal in carried])
 
 
 async def begin(dut, pauses: int | None = None) -> Soc:
@@ -171,7 +195,6 @@ async def begin(dut, pauses: int | None = None) -> Soc:
     await ClockCycles(dut.aclk, 2)
     dut.aresetn.value = 1
     await ClockCycles(dut.aclk, 2)
-    cocotb.start_soon(steady(dut, "s_axi_b", "resp"))
-    cocotb.start_soon(steady(dut, "s_axi_r", "data", "resp"))
-    soc.out_is_steady = cocotb.start_soon(steady(dut, "m_axis_out_t", "data", "last"))
+    for channel, parts in CHANNELS.items():
+        soc.watchers[channel] = cocotb.start_soon(watch(dut, channel, *parts))
     return soc

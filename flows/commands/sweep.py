@@ -1,7 +1,6 @@
-"""`python -m synth sweep`: cores x layers x recipes, and the Pareto front of each job.
+"""Measure every core on every layer and set of densities, once, and show the Pareto front of each.
 
-Cycles and recipes are nothing that `synth` knows; so this command lives here and reaches
-`python -m synth` as an entry point.
+Ctrl-C, and the same command goes on.
 """
 
 import argparse
@@ -13,7 +12,8 @@ from typing import Any
 
 from rich.console import Console
 
-from cosign import CosignError, locked, read_toml, write_json
+from cosign import CosignError, locked, read_toml
+from cosign.options import add_json, positive, publish
 from flows.loop.progress import Reporter
 from flows.sweep import parse
 from flows.sweep.front import front
@@ -26,7 +26,6 @@ from synth.pdk import find_pdk
 from synth.report import toolchain
 from synth.sram import MODELS
 
-HELP = "area, delay and energy of many cores on layers and pruning recipes; resumable"
 SCHEMA = 1
 DATABASE = "sweep.sqlite"
 PLOT = "pareto.png"
@@ -34,9 +33,6 @@ _JOB = ("network", "layers", "alpha", "portion", "batch", "seed", "energy", "opt
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Measures every core on every layer and recipe, once: Ctrl-C, and the same command goes on."
-    )
     parser.add_argument("--out", type=Path, required=True, help=f"folder for {DATABASE}, {PLOT}")
     parser.add_argument("--spec", type=Path, metavar="FILE.toml", help="the sweep, all of it")
     parser.add_argument("--network", help="a built-in network (alexnet)")
@@ -59,20 +55,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_cores(fields, "those of the fields")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--scheduler", metavar="ADDRESS", help="an existing Dask cluster")
-    where.add_argument("--jobs", type=int, help="local processes (one for each CPU)")
+    where.add_argument("--jobs", type=positive(int), help="local processes (one for each CPU)")
     parser.add_argument(
         "--sram", choices=MODELS, default=MODELS[0], help="of the area in the table"
     )
     parser.add_argument("--liberty", type=Path, help="cell library instead of NanGate 45")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all points as JSON")
+    add_json(parser, "all points")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure what is left, and show the fronts; raises CosignError."""
     from flows.sweep import coordinator, search  # take distributed and optuna, which take a second
 
-    if options.jobs is not None and options.jobs < 1:
-        raise CosignError(f"--jobs is {options.jobs}, must be 1 or more.")
     path = options.out / DATABASE
     spec = _asked(options, path)
     jobs = spec.jobs()
@@ -137,8 +131,7 @@ def _asked(options: argparse.Namespace, path: Path) -> Spec:
         if core:
             name = next(iter(core)).replace("_", "-")
             raise CosignError(f"--cores says all of the cores; leave out --{name}.")
-        cores = cores_of(options).cores
-        return parse.make({**given, "cores": [{a: getattr(c, a) for a in AXES} for c in cores]})
+        return parse.make({**given, "cores": parse.tables_of(cores_of(options))})
     if not given and not core:
         return spec_in(path)
     return parse.make({**given, "cores": [core]})
@@ -190,10 +183,8 @@ def _publish(content: dict[str, Any], options: argparse.Namespace) -> None:
     from flows.report.plots import write_png
     from flows.sweep.plot import pareto
 
-    if options.json is not None:
-        write_json(options.json, content)
     write_png(pareto(content["jobs"], content["sram_model"]), options.out / PLOT)
-    print(table(content))
+    publish(content, options.json, table(content))
     refused = [row for job in content["jobs"] for row in job["refused"]]
     for reason in dict.fromkeys(row["reason"] for row in refused):
         count = sum(row["reason"] == reason for row in refused)

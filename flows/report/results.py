@@ -317,7 +317,7 @@ class EnergyOfLayer(Value, frozen=True, kw_only=True):
 
 
 class Energy(Value, frozen=True, kw_only=True):
-    """What `flows/measure/energy.py` measured of this very model.
+    """What `cosign energy` measured of this very model.
 
     Parameters
     ----------
@@ -369,7 +369,9 @@ class Results(Value, frozen=True, kw_only=True):
 
     Parameters
     ----------
-    network, command : what ran, and the command line that repeats it
+    network : what ran
+    command : the command line that repeats it; its `--cores cores.toml`, where the cores are not
+        the default ones, is the file in the run directory
     dataset : what it learned from and was tested on
     accuracy : on the test split, which is looked at once
     compression : of the network

@@ -1,0 +1,72 @@
+"""Energy of a run's convolutions on its cores, by layer.
+
+A slice of every layer runs on the RTL, and the mapped netlist is replayed with its ports. Minutes a
+layer. RUN/energy.json is part of the run's report.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from compress.file.container import load
+from cosign import CosignError, sha256
+from cosign.options import add_json, output, positive, publish
+from flows.measure import energy
+from rtl.options import add_cores, cores_of
+from sim import build
+from sim.golden import trace
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, help="a finished run directory")
+    parser.add_argument("--layers", nargs="+", help="default: all convolutions")
+    parser.add_argument(
+        "--cycles", type=positive(int), default=energy.SLICE_CYCLES, help="of a slice, about"
+    )
+    add_cores(parser, "those of the run")
+    parser.add_argument("--liberty", type=Path, help="a cell library (default: NanGate 45 nm)")
+    parser.add_argument("--out", type=Path, help="keep netlists and reports here")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, and show each layer; raises CosignError on what is no finished run."""
+    from flows.loop import inputs  # takes torch, which takes seconds
+    from flows.loop.rundir import RunDir
+
+    finished = RunDir.resume(options.run)
+    model = load(finished.path / "model.cosign")
+    convolutions = {layer.name: layer for layer in model.layers if layer.geometry.kind == "conv"}
+    names = options.layers or list(convolutions)
+    for name in names:
+        if name not in convolutions:
+            raise CosignError(
+                f"{model.name} has no convolution {name!r}; it has {', '.join(convolutions)}."
+            )
+    dataset = inputs.dataset(finished.config, inputs.pretrained(finished.config))
+    pixels = dataset.test.images(np.arange(1))
+    values = trace(model, model.input.quantize(pixels))
+    images = {name: values[convolutions[name].input][0] for name in names}
+    layers = [convolutions[name] for name in names]
+    cores = finished.config.cores if options.cores is None else cores_of(options)
+    with tempfile.TemporaryDirectory(prefix="cosign-energy-") as scratch:
+        found = energy.measure(
+            layers,
+            images,
+            energy.cores_for(cores, layers),
+            options.out or Path(scratch),
+            options.liberty,
+            cycles=options.cycles,
+            report=lambda row: print(energy.table(row), file=output(options.json), flush=True),
+        )
+    source = {"network": model.name, "model_sha256": sha256(finished.path / "model.cosign")}
+    source |= {"data": dataset.name, "image": "the first of the test split"}
+    sums = (
+        f"image    {core:16s} {sums['total_nj']:12,.0f} nJ   of {', '.join(names)}"
+        for core, sums in found["per_image"].items()
+    )
+    content = {**found, "source": source, "tools": build.provenance()}
+    publish(content, options.json, "\n".join(sums))
+    return 0

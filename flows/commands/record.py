@@ -1,0 +1,25 @@
+"""LeNet-5 in as few weights and bytes as possible: hours. The same command goes on."""
+
+import argparse
+from pathlib import Path
+
+from cosign.options import check_names, count
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--schedules", nargs="+", metavar="SCHEDULE", default=["lenet5-1236", "lenet5-890"]
+    )
+    parser.add_argument("--data", default="mnist", metavar="mnist|DIR")
+    parser.add_argument("--seeds", type=count, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train what is missing; raises CosignError on bad input."""
+    from compress.tiny.schedule import SCHEDULES  # torch: --help does without
+    from flows.studies import record
+
+    check_names("--schedules", options.schedules, SCHEDULES)
+    record.run(options.schedules, options.seeds, options.data, options.out)
+    return 0

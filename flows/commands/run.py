@@ -1,0 +1,146 @@
+"""Prune and quantise a network by ADMM, measure from which pruning ratio generated sparse hardware
+wins, prune again accordingly, and execute the result on it.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import sys
+from pathlib import Path
+
+from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
+from cosign import CosignError
+from cosign.options import add_json, count, fraction, positive, publish
+from flows.commands.training import add_training_options, training_config
+from rtl.options import add_cores, cores_of
+
+EXAMPLES = """\
+examples:
+  cosign run lenet5                      MNIST, about 15 minutes on two cores
+  cosign run lenet5-167x                 with the densities of a row of the paper
+  cosign run lenet5 --alpha 100x --bits auto   one weight of 100 in the whole network
+  cosign run cifar-resnet20              CIFAR-10; also cifar-vgg
+  cosign run alexnet                     a generated image set, about 20 minutes on two quiet cores
+  cosign run alexnet --data imagenette   ten ImageNet classes, downloaded
+  cosign run alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
+  cosign run vgg16-26x --weights vgg16.pth --data DIR   from torchvision's weights
+  cosign run model.onnx --data DIR       a network of your own, with its trained weights
+  cosign run package.module:factory --data DIR --mean 0,0,0 --std 1,1,1
+                                         a torch module that reads pixels of 0 to 1
+  cosign run lenet5 --cores my.toml      on cores of your own
+  cosign run --resume runs/lenet5-0      go on after Ctrl-C, a crash or a power cut
+  cosign run --resume runs/lenet5-0 --from synth   anew from this stage on
+  cosign run lenet5 --quiet --json -     for scripts: results.json on standard output
+  tensorboard --logdir runs              watch loss, accuracy, |W-Z| and |Z-Zprev|
+
+stages: dense, prune, retrain, synthesize, breakeven, allocate, quantize, export, evaluate, rtl,
+simulate, speedup
+
+exit status: 0 done; 1 the RTL disagreed with the golden model; 2 bad input or a missing
+tool, told in one sentence; 130 interrupted (--resume continues)
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EXAMPLES
+    add_training_options(parser)
+    parser.add_argument(
+        "--images", type=positive(int), help="images executed by the RTL (lenet5 16, others 1)"
+    )
+    parser.add_argument("--liberty", type=Path, help="a cell library (default: NanGate 45 nm)")
+    add_cores(parser)
+    parser.add_argument(
+        "--accuracy-loss",
+        type=fraction,
+        default=ACCURACY_LOSS,
+        metavar="LOSS",
+        help="what the feedback from hardware to pruning may cost: top-1 on the validation split "
+        f"below the dense network's, 0 to 1 ({ACCURACY_LOSS:g})",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=count,
+        default=ROUNDS,
+        help="rounds of the feedback that may prune further; with 0 it only leaves dense what "
+        f"sparse hardware would slow down ({ROUNDS})",
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--out", type=Path, help="run directory (default: runs/NETWORK-N)")
+    where.add_argument("--resume", type=Path, metavar="DIR", help="continue this run")
+    parser.add_argument(
+        "--from", dest="first", metavar="STAGE", help="with --resume: run this and all later stages"
+    )
+    parser.add_argument(
+        "--log",
+        choices=("tensorboard", "mlflow", "wandb"),
+        default="tensorboard",
+        help="where training curves go (tensorboard: into the run directory)",
+    )
+    add_json(parser, "results.json")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no tables")
+
+
+def _free_folder(network: str) -> Path:
+    number = 0
+    while (path := Path("runs") / f"{network}-{number}").exists():
+        number += 1
+    return path
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the loop, or go on with it, and show the results; raises CosignError on bad input."""
+    if options.first and not options.resume:
+        raise CosignError("--from needs --resume DIR, the run whose stages it repeats.")
+    if options.cores and options.resume:
+        raise CosignError("a run keeps the cores that it began with; leave out --cores.")
+
+    # Imported here: torch takes seconds, and --help and typing errors should not.
+    from rich.console import Console
+
+    from flows.loop import inputs, logs, loop
+    from flows.loop.progress import Reporter
+    from flows.loop.rundir import RunDir
+    from flows.report import tables, terminal
+
+    if options.resume:
+        run = RunDir.resume(options.resume)
+        if options.network not in (None, run.config.network):
+            raise CosignError(
+                f"{run.path} is a run of {run.config.network}, not of {options.network}."
+            )
+        pretrained = inputs.pretrained(run.config)
+        loop.preflight(run.config, run.path, pretrained)
+    else:
+        config, pretrained = training_config(options)
+        config = dataclasses.replace(
+            config,
+            images=options.images or inputs.rtl_images(config, pretrained),
+            liberty=str(options.liberty.resolve()) if options.liberty else None,
+            accuracy_loss=options.accuracy_loss,
+            rounds=options.rounds,
+            cores=cores_of(options),
+        )
+        name = config.network if pretrained is None else pretrained.spec.name
+        path = options.out or _free_folder(name)
+        loop.preflight(config, path, pretrained)
+        run = RunDir.create(path, config)
+
+    reporter = Reporter(Console(stderr=True), options.quiet)
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(run.locked())
+            if options.first:
+                loop.restart(run, options.first)
+            log = stack.enter_context(logs.opened(options.log, run))
+            stack.enter_context(reporter.running())
+            reporter.note(f"run directory: {run.path}")
+            results = loop.run(run, reporter, log, pretrained)
+    except KeyboardInterrupt:
+        print(f"interrupted; go on with: cosign run --resume {run.path}", file=sys.stderr)
+        return 130
+    publish(results.to_json(), options.json)
+    if not options.quiet and options.json != "-":
+        console = tables.console()
+        terminal.show(results, console)
+        console.print(f"report: {run.path / 'report.html'}")
+    return 1 if results.verification.mismatches else 0

@@ -1,0 +1,121 @@
+"""What training depends on: the options that the loop and `cosign train` share."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compress.zoo.networks import NETWORKS, entry_of, is_foreign, preset
+from cosign import CosignError
+from cosign.options import bits_or_auto, count, fraction, numbers, positive
+
+if TYPE_CHECKING:
+    from compress.model.pretrained import Pretrained
+    from flows.loop.rundir import RunConfig
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """What training depends on."""
+    parser.add_argument(
+        "network",
+        nargs="?",
+        help=f"{', '.join(NETWORKS)}, or one with a row of the paper, lenet5-85x; an ONNX file, or "
+        "package.module:factory, a function that returns a torch module",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="FILE|imagenet",
+        help="start from these instead of training the dense network, of any built-in one: a state "
+        "dict named as in torchvision or a converted Caffe model, a layers model of TensorFlow.js; "
+        "imagenet fetches those of resnet50-v1",
+    )
+    parser.add_argument("--data", help="an ImageNet folder, or imagenette (default: the network's)")
+    parser.add_argument(
+        "--alpha",
+        help="preset of layer-wise densities, named after the paper's; a JSON file {layer: "
+        "density}; or a ratio for the whole network, 20x, which the dense weights share out among "
+        "the layers (default where there is no preset: 4x)",
+    )
+    parser.add_argument(
+        "--targets",
+        type=positive(int),
+        default=1,
+        metavar="N",
+        help="pruning ratios that ADMM goes through one after another, up to the last one (1)",
+    )
+    parser.add_argument(
+        "--distill",
+        type=fraction,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the dense network's answers, at temperature 4, in what the pruned one "
+        "learns, 0 to 1 (0)",
+    )
+    parser.add_argument(
+        "--bits",
+        type=bits_or_auto,
+        metavar="N|auto",
+        help="bits of every level, 1 to 8, or auto: as few by layer as cost 0.2 %% top-1 on the "
+        "validation split (default: the paper's for the network)",
+    )
+    for option, meaning in (("--mean", "mean"), ("--std", "standard deviation")):
+        parser.add_argument(
+            option,
+            type=numbers,
+            metavar="R,G,B",
+            help=f"{meaning} of pixels of 0 to 1 by channel, as your own network was trained with "
+            "(default: ImageNet's, MNIST's)",
+        )
+    parser.add_argument(
+        "--budget", type=positive(float), default=1.0, help="factor on the training steps (1)"
+    )
+    parser.add_argument(
+        "--rate", type=positive(float), default=1.0, help="factor on the learning rates (1)"
+    )
+    parser.add_argument("--seed", type=count, default=0, help="of everything random (0)")
+
+
+def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Pretrained | None]":
+    """What these options ask for, and the user's own network. Raises CosignError on nonsense."""
+    from compress.data.datasets import NAMED
+    from flows.loop.rundir import RunConfig
+
+    network, alpha = preset(options.network or "", options.alpha)
+    foreign = is_foreign(network)
+    if network not in NETWORKS and not foreign:
+        asked = f"unknown network {network!r}" if network else "no network given"
+        raise CosignError(f"{asked}; choose one of: {', '.join(NETWORKS)}, or give an ONNX file.")
+    if foreign and options.weights is not None:
+        raise CosignError(f"{network} has its own weights; leave --weights out.")
+    if not foreign and options.weights is None and entry_of(network).needs_weights:
+        raise CosignError(f"{network} is not trained from nothing; give its weights by --weights.")
+    if (options.mean is None) != (options.std is None):
+        raise CosignError("--mean and --std belong together; give both.")
+    if options.mean is not None and not foreign and options.weights is None:
+        raise CosignError("--mean and --std are for a network of your own, or --weights.")
+    pretrained, digest, weights = None, "", options.weights
+    if foreign or weights is not None:
+        from compress.exchange import sources
+
+        if network.endswith(".onnx"):
+            network = str(Path(network).resolve())
+        if weights not in (None, "imagenet"):
+            weights = str(Path(weights).resolve())
+        pretrained = sources.load(network, weights)
+        digest = pretrained.digest()
+    local = options.data not in (None, *NAMED)
+    config = RunConfig(
+        network=network,
+        weights=weights,
+        data=str(Path(options.data).resolve()) if local else options.data,
+        alpha=alpha,
+        targets=options.targets,
+        distill=options.distill,
+        bits=options.bits,
+        budget=options.budget,
+        rate=options.rate,
+        seed=options.seed,
+        digest=digest,
+        mean=options.mean,
+        std=options.std,
+    )
+    return config, pretrained

@@ -1,0 +1,86 @@
+"""Count cycles without simulating, on four cores of equal size or those of a file."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compress.file import container
+from compress.file.container import Layer
+from compress.zoo.networks import NETWORKS, densities
+from cosign import CosignError
+from cosign.options import publish
+from rtl.config import CODINGS, CoreConfig
+from rtl.coreset import base
+from rtl.options import add_cores, cores_of
+from rtl.program.fit import feed
+from sim import tables
+from sim.commands.shared import add_shared_options
+from sim.compare import compare, random_layers, rivals
+
+_SHAPE = ("lanes", "drain", "tiles", "coding", "index_bits", "mask_bits")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--network", choices=NETWORKS, help="a built-in network under random masks")
+    what.add_argument("--model", type=Path, help="a model.cosign file")
+    parser.add_argument(
+        "--alpha", metavar="PRESET|FILE", help="densities of --network: a preset or a JSON file"
+    )
+    default = CoreConfig()
+    parser.add_argument("--lanes", type=int, help="multipliers of a tile (64)")
+    parser.add_argument("--drain", type=int, help=f"requantisers ({base('sparse').drain})")
+    parser.add_argument("--tiles", type=int, help=f"lockstep tiles ({default.tiles})")
+    parser.add_argument("--coding", choices=CODINGS, help=f"({default.coding})")
+    parser.add_argument("--index-bits", type=int, help=f"({default.index_bits})")
+    parser.add_argument("--mask-bits", type=int, help=f"({default.mask_bits})")
+    add_cores(parser, "four of --lanes multipliers")
+    add_shared_options(parser, "1")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Count, and show the cycles; raises CosignError on bad input."""
+    origin: dict[str, Any]
+    if options.model:
+        if options.alpha is not None:
+            raise CosignError("--alpha belongs to --network; a model has its own weights.")
+        model = container.load(options.model)
+        name, layers = model.name, list(model.layers)
+        origin = {"model": str(options.model)}
+    elif options.alpha is None:
+        raise CosignError("--network needs its densities; give --alpha PRESET or a JSON file.")
+    else:
+        name = options.network
+        chosen = densities(name, options.alpha)
+        layers = random_layers(name, chosen, options.seed)
+        origin = {"alpha": options.alpha, "densities": chosen, "seed": options.seed}
+    report = {
+        "network": name,
+        **origin,
+        **_compared(layers, options),
+        "provenance": {"numpy": np.__version__},
+    }
+    shapes = ", ".join(f"{core} {shape}" for core, shape in report["shapes"].items())
+    head = f"{name}: pixels x filters {shapes}"
+    publish(report, options.json, f"{head}\n{tables.cycles_table(report)}")
+    return 0
+
+
+def _compared(layers: Sequence[Layer], options: argparse.Namespace) -> dict[str, Any]:
+    """The cycles of the cores that are asked for, of a file or as large as the options say."""
+    values = {name: getattr(options, name) for name in _SHAPE}
+    given = {name: value for name, value in values.items() if value is not None}
+    batch = options.batch or 1
+    if options.cores is None:
+        sparse = feed(base("sparse"), **{"lanes": 64, **given})
+        return compare(layers, rivals(sparse), batch, options.act_bytes)
+    if given:
+        name = next(iter(given)).replace("_", "-")
+        raise CosignError(f"--cores says all of the cores; leave out --{name}.")
+    cores = cores_of(options)
+    by_name = {core.name: core for core in cores.cores}
+    pair = cores.dense_scalar.name, cores.sparse.name
+    return compare(layers, by_name, batch, options.act_bytes, *pair)

@@ -1,0 +1,143 @@
+"""Execute a network on the RTL and compare every value and cycle count.
+
+Convolutional and fully connected layers run on the core, host operations in between. Values are
+compared with the golden model, cycle counts with the cycle model.
+"""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from compress.file import container
+from compress.file.container import CompressedModel
+from cosign import CosignError
+from cosign.options import count, positive, publish
+from rtl import options as core_options
+from rtl.config import CoreConfig
+from rtl.program.fit import fit
+from sim import tables
+from sim.build import provenance
+from sim.commands.shared import add_shared_options
+from sim.verify import Execution, LayerVerification, input_ranges, verify
+
+_FITTED = ("weight_depth", "act_depth", "mask_depth", "tap_depth", "acc_bits")
+_EPILOG = """\
+--weight-depth, --act-depth, --mask-depth, --tap-depth and --acc-bits are what the network needs
+where they are not given.
+
+exit status: 0 all values and cycles agree; 1 some do not; 2 bad input or a missing tool, told in
+one sentence; 130 interrupted (the same command with the same --out goes on)
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = _EPILOG
+    parser.add_argument("model", type=Path, help="a model.cosign file")
+    parser.add_argument("--images", type=positive(int), help="how many (1, or all of --input)")
+    parser.add_argument(
+        "--input",
+        type=Path,
+        metavar="FILE.npy",
+        help="images [N, C, H, W]: uint8 pixels, or int8 as the machine reads them (default: "
+        "random pixels)",
+    )
+    parser.add_argument("--layers", metavar="A,B", help="only these on the RTL")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="keeps finished layers")
+    parser.add_argument("--waves", type=Path, metavar="FILE.fst", help="wave of the one --layers")
+    parser.add_argument("--stall-seed", type=count, help="all streams stall at random")
+    parser.add_argument("--jobs", type=positive(int), default=1, help="simulators at a time (1)")
+    add_shared_options(parser, "all of them")
+    core_options.add_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Execute, and show what agreed; raises CosignError on bad input."""
+    model = container.load(options.model)
+    images, source = _images(model, options)
+    names = [layer.name for layer in model.layers]
+    if options.layers is not None:
+        names = [name for name in options.layers.split(",") if name]
+    if not names:
+        raise CosignError("--layers names no layer; give names with commas between them.")
+    if options.waves and len(names) != 1:
+        raise CosignError("a wave shows one layer; name it with --layers.")
+    config = fitted(model, options, len(images))
+    print(f"{model.name}: {source}; core {config.core} {config.hash}", file=sys.stderr)
+    done: list[str] = []
+
+    def show(layer: LayerVerification) -> None:
+        done.append(layer.name)
+        verdict = "agrees" if layer.agrees else "DIFFERS"
+        print(
+            f"[{len(done)}/{len(names)}] {layer.name}: {layer.values_compared:,} values, "
+            f"{layer.cycles:,} cycles, {layer.wall_s:.1f} s, {verdict}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    found = verify(
+        model,
+        images,
+        config,
+        options.out,
+        names,
+        show,
+        execution=Execution(options.batch, options.stall_seed, options.waves, options.jobs),
+    )
+    content = {
+        "network": model.name,
+        "input": source,
+        **found.to_json(),
+        "agrees": found.agrees,
+        "stall_seed": options.stall_seed,
+        "config": config.to_json(),
+        "provenance": provenance(),
+    }
+    publish(content, options.json, tables.verification_table(found))
+    return 0 if found.agrees else 1
+
+
+def _images(model: CompressedModel, options: argparse.Namespace) -> tuple[np.ndarray, str]:
+    """(int8 [N, C, H, W], what they are). Raises CosignError when they do not fit the model."""
+    shape, file = model.input.shape, options.input
+    if file is None:
+        count = options.images or 1
+        rng = np.random.default_rng(options.seed)
+        pixels = rng.integers(0, 256, (count, *shape), np.uint8)
+        return model.input.quantize(pixels), f"{count} x random pixels (seed {options.seed})"
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise CosignError(f"cannot read {file}: {error.strerror or error}.") from error
+    except (ValueError, EOFError) as error:
+        raise CosignError(f"{file} is not a NumPy array ({error}); write it again.") from error
+    if not isinstance(array, np.ndarray) or array.dtype not in (np.uint8, np.int8):
+        raise CosignError(f"{file} must hold uint8 pixels or int8 activations [N, C, H, W].")
+    if array.shape[1:] != shape or not len(array):
+        raise CosignError(
+            f"{file} holds an array of {array.shape}, {model.name} reads images [N, "
+            f"{', '.join(map(str, shape))}]."
+        )
+    count = options.images or len(array)
+    if count > len(array):
+        raise CosignError(f"{file} holds {len(array)} images, --images asks for {count}.")
+    chosen = np.ascontiguousarray(array[:count])
+    images = model.input.quantize(chosen) if chosen.dtype == np.uint8 else chosen
+    return images, f"the first {count} of {len(array)} images of {file.name}"
+
+
+def fitted(model: CompressedModel, options: argparse.Namespace, images: int) -> CoreConfig:
+    """The core that the options describe, with memories for all layers of `model`.
+
+    Raises CosignError.
+    """
+    fields = core_options.given_fields(options)
+    given = {name: value for name, value in fields.items() if name in _FITTED}
+    config = core_options.config_of(options)
+    limit = config.act_bytes if "act_depth" in given else options.act_bytes
+    batch = min(options.batch or images, images)
+    config = fit(config, model.layers, batch, limit, input_ranges(model))
+    return dataclasses.replace(config, **given)

@@ -1,0 +1,20 @@
+"""Options that running and counting have in common."""
+
+import argparse
+
+from cosign.options import add_json, count, positive
+
+_ACT_BYTES = 1 << 18
+
+
+def add_shared_options(parser: argparse.ArgumentParser, batch: str) -> None:
+    """batch : what is the default of --batch, in words"""
+    parser.add_argument("--seed", type=count, default=0, help="of everything random (0)")
+    parser.add_argument("--batch", type=positive(int), help=f"images of a linear layer ({batch})")
+    parser.add_argument(
+        "--act-bytes",
+        type=positive(int),
+        default=_ACT_BYTES,
+        help=f"activation memory of a tile above which maps are cut in stripes ({_ACT_BYTES})",
+    )
+    add_json(parser, "the results")

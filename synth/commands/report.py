@@ -1,0 +1,57 @@
+"""Synthesise and time one core: area by block, memories, the highest clock."""
+
+import argparse
+from pathlib import Path
+
+from cosign.options import add_json, publish
+from rtl import options as core_options
+from synth.report import CoreReport, synthesize
+from synth.sram import MODELS
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    core_options.add_options(parser)
+    parser.add_argument("--liberty", type=Path, help="cell library instead of NanGate 45")
+    parser.add_argument(
+        "--fmax", action="store_true", help="also search the highest clock, to 1 %%"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the tools' files")
+    add_json(parser, "the report")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Synthesise, and show the report; raises CosignError on bad input or a missing tool."""
+    config = core_options.config_of(options)
+    report = synthesize(config, options.out, options.liberty, MODELS, search_fmax=options.fmax)
+    publish(report.to_json(), options.json, table(report))
+    return 0
+
+
+def table(report: CoreReport) -> str:
+    """The report for a terminal."""
+    lines = [
+        f"{report.name}  (config {report.config.hash}, recipe {report.provenance['recipe']}, "
+        f"{report.provenance['pdk']['name']})",
+        f"  logic          {report.logic_um2:14,.0f} um2   "
+        f"{sum(report.cells.values()):,} cells, {report.flip_flops:,} flip-flops",
+    ]
+    for block, area in report.blocks_um2.items():
+        if area:
+            share = 100 * area / report.logic_um2
+            lines.append(f"    {block:24s}{area:14,.0f} um2   {share:4.1f} %")
+    for model, parts in report.sram_um2.items():
+        for purpose, area in parts.items():
+            lines.append(f"  {purpose + ' SRAM':15s}{area:14,.0f} um2   {model}")
+        lines.append(f"  {'total':15s}{report.area_um2(model):14,.0f} um2   {model}")
+    lines.append(
+        f"  Fmax           {report.fmax_hz / 1e6:14,.0f} MHz   "
+        f"slack {report.slack_ns:+.3f} ns at {report.config.clock_ns:g} ns"
+    )
+    lines.append(f"  critical path  {report.critical_path}")
+    if (found := report.fmax_search) is not None:
+        lines += [
+            f"  fastest        {found.fmax_hz / 1e6:14,.0f} MHz   sized for speed alone "
+            f"({len(found.trials)} trials), at {found.logic_um2:,.0f} um2 of logic",
+            f"  critical path  {found.critical_path}",
+        ]
+    return "\n".join(lines)

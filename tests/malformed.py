@@ -1,0 +1,130 @@
+"""Streams that no packer makes, and the error that a core must raise at each."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from random_layers import random_input
+
+from compress.file.container import Geometry, Layer
+from rtl.config import CoreConfig
+from rtl.layer import STEPS, Error
+from rtl.program.pack import pack_layer, unpack_outputs
+from sim.golden import layer_output
+from sim.simulate import Run
+
+Spoil = Callable[[Run, CoreConfig], Run]
+
+
+def malformed(config: CoreConfig) -> Iterator[tuple[Geometry, Spoil, Error]]:
+    """(a layer's shape, what spoils a run of it, the error) of all that can go wrong."""
+    many_tiles, one_tile = Geometry("conv", 2, 4, 6, 6, (3, 3)), Geometry("linear", 24, 6)
+    yield many_tiles, too_many_rows, Error.ACTS
+    yield many_tiles, a_row_too_many, Error.ACTS
+    if config.dense:
+        if config.weight_depth & (config.weight_depth - 1):
+            yield many_tiles, a_pass_that_is_too_long, Error.WEIGHTS
+        if config.act_depth & (config.act_depth - 1):
+            yield many_tiles, beyond_the_memory, Error.ADDRESS
+        return
+    if config.core == "sparse" and config.coding == "relative":
+        yield many_tiles, fillers_beyond_the_memory, Error.ADDRESS
+    yield many_tiles, without_ends, Error.WEIGHTS
+    yield many_tiles, beyond_the_memory, Error.ADDRESS
+    if config.table:
+        for geometry in (many_tiles, one_tile):
+            yield geometry, a_weight_less, Error.LEVELS
+            yield geometry, a_weight_more, Error.LEVELS
+
+
+def run_of(layer: Layer, config: CoreConfig) -> Run:
+    """The one run of a layer on a random map."""
+    program = pack_layer(layer, config)
+    (rows,) = program.maps(_map(layer), config)
+    return Run(program.descriptor, rows, program.weights, program.biases)
+
+
+def is_right(raw: np.ndarray, layer: Layer, config: CoreConfig) -> bool:
+    """Whether these are the outputs of `run_of`, whatever lanes beside the map have computed."""
+    outputs = unpack_outputs(pack_layer(layer, config), config, [raw])
+    expected = layer_output(layer, random_input(layer.geometry))
+    return np.array_equal(outputs.ravel(), expected.ravel())
+
+
+def _map(layer: Layer) -> np.ndarray:
+    x: np.ndarray = random_input(layer.geometry)[0]
+    return x[:, :, 0].T if layer.geometry.kind == "linear" else x
+
+
+def bits_of(words: np.ndarray, bits: int) -> np.ndarray:
+    return np.unpackbits(words, axis=1, bitorder="little")[:, :bits]
+
+
+def without_ends(run: Run, config: CoreConfig) -> Run:
+    """No filter ever ends."""
+    bits = bits_of(run.weights, config.stream_bits)
+    bits[:, -1] = 0
+    endless = np.tile(np.packbits(bits, axis=1, bitorder="little"), (40, 1))
+    return dataclasses.replace(run, weights=endless)
+
+
+def a_pass_that_is_too_long(run: Run, config: CoreConfig) -> Run:
+    """The descriptor tells of one tap more than the buffer has words."""
+    weights = np.tile(run.weights, (config.weight_depth, 1))
+    descriptor = run.descriptor | {"last_word": config.weight_depth}
+    return dataclasses.replace(run, weights=weights, descriptor=descriptor)
+
+
+def fillers_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
+    """Fillers pass the memory's end; only the weight behind them is beyond it."""
+    filler = (1 << config.place_bits) - 1
+    count = -(-config.act_bytes // filler)
+    bits = np.zeros((count + 2, config.stream_bits), np.uint8)
+    bits[:-1, config.weight_bits : config.entry_bits] = 1
+    bits[-1, -1] = 1
+    weights = np.packbits(bits, axis=1, bitorder="little")
+    return dataclasses.replace(run, weights=weights)
+
+
+def beyond_the_memory(run: Run, config: CoreConfig) -> Run:
+    """Places, the addresses in the table, or a dense core's steps are as large as can be."""
+    bits = bits_of(run.weights, config.stream_bits)
+    descriptor = run.descriptor
+    if config.dense:
+        step = config.act_bytes  # behind a memory whose size is no power of two
+        descriptor = descriptor | dict.fromkeys((f"step_{name}" for name in STEPS), step)
+    elif config.table:
+        bits[: descriptor["last_slot"] + 1, : config.address_bits] = 1
+        descriptor = descriptor | {"period_step": config.act_bytes - 1}
+    else:
+        bits = np.tile(bits[:1], (config.weight_depth, 1))  # one long filter
+        bits[:, config.weight_bits + 1 : config.entry_bits] = 1
+        bits[:, config.weight_bits] = 0  # not a filler
+        bits[:-1, -1], bits[-1, -1] = 0, 1
+    weights = np.packbits(bits, axis=1, bitorder="little")
+    return dataclasses.replace(run, weights=weights, descriptor=descriptor)
+
+
+def too_many_rows(run: Run, config: CoreConfig) -> Run:
+    return dataclasses.replace(run, acts=np.tile(run.acts[:1], (config.act_depth + 3, 1)))
+
+
+def a_row_too_many(run: Run, config: CoreConfig) -> Run:
+    return dataclasses.replace(run, acts=np.tile(run.acts[:1], (config.act_depth + 1, 1)))
+
+
+def a_weight_less(run: Run, config: CoreConfig) -> Run:
+    """A filter ends before its mask does, a row before its last window does."""
+    dropped = -2
+    if config.core == "sparse-rows":
+        ends_window = bits_of(run.weights, config.stream_bits)[:, config.entry_bits - 1]
+        dropped = np.flatnonzero(ends_window)[-2]
+    return dataclasses.replace(run, weights=np.delete(run.weights, dropped, axis=0))
+
+
+def a_weight_more(run: Run, config: CoreConfig) -> Run:
+    """The last filter goes on when its mask has, or its last window."""
+    bits = bits_of(run.weights[-1:], config.stream_bits)
+    bits[:, -1] = 0  # not the filter's last word
+    more = np.packbits(bits, axis=1, bitorder="little")
+    return dataclasses.replace(run, weights=np.insert(run.weights, -1, more, axis=0))

@@ -1,0 +1,170 @@
+"""The SoC top around a small core, in Amaranth's simulator: resets in the middle of packets.
+
+`test_axi.py` has the whole of it, with the buses of cocotbext-axi on Verilator.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from amaranth.sim import Simulator
+from malformed import is_right, run_of
+from random_layers import random_layer
+from rtl_models import with_models
+from streams import Steady
+
+from compress.file.container import Geometry
+from rtl.config import CoreConfig
+from rtl.soc.axi import AxiTop
+from rtl.soc.registers import register_map
+
+CONFIG = CoreConfig(lanes=2, act_banks=2, act_depth=8, weight_depth=16)
+MAP = register_map(CONFIG)
+CONTROL = {field.name: field.mask for field in MAP["control"].fields}
+STATUS = {field.name: field.mask for field in MAP["status"].fields}
+LAYER = random_layer(Geometry("conv", 1, 1, 4, 4, (3, 3)), 0.5)  # a pass, a bias, some words
+RUN = run_of(LAYER, CONFIG)
+PATIENCE = 500
+
+
+class Bus:
+    """The top's ports, as a processor and its DMA use them."""
+
+    def __init__(self, ctx: Any, top: AxiTop):
+        self._ctx, self._top = ctx, top
+
+    async def begin(self) -> None:
+        for _ in range(2):
+            await self._ctx.tick()
+        self._ctx.set(self._top.aresetn, 1)
+        self._ctx.set(self._top.s_axi_bready, 1)
+        self._ctx.set(self._top.s_axi_rready, 1)
+        self._ctx.set(self._top.s_axi_wstrb, 15)
+        for _ in range(10):  # as long as the core's reset takes
+            await self._ctx.tick()
+
+    async def write(self, name: str, value: int) -> None:
+        ctx, top = self._ctx, self._top
+        ctx.set(top.s_axi_awaddr, MAP[name].offset)
+        ctx.set(top.s_axi_wdata, value)
+        ctx.set(top.s_axi_awvalid, 1)
+        ctx.set(top.s_axi_wvalid, 1)
+        await ctx.tick()
+        ctx.set(top.s_axi_awvalid, 0)
+        ctx.set(top.s_axi_wvalid, 0)
+        await ctx.tick().repeat(2)
+
+    async def status(self) -> int:
+        ctx, top = self._ctx, self._top
+        ctx.set(top.s_axi_araddr, MAP["status"].offset)
+        ctx.set(top.s_axi_arvalid, 1)
+        await ctx.tick()
+        ctx.set(top.s_axi_arvalid, 0)
+        found: int = ctx.get(top.s_axi_rdata)
+        await ctx.tick()
+        return found
+
+    async def send(self, name: str, words: Sequence[int], last: bool = True) -> None:
+        """A packet, or its beginning; AssertionError when it isn't taken."""
+        ctx, top = self._ctx, self._top
+        data, end, valid, ready = (
+            getattr(top, f"s_axis_{name}_t{part}") for part in ("data", "last", "valid", "ready")
+        )
+        for number, word in enumerate(words):
+            ctx.set(data, word)
+            ctx.set(end, last and number == len(words) - 1)
+            ctx.set(valid, 1)
+            for _ in range(PATIENCE):
+                taken = ctx.get(ready)
+                await ctx.tick()
+                if taken:
+                    break
+            else:
+                raise AssertionError(f"{name} are not taken")
+        ctx.set(valid, 0)
+
+    async def start(self) -> None:
+        for name, value in RUN.descriptor.items():
+            await self.write(f"layer_{name}", value)
+        await self.write("control", CONTROL["start"])
+
+    async def layer(self, rows: Sequence[int]) -> None:
+        """Run LAYER on a map; its outputs, taken slowly, are right."""
+        ctx, top = self._ctx, self._top
+        await self.send("acts", rows)
+        await self.start()
+        await self.send("weights", words(RUN.weights))
+        await self.send("biases", [int(b) & (1 << CONFIG.acc_bits) - 1 for b in RUN.biases])
+        steady, raw, ended = Steady("m_axis_out"), bytearray(), False
+        for cycle in range(PATIENCE):
+            ctx.set(top.m_axis_out_tready, cycle % 40 == 39)
+            valid, ready = ctx.get(top.m_axis_out_tvalid), ctx.get(top.m_axis_out_tready)
+            word, end = ctx.get(top.m_axis_out_tdata), ctx.get(top.m_axis_out_tlast)
+            steady.cycle(valid, ready, (word, end))
+            if valid and ready:
+                raw.append(word)
+                ended = bool(end)
+            await ctx.tick()
+            if ended:
+                break
+        assert ended, "the output packet does not end"
+        assert is_right(np.frombuffer(bytes(raw), np.int8), LAYER, CONFIG)
+        assert await self.status() & ~STATUS["busy"] == STATUS["done"]
+
+
+def words(values: np.ndarray) -> list[int]:
+    return [int.from_bytes(value.tobytes(), "little") for value in values]
+
+
+def simulate(test: Callable[[Bus], Any]) -> None:
+    top = AxiTop(CONFIG)
+    simulator = Simulator(with_models(top, CONFIG))
+
+    async def clock(ctx: Any) -> None:
+        while True:
+            ctx.set(top.aclk, 0)
+            await ctx.delay(1e-9)
+            ctx.set(top.aclk, 1)
+            await ctx.delay(1e-9)
+
+    async def testbench(ctx: Any) -> None:
+        bus = Bus(ctx, top)
+        await bus.begin()
+        await test(bus)
+
+    simulator.add_testbench(clock, background=True)
+    simulator.add_testbench(testbench)
+    simulator.run()
+
+
+MAP_ROWS = words(RUN.acts)
+LONG_MAP = MAP_ROWS + [0] * (CONFIG.act_depth - len(MAP_ROWS))
+
+
+def test_a_soft_reset_in_mid_map_and_then_a_map_as_long_as_the_memory() -> None:
+    async def test(bus: Bus) -> None:
+        await bus.layer(MAP_ROWS)
+        await bus.send("acts", [1, 2, 3], last=False)
+        await bus.write("control", CONTROL["soft_reset"])
+        assert await bus.status() & STATUS["discard_acts"]
+        await bus.send("acts", [4, 5])  # what is left of it
+        assert not await bus.status() & STATUS["discard_acts"]
+        await bus.layer(LONG_MAP)
+
+    simulate(test)
+
+
+def test_a_clear_while_a_map_and_a_layer_are_owed() -> None:
+    async def test(bus: Bus) -> None:
+        await bus.start()
+        await bus.send("acts", [1, 2, 3], last=False)
+        owed = STATUS["discard_acts"] | STATUS["discard_weights"] | STATUS["discard_biases"]
+        await bus.write("control", CONTROL["soft_reset"])
+        assert await bus.status() & owed == owed
+        await bus.write("control", CONTROL["soft_reset"] | CONTROL["clear_streams"])
+        assert not await bus.status() & owed
+        for _ in range(10):
+            await bus.write("layer_mul", 0)  # the core's reset takes some cycles
+        await bus.layer(MAP_ROWS)
+
+    simulate(test)

@@ -1,0 +1,131 @@
+"""Small whole cores in Amaranth's simulator: bit for bit, to the cycle, and with full memories.
+
+`tests/sim/test_rtl.py` does the same on larger ones, with Verilator.
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from malformed import is_right, malformed, run_of
+from random_layers import random_input, random_layer
+from rtl_models import simulate_core
+
+from compress.file.container import Geometry, Layer
+from rtl.config import CoreConfig
+from rtl.program.encode import work
+from rtl.program.pack import pack_layer, stripes_of, unpack_outputs
+from sim.cycles import layer_cycles
+from sim.golden import layer_output
+from sim.simulate import Run
+
+SMALL = {"act_banks": 2, "act_depth": 32, "weight_depth": 32, "acc_bits": 24}
+CORES = {
+    "sparse": CoreConfig(lanes=3, index_bits=4, drain=2, act_buffers=2, **SMALL),
+    "absolute": CoreConfig(lanes=2, tiles=2, coding="absolute", pipeline=0, **SMALL),
+    "bitmask": CoreConfig(
+        lanes=3,
+        coding="bitmask",
+        weight_bits=4,
+        mask_bits=6,
+        tap_depth=32,
+        mask_depth=8,
+        pipeline=2,
+        **SMALL,
+    ),
+    "dense-scalar": CoreConfig("dense-scalar", lanes=3, act_buffers=2, **SMALL),
+    # Memories that do not end where their addresses do.
+    "dense-2d": CoreConfig(
+        "dense-2d",
+        lanes=2,
+        filters=3,
+        drain=2,
+        weight_bits=4,
+        **SMALL | {"act_depth": 24, "weight_depth": 24},
+    ),
+    "sparse-rows": CoreConfig(
+        "sparse-rows", lanes=2, filters=2, window_reads=2, window_span=2, tap_depth=32, **SMALL
+    ),
+}
+every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
+
+
+def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
+    """Padding, stride, groups; a word in every cycle; a pass and a map that fill the memories."""
+    full = Geometry("linear", config.weight_depth, 2 * config.filters)
+    images = config.act_bytes // config.weight_depth * config.tiles
+    layout = stripes_of(full, images, config)[1]
+    dense = random_layer(full, 1.0, seed=3)
+    assert layout.bytes == config.act_bytes
+    assert work(dense, layout, config).stored.tolist() == [config.weight_depth] * 2
+    shapes = (
+        Geometry("conv", 2, 3, 4, 5, (3, 3), (1, 1), (1, 1)),
+        Geometry("conv", 4, 6, 5, 4, (3, 2), (2, 2), (1, 0), groups=2),
+        Geometry("conv", 1, 2, 6, 6, (1, 1)),
+    )
+    found = []
+    for seed, shape in enumerate(shapes):
+        layer = random_layer(shape, (0.4, 0.8, 1.0)[seed], seed=seed, relu=seed == 1)
+        found.append((layer, random_input(shape, 1, seed)))
+    return [*found, (dense, random_input(full, images))]
+
+
+def run_layers(batch: list[tuple[Layer, np.ndarray]], config: CoreConfig, stall: float, seed: int):
+    """(outputs, cycles) of each layer, all in one simulation."""
+    programs, runs = [], []
+    for layer, x in batch:
+        linear = layer.geometry.kind == "linear"
+        program = pack_layer(layer, config, len(x) if linear else 1)
+        programs.append(program)
+        runs += [
+            Run(program.descriptor, rows, program.weights, program.biases)
+            for rows in program.maps(x[:, :, 0, 0] if linear else x[0], config)
+        ]
+    answers = iter(simulate_core(runs, config, stall, seed))
+    for program in programs:
+        own = [next(answers) for _ in range(program.runs(config))]
+        assert not any(answer.error or answer.left_over for answer in own)
+        outputs = unpack_outputs(program, config, [answer.raw for answer in own])
+        yield outputs, sum(answer.cycles for answer in own)
+
+
+@pytest.mark.parametrize(
+    ("name", "stall"),
+    [(name, 0) for name in CORES] + [(name, 0.4) for name in ("sparse", "dense-2d", "sparse-rows")],
+)
+def test_small_cores_bit_for_bit(name: str, stall: float) -> None:
+    config = CORES[name]
+    batch = layers(config)
+    results = run_layers(batch, config, stall, seed=5)
+    for (layer, x), (outputs, cycles) in zip(batch, results, strict=True):
+        linear = layer.geometry.kind == "linear"
+        expected = layer_output(layer, x)
+        assert np.array_equal(outputs, expected[:, :, 0, 0] if linear else expected[0])
+        least = layer_cycles(layer, config, len(x) if linear else 1)
+        assert cycles == least or (stall and cycles > least)
+
+
+@every_core
+def test_every_malformed_stream_raises_its_error_and_no_other(config: CoreConfig) -> None:
+    runs, layers, errors = [], [], []
+    for geometry, spoil, error in malformed(config):
+        layer = random_layer(geometry, 0.4)
+        run = run_of(layer, config)
+        runs += [spoil(run, config), run]
+        layers += [layer] * 2
+        errors += [1 << error, 0]
+    answers = simulate_core(runs, config)
+    assert [answer.error for answer in answers] == errors
+    for layer, answer in zip(layers, answers, strict=True):
+        assert answer.error or is_right(answer.raw, layer, config)
+
+
+@every_core
+def test_no_word_is_taken_that_the_layer_does_not_need(config: CoreConfig) -> None:
+    layer = random_layer(Geometry("linear", 9, 2 * config.filters), 0.5)
+    run = run_of(layer, config)
+    weights = np.concatenate([run.weights, run.weights])
+    biases = np.concatenate([run.biases, run.biases])
+    (answer,) = simulate_core([dataclasses.replace(run, weights=weights, biases=biases)], config)
+    assert answer.left_over == len(run.weights) + len(run.biases)
+    assert is_right(answer.raw, layer, config)
