@@ -22,7 +22,7 @@ def model(
     toy: ModuleType, trained: dict[str, StageResult], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     path = tmp_path_factory.mktemp("inspect") / "model.cosign"
-    container.save(export.export(trained["quantize"], toy.recipe(), toy.dataset()), path)
+    container.save(export.export(trained["quantize"], toy.dataset()), path)
     return path
 
 

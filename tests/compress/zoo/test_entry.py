@@ -88,7 +88,7 @@ def test_it_is_trained_to_integers(toy: ModuleType, tmp_path: Path) -> None:
     recipe, dataset = dataclasses.replace(ADDED.recipe(), threads=1), toy.dataset()
     for stage in trainer.STAGES:
         result = trainer.run_stage(stage, recipe, dataset, tmp_path, 0)
-    model = export.export(result, recipe, dataset)
+    model = export.export(result, dataset)
     assert {layer.name: layer.nnz for layer in model.layers} == recipe.keep
     assert [layer.bits for layer in model.layers] == [6, 6]
     assert result.accuracy > 0.5  # of ten classes
