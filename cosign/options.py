@@ -1,14 +1,13 @@
 """What options of commands have in common: types of values for argparse, and --json."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from cosign.errors import CosignError
-from cosign.files import write_json
+from cosign.files import json_text, write_json
 
 Number = TypeVar("Number", int, float)
 _INFINITY = float("inf")
@@ -108,7 +107,7 @@ def publish(content: Any, file: str | None, text: str | None = None) -> None:
     Raises CosignError when the file cannot be written.
     """
     if file == "-":
-        print(json.dumps(content, indent=2, allow_nan=False))
+        print(json_text(content))
         return
     if file is not None:
         write_json(Path(file), content)

@@ -61,7 +61,7 @@ def accuracy(results: Results) -> Figure:
     size.plot([1, shrunk], [loss["dense"], loss["integer"]], color=BLUE, linewidth=1)
     size.plot([1], [loss["dense"]], "s", color=BLUE)
     size.plot([shrunk], [loss["integer"]], "o", color=BLUE)
-    rows = paper.SIZES.get(results.network, {})
+    rows = paper.SIZES.get(results.network, {}) if paper.same_data(results) else {}
     first = next(iter(rows.values()), None)
     for (name, row), marker in zip(rows.items(), itertools.cycle("s*DPX")):
         assert first is not None

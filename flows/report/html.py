@@ -57,7 +57,8 @@ def render(results: Results, layers: Sequence[Layer]) -> str:
         verdict=tables.verdict(results),
         tiles=_tiles(results),
         accuracy=plain(tables.accuracy_table(results)),
-        feedback=results.feedback and plain(tables.feedback_table(results.feedback)),
+        feedback=results.feedback
+        and plain(tables.feedback_table(results.feedback, results.dataset.val)),
         layers=plain(tables.layer_table(results)),
         cores=plain(tables.core_table(results)),
         others=[plain(table) for table in paper_tables(results)],
@@ -108,8 +109,8 @@ def _panels(results: Results) -> dict[str, _Panel | None]:
         "accuracy": panel(
             figures.accuracy,
             "Points of accuracy lost against the float network before pruning: further right is "
-            "smaller, lower is better. Blue is this run, orange the paper's tables 5 and 6, each "
-            "on its own data.",
+            "smaller, lower is better. Blue is this run; orange are the paper's tables 5 and 6 "
+            "where its data are the same.",
         ),
         "layers": panel(
             figures.layers,

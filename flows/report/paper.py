@@ -1,5 +1,7 @@
 """Figures of the paper that our tables stand beside (Ren et al., ASPLOS 2019)."""
 
+from flows.report.results import Results
+
 BREAK_EVEN_RATIO = 2.22  # §5.1, Fig. 4: CONV4 of AlexNet, SMIC 40 nm
 
 CONV_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5")
@@ -59,3 +61,11 @@ TABLE_9: dict[str, tuple[float, ...]] = {
     "Mao": (0.17, 2.6, 3, 3, 3, 0.81, 4.1, 0.0),
     "Wen": (0.15, 2.9, 4.6, 3.8, 2.9, 0.77, 5, 0.0),
 }
+
+
+def same_data(results: Results) -> bool:
+    """Whether a run's accuracy may stand beside the paper's: MNIST for LeNet-5, else ImageNet.
+
+    A data set that is not what its network was made for says so in its note.
+    """
+    return results.network == "lenet5" or not results.dataset.note

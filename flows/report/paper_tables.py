@@ -23,7 +23,7 @@ def size_table(results: Results) -> Table | None:
         return None
     number = 5 if results.network == "lenet5" else 6
     table = new_table(
-        _beside(f"Table {number}: model size", results),
+        f"Table {number}: model size",
         "",
         "accuracy loss",
         "weights",
@@ -48,7 +48,7 @@ def size_table(results: Results) -> Table | None:
     full = 4 * compression.weights
     table.add_row(
         "cosign, this run",
-        f"{100 * (accuracy.dense - accuracy.integer):.1f} %",
+        _loss(results, accuracy.dense - accuracy.integer),
         _count(compression.nonzeros),
         _bits(results, "conv"),
         _bits(results, "linear"),
@@ -123,7 +123,7 @@ def table_9(results: Results) -> Table | None:
     if ours is None:
         return None
     table = new_table(
-        _beside("Table 9: speedup at the same number of PEs", results),
+        "Table 9: speedup at the same number of PEs",
         "",
         *(name.upper() for name in paper.CONV_LAYERS),
         "CONV1-5",
@@ -138,17 +138,15 @@ def table_9(results: Results) -> Table | None:
         *(times(value) for value in ours.speedup),
         times(ours.speedup_conv),
         times(ours.prune_ratio_conv, 1),
-        f"{ours.accuracy_loss:.1%}".replace("%", " %"),
+        _loss(results, ours.accuracy_loss),
         style="bold",
     )
     return table
 
 
-def _beside(title: str, results: Results) -> str:
-    """A title of a table of the paper's, with a warning when our data are not its own."""
-    note = results.dataset.note
-    same = results.network == "lenet5" or not note
-    return title if same else f"{title}; the accuracy of our row: {note}"
+def _loss(results: Results, loss: float) -> str:
+    """Our accuracy loss beside the paper's; no figure where the data are others."""
+    return f"{100 * loss:.1f} %" if paper.same_data(results) else "other data"
 
 
 def _bits(results: Results, kind: str) -> str:

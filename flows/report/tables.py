@@ -3,6 +3,8 @@
 `flows.report.paper_tables` has those of the paper with our row.
 """
 
+import math
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -38,23 +40,34 @@ def times(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:,.{digits}f}×"
 
 
+def standard_error(share: float, images: int) -> float:
+    """Of a share of `images` that were right, as other images would give it: 0..1/2."""
+    return math.sqrt(share * (1 - share) / images)
+
+
+def accuracy_of(share: float, images: int) -> str:
+    """Top-1 with its standard error, in percent: "85.62% ± 1.60"."""
+    return f"{share:.2%} ± {100 * standard_error(share, images):.2f}"
+
+
 def accuracy_table(results: Results) -> Table:
     """Accuracy of the network as it shrinks, on the full test split."""
     note = results.dataset.note
     table = new_table(
         f"{results.network}, {note}",
         "model",
-        "test accuracy",
+        "test accuracy ± standard error",
         "weights",
         "size",
     )
-    compression, accuracy = results.compression, results.accuracy
+    compression, accuracy, images = results.compression, results.accuracy, results.dataset.test
     weights, nonzeros = compression.weights, compression.nonzeros
-    table.add_row("dense, float", f"{accuracy.dense:.2%}", f"{weights:,}", f"{weights * 4:,} B")
-    table.add_row("pruned, float", f"{accuracy.pruned:.2%}", f"{nonzeros:,}", "")
+    dense = accuracy_of(accuracy.dense, images)
+    table.add_row("dense, float", dense, f"{weights:,}", f"{weights * 4:,} B")
+    table.add_row("pruned, float", accuracy_of(accuracy.pruned, images), f"{nonzeros:,}", "")
     table.add_row(
         "model.cosign, integer",
-        f"{accuracy.integer:.2%}",
+        accuracy_of(accuracy.integer, images),
         f"{nonzeros:,} ({times(compression.pruning_ratio, 1)})",
         f"{compression.file_bytes:,} B ({times(weights * 4 / compression.file_bytes, 0)})",
     )
@@ -98,8 +111,11 @@ def _cycles(layer: Layer) -> tuple[str, str]:
     return ("–", "–") if cycles is None else (f"{cycles.dense:,.0f}", f"{cycles.sparse:,.0f}")
 
 
-def feedback_table(feedback: Feedback) -> Table:
-    """Fig. 5: the pruning ratio of every layer after each round, and below it why."""
+def feedback_table(feedback: Feedback, images: int) -> Table:
+    """Fig. 5: the pruning ratio of every layer after each round, and below it why.
+
+    images : of the validation split
+    """
     rounds, layers = feedback.rounds, feedback.start.ratios
     table = new_table(
         "Feedback (Fig. 5): pruning ratios round by round; accuracy on the validation split; time "
@@ -124,9 +140,15 @@ def feedback_table(feedback: Feedback) -> Table:
             f"{state.accuracy:.2%}",
             "–" if state.time_s is None else f"{state.time_s * 1e3:.4g}",
         )
-    table.caption = "\n".join(
-        f"Round {number}: {' '.join(state.why)}" for number, state in enumerate(rounds, 1)
+    error = standard_error(feedback.dense_accuracy, images)
+    room = feedback.dense_accuracy - feedback.bound
+    reach = f", which is {room / error:.1f} of them" if error else ""
+    noise = (
+        f"A standard error of {images:,} validation images is {100 * error:.2f} points; the bound "
+        f"is {100 * room:.2f} points below the dense network{reach}."
     )
+    why = (f"Round {number}: {' '.join(state.why)}" for number, state in enumerate(rounds, 1))
+    table.caption = "\n".join([*why, noise])
     return table
 
 
@@ -195,6 +217,7 @@ def verdict(results: Results) -> str:
     return (
         f"With {times(compression.pruning_ratio, 1)} fewer weights, in "
         f"{compression.file_bytes:,} bytes and at {accuracy.integer:.2%} accuracy "
-        f"({accuracy.dense:.2%} dense{'; ' if note else ''}{note}), {machine} "
+        f"(± {100 * standard_error(accuracy.integer, results.dataset.test):.2f}; "
+        f"{accuracy.dense:.2%} dense{'; ' if note else ''}{note}), {machine} "
         f"({crossing})."
     )

@@ -12,7 +12,7 @@ def all_tables(results: Results) -> list[Table]:
     """Every table that these results have, in reading order."""
     tables = (
         accuracy_table(results),
-        feedback_table(results.feedback) if results.feedback else None,
+        feedback_table(results.feedback, results.dataset.val) if results.feedback else None,
         layer_table(results),
         core_table(results),
         *paper_tables(results),

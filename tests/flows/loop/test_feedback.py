@@ -85,7 +85,7 @@ def test_nothing_to_spend_is_said() -> None:
 
 def test_the_table_has_a_row_for_every_round(section) -> None:
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(tables.feedback_table(section))
+    console.print(tables.feedback_table(section, 500))
     lines = [line.split() for line in console.export_text().splitlines()]
     assert ["break-even", "1.00×", "1.20×", "4.08×", "never", "≥", "98.00%"] in lines
     assert ["start", "2.50×", "10.00×", "2.00×", "2.00×", "2.1×", "99.00%", "2.5"] in lines
