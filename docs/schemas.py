@@ -9,6 +9,7 @@ import inspect
 import itertools
 import json
 import re
+from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
 
@@ -47,9 +48,10 @@ FILES = {
 
 
 def described(kind: type[Any]) -> tuple[str, dict[str, str]]:
-    """What a class is, and what each of its fields means, from its docstring."""
+    """What a class is, and what each of its fields means, from its docstring; a class without the
+    section Parameters tells of all of them in its words."""
     text, _, listed = inspect.cleandoc(kind.__doc__ or "").partition("\n\nParameters\n----------\n")
-    fields: dict[str, str] = {}
+    fields: dict[str, str] = {} if listed else defaultdict(str)
     listed = listed.partition("\n\n")[0]
     for names, meaning in re.findall(r"^(\S.*?) : (.*(?:\n .*)*)", listed, re.MULTILINE):
         for name in names.split(", "):

@@ -8,9 +8,9 @@ Mapping is not repeated: ABC maps for delay without a target, so its gates would
 import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
-from cosign.values import Positive
+from cosign import CosignError
 from synth.liberty import Library
 from synth.netlist import Netlist
 from synth.sizing import close_timing
@@ -29,18 +29,11 @@ class OpenTimer(Protocol):
 
 @dataclass(frozen=True)
 class Trial:
-    """A netlist sized for a clock period.
+    """The netlist sized for `target_ns`: the slack left (negative: missed), the area it took."""
 
-    Parameters
-    ----------
-    target_ns : the period
-    slack_ns : what is left of it, negative when it was missed
-    logic_um2 : the area it took
-    """
-
-    target_ns: Positive
+    target_ns: float
     slack_ns: float
-    logic_um2: Positive
+    logic_um2: float
 
     @property
     def achieved_ns(self) -> float:
@@ -50,22 +43,29 @@ class Trial:
 
 @dataclass(frozen=True)
 class FmaxSearch:
-    """The fastest netlist found.
+    """The fastest netlist found: its clock, its area (more than the report's), every trial.
 
     Between the longest target that was missed and the best period lies at most RESOLUTION, unless
     TRIALS ended the search.
-
-    Parameters
-    ----------
-    fmax_hz, logic_um2 : its clock and its area, both more than the report's
-    critical_path : its slowest path, in words
-    trials : every netlist that was sized
     """
 
-    fmax_hz: Positive
-    logic_um2: Positive
+    fmax_hz: float
+    logic_um2: float
     critical_path: str
     trials: tuple[Trial, ...]
+
+    @classmethod
+    def from_json(cls, value: Any) -> "FmaxSearch":
+        """Raises CosignError when a field is missing or of another type."""
+        try:
+            trials = tuple(
+                Trial(float(t["target_ns"]), float(t["slack_ns"]), float(t["logic_um2"]))
+                for t in value["trials"]
+            )
+            fmax, area = float(value["fmax_hz"]), float(value["logic_um2"])
+            return cls(fmax, area, str(value["critical_path"]), trials)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CosignError(f"an Fmax search is damaged ({error}); synthesise again.") from error
 
 
 def next_target(trials: list[Trial]) -> float | None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cosign import CosignError
 from rtl.config import CoreConfig
-from synth.fmax import RESOLUTION, TRIALS, Trial, next_target
+from synth.fmax import RESOLUTION, TRIALS, FmaxSearch, Trial, next_target
 from synth.pdk import find_pdk
 from synth.report import FASTEST, KEPT, CoreReport, synthesize
 from synth.sta import sign_off
@@ -63,3 +64,8 @@ def test_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert abs(record.slack_ns) < 2e-3
     assert CoreReport.from_json(json.loads((tmp_path / "out" / "core.json").read_text())) == report
     assert synthesize(TINY, search_fmax=True) == report
+
+
+def test_damaged_search() -> None:
+    with pytest.raises(CosignError, match="Fmax search is damaged"):
+        FmaxSearch.from_json({"fmax_hz": 1e9, "logic_um2": 1.0, "trials": []})
