@@ -100,6 +100,20 @@ def test_a_command_of_the_documentation_exists(page: str, line: str) -> None:
     assert words[1] == "-m" or (ROOT / words[1]).is_file(), f"{page} runs {words[1]}"
 
 
+def test_an_import_of_the_documentation_works() -> None:
+    """Python on a page names modules and what is in them as they are called today."""
+    rooms = "|".join((*ROOMS, "flows"))
+    wanted = {
+        line
+        for page in PAGES
+        for line in lines(page)
+        if re.fullmatch(rf"from (?:{rooms})\b[\w.]* import [\w, ]+", line)
+    }
+    assert len(wanted) > 3
+    for line in wanted:
+        exec(line, {})
+
+
 def test_a_command_in_a_sentence_exists() -> None:
     """`cosign sim run` anywhere in pages and code; what follows the command may be left out."""
     known = {words for words, _, _ in commands()} | {(room,) for room in ROOMS}
