@@ -20,7 +20,9 @@ COMMANDS = {
         "flows.commands.sweep",
         "area, delay and energy of many cores on layers and densities; resumable",
     ),
-    "energy": Command("flows.commands.energy", "energy of a run's layers on its three cores"),
+    "energy": Command(
+        "flows.commands.energy", "energy of a run's convolutions on its sparse and dense cores"
+    ),
     "baselines": Command("flows.commands.baselines", "ways of pruning compared"),
     "posttrain": Command(
         "flows.commands.posttrain", "ResNet-50 without training, on photographs of ImageNet"
