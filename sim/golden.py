@@ -12,6 +12,8 @@ import numpy as np
 
 from compress.file.container import CompressedModel, HostOp, Layer, pooling_window
 
+_BATCH = 50  # images at once: of so many, the windows of AlexNet's CONV1 take 220 MB
+
 
 def requantize(acc: np.ndarray, mul: int, shift: int, relu: bool) -> np.ndarray:
     """int64 accumulators (bias added) to int8: round half up, saturate, fused ReLU."""
@@ -177,19 +179,20 @@ def run(model: CompressedModel, x: np.ndarray, sums: Accumulate = accumulate) ->
 
 def correct(
     model: CompressedModel,
-    batches: Iterator[tuple[np.ndarray, np.ndarray]],
+    images: Callable[[np.ndarray], np.ndarray],
+    labels: np.ndarray,
     report: Callable[[int], None] = lambda done: None,
-) -> tuple[int, int]:
-    """Count right answers of the integer model.
+) -> int:
+    """Right answers of the integer model, whose class is the largest output, the first on ties.
 
-    `batches` yields (uint8 pixels [N, C, H, W], integer labels [N]); the class is the largest
-    output, the lowest index on ties. `report` gets the images done so far. Returns
-    (right, images).
+    images : from indices, int64 [n], to uint8 pixels [n, C, H, W]
+    labels : integers [N], of the indices 0..N-1
+    report : gets the images done so far
     """
-    right = images = 0
-    for pixels, labels in batches:
-        scores = run(model, model.input.quantize(pixels)).reshape(len(labels), -1)
-        right += int((scores.argmax(axis=1) == labels).sum())
-        images += len(labels)
-        report(images)
-    return right, images
+    right = 0
+    for start in range(0, len(labels), _BATCH):
+        indices = np.arange(start, min(start + _BATCH, len(labels)))
+        scores = run(model, model.input.quantize(images(indices))).reshape(len(indices), -1)
+        right += int((scores.argmax(axis=1) == labels[indices]).sum())
+        report(start + len(indices))
+    return right

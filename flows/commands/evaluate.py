@@ -3,16 +3,11 @@
 import argparse
 import shlex
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
 
 from compress.file import container
 from cosign import __version__
 from cosign.options import add_json, publish
-
-_BATCH = 250
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -39,13 +34,7 @@ def run(options: argparse.Namespace) -> int:
     data = options.data or small.get(model.input.shape[0], "synthetic")
     dataset, pixels = test_split(model.name, model.input.shape, data)
     labels = dataset.test.labels
-
-    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for start in range(0, len(labels), _BATCH):
-            indices = np.arange(start, min(start + _BATCH, len(labels)))
-            yield pixels(indices), labels[indices]
-
-    right, images = golden.correct(model, batches())
+    right, images = golden.correct(model, pixels, labels), len(labels)
     found = assemble.compression(model, sizes, options.model.stat().st_size)
     content = {
         "schema": SCHEMA,

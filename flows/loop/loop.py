@@ -8,13 +8,13 @@ import dataclasses
 import functools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from compress.data.datasets import NAMED, Dataset, Split
+from compress.data.datasets import NAMED, Dataset
 from compress.file import container
 from compress.file.container import CompressedModel, Geometry, Layer
 from compress.model.pretrained import Pretrained
@@ -37,10 +37,8 @@ from synth import pdk
 from synth.profile import HardwareProfile
 from synth.report import CoreReport, synthesize_many
 
-_EVALUATION_BATCH = 50
-_BYTES_PER_WEIGHT = (
-    64  # checkpoints: weights, Z, U, optimiser state, twice while one replaces another
-)
+_BYTES_PER_WEIGHT = 64
+"""Of checkpoints: weights, Z, U, optimiser state, twice while one replaces another."""
 
 
 def preflight(config: RunConfig, path: Path, network: Pretrained | None) -> None:
@@ -229,18 +227,13 @@ def _evaluate(loop: Loop) -> dict[str, Any]:
     for name, stage in (("dense", "dense"), ("pruned", "allocate")):
         float_accuracy[name] = evaluation.evaluate(loop.trained(stage).network, loop.dataset, split)
         loop.reporter.show("evaluate", len(float_accuracy) * images, 3 * images)
-    right, _ = golden.correct(
+    right = golden.correct(
         loop.model,
-        _batches(split),
+        split.images,
+        split.labels,
         lambda done: loop.reporter.show("evaluate", 2 * images + done, 3 * images),
     )
     return {**float_accuracy, "integer": right / images}
-
-
-def _batches(split: Split) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for start in range(0, len(split.labels), _EVALUATION_BATCH):
-        indices = np.arange(start, min(start + _EVALUATION_BATCH, len(split.labels)))
-        yield split.images(indices), split.labels[indices]
 
 
 def _rtl(loop: Loop) -> dict[str, Any]:

@@ -7,11 +7,9 @@ whose integers do best on the validation split is copied to `<out>/<schedule>`; 
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from compress.data.datasets import Dataset, Split, load_dataset
 from compress.file import container
@@ -22,20 +20,10 @@ from compress.tiny.schedule import SCHEDULES
 from cosign import atomic_write, write_json
 from sim import golden
 
-_BATCH = 250
-
 
 def accuracy(model: container.CompressedModel, split: Split) -> float:
     """Of the integers, on a split, 0..1."""
-    count = len(split.labels)
-
-    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for start in range(0, count, _BATCH):
-            indices = np.arange(start, min(start + _BATCH, count))
-            yield split.images(indices), split.labels[indices]
-
-    right, images = golden.correct(model, batches())
-    return right / images
+    return golden.correct(model, split.images, split.labels) / len(split.labels)
 
 
 def run_seed(name: str, dataset: Dataset, seed: int, out: Path) -> list[dict[str, Any]]:

@@ -193,4 +193,10 @@ def test_a_network_counts_right_answers():
     pixels[0, 0, 1, 1] = 255
     pixels[1, 1, 0, 1] = 255
     labels = np.array([0, 1, 1])  # the third is a tie: class 0
-    assert golden.correct(model, iter([(pixels, labels)])) == (2, 3)
+    done: list[int] = []
+    assert golden.correct(model, pixels.__getitem__, labels, done.append) == 2
+    assert done == [3]
+    many = np.arange(120) % 3  # more than are computed at once
+    assert golden.correct(model, lambda n: pixels[many[n]], labels[many], done.append) == 80
+    assert done[1:] == sorted(set(done[1:]))
+    assert done[-1] == 120
