@@ -39,7 +39,8 @@ def reports(**logic_um2: float) -> CoreReports:
     for core in CoreReports.needed(CORES):
         areas = {model: area_by_purpose(model, macros(core)) for model in MODELS}
         logic = logic_um2.get(core.name.replace("-", "_"), 1e6)
-        made.append(CoreReport(core, logic, areas, 1e9, 0.0, "", {}, 0, {}, 0.0, {}))
+        blocks = {"lanes": logic}
+        made.append(CoreReport(core, logic, areas, 1e9, 0.0, "", {}, 0, {}, 0.0, blocks))
     return CoreReports.of(CORES, reversed(made))
 
 
