@@ -11,11 +11,10 @@ from flows.measure.workload import RandomMasks
 from rtl.config import CoreConfig
 from rtl.program.fit import batch_of
 from sim import cycles
-from synth import breakeven
+from synth import breakeven, sram
 from synth.profile import HardwareProfile, LayerCost
 from synth.report import CoreReport
 
-SRAM_MODELS = ("openram", "flat")
 HEADLINE = ("openram", "streamed")
 """SRAM model and accounting of the layer table: measured macros, one filter's double buffer."""
 
@@ -82,7 +81,7 @@ def _curves(
     masks = RandomMasks(layer.geometry, batch_of(layer.geometry, batch), seed)
     work = breakeven.Workload(network, layer.name, masks.cycles, masks.stored)
     fitted = reports.fitted([layer], batch)
-    settings = [*itertools.product(SRAM_MODELS, breakeven.ACCOUNTINGS)]
+    settings = [*itertools.product(sram.MODELS, breakeven.ACCOUNTINGS)]
     settings.sort(key=lambda setting: setting != HEADLINE)
     return tuple(
         breakeven.measure(work, fitted.dense, fitted.sized, *setting) for setting in settings
