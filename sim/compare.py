@@ -5,17 +5,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from compress.file.container import Layer
-from compress.zoo.density import kept_weights
-from compress.zoo.networks import spec_of
 from rtl.config import CoreConfig
 from rtl.program.encode import Work, work
 from rtl.program.fit import batch_of, feed, with_maps, with_streams
 from rtl.program.pack import stripes_of
 from sim.cycles import run_cycles
-from sim.workload import masked_layer
 
 
 def rivals(sparse: CoreConfig) -> dict[str, CoreConfig]:
@@ -37,16 +32,6 @@ def rivals(sparse: CoreConfig) -> dict[str, CoreConfig]:
         "sparse": sparse,
         "sparse-rows": feed(sparse, core="sparse-rows", **square),
     }
-
-
-def random_layers(network: str, densities: dict[str, float], seed: int) -> list[Layer]:
-    """The layers of a built-in network under random masks of these densities."""
-    spec = spec_of(network)
-    kept = kept_weights(spec, densities)
-    return [
-        masked_layer(geometry, kept[name], np.random.default_rng([seed, number]), name)
-        for number, (name, geometry) in enumerate(spec.geometries.items())
-    ]
 
 
 def compare(

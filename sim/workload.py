@@ -1,5 +1,7 @@
 """Layers of which only the shape and the density are known: random masks."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from compress.file.container import Geometry, Layer
@@ -35,3 +37,13 @@ def masked_layer(
         in_scale=1.0,
         out_scale=1.0,
     )
+
+
+def random_layers(
+    geometries: Mapping[str, Geometry], keep: Mapping[str, int], seed: int
+) -> list[Layer]:
+    """A layer of each geometry with `keep` weights of level 1 at random places."""
+    return [
+        masked_layer(geometry, keep[name], np.random.default_rng([seed, number]), name)
+        for number, (name, geometry) in enumerate(geometries.items())
+    ]

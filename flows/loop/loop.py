@@ -26,13 +26,14 @@ from cosign import CosignError, write_json
 from flows.loop import assemble, feedback, inputs, logs
 from flows.loop.progress import Reporter
 from flows.loop.rundir import RunConfig, RunDir
-from flows.measure import breakeven, workload
+from flows.measure import breakeven
 from flows.measure.machines import CoreReports, Machines, machines_for
 from flows.report import html, plots
 from flows.report.results import Feedback, Results
 from rtl import verilog
 from sim import build, golden, verify
 from sim.run import simulators_dir
+from sim.workload import random_layers
 from synth import pdk
 from synth.profile import HardwareProfile
 from synth.report import CoreReport, synthesize_many
@@ -282,7 +283,7 @@ def _synthesize(loop: Loop) -> dict[str, Any]:
 def _breakeven(loop: Loop) -> dict[str, Any]:
     """profile.json, with memories for the densities that were asked for."""
     kept = loop.trained("retrain").kept
-    layers = workload.random_layers(loop.accelerated, kept, loop.config.seed)
+    layers = random_layers(loop.accelerated, kept, loop.config.seed)
     profile = breakeven.measure(
         loop.config.network,
         layers,
@@ -306,7 +307,7 @@ def _allocate(loop: Loop) -> Feedback:
         found["history"],
         dense,
         lambda keep: feedback.image_time(
-            workload.random_layers(loop.accelerated, keep, loop.config.seed),
+            random_layers(loop.accelerated, keep, loop.config.seed),
             loop.reports,
             loop.config.images,
         ),

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -13,16 +12,6 @@ from rtl.program.layout import Layout
 from sim import cycles
 from sim.workload import masked_layer
 from synth.breakeven import Stored
-
-
-def random_layers(
-    geometries: Mapping[str, Geometry], keep: Mapping[str, int], seed: int
-) -> list[Layer]:
-    """A layer of each geometry with `keep` weights of level 1 at random places."""
-    return [
-        masked_layer(geometry, keep[name], np.random.default_rng([seed, number]), name)
-        for number, (name, geometry) in enumerate(geometries.items())
-    ]
 
 
 class RandomMasks:

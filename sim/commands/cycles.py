@@ -9,7 +9,8 @@ import numpy as np
 
 from compress.file import container
 from compress.file.container import Layer
-from compress.zoo.networks import NETWORKS, densities
+from compress.zoo.density import kept_weights
+from compress.zoo.networks import NETWORKS, densities, spec_of
 from cosign import CosignError
 from cosign.options import publish
 from rtl.config import CODINGS, CoreConfig
@@ -18,7 +19,8 @@ from rtl.options import add_cores, cores_of
 from rtl.program.fit import feed
 from sim import tables
 from sim.commands.shared import add_shared_options
-from sim.compare import compare, random_layers, rivals
+from sim.compare import compare, rivals
+from sim.workload import random_layers
 
 _SHAPE = ("lanes", "drain", "tiles", "coding", "index_bits", "mask_bits")
 
@@ -55,7 +57,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         name = options.network
         chosen = densities(name, options.alpha)
-        layers = random_layers(name, chosen, options.seed)
+        spec = spec_of(name)
+        layers = random_layers(spec.geometries, kept_weights(spec, chosen), options.seed)
         origin = {"alpha": options.alpha, "densities": chosen, "seed": options.seed}
     report = {
         "network": name,
