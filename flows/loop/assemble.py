@@ -20,6 +20,7 @@ from flows.measure import energy
 from flows.measure.machines import Machines
 from flows.report import paper, results, tables
 from flows.report.results import Results
+from flows.report.rounds import Feedback
 from rtl.coreset import CoreSet
 from rtl.program.fit import batch_of
 from sim import cycles
@@ -83,7 +84,7 @@ class _Found(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
     prune: _Admm
     quantize: _Admm
     synthesize: _Synthesized
-    allocate: results.Feedback
+    allocate: Feedback
     export: dict[str, Sizes]
     evaluate: results.Accuracy
     simulate: dict[str, Verification]

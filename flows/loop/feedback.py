@@ -9,7 +9,7 @@ from compress.file.container import Geometry, Layer
 from cosign.values import Value, parse
 from flows.measure.breakeven import Chip
 from flows.measure.machines import CoreReports
-from flows.report.results import Feedback, Round, State, Trial
+from flows.report.rounds import Feedback, Round, State, Trial
 from flows.report.tables import times
 from synth.profile import HardwareProfile
 

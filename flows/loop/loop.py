@@ -29,7 +29,8 @@ from flows.loop.rundir import RunConfig, RunDir
 from flows.measure import breakeven
 from flows.measure.machines import CoreReports, Machines, machines_for
 from flows.report import html, plots
-from flows.report.results import Feedback, Results
+from flows.report.results import Results
+from flows.report.rounds import Feedback
 from rtl import verilog
 from sim import build, golden, verify
 from sim.run import simulators_dir

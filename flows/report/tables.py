@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.report import paper
-from flows.report.results import Feedback, Layer, Results, Round, State
+from flows.report.results import Layer, Results
+from flows.report.rounds import Feedback, Round, State
 
 _WIDTH = 140
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from compress.zoo.networks import spec_of
 from flows.loop import feedback
 from flows.report import tables
-from flows.report.results import Feedback
+from flows.report.rounds import Feedback
 from synth.profile import HardwareProfile, LayerCost
 
 GEOMETRIES = spec_of("lenet5").geometries
