@@ -213,7 +213,8 @@ def main() -> int:
     direct = arrows(list(modules))
     if check:
         found = stale(direct, modules)
-        print("\n".join(f"{name} is out of date; run python docs/rooms.py." for name in found))
+        for name in found:
+            print(f"{name} is out of date; run python docs/rooms.py.")
         return int(bool(found))
     PAGE.write_text(page(PAGE.read_text(), modules))
     draw(direct, modules)
