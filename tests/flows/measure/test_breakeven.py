@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+from random_layers import random_layer
 
 from compress.file.container import Geometry, Layer
 from cosign import CosignError
@@ -17,7 +18,6 @@ from rtl.sram import macros
 from sim.cycles import layer_cycles
 from synth.report import CoreReport
 from synth.sram import MODELS, area_by_purpose
-from tests.random_layers import random_layer
 
 CORES = CoreSet(
     dense=feed(base("dense-2d"), lanes=4, filters=2),

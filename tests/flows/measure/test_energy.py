@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from random_layers import random_input, random_layer
 
 from compress.file.container import Geometry
 from cosign import CosignError
@@ -21,7 +22,6 @@ from synth import energy
 from synth.pdk import find_pdk
 from synth.replay import Activity, replay
 from synth.report import synthesize
-from tests.random_layers import random_input, random_layer
 
 CONFIG = CoreConfig(
     core="sparse", lanes=2, act_banks=2, bank_bytes=4, act_depth=256, weight_depth=128

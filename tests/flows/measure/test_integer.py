@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_layers import geometries, layer_of, random_input, random_layer
 
 from compress.file.container import Geometry, Layer
 from flows.measure import integer
 from sim import golden
-from tests.random_layers import geometries, layer_of, random_input, random_layer
 
 
 @settings(deadline=None, max_examples=60)
