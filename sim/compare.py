@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from compress.file.container import Layer
+from compress.model.graph import Layer
 from compress.zoo.density import kept_weights
 from compress.zoo.networks import spec_of
 from rtl.config import CoreConfig

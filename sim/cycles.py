@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
 from rtl.layer import ACT_EDGE, command_edge, output_latency
 from rtl.program.encode import Work, passes_of, work

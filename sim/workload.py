@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 
 
 def masked_layer(

@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from compress.file.container import CompressedModel, HostOp, Layer
-from compress.model.hostops import Shape, pooling_window
+from compress.model.graph import CompressedModel, Layer
+from compress.model.hostops import HostOp, Shape, pooling_window
 
 _IR_VERSION = 8  # what readers of opset 13 know
 _OPSET = 13

@@ -13,8 +13,8 @@ import onnx
 from onnx import TensorProto
 
 from compress.exchange.onnx_writer import Writer, scales_of, shapes_of, window_attributes
-from compress.file.container import CompressedModel, HostOp, InputSpec, Layer
-from compress.model.hostops import Shape, pooling_window
+from compress.model.graph import CompressedModel, InputSpec, Layer
+from compress.model.hostops import HostOp, Shape, pooling_window
 
 _EXACT = 1 << 24  # integers up to here are float32
 _TOP = 127

@@ -10,8 +10,8 @@ import onnx
 from onnx import TensorProto
 
 from compress.exchange.onnx_writer import Writer, scales_of, shapes_of, window_attributes
-from compress.file.container import CompressedModel, HostOp, Layer
-from compress.model.hostops import Shape
+from compress.model.graph import CompressedModel, Layer
+from compress.model.hostops import HostOp, Shape
 
 _DOMAIN = "qonnx.custom_op.general"
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from compress.model.hostops import HostOp, Shape
+from compress.model.levels import max_level
 from cosign import CosignError
 
 
@@ -266,11 +267,6 @@ class CompressedModel:
     @property
     def layers(self) -> tuple[Layer, ...]:
         return tuple(node for node in self.nodes if isinstance(node, Layer))
-
-
-def max_level(bits: int) -> int:
-    """Largest level magnitude, M/2 = 2**(n-1) (§3.4.2); 127 at n = 8, so that levels are int8."""
-    return min(1 << (bits - 1), 127)
 
 
 def finest_scale(mean: Sequence[float], std: Sequence[float]) -> float:

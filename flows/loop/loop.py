@@ -16,7 +16,7 @@ import numpy as np
 
 from compress.data.datasets import NAMED, Dataset, Split
 from compress.file import container
-from compress.file.container import CompressedModel, Geometry, Layer
+from compress.model.graph import CompressedModel, Geometry, Layer
 from compress.model.pretrained import Pretrained
 from compress.model.tidy import tidy
 from compress.nn.network import pretrained_network

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
 from rtl.program.encode import Work, work
 from rtl.program.layout import Layout

@@ -21,6 +21,7 @@ from compress.data.imagefolder import FolderSplit
 from compress.data.pixels import normalised
 from compress.exchange import pretrained
 from compress.file import container
+from compress.model.graph import CompressedModel
 from compress.posttrain import pipeline
 from compress.zoo.density import uniform
 from compress.zoo.networks import spec_of
@@ -89,7 +90,7 @@ def _counts(places: list[np.ndarray]) -> dict[str, int]:
     return {"top1": int((place < 1).sum()), "top5": int((place < 5).sum())}
 
 
-def score(model: container.CompressedModel, pixels: np.ndarray, labels: np.ndarray) -> Any:
+def score(model: CompressedModel, pixels: np.ndarray, labels: np.ndarray) -> Any:
     """{"top1", "top5"}: photographs whose class is the integer model's first, or among five."""
     places = []
     for start in range(0, len(labels), _BATCH):

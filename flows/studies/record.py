@@ -15,6 +15,7 @@ import numpy as np
 
 from compress.data.datasets import Dataset, Split, load_dataset
 from compress.file import container
+from compress.model.graph import CompressedModel
 from compress.model.tidy import tidy
 from compress.tiny.expand import compressed
 from compress.tiny.run import Run
@@ -25,7 +26,7 @@ from sim import golden
 _BATCH = 250
 
 
-def accuracy(model: container.CompressedModel, split: Split) -> float:
+def accuracy(model: CompressedModel, split: Split) -> float:
     """Of the integers, on a split, 0..1."""
     count = len(split.labels)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compress.file.container import Geometry, Layer, max_level
+from compress.model.graph import Geometry, Layer
+from compress.model.levels import max_level
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.layer import COUNT_BITS

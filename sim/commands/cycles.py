@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from compress.file import container
-from compress.file.container import Layer
+from compress.model.graph import Layer
 from compress.zoo.networks import NETWORKS, densities
 from cosign import CosignError
 from cosign.options import publish

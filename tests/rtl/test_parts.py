@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_layers import layer_of
 
-from compress.file.container import Geometry
+from compress.model.graph import Geometry
 from rtl.bitmask import MaskDecoder
 from rtl.config import CoreConfig
 from rtl.dense import DenseAddress

@@ -14,8 +14,7 @@ import pytest
 import torch
 
 from compress.data.pixels import to_input
-from compress.model.graph import max_level
-from compress.model.levels import Levels
+from compress.model.levels import Levels, max_level
 from compress.train import evaluation, stages, trainer
 from compress.train.regimes import Regime
 from compress.train.stages import StageResult

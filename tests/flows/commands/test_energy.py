@@ -10,7 +10,8 @@ from random_layers import random_layer
 
 from compress.data.datasets import load_dataset
 from compress.file import container
-from compress.file.container import CompressedModel, Geometry, HostOp, InputSpec
+from compress.model.graph import CompressedModel, Geometry, InputSpec
+from compress.model.hostops import HostOp
 from flows.__main__ import main
 from flows.loop.rundir import RunConfig, RunDir
 from flows.measure import energy

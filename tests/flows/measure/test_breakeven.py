@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 from cosign import CosignError
 from flows.loop.feedback import image_time
 from flows.measure.breakeven import Chip

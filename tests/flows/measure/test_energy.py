@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compress.file.container import Geometry
+from compress.model.graph import Geometry
 from cosign import CosignError
 from flows.__main__ import main
 from flows.measure import energy as flow
