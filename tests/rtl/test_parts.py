@@ -14,10 +14,10 @@ from rtl.bitmask import MaskDecoder
 from rtl.config import CoreConfig
 from rtl.dense import DenseAddress
 from rtl.drain import DrainControl
-from rtl.layer import REQUANTIZE_STAGES, output_depth
 from rtl.program.layout import Layout
 from rtl.program.pack import pack_layer
 from rtl.requantize import Requantizer
+from rtl.timing import REQUANTIZE_STAGES, output_depth
 
 CONFIG = CoreConfig(lanes=8, act_banks=4, bank_bytes=4, acc_bits=24)
 
