@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.admm.constraints import largest
-from compress.nn.network import Network
-from compress.train import pruners, trainer
-from compress.train.stages import StageResult
+from compress.nn.network import Network, channels_last
+from compress.train import pruners, stages
+from compress.train.results import StageResult
 from compress.zoo.density import at_ratio, kept_weights
 from compress.zoo.networks import NETWORKS, densities, spec_of
 from compress.zoo.recipe import Pruner, Recipe
@@ -48,15 +48,15 @@ def pruned(
 
     if stop:
         with pytest.raises(KeyboardInterrupt):
-            trainer.run_stage("prune", recipe, dataset, folder, 0, interrupt)
+            stages.run_stage("prune", recipe, dataset, folder, 0, interrupt)
         assert (folder / "prune.checkpoint.pt").exists()
-    return trainer.run_stage("prune", recipe, dataset, folder, 0)
+    return stages.run_stage("prune", recipe, dataset, folder, 0)
 
 
 @pytest.fixture(scope="module")
 def dense(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dense")
-    trainer.run_stage("dense", toy.recipe(), toy.dataset(), folder, 0)
+    stages.run_stage("dense", toy.recipe(), toy.dataset(), folder, 0)
     return folder / "dense.pt"
 
 
@@ -109,7 +109,7 @@ def test_one_shot_cuts_at_once(network: Network) -> None:
 def test_torchs_own_keeps_the_largest_of_all_layers() -> None:
     torch.manual_seed(1)
     network = Network(spec_of("lenet5"))
-    trainer.channels_last(network)
+    channels_last(network)
     masks = pruners.global_masks(network, 5000)
     sizes = np.concatenate([w.detach().numpy().ravel() for w in network.weights.values()])
     threshold = np.sort(np.abs(sizes))[-5000]
