@@ -41,7 +41,7 @@ def test_as_many_stay_as_asked_for(network: dict[str, np.ndarray], density: floa
 
 
 @given(networks, st.floats(0.01, 1), st.floats(0.01, 1))
-def test_a_larger_budget_takes_from_no_layer(
+def test_a_larger_density_takes_from_no_layer(
     network: dict[str, np.ndarray], one: float, two: float
 ) -> None:
     fewer, more = (lamp.share_out(network, density) for density in sorted((one, two)))

@@ -8,17 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from compress.admm.constraints import largest
 from compress.nn.network import Network, channels_last
 from compress.train import pruners, stages
 from compress.train.results import StageResult
-from compress.zoo.density import at_ratio, kept_weights
-from compress.zoo.networks import NETWORKS, densities, spec_of
+from compress.zoo.networks import spec_of
 from compress.zoo.recipe import Pruner, Recipe
-from cosign import CosignError
 
 OTHERS: tuple[Pruner, ...] = ("iterative", "magnitude", "l1", "torch")
 
@@ -131,31 +127,3 @@ def test_l1_adds_lambda_times_the_sign(network: Network) -> None:
         assert torch.equal(weight.grad, torch.where(weight > 0, 1.5, 0.5))
     assert regime.point(0.25) == {"rho": 0.5}
     assert regime.point(None) == {"rho": 0.25}
-
-
-@given(st.sampled_from(["lenet5", "alexnet"]), st.floats(1, 2000))
-def test_densities_are_brought_to_a_ratio(network: str, ratio: float) -> None:
-    spec = spec_of(network)
-    preset = densities(network, next(iter(NETWORKS[network].rows)))
-    scaled = at_ratio(spec, preset, ratio)
-    weights = {name: geometry.weights for name, geometry in spec.geometries.items()}
-    kept = sum(scaled[name] * count for name, count in weights.items())
-    assert kept == pytest.approx(sum(weights.values()) / ratio, rel=1e-6)
-    assert all(0 < density <= 1 for density in scaled.values())
-    order = sorted(preset, key=preset.__getitem__)
-    assert sorted(scaled.values()) == [scaled[name] for name in order]
-
-
-def test_a_presets_own_ratio_gives_the_preset() -> None:
-    spec, preset = spec_of("lenet5"), densities("lenet5", "85x")
-    weights = {name: geometry.weights for name, geometry in spec.geometries.items()}
-    kept = sum(preset[name] * count for name, count in weights.items())
-    scaled = at_ratio(spec, preset, sum(weights.values()) / kept)
-    assert scaled == pytest.approx(preset)
-    assert kept_weights(spec, scaled) == kept_weights(spec, preset)
-
-
-@pytest.mark.parametrize("ratio", [0.5, float("nan"), float("inf"), 1e6])
-def test_ratios_that_cannot_be_are_refused(ratio: float) -> None:
-    with pytest.raises(CosignError, match=r"ratio is|cannot be pruned"):
-        at_ratio(spec_of("lenet5"), densities("lenet5", "default"), ratio)
