@@ -8,7 +8,7 @@ flattened, weight = q * level.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -245,11 +245,18 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class CompressedModel:
-    """A whole network; `nodes` are in topological order and the last one is the output."""
+    """A whole network.
+
+    Parameters
+    ----------
+    nodes : in topological order; the last one is the output
+    shapes : (channels, height, width) of the input and of every node's output
+    """
 
     name: str
     input: InputSpec
     nodes: tuple[Node, ...]
+    shapes: dict[str, Shape] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
@@ -263,6 +270,7 @@ class CompressedModel:
             if node.name in shapes:
                 raise CosignError(f"two nodes are called {node.name!r}.")
             shapes[node.name] = node.output_shape([shapes[source] for source in node.inputs])
+        object.__setattr__(self, "shapes", shapes)
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from compress.data.imagefolder import FolderSplit
 from compress.data.pixels import normalised
-from compress.exchange import pretrained
+from compress.exchange import state_dicts
 from compress.file import container
 from compress.model.graph import CompressedModel
 from compress.posttrain import pipeline
@@ -135,7 +135,7 @@ def run(photos: Path, out: Path, count: int, wanted: Iterable[Case]) -> dict[str
     """Measure what `out`/oneshot.json does not have yet; returns its content."""
     record = out / "oneshot.json"
     pixels, labels = photographs(photos, spec_of(NETWORK).shape[1])
-    weights = pretrained.fetch(NETWORK, _say)
+    weights = state_dicts.fetch(NETWORK, _say)
     calibration = pixels[::2][pipeline.spread(len(pixels[::2]), count)]
     scored, right = pixels[1::2], labels[1::2]
     about = {

@@ -12,7 +12,7 @@ from PIL import Image
 
 from compress.__main__ import main
 from compress.data.pixels import normalised
-from compress.exchange.pretrained import load_weights
+from compress.exchange.state_dicts import load_weights
 from compress.file import container
 from compress.model.graph import CompressedModel
 from compress.model.nodes import NetworkSpec, NodeSpec
