@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from compress.file.container import Geometry
+from compress.model.graph import Geometry
 from compress.zoo.networks import densities, spec_of
 from cosign import write_json
 from rtl.config import CoreConfig

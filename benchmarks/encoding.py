@@ -19,7 +19,8 @@ import scipy.sparse
 from timing import best
 
 from compress.file import container
-from compress.file.container import CompressedModel, HostOp, InputSpec, Layer
+from compress.model.graph import CompressedModel, InputSpec, Layer
+from compress.model.hostops import HostOp
 from compress.zoo.networks import densities, spec_of
 from cosign import write_json
 

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from compress.admm import reconstruct
 from compress.data.pixels import normalised
-from compress.exchange import pretrained
+from compress.exchange import state_dicts
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network
 from compress.posttrain import pipeline
@@ -105,7 +105,7 @@ def errors(dense: Network, other: Network, images: Tensor) -> dict[str, float]:
 
 def measure(spec: NetworkSpec, file: Path, pixels: np.ndarray, ratios: list[float]) -> Any:
     dense = trained(spec, file)
-    source = input_spec(spec.shape, *pretrained.pixels_of(spec))
+    source = input_spec(spec.shape, *state_dicts.pixels_of(spec))
     count = pipeline.CALIBRATION_IMAGES["oneshot"]
     calibration = normalised(source, pixels[:count]).split(16)
     held_out = normalised(source, pixels[count:])

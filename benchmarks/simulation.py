@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 from compress.zoo.networks import densities, spec_of
 from cosign import write_json
 from rtl import verilog

@@ -6,7 +6,7 @@ others are imported by name:
     dataset = datasets.load_dataset("lenet5", None, seed=0)
     recipe = networks.recipe("lenet5")
     for stage in stages.STAGES:
-        result = trainer.run_stage(stage, recipe, dataset, folder, seed=0)
+        result = stages.run_stage(stage, recipe, dataset, folder, seed=0)
     model = export.export(result, dataset)
 """
 

@@ -13,7 +13,7 @@ import numpy as np
 import pylibfst
 import wavedrom
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
 from sim.run import run_layer
 

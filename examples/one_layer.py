@@ -5,7 +5,7 @@ python examples/one_layer.py
 
 import numpy as np
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 from rtl import verilog
 from rtl.config import CoreConfig
 from rtl.program.fit import fit

@@ -7,9 +7,10 @@ from amaranth.lib.wiring import In, Out, connect
 from rtl import sram
 from rtl.config import CoreConfig
 from rtl.fanout import delay
-from rtl.layer import ACT_EDGE, ADDRESS_EDGE, Error
+from rtl.layer import Error
 from rtl.sequence import Front, Sequencer
 from rtl.sparse import level_of
+from rtl.timing import ACT_EDGE, ADDRESS_EDGE
 from rtl.weights import Ahead, DoubleBuffer, Router, TapTable
 
 

@@ -15,10 +15,11 @@ from rtl.config import CoreConfig
 from rtl.dense import DenseFront
 from rtl.drain import Biases, DrainControl, Output
 from rtl.fanout import delay, tree
-from rtl.layer import Error, command_edge, descriptor, events, output_latency
+from rtl.layer import Error, descriptor, events
 from rtl.rows import RowsFront, Windows
 from rtl.sequence import Front
 from rtl.sparse import SparseFront
+from rtl.timing import command_edge, output_latency
 
 MODULE = "cosign_core"
 OPERAND_LOADS = 4
@@ -86,7 +87,7 @@ class Core(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         # Nothing waits behind the issue. All that an entry may have to wait for is asked where it
         # is issued; from there it takes a fixed number of cycles through memory, multiplier and
-        # accumulator (`rtl.layer`). What is to be done with a sum is known at the issue as well,
+        # accumulator (`rtl.timing`). What is to be done with a sum is known at the issue as well,
         # and follows the data through as many registers.
         m = Module()
         flush = Signal()

@@ -13,8 +13,9 @@ from amaranth.lib.wiring import In, Out
 
 from rtl.config import CoreConfig
 from rtl.fanout import delay
-from rtl.layer import REQUANTIZE_STAGES, descriptor, output_depth
+from rtl.layer import descriptor
 from rtl.requantize import Requantizer
+from rtl.timing import REQUANTIZE_STAGES, output_depth
 
 
 class DrainControl(wiring.Component):

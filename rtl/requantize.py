@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.config import CoreConfig
-from rtl.layer import REQUANTIZE_STAGES
+from rtl.timing import REQUANTIZE_STAGES
 
 DIGIT_BITS = 4
 

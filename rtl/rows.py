@@ -11,11 +11,12 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from rtl import sram
-from rtl.config import CoreConfig
+from rtl.config import COUNT_BITS, CoreConfig
 from rtl.fanout import delay, tree
-from rtl.layer import ACT_EDGE, COUNT_BITS, Error, descriptor, operand_edge
+from rtl.layer import Error, descriptor
 from rtl.sequence import Front, Sequencer
 from rtl.sparse import level_of
+from rtl.timing import ACT_EDGE, operand_edge
 from rtl.weights import Ahead, DoubleBuffer, Router, TapTable
 
 BYTES = 4

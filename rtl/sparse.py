@@ -7,8 +7,9 @@ from amaranth.lib.wiring import In, Out
 from rtl.activation import outside
 from rtl.config import CoreConfig
 from rtl.fanout import delay
-from rtl.layer import ACT_EDGE, ADDRESS_EDGE, Error
+from rtl.layer import Error
 from rtl.sequence import Front, Sequencer
+from rtl.timing import ACT_EDGE, ADDRESS_EDGE
 from rtl.weights import DoubleBuffer, Router
 
 

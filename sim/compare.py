@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from compress.file.container import Layer
+from compress.model.graph import Layer
 from rtl.config import CoreConfig
 from rtl.program.encode import Work, work
 from rtl.program.fit import batch_of, feed, with_maps, with_streams

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
-from rtl.layer import ACT_EDGE, command_edge, output_latency
 from rtl.program.encode import Work, passes_of, work
 from rtl.program.layout import Layout
 from rtl.program.pack import shape_of, stripes_of
+from rtl.timing import ACT_EDGE, command_edge, output_latency
 
 
 def layer_cycles(layer: Layer, config: CoreConfig, batch: int = 1) -> int:

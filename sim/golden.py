@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from compress.file.container import CompressedModel, HostOp, Layer, pooling_window
+from compress.model.graph import CompressedModel, Layer
+from compress.model.hostops import HostOp, pooling_window
 
 _BATCH = 50  # images at once: of so many, the windows of AlexNet's CONV1 take 220 MB
 

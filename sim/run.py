@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compress.file.container import Layer
+from compress.model.graph import Layer
 from cosign import CosignError, cache_dir
 from rtl.config import CoreConfig
 from rtl.program.pack import largest_batch, pack_layer

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from compress.file.container import CompressedModel, Layer
+from compress.model.graph import CompressedModel, Layer
 from cosign import CosignError, read_json, write_json
 from rtl.config import CoreConfig
 from rtl.program.pack import pack_layer

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 
 
 def masked_layer(

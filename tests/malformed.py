@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from random_layers import random_input
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
 from rtl.layer import STEPS, Error
 from rtl.program.pack import pack_layer, unpack_outputs

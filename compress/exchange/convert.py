@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from compress.exchange.to_qdq import to_qdq
 from compress.exchange.to_qonnx import to_qonnx
-from compress.file.container import CompressedModel
+from compress.model.graph import CompressedModel
 from cosign import atomic_write
 
 

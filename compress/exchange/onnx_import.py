@@ -15,9 +15,9 @@ import onnx
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from compress.exchange.importing import Tracer
 from compress.exchange.onnx_operands import Operands
 from compress.exchange.onnx_ops import OPERATIONS
+from compress.exchange.tracer import Tracer
 from compress.model.hostops import Shape
 from compress.model.pretrained import Pretrained
 from cosign import CosignError

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from compress.exchange.importing import Tracer, Value
+from compress.exchange.tracer import Tracer, Value
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from compress.exchange.importing import Pads, Value
 from compress.exchange.onnx_operands import Operands
+from compress.exchange.tracer import Pads, Value
 from compress.model.hostops import HostOpName
 
 _Attributes = dict[str, Any]

@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from compress.file.container import CompressedModel, HostOp, Layer
-from compress.model.hostops import Shape, pooling_window
+from compress.model.graph import CompressedModel, Layer
+from compress.model.hostops import HostOp, Shape, pooling_window
 
 _IR_VERSION = 8  # what readers of opset 13 know
 _OPSET = 13
@@ -75,17 +75,9 @@ def window_attributes(op: HostOp, shape: Shape) -> dict[str, Any]:
     }
 
 
-def shapes_of(model: CompressedModel) -> dict[str, Shape]:
-    """(channels, height, width) of the input and of every node's output."""
-    shapes: dict[str, Shape] = {"input": model.input.shape}
-    for node in model.nodes:
-        shapes[node.name] = node.output_shape([shapes[source] for source in node.inputs])
-    return shapes
-
-
 def scales_of(model: CompressedModel) -> dict[str, float]:
     """Real value of one unit of the input and of every node's output."""
-    scales, shapes = {"input": model.input.scale}, shapes_of(model)
+    scales = {"input": model.input.scale}
     for node in model.nodes:
         scale = scales[node.inputs[0]]
         if isinstance(node, Layer):
@@ -95,7 +87,7 @@ def scales_of(model: CompressedModel) -> dict[str, float]:
         elif "mul0" in node.attrs:
             scale *= 2 ** node.attrs["shift"] / node.attrs["mul0"]
             if node.op == "avgpool":
-                height, width = pooling_window(node.attrs, shapes[node.inputs[0]]).kernel
+                height, width = pooling_window(node.attrs, model.shapes[node.inputs[0]]).kernel
                 scale /= height * width
         scales[node.name] = scale
     return scales

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.exchange import onnx_import, pretrained
+from compress.exchange import onnx_import, state_dicts
 from compress.model.hostops import Shape
 from compress.model.pretrained import Pretrained
 from cosign import CosignError
@@ -24,7 +24,7 @@ def load(network: str, weights: str | None = None) -> Pretrained:
     """The network of `model.onnx` or `package.module:factory` with its weights, or a built-in one
     with those of a file, batch normalisation folded.
 
-    weights : of a built-in network, as `pretrained.load_weights` reads them, or "imagenet", which
+    weights : of a built-in network, as `state_dicts.load_weights` reads them, or "imagenet", which
         fetches them
 
     A factory takes no arguments and returns a torch.nn.Module; the module's attribute
@@ -32,7 +32,7 @@ def load(network: str, weights: str | None = None) -> Pretrained:
     channels of its first convolution. Raises CosignError on what cannot be read.
     """
     if weights is not None:
-        return _with_weights(network, pretrained.find(network, weights))
+        return _with_weights(network, state_dicts.find(network, weights))
     if network.endswith(".onnx"):
         return onnx_import.read(Path(network))
     module = _build(network)
@@ -63,7 +63,7 @@ def load(network: str, weights: str | None = None) -> Pretrained:
 
 
 def _with_weights(network: str, path: Path) -> Pretrained:
-    ready, pixels = pretrained.load(network, path)
+    ready, pixels = state_dicts.load(network, path)
     weights, biases = (
         {name: parameter.detach().numpy() for name, parameter in parameters.items()}
         for parameters in (ready.weights, ready.biases)

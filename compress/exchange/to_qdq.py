@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from compress.exchange.onnx_writer import Writer, scales_of, shapes_of, window_attributes
-from compress.file.container import CompressedModel, HostOp, InputSpec, Layer
-from compress.model.hostops import Shape, pooling_window
+from compress.exchange.onnx_writer import Writer, scales_of, window_attributes
+from compress.model.graph import CompressedModel, InputSpec, Layer
+from compress.model.hostops import HostOp, Shape, pooling_window
 
 _EXACT = 1 << 24  # integers up to here are float32
 _TOP = 127
@@ -29,7 +29,7 @@ class _Qdq(Writer):
     def __init__(self, model: CompressedModel) -> None:
         super().__init__()
         self.source = model
-        self.shapes = shapes_of(model)
+        self.shapes = model.shapes
         self.values: dict[str, str] = {}  # int8 map of each node
 
     def convert(self) -> onnx.ModelProto:

@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from compress.exchange.onnx_writer import Writer, scales_of, shapes_of, window_attributes
-from compress.file.container import CompressedModel, HostOp, Layer
-from compress.model.hostops import Shape
+from compress.exchange.onnx_writer import Writer, scales_of, window_attributes
+from compress.model.graph import CompressedModel, Layer
+from compress.model.hostops import HostOp, Shape
 
 _DOMAIN = "qonnx.custom_op.general"
 
@@ -29,7 +29,7 @@ class _Qonnx(Writer):
     def __init__(self, model: CompressedModel) -> None:
         super().__init__()
         self.source = model
-        self.shapes, self.scales = shapes_of(model), scales_of(model)
+        self.shapes, self.scales = model.shapes, scales_of(model)
         self.values: dict[str, str] = {}
         self.flat: set[str] = set()  # tensors of rank 2
 

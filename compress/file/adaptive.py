@@ -15,6 +15,7 @@ from decimal import Decimal
 from functools import cache
 from math import log2
 
+import constriction
 import numpy as np
 
 from cosign import CosignError
@@ -109,8 +110,6 @@ class Encoder(_Predictor):
 
     def payload(self) -> bytes:
         """The stream: 32-bit little-endian words, the last one without its leading zero bytes."""
-        import constriction
-
         coder = constriction.stream.stack.AnsCoder()
         chances = np.array(self._taken) / _ONE
         coder.encode_reverse(
@@ -123,8 +122,6 @@ class Encoder(_Predictor):
 
 class Decoder(_Predictor):
     def __init__(self, payload: bytes, schema: int) -> None:
-        import constriction
-
         super().__init__(schema)
         words = np.frombuffer(payload + bytes(-len(payload) % 4), "<u4").astype(np.uint32)
         self._coder = constriction.stream.stack.AnsCoder(words)

@@ -3,6 +3,7 @@
 The coder is `constriction`'s AnsCoder: 32-bit words, a 64-bit state, 24-bit frequencies.
 """
 
+import constriction
 import numpy as np
 
 from compress.file import coding
@@ -30,16 +31,12 @@ def _model(frequencies: np.ndarray):  # type: ignore[no-untyped-def]
     It gives every symbol one of its 2**24 parts and shares the rest in proportion; weights
     that add up to exactly that rest are therefore kept as they are, without any rounding.
     """
-    import constriction
-
     parts = (frequencies.astype(np.int64) << (_PRECISION - _TABLE_BITS)) - 1
     return constriction.stream.model.Categorical(parts.astype(np.float64), perfect=False)
 
 
 def encode_symbols(symbols: np.ndarray, alphabet: int) -> bytes:
     """The table and the ANS stream of symbols 0..alphabet-1."""
-    import constriction
-
     frequencies = _frequencies(np.bincount(symbols, minlength=alphabet))
     coder = constriction.stream.stack.AnsCoder()
     coder.encode_reverse(symbols.astype(np.int32), _model(frequencies))
@@ -49,8 +46,6 @@ def encode_symbols(symbols: np.ndarray, alphabet: int) -> bytes:
 
 def decode_symbols(payload: bytes, alphabet: int, count: int) -> np.ndarray:
     """Inverse of `encode_symbols`: int32 [count]."""
-    import constriction
-
     split = alphabet * _TABLE_BITS // 8
     frequencies = coding.unpack_bits(payload[:split], _TABLE_BITS, alphabet) + 1
     if int(frequencies.sum()) != 1 << _TABLE_BITS or (len(payload) - split) % 4:

@@ -64,21 +64,6 @@ def width_of(largest: int) -> int:
     return max(1, int(largest).bit_length())
 
 
-def level_codes(levels: np.ndarray, bits: int) -> np.ndarray:
-    """Zero-free n-bit codes, uint8: bit n-1 is the sign, the rest is |level| - 1."""
-    negative = levels < 0
-    magnitude = np.abs(levels.astype(np.int16)) - 1
-    return (magnitude | (negative.astype(np.int16) << (bits - 1))).astype(np.uint8)
-
-
-def codes_to_levels(codes: np.ndarray, bits: int) -> np.ndarray:
-    """Inverse of `level_codes`, int8."""
-    half = 1 << (bits - 1)
-    magnitude = np.arange(1, half + 1)
-    table = np.concatenate([magnitude, -magnitude]).astype(np.int8).tobytes().ljust(256)
-    return np.frombuffer(codes.astype(np.uint8, copy=False).tobytes().translate(table), np.int8)
-
-
 @dataclass(frozen=True)
 class EncodedIndex:
     """A coded CSR pattern: `entries` codes of `bits` bits (fillers included) in `payload`."""

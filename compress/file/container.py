@@ -1,8 +1,7 @@
 """`model.cosign`: one file that holds a whole compressed network (schema 4).
 
-The door of `compress` for the hardware rooms: the types of `compress.model.graph`, and `load`,
-`save`, `inspect`, `to_bytes`, `from_bytes` and `parse` for the file, whose bytes docs/format.md
-specifies. No torch here.
+`load` and `save` it, or `from_bytes` and `to_bytes` without a file; `inspect` and `parse` tell what
+the bytes are for, too. docs/format.md specifies them. No torch here.
 """
 
 import struct
@@ -11,42 +10,14 @@ from pathlib import Path
 
 from compress.file import header, schema2
 from compress.file.adaptive import Decoder, Encoder
-from compress.file.coding import codes_to_levels, level_codes
 from compress.file.entropy import code_layer
 from compress.file.feeding import Feeding
 from compress.file.fields import FieldReader, FieldWriter
 from compress.file.header import LayerHead
 from compress.file.packing import Packed, Sizes, pack, sizes, take, unpack
-from compress.model.graph import (
-    CompressedModel,
-    Geometry,
-    InputSpec,
-    Layer,
-    Node,
-    max_level,
-)
-from compress.model.hostops import HostOp, pooling_window
+from compress.model.graph import CompressedModel, Layer, Node
+from compress.model.hostops import HostOp
 from cosign import CosignError, atomic_write
-
-__all__ = [
-    "CompressedModel",
-    "Geometry",
-    "HostOp",
-    "InputSpec",
-    "Layer",
-    "Node",
-    "Sizes",
-    "codes_to_levels",
-    "from_bytes",
-    "inspect",
-    "level_codes",
-    "load",
-    "max_level",
-    "parse",
-    "pooling_window",
-    "save",
-    "to_bytes",
-]
 
 SCHEMA = 4
 _MAGIC = b"COSIGN"

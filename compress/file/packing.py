@@ -14,6 +14,7 @@ from compress.file import ans, coding
 from compress.file.adaptive import Encoder
 from compress.file.entropy import Arrays, Grid, code_layer
 from compress.model.graph import Geometry, Layer
+from compress.model.levels import codes_to_levels, level_codes
 from cosign import CosignError
 
 FIXED = ("relative", "absolute", "bitmask")
@@ -108,7 +109,7 @@ def _bias(layer: Layer) -> tuple[int, bytes]:
 
 def _fixed(layer: Layer, wanted: str | None) -> Packed:
     index = coding.encode_index(layer.row_ptr, layer.col_idx, layer.geometry.columns, wanted)
-    data = coding.pack_bits(coding.level_codes(layer.levels, layer.bits), layer.bits)
+    data = coding.pack_bits(level_codes(layer.levels, layer.bits), layer.bits)
     bias_bits, bias = _bias(layer)
     parameters = (layer.nnz, index.bits, index.entries, bias_bits)
     return Packed(index.coding, parameters, index.payload, data, bias)
@@ -118,7 +119,7 @@ def _ans(layer: Layer) -> Packed:
     gap_bits, entries, index = ans.encode_index(
         layer.row_ptr, layer.col_idx, layer.geometry.columns
     )
-    data = ans.encode_symbols(coding.level_codes(layer.levels, layer.bits), 1 << layer.bits)
+    data = ans.encode_symbols(level_codes(layer.levels, layer.bits), 1 << layer.bits)
     bias_bits, bias = _bias(layer)
     parameters = (layer.nnz, gap_bits, entries, len(index), len(data), bias_bits)
     return Packed("ans", parameters, index, data, bias)
@@ -152,7 +153,7 @@ def unpack(head: LayerHead, packed: Packed) -> Arrays:
         row_ptr, col_idx = coding.decode_index(index, rows, columns, nnz)
         codes = coding.unpack_bits(packed.data, head.bits, nnz, np.uint8)
     bias = coding.unpack_bits(packed.bias, bias_bits, rows)
-    return row_ptr, col_idx, coding.codes_to_levels(codes, head.bits), bias - (1 << (bias_bits - 1))
+    return row_ptr, col_idx, codes_to_levels(codes, head.bits), bias - (1 << (bias_bits - 1))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from compress.file import coding
 from compress.file.packing import Sizes
 from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer, Node
 from compress.model.hostops import HostOp
+from compress.model.levels import codes_to_levels
 from cosign import CosignError
 
 _PREFIX = struct.Struct("<6sHI")  # magic, schema, number of sections
@@ -56,7 +57,7 @@ def _layer(head: dict[str, Any], sections: dict[bytes, bytes]) -> Layer:
         geometry=geometry,
         row_ptr=row_ptr,
         col_idx=col_idx,
-        levels=coding.codes_to_levels(codes, head["bits"]),
+        levels=codes_to_levels(codes, head["bits"]),
         bias=bias - (1 << (bias_bits - 1)),
         **{key: head[key] for key in _FIELDS},
     )

@@ -8,12 +8,13 @@ flattened, weight = q * level.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from compress.model.hostops import HostOp, Shape
+from compress.model.levels import max_level
 from cosign import CosignError
 
 
@@ -244,11 +245,18 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class CompressedModel:
-    """A whole network; `nodes` are in topological order and the last one is the output."""
+    """A whole network.
+
+    Parameters
+    ----------
+    nodes : in topological order; the last one is the output
+    shapes : (channels, height, width) of the input and of every node's output
+    """
 
     name: str
     input: InputSpec
     nodes: tuple[Node, ...]
+    shapes: dict[str, Shape] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
@@ -262,15 +270,11 @@ class CompressedModel:
             if node.name in shapes:
                 raise CosignError(f"two nodes are called {node.name!r}.")
             shapes[node.name] = node.output_shape([shapes[source] for source in node.inputs])
+        object.__setattr__(self, "shapes", shapes)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         return tuple(node for node in self.nodes if isinstance(node, Layer))
-
-
-def max_level(bits: int) -> int:
-    """Largest level magnitude, M/2 = 2**(n-1) (§3.4.2); 127 at n = 8, so that levels are int8."""
-    return min(1 << (bits - 1), 127)
 
 
 def finest_scale(mean: Sequence[float], std: Sequence[float]) -> float:

@@ -1,4 +1,7 @@
-"""Quantised weights as values: from quantisation to the file they travel as integers."""
+"""Quantised weights as values: from quantisation to the file they travel as integers.
+
+And the code of a level in n bits, which the file and the core's stream have in common.
+"""
 
 from dataclasses import dataclass
 
@@ -28,3 +31,23 @@ class Levels:
     def weights(self) -> np.ndarray:
         """q * level, float32 of the same shape."""
         return self.values * np.float32(self.q)
+
+
+def max_level(bits: int) -> int:
+    """Largest level magnitude, M/2 = 2**(n-1) (§3.4.2); 127 at n = 8, so that levels are int8."""
+    return min(1 << (bits - 1), 127)
+
+
+def level_codes(levels: np.ndarray, bits: int) -> np.ndarray:
+    """Zero-free n-bit codes, uint8: bit n-1 is the sign, the rest is |level| - 1."""
+    negative = levels < 0
+    magnitude = np.abs(levels.astype(np.int16)) - 1
+    return (magnitude | (negative.astype(np.int16) << (bits - 1))).astype(np.uint8)
+
+
+def codes_to_levels(codes: np.ndarray, bits: int) -> np.ndarray:
+    """Inverse of `level_codes`, int8."""
+    half = 1 << (bits - 1)
+    magnitude = np.arange(1, half + 1)
+    table = np.concatenate([magnitude, -magnitude]).astype(np.int8).tobytes().ljust(256)
+    return np.frombuffer(codes.astype(np.uint8, copy=False).tobytes().translate(table), np.int8)

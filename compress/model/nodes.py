@@ -108,14 +108,15 @@ class Builder:
     """Writes a NetworkSpec node by node and works out shapes on the way.
 
     A node reads the one before it unless `source` names another. Every method returns the name of
-    its node. Impossible shapes raise CosignError.
+    its node. Impossible shapes raise CosignError. `nodes` are those so far, `shapes` what they and
+    the input are, `last` the name of the last.
     """
 
     def __init__(self, name: str, shape: Shape) -> None:
         self.name, self.shape = name, shape
         self.last = "input"
-        self._nodes: list[NodeSpec] = []
-        self._shapes: dict[str, Shape] = {"input": shape}
+        self.nodes: list[NodeSpec] = []
+        self.shapes: dict[str, Shape] = {"input": shape}
 
     def conv(
         self,
@@ -172,17 +173,17 @@ class Builder:
         return self.host(name, "maxpool", kernel=kernel, stride=stride, padding=padding)
 
     def spec(self) -> NetworkSpec:
-        return NetworkSpec(self.name, self.shape, tuple(self._nodes))
+        return NetworkSpec(self.name, self.shape, tuple(self.nodes))
 
     def _shape(self, name: str, source: str) -> Shape:
-        if source not in self._shapes:
+        if source not in self.shapes:
             raise CosignError(f"node {name!r} reads {source!r}, which is not before it.")
-        return self._shapes[source]
+        return self.shapes[source]
 
     def _append(self, node: NodeSpec, shape: Shape) -> str:
-        if node.name in self._shapes:
+        if node.name in self.shapes:
             raise CosignError(f"two nodes are called {node.name!r}.")
-        self._nodes.append(node)
-        self._shapes[node.name] = shape
+        self.nodes.append(node)
+        self.shapes[node.name] = shape
         self.last = node.name
         return node.name

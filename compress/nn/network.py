@@ -157,6 +157,13 @@ class Network(nn.Module):
         return functional.dropout(x, attrs["p"], self.training)
 
 
+def channels_last(network: Network) -> None:
+    """Lay the weights of convolutions out with channels last, in place."""
+    for weight in network.weights.values():
+        if weight.dim() == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+
+
 def pretrained_network(pretrained: Pretrained) -> Network:
     """A network with the weights that it comes with, in evaluation."""
     network = Network(pretrained.spec).eval()

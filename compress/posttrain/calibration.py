@@ -1,4 +1,4 @@
-"""Scales of activations, found on calibration images (DESIGN: numerics)."""
+"""Scales of activations, found on calibration images (docs/method.md)."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""From a quantised network to the integers that the machine executes (DESIGN: numerics).
+"""From a quantised network to the integers that the machine executes (docs/method.md).
 
 Weights have their levels. What is added here: the scale of every activation, found on calibration
 images; biases in accumulator units; and each layer's requantisation constants.
@@ -63,7 +63,7 @@ def assemble(
     network.eval()
     units = scales(network, batches, source.scale, scale_bits)
     alias = {"input": "input"}  # a dropout is its input
-    shapes: dict[str, Shape] = {"input": source.shape}
+    shapes = spec.shapes
     nodes: list[Node] = []
     for node in spec.nodes:
         if node.op == "dropout":
@@ -77,8 +77,7 @@ def assemble(
             bias = network.biases[node.name].detach().double().numpy()
             made = _layer(node, node.geometry, inputs[0], levels[node.name], bias, units)
         else:
-            made = HostOp(node.name, node.op, inputs, _attributes(node, shapes[inputs[0]], units))
-        shapes[node.name] = made.output_shape([shapes[name] for name in inputs])
+            made = HostOp(node.name, node.op, inputs, _attributes(node, shapes[node.input], units))
         nodes.append(made)
     return CompressedModel(spec.name, source, tuple(nodes))
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from compress.admm import projections, reconstruct
 from compress.data import synthetic
 from compress.data.pixels import normalised
-from compress.exchange import pretrained
+from compress.exchange import state_dicts
 from compress.model.graph import CompressedModel, InputSpec
 from compress.model.levels import Levels
 from compress.nn.network import Network, fold, scale_to_data
@@ -39,7 +39,7 @@ def load(network: str, weights: Path) -> tuple[Network, InputSpec]:
 
     Raises CosignError when the weights are unfit.
     """
-    loaded, pixels = pretrained.load(network, weights)
+    loaded, pixels = state_dicts.load(network, weights)
     return loaded, input_spec(loaded.spec.shape, *pixels)
 
 
@@ -47,7 +47,7 @@ def untrained(network: str, pixels: np.ndarray, seed: int) -> tuple[Network, Inp
     """The same with an initialisation by `seed`, scaled to images, uint8 [N, C, H, W]."""
     torch.manual_seed(seed)
     built = fold(Network(spec_of(network)).eval())
-    source = input_spec(built.spec.shape, *pretrained.pixels_of(built.spec))
+    source = input_spec(built.spec.shape, *state_dicts.pixels_of(built.spec))
     scale_to_data(built, normalised(source, pixels[:_SCALING_IMAGES]))
     for bias in built.biases.values():
         torch.nn.init.normal_(bias, std=_BIAS_DEVIATION)

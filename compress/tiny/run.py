@@ -41,6 +41,10 @@ from cosign import CosignError
 Report = Callable[[str, dict[str, Any]], None]
 SCALE_BITS = 7
 """Significant bits of the file's scales, those of levels and those of activations."""
+_TEACHER_SEED = 0  # one teacher for all seeds
+_TEACHING = ("teacher_epochs", "teacher_lr", "copies", "temperature")  # what it depends on
+_WARMUP = 300
+_FINAL_LR = 0.02
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,6 @@ class Sparse:
     network: SparseNetwork
     q: np.ndarray
     bits: tuple[int, ...]
-
-
-_TEACHER_SEED = 0  # one teacher for all seeds
-_TEACHING = ("teacher_epochs", "teacher_lr", "copies", "temperature")  # what it depends on
-_WARMUP = 300
-_FINAL_LR = 0.02
 
 
 class Run:

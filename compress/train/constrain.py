@@ -14,12 +14,20 @@ from torch import Tensor
 
 from compress.admm import projections, reconstruct
 from compress.admm.constraints import largest
+from compress.data.datasets import Dataset
+from compress.data.pixels import some_images
 from compress.model.levels import Levels
-from compress.nn.network import Network
+from compress.nn.network import Network, channels_last
 from compress.train import distributed
-from compress.train.evaluation import channels_last
+from compress.zoo.recipe import Recipe
 
 Progress = Callable[[int, int], None]
+_BATCH = 16
+
+
+def calibration(recipe: Recipe, dataset: Dataset) -> tuple[Tensor, ...]:
+    """The recipe's calibration images in batches; none where it wants none."""
+    return tuple(some_images(dataset, recipe.calibration, _BATCH))
 
 
 @torch.no_grad()

@@ -13,13 +13,6 @@ from compress.train import distributed
 _EVALUATION_BATCH = 100
 
 
-def channels_last(network: Network) -> None:
-    """Lay the weights of convolutions out with channels last, in place."""
-    for weight in network.weights.values():
-        if weight.dim() == 4:
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-
-
 @torch.no_grad()
 def evaluate(network: Network, dataset: Dataset, split: Split) -> float:
     """Top-1 accuracy of the float network on a split, 0..1; all processes share the images."""

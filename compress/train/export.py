@@ -3,7 +3,7 @@
 from compress.data.datasets import Dataset
 from compress.model.graph import CompressedModel
 from compress.posttrain import integers
-from compress.train.stages import StageResult
+from compress.train.results import StageResult
 from cosign import CosignError
 
 

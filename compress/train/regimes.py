@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from compress.admm.state import Admm, Projection, groups
 from compress.model.levels import Levels
 from compress.nn.network import Network
-from compress.train import distributed, stages
+from compress.train import distributed, results
 from cosign import CosignError
 
 _FAR = 2  # times the norm of the weights; LeNet-5 and AlexNet stay below 1.2
@@ -167,13 +167,13 @@ class SettleRegime(Regime):
 
     def state_dict(self) -> dict[str, Any]:
         scales = {name: scale.detach() for name, scale in self._log_scale.items()}
-        levels = {name: stages.packed_levels(each) for name, each in self._first.items()}
+        levels = {name: results.packed_levels(each) for name, each in self._first.items()}
         return {"levels": levels, "log_scale": scales}
 
     @staticmethod
     def levels_of(state: dict[str, Any]) -> dict[str, Levels]:
         """Of a `state_dict`: what the regime that it is loaded into must be made with."""
-        return {name: stages.unpacked_levels(each) for name, each in state["levels"].items()}
+        return {name: results.unpacked_levels(each) for name, each in state["levels"].items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         with torch.no_grad():

@@ -1,22 +1,38 @@
-"""What a training stage leaves behind: `<stage>.pt`, and the checkpoint of the stage at work."""
+"""The training stages of joint pruning and quantisation (Fig. 2), resumable at any moment.
 
+- dense: ordinary training; batch normalisation, where the network has it, is folded at the end;
+- prune: ADMM towards alpha_i weights per layer, then the cut; or what it is compared with
+  (compress.train.pruners);
+- retrain: the kept weights only;
+- allocate: weights kept anew as break-even ratios of the hardware say (Fig. 5), if there are any;
+- quantize: ADMM towards n-bit levels of the kept weights, then levels fixed while biases and q
+  are trained.
+
+`run_stage` runs a stage, resumes it or loads what it left behind (`results`); `trainer` has the
+training itself.
+"""
+
+import copy
 import hashlib
 import json
-import math
-import pickle
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from compress.data.datasets import Dataset
-from compress.model.levels import Levels
-from compress.nn.network import Network
+from compress.nn.network import Network, channels_last
+from compress.train import constrain, distributed, results, trials
+from compress.train.allocate import Keep
+from compress.train.checkpoint import Checkpoint
+from compress.train.distill import Loss
+from compress.train.results import StageResult
+from compress.train.trainer import Report, Trainer
 from compress.zoo.recipe import Recipe
-from cosign import CosignError, atomic_write
+from cosign import CosignError
 
 STAGES = ("dense", "prune", "retrain", "allocate", "quantize")
 _SCHEMA = 3
@@ -40,41 +56,36 @@ _FIELDS = {
     "allocate": ("allocate", "break_even", "accuracy_loss", "rounds"),
     "quantize": ("bits", "bits_loss", "quantize", "settle"),
 }
-
-# Fields of a result that are stored as they are.
-_PLAIN = ("stage", "accuracy", "history", "seconds")
+_STREAMS = {"dense": 0, "prune": 1, "retrain": 2, "quantize": 3, "allocate": 4}  # of random numbers
 
 
-@dataclass(frozen=True)
-class StageResult:
-    """A finished stage.
+def run_stage(
+    stage: str,
+    recipe: Recipe,
+    dataset: Dataset,
+    folder: Path,
+    seed: int,
+    report: Report | None = None,
+    start: Network | None = None,
+) -> StageResult:
+    """Run, resume or just load one stage.
 
-    Parameters
-    ----------
-    stage : one of STAGES
-    network : in evaluation mode, with the stage's weights
-    accuracy : on the validation split, 0..1
-    history : one record per point: stage step, mean loss since the last point, validation
-        accuracy, and in an ADMM phase rho and, by layer, ||W-Z|| ("primal") and the change of Z
-        ("dual"); of the allocate stage one `allocate.Round` per round
-    masks : bool tensors by layer, the weights that stay; empty after the dense stage
-    levels : the weights as integers, by layer; empty before the last stage. Every weight of the
-        network is then q times its level
-    seconds : training time, all interrupted runs together
+    `start` has the weights of a network that comes with some, where the dense stage begins.
+
+    `folder` holds the results `<stage>.pt` of this and the stages before, and the checkpoint of
+    the stage at work. `report(stage, step, steps, metrics)` is called after every step; metrics
+    holds "loss", or at a history point the point's whole record (`StageResult.history`). Raises
+    CosignError when the stage before is missing, a file is of another recipe, or training diverges.
     """
-
-    stage: str
-    network: Network
-    accuracy: float
-    history: list[dict[str, Any]]
-    masks: dict[str, Tensor] = field(default_factory=dict)
-    levels: dict[str, Levels] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    @property
-    def kept(self) -> dict[str, int]:
-        """Weights that stay, by layer."""
-        return {name: int(torch.count_nonzero(mask)) for name, mask in self.masks.items()}
+    if stage not in STAGES:
+        raise CosignError(f"unknown stage {stage!r}; choose {', '.join(STAGES)}.")
+    if len(dataset.classes) != recipe.classes or dataset.shape != recipe.spec.shape:
+        raise CosignError(
+            f"{dataset.name} has {len(dataset.classes)} classes of {dataset.shape} images, the "
+            f"recipe of {recipe.network} expects {recipe.classes} of {recipe.spec.shape}."
+        )
+    show = report or (lambda *_: None)
+    return _Stage(stage, recipe, dataset, Path(folder), seed, show, start).result()
 
 
 def identity(stage: str, recipe: Recipe, dataset: Dataset, seed: int) -> str:
@@ -91,99 +102,114 @@ def identity(stage: str, recipe: Recipe, dataset: Dataset, seed: int) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def save(path: Path, content: dict[str, Any], owner: str) -> None:
-    """Write tensors and plain values atomically, marked with the owner's identity."""
-    with atomic_write(path) as file:
-        torch.save({"identity": owner, **content}, file)
+@dataclass(frozen=True)
+class _Stage:
+    """A stage to be run, resumed or loaded; the fields are the arguments of `run_stage`."""
 
+    name: str
+    recipe: Recipe
+    dataset: Dataset
+    folder: Path
+    seed: int
+    report: Report
+    start: Network | None
 
-def load(path: Path, owner: str) -> dict[str, Any]:
-    """Inverse of `save`. Raises CosignError on a damaged file or one of another owner."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise CosignError(
-            f"{path} is damaged or not a file of this program; delete it and run again."
-        ) from error
-    if not isinstance(content, dict) or content.get("identity") != owner:
-        raise CosignError(
-            f"{path} was made with another recipe, data set or seed, or by another version of this "
-            "program; choose another folder or delete it."
+    def result(self) -> StageResult:
+        return self._made_once((), self._work)
+
+    def _owner(self, stage: str) -> str:
+        return identity(stage, self.recipe, self.dataset, self.seed)
+
+    def _of(self, stage: str) -> StageResult:
+        """What an earlier stage has left."""
+        path = self.folder / f"{stage}.pt"
+        if not path.exists():
+            raise CosignError(f"stage {self.name} needs {path}; run {stage} first.")
+        return results.load_result(path, self.recipe, self._owner(stage))
+
+    def _work(self, checkpoint: Path) -> StageResult:
+        """The stage itself."""
+        torch.set_num_threads(max(1, self.recipe.threads // distributed.on_this_machine()[1]))
+        if self.name == STAGES[0]:
+            return self._train((), self.start, {}, checkpoint, self.report)
+        previous = self._of(STAGES[STAGES.index(self.name) - 1])
+        if self.name == "allocate":
+            return trials.run(self.recipe, self._of("dense").accuracy, previous, self._trial)
+        return self._train((), previous.network, previous.masks, checkpoint, self.report)
+
+    def _trial(self, number: int, keep: Keep, previous: StageResult) -> StageResult:
+        """A trial of the allocation: a copy of the network, cut and retrained."""
+        shown = f"{self.name} {number}"
+
+        def work(checkpoint: Path) -> StageResult:
+            network = copy.deepcopy(previous.network)
+            masks = constrain.prune(
+                network,
+                keep,
+                constrain.calibration(self.recipe, self.dataset),
+                lambda done, of: self.report(f"{shown}, cut", done, of, {}),
+            )
+
+            def report(_: str, *progress: Any) -> None:
+                self.report(shown, *progress)
+
+            return self._train((number,), network, masks, checkpoint, report)
+
+        return self._made_once((number,), work)
+
+    def _train(
+        self,
+        number: tuple[int, ...],
+        network: Network | None,
+        masks: dict[str, Tensor],
+        checkpoint: Path,
+        report: Report,
+    ) -> StageResult:
+        """Train once from there on; `number` is that of a trial, empty for the stage itself."""
+        owner = _numbered(self._owner(self.name), number)
+        trainer = Trainer(
+            self.name,
+            self.recipe,
+            self.dataset,
+            (self.seed, _STREAMS[self.name], *number),
+            network,
+            masks,
+            self._loss(),
+            Checkpoint(checkpoint, owner, self.recipe.checkpoint_s),
         )
-    return content
+        return trainer.run(report)
 
+    def _loss(self) -> Loss:
+        if self.name == "dense" or not self.recipe.distill:
+            return Loss()
+        teacher = self._of("dense").network.to(distributed.device())
+        channels_last(teacher)
+        return Loss(teacher, self.recipe.distill, self.recipe.temperature)
 
-def packed_levels(levels: Levels) -> dict[str, Any]:
-    """As `save` takes them, without zeros."""
-    packed = _packed(levels.values, levels.values != 0)
-    return {**packed, "q": levels.q, "bits": levels.bits}
+    def _made_once(
+        self, number: tuple[int, ...], work: Callable[[Path], StageResult]
+    ) -> StageResult:
+        """Load `<name>.pt`, or save there what `work` returns; it gets the checkpoint's path.
 
-
-def unpacked_levels(stored: dict[str, Any]) -> Levels:
-    """Inverse of `packed_levels`."""
-    values, _ = _unpacked(stored)
-    return Levels(values, stored["q"], stored["bits"])
-
-
-def _packed(values: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
-    """An array of which only what `mask` holds is not zero."""
-    return {
-        "shape": list(mask.shape),
-        "mask": torch.from_numpy(np.packbits(mask.reshape(-1))),
-        "kept": torch.from_numpy(values[mask]),
-    }
-
-
-def _unpacked(stored: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """(values, mask)."""
-    shape, kept = stored["shape"], stored["kept"].numpy()
-    flat = np.unpackbits(stored["mask"].numpy(), count=math.prod(shape))
-    mask = flat.astype(bool).reshape(shape)
-    values = np.zeros(shape, kept.dtype)
-    values[mask] = kept
-    return values, mask
-
-
-def save_result(path: Path, result: StageResult, owner: str) -> None:
-    """Write a result; masked layers store their kept weights only, quantised ones their levels."""
-    weights: dict[str, Any] = {}
-    for name, parameter in result.network.weights.items():
-        dense = parameter.detach().contiguous()
-        if name in result.levels:
-            weights[name] = packed_levels(result.levels[name])
-        elif name in result.masks:
-            weights[name] = _packed(dense.numpy(), result.masks[name].contiguous().numpy())
+        The name is the stage's, with a trial's number. Checkpoints, and whatever else is called
+        `<name>.*.pt`, are gone afterwards.
+        """
+        name, owner = _numbered(self.name, number), _numbered(self._owner(self.name), number)
+        path = self.folder / f"{name}.pt"
+        writes = distributed.rank() == 0
+        if distributed.agreed(path.exists()):
+            result = results.load_result(path, self.recipe, owner)
         else:
-            weights[name] = {"dense": dense}
-    fields = {name: getattr(result, name) for name in _PLAIN}
-    biases = {name: bias.detach() for name, bias in result.network.biases.items()}
-    save(path, {**fields, "weights": weights, "biases": biases}, owner)
+            for torn in self.folder.glob(f".{name}.*") if writes else ():
+                torn.unlink(missing_ok=True)  # half-written when a run was killed
+            result = work(self.folder / f"{name}.checkpoint.pt")
+            if writes:
+                results.save_result(path, result, owner)
+        for left in self.folder.glob(f"{name}.*.pt") if writes else ():
+            left.unlink(missing_ok=True)
+        distributed.agreed(True)  # the file is there for all
+        return result
 
 
-def load_result(path: Path, recipe: Recipe, owner: str) -> StageResult:
-    """Read a result. Raises CosignError like `load`."""
-    content = load(path, owner)
-    network = Network(recipe.spec)
-    masks, levels = {}, {}
-    with torch.no_grad():
-        for name, weight in network.weights.items():
-            stored = content["weights"][name]
-            if "dense" in stored:
-                weight.copy_(stored["dense"])
-                continue
-            if "q" in stored:
-                levels[name] = unpacked_levels(stored)
-                values, mask = levels[name].weights, levels[name].values != 0
-            else:
-                values, mask = _unpacked(stored)
-            weight.copy_(torch.from_numpy(values))
-            masks[name] = torch.from_numpy(mask)
-        for name, bias in network.biases.items():
-            bias.copy_(content["biases"][name])
-    network.eval()
-    return StageResult(
-        network=network,
-        masks=masks,
-        levels=levels,
-        **{name: content[name] for name in _PLAIN},
-    )
+def _numbered(name: str, number: tuple[int, ...]) -> str:
+    return ".".join([name, *map(str, number)])

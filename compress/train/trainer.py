@@ -1,25 +1,13 @@
-"""The training stages of joint pruning and quantisation (Fig. 2), resumable at any moment.
-
-- dense: ordinary training; batch normalisation, where the network has it, is folded at the end;
-- prune: ADMM towards alpha_i weights per layer, then the cut; or what it is compared with
-  (compress.train.pruners);
-- retrain: the kept weights only;
-- allocate: weights kept anew as break-even ratios of the hardware say (Fig. 5), if there are any;
-- quantize: ADMM towards n-bit levels of the kept weights, then levels fixed while biases and q
-  are trained.
+"""Trains a network through the phases of one stage, from wherever its checkpoint is.
 
 Everything random (order of the images, crops, dropout) is a function of (seed, stage, step).
 So the step number is the state of the random generators, and a run that was killed and
 resumed from its last checkpoint ends in the same weights as an uninterrupted one.
 """
 
-import copy
-import dataclasses
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,172 +17,37 @@ from torch import Tensor
 from compress.admm.constraints import quantize_projection, staged
 from compress.data.batches import Batch, Batches, in_order
 from compress.data.datasets import Dataset
-from compress.data.pixels import some_images, to_input
+from compress.data.pixels import to_input
 from compress.model.levels import Levels
-from compress.nn.network import Network, fold, scale_to_data
-from compress.train import bitwidths, constrain, distributed, pruners, stages, trials
-from compress.train.allocate import Keep
+from compress.nn.network import Network, channels_last, fold, scale_to_data
+from compress.train import bitwidths, constrain, distributed, pruners
+from compress.train.checkpoint import Checkpoint
 from compress.train.distill import Loss
-from compress.train.evaluation import channels_last, evaluate
+from compress.train.evaluation import evaluate
+from compress.train.phases import Part, parts
 from compress.train.recipes import keep_of
 from compress.train.regimes import AdmmRegime, Regime, SettleRegime
-from compress.train.stages import STAGES, StageResult
+from compress.train.results import StageResult
 from compress.zoo.recipe import Phase, Recipe
 from cosign import CosignError
 
 Report = Callable[[str, int, int, dict[str, Any]], None]
+"""(stage, step, steps, metrics), as `stages.run_stage` says."""
 _FINAL_LR = 0.02
-_CALIBRATION_BATCH = 16
 _INITIAL_IMAGES = 48
-_STREAMS = {"dense": 0, "prune": 1, "retrain": 2, "quantize": 3, "allocate": 4}  # of random numbers
 
 
-def run_stage(
-    stage: str,
-    recipe: Recipe,
-    dataset: Dataset,
-    folder: Path,
-    seed: int,
-    report: Report | None = None,
-    start: Network | None = None,
-) -> StageResult:
-    """Run, resume or just load one stage.
+class Trainer:
+    """One stage, or one trial of it, at work.
 
-    `start` has the weights of a network that comes with some, where the dense stage begins.
-
-    `folder` holds the results `<stage>.pt` of this and the stages before, and the checkpoint of
-    the stage at work. `report(stage, step, steps, metrics)` is called after every step; metrics
-    holds "loss", or at a history point the point's whole record (`StageResult.history`). Raises
-    CosignError when the stage before is missing, a file is of another recipe, or training diverges.
+    Parameters
+    ----------
+    stage : its name
+    random : key of all random numbers; the seed comes first
+    network : what to go on from, changed in place; None for a new one
+    masks : bool tensors by layer, the weights that stay; empty for all
+    loss : what is minimised
     """
-    if stage not in STAGES:
-        raise CosignError(f"unknown stage {stage!r}; choose {', '.join(STAGES)}.")
-    if len(dataset.classes) != recipe.classes or dataset.shape != recipe.spec.shape:
-        raise CosignError(
-            f"{dataset.name} has {len(dataset.classes)} classes of {dataset.shape} images, the "
-            f"recipe of {recipe.network} expects {recipe.classes} of {recipe.spec.shape}."
-        )
-    show = report or (lambda *_: None)
-    return _Stage(stage, recipe, dataset, Path(folder), seed, show, start).result()
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """A stage to be run, resumed or loaded; the fields are the arguments of `run_stage`."""
-
-    name: str
-    recipe: Recipe
-    dataset: Dataset
-    folder: Path
-    seed: int
-    report: Report
-    start: Network | None
-
-    def result(self) -> StageResult:
-        return self._made_once((), self._work)
-
-    def _owner(self, stage: str) -> str:
-        return stages.identity(stage, self.recipe, self.dataset, self.seed)
-
-    def _of(self, stage: str) -> StageResult:
-        """What an earlier stage has left."""
-        path = self.folder / f"{stage}.pt"
-        if not path.exists():
-            raise CosignError(f"stage {self.name} needs {path}; run {stage} first.")
-        return stages.load_result(path, self.recipe, self._owner(stage))
-
-    def _previous(self) -> StageResult | None:
-        if self.name != STAGES[0]:
-            return self._of(STAGES[STAGES.index(self.name) - 1])
-        return StageResult("imported", self.start, 0.0, []) if self.start is not None else None
-
-    def _work(self, checkpoint: Path) -> StageResult:
-        """The stage itself."""
-        torch.set_num_threads(max(1, self.recipe.threads // distributed.on_this_machine()[1]))
-        previous = self._previous()
-        if self.name == "allocate":
-            assert previous is not None
-            return trials.run(self.recipe, self._of("dense").accuracy, previous, self._trial)
-        return self._train((), previous, checkpoint, self.report)
-
-    def _trial(self, number: int, keep: Keep, previous: StageResult) -> StageResult:
-        """A trial of the allocation: a copy of the network, cut and retrained."""
-        shown = f"{self.name} {number}"
-
-        def work(checkpoint: Path) -> StageResult:
-            network = copy.deepcopy(previous.network)
-            images = _calibration(self.recipe, self.dataset)
-            through = _layers_of(f"{shown}, cut", self.report)
-            masks = constrain.prune(network, keep, images, through)
-            start = dataclasses.replace(previous, network=network, masks=masks)
-            return self._train(
-                (number,), start, checkpoint, lambda _, *progress: self.report(shown, *progress)
-            )
-
-        return self._made_once((number,), work)
-
-    def _train(
-        self,
-        number: tuple[int, ...],
-        previous: StageResult | None,
-        checkpoint: Path,
-        report: Report,
-    ) -> StageResult:
-        """Train once; `number` is that of a trial, empty for the stage itself."""
-        random = (self.seed, _STREAMS[self.name], *number)
-        owner = _numbered(self._owner(self.name), number)
-        trainer = _Trainer(
-            self.name, self.recipe, self.dataset, random, previous, self._loss(), checkpoint, owner
-        )
-        return trainer.run(report)
-
-    def _loss(self) -> Loss:
-        if self.name == "dense" or not self.recipe.distill:
-            return Loss()
-        teacher = self._of("dense").network.to(distributed.device())
-        channels_last(teacher)
-        return Loss(teacher, self.recipe.distill, self.recipe.temperature)
-
-    def _made_once(
-        self, number: tuple[int, ...], work: Callable[[Path], StageResult]
-    ) -> StageResult:
-        """Load `<name>.pt`, or save there what `work` returns; it gets the checkpoint's path.
-
-        The name is the stage's, with a trial's number. Checkpoints, and whatever else is called
-        `<name>.*.pt`, are gone afterwards.
-        """
-        name, owner = _numbered(self.name, number), _numbered(self._owner(self.name), number)
-        path = self.folder / f"{name}.pt"
-        writes = distributed.rank() == 0
-        if distributed.agreed(path.exists()):
-            result = stages.load_result(path, self.recipe, owner)
-        else:
-            for torn in self.folder.glob(f".{name}.*") if writes else ():
-                torn.unlink(missing_ok=True)  # half-written when a run was killed
-            result = work(self.folder / f"{name}.checkpoint.pt")
-            if writes:
-                stages.save_result(path, result, owner)
-        for left in self.folder.glob(f"{name}.*.pt") if writes else ():
-            left.unlink(missing_ok=True)
-        distributed.agreed(True)  # the file is there for all
-        return result
-
-
-def _numbered(name: str, number: tuple[int, ...]) -> str:
-    return ".".join([name, *map(str, number)])
-
-
-def _calibration(recipe: Recipe, dataset: Dataset) -> tuple[Tensor, ...]:
-    return tuple(some_images(dataset, recipe.calibration, _CALIBRATION_BATCH))
-
-
-def _layers_of(name: str, report: Report) -> constrain.Progress:
-    """Layers that are through, as the steps of a stage of that name."""
-    return lambda done, of: report(name, done, of, {})
-
-
-class _Trainer:
-    """One stage at work: `run` goes through its phases and returns the result."""
 
     def __init__(
         self,
@@ -202,44 +55,34 @@ class _Trainer:
         recipe: Recipe,
         dataset: Dataset,
         random: tuple[int, ...],
-        previous: StageResult | None,
+        network: Network | None,
+        masks: dict[str, Tensor],
         loss: Loss,
-        checkpoint: Path,
-        owner: str,
+        checkpoint: Checkpoint,
     ) -> None:
         self.stage, self.recipe, self.dataset, self.loss = stage, recipe, dataset, loss
-        self.checkpoint, self.owner = checkpoint, owner
+        self.checkpoint = checkpoint
         self.device = distributed.device()
         share = distributed.rank(), distributed.world()
         self.batches = Batches(dataset.train, recipe.batch, random, share)
-        masks = previous.masks if previous else {}
         self.masks = {name: mask.to(self.device) for name, mask in masks.items()}
+        self.network = _new(recipe, dataset, random[0]) if network is None else network
         self.keep: dict[str, int] = {}  # weights that stay, in the prune stage
-        self.bits = recipe.bits or {} if stage == "quantize" else {}  # of levels
-        if previous:
-            self.network = previous.network
-        else:
-            torch.manual_seed(random[0])  # the seed
-            self.network = Network(recipe.architecture)
-            if not self.network.norms:
-                some = np.arange(min(_INITIAL_IMAGES, len(dataset.train.labels)))
-                scale_to_data(self.network, to_input(dataset, dataset.train.images(some)))
         if stage == "prune":
             dense = {n: w.detach().numpy() for n, w in self.network.weights.items()}
             self.keep = keep_of(recipe, dense)
+        self.bits = recipe.bits or {}  # of levels; else chosen before they are
         channels_last(self.network.to(self.device))
-        self.phases: tuple[Phase, ...] = (
-            (recipe.quantize, recipe.settle) if stage == "quantize" else (getattr(recipe, stage),)
-        )
-        self.total = sum(recipe.steps(phase) for phase in self.phases)
+        self.parts = parts(stage, recipe)
+        self.total = sum(recipe.steps(part.phase) for part in self.parts)
         self.step = 0  # of the stage
         self.history: list[dict[str, Any]] = []
         self.losses: list[float] = []  # since the last history point
         self.seconds = 0.0
-        self._saved_at, self._saving = time.monotonic(), 0.0
 
     def run(self, report: Report) -> StageResult:
-        resumed = self._load_checkpoint()
+        """Go through the phases; `report` is called after every step."""
+        resumed = self._resume()
         self.model = distributed.data_parallel(self.network)
         self._clock = time.monotonic()
         if self.stage == "quantize" and not self.bits:
@@ -252,20 +95,25 @@ class _Trainer:
             )
         first = 0
         levels: dict[str, Levels] = {}
-        for phase in self.phases:
-            last = first + self.recipe.steps(phase)
+        for part in self.parts:
+            last = first + self.recipe.steps(part.phase)
             if self.step < last:  # else it was over before the checkpoint
-                regime, optimizer = self._begin(phase, resumed, report)
+                regime = self._regime(part, resumed, report)
+                optimizer = self._optimizer(part, regime, resumed)
                 resumed = None
                 left = range(self.step, last)
                 for batch in in_order(self.batches, left, self.dataset.workers):
-                    self._train_step(batch, phase, self.step - first, regime, optimizer, report)
+                    step = self.step - first
+                    self._train_step(batch, part.phase, step, regime, optimizer, report)
                     if self.step < last:
-                        self._save_checkpoint(regime, optimizer)
-                if self.stage == "prune" and not self.masks:
-                    images = _calibration(self.recipe, self.dataset)
-                    through = _layers_of("prune, cut", report)
-                    self.masks = constrain.prune(self.network, self.keep, images, through)
+                        self._save(regime, optimizer)
+                if part.work == "prune" and not self.masks:
+                    self.masks = constrain.prune(
+                        self.network,
+                        self.keep,
+                        constrain.calibration(self.recipe, self.dataset),
+                        lambda done, of: report("prune, cut", done, of, {}),
+                    )
                 levels = regime.levels if isinstance(regime, SettleRegime) else {}
             first = last
         seconds = self._elapsed()
@@ -275,60 +123,68 @@ class _Trainer:
         masks = {name: mask.cpu() for name, mask in self.masks.items()}
         return StageResult(self.stage, network, accuracy, self.history, masks, levels, seconds)
 
-    def _begin(
-        self, phase: Phase, state: dict[str, Any] | None, report: Report
-    ) -> tuple[Regime, torch.optim.Optimizer]:
-        """The regime and optimiser of a phase, as new or as the checkpoint has them."""
-        network, recipe = self.network, self.recipe
-        regime: Regime
-        if phase is recipe.settle and self.stage == "quantize":
-            if state is None:
-                images = _calibration(recipe, self.dataset)
-                through = _layers_of("quantize, levels", report)
-                levels = constrain.quantize(network, self.masks, self.bits, images, through)
-            else:
-                levels = SettleRegime.levels_of(state["regime"])
-            regime = SettleRegime(network, self.masks, levels)
-        elif self.stage == "prune" and recipe.pruner != "admm":
-            regime = pruners.regime(
+    def _regime(self, part: Part, state: dict[str, Any] | None, report: Report) -> Regime:
+        """That of a phase, as new or as the checkpoint has it."""
+        regime = self._settling(state, report) if part.work == "settle" else self._new_regime(part)
+        if state is not None:
+            regime.load_state_dict(state["regime"])
+        return regime
+
+    def _settling(self, state: dict[str, Any] | None, report: Report) -> SettleRegime:
+        if state is None:
+            levels = constrain.quantize(
+                self.network,
+                self.masks,
+                self.bits,
+                constrain.calibration(self.recipe, self.dataset),
+                lambda done, of: report("quantize, levels", done, of, {}),
+            )
+        else:
+            levels = SettleRegime.levels_of(state["regime"])
+        return SettleRegime(self.network, self.masks, levels)
+
+    def _new_regime(self, part: Part) -> Regime:
+        network, recipe, phase = self.network, self.recipe, part.phase
+        if part.work == "train":
+            return Regime(network, self.masks)
+        if part.work == "quantize":
+            targets = [quantize_projection(self.bits, self.masks)]
+        elif recipe.pruner == "admm":
+            weights = {name: weight.numel() for name, weight in network.weights.items()}
+            targets = staged(weights, self.keep, recipe.targets)
+        else:
+            return pruners.regime(
                 recipe.pruner, network, self.masks, self.keep, phase.points, phase.rhos[0]
             )
-        elif phase.rhos:
-            if self.stage == "prune":
-                weights = {name: weight.numel() for name, weight in network.weights.items()}
-                targets = staged(weights, self.keep, recipe.targets)
-            else:
-                targets = [quantize_projection(self.bits, self.masks)]
-            projections = [phase.turn(targets, done) for done in range(phase.points + 1)]
-            regime = AdmmRegime(network, self.masks, projections, phase.rhos[0])
-        else:
-            regime = Regime(network, self.masks)
+        projections = [phase.turn(targets, done) for done in range(phase.points + 1)]
+        return AdmmRegime(network, self.masks, projections, phase.rhos[0])
+
+    def _optimizer(
+        self, part: Part, regime: Regime, state: dict[str, Any] | None
+    ) -> torch.optim.Optimizer:
+        """That of a phase, as new or as the checkpoint has it."""
+        recipe = self.recipe
+        rate = recipe.rate * part.phase.lr
         decay = recipe.weight_decay if self.stage == "dense" else 0.0
         parameters = regime.parameters()
         optimizer: torch.optim.Optimizer
-        if recipe.optimizer == "adam" or isinstance(regime, SettleRegime):
-            betas = (0.9, recipe.beta2)
+        if recipe.optimizer == "adam" or part.work == "settle":
             optimizer = torch.optim.Adam(
-                parameters, self.recipe.rate * phase.lr, betas, weight_decay=decay, fused=True
+                parameters, rate, (0.9, recipe.beta2), weight_decay=decay, fused=True
             )
         else:
             optimizer = torch.optim.SGD(
-                parameters,
-                self.recipe.rate * phase.lr,
-                momentum=0.9,
-                weight_decay=decay,
-                fused=True,
+                parameters, rate, momentum=0.9, weight_decay=decay, fused=True
             )
         if state is not None:
-            regime.load_state_dict(state["regime"])
             try:
                 optimizer.load_state_dict(state["optimizer"])
             except ValueError:
                 raise CosignError(
-                    f"{self.checkpoint} was made by an earlier version of this program; delete it, "
-                    f"and stage {self.stage} begins anew."
+                    f"{self.checkpoint.path} was made by an earlier version of this program; "
+                    f"delete it, and stage {self.stage} begins anew."
                 ) from None
-        return regime, optimizer
+        return optimizer
 
     def _train_step(
         self,
@@ -388,33 +244,36 @@ class _Trainer:
     def _elapsed(self) -> float:
         return self.seconds + time.monotonic() - self._clock
 
-    def _save_checkpoint(self, regime: Regime, optimizer: torch.optim.Optimizer) -> None:
-        """Rank 0 writes the checkpoint when due; saving takes a twentieth of the time at most."""
-        if distributed.rank() != 0:
-            return
-        now = time.monotonic()
-        if now - self._saved_at < max(self.recipe.checkpoint_s, 20 * self._saving):
-            return
-        content = {
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "bits": self.bits,
-            "regime": regime.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "history": self.history,
-            "losses": self.losses,
-            "seconds": self._elapsed(),
-        }
-        stages.save(self.checkpoint, content, self.owner)
-        self._saved_at = time.monotonic()
-        self._saving = self._saved_at - now
+    def _save(self, regime: Regime, optimizer: torch.optim.Optimizer) -> None:
+        """The checkpoint, when it is due."""
+        self.checkpoint.save(
+            lambda: {
+                "step": self.step,
+                "network": self.network.state_dict(),
+                "bits": self.bits,
+                "regime": regime.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "history": self.history,
+                "losses": self.losses,
+                "seconds": self._elapsed(),
+            }
+        )
 
-    def _load_checkpoint(self) -> dict[str, Any] | None:
-        """Restore the stage from its checkpoint, if there is one of this stage."""
-        if not self.checkpoint.exists():
-            return None
-        state = stages.load(self.checkpoint, self.owner)
-        self.network.load_state_dict(state["network"])
-        self.step, self.seconds, self.bits = state["step"], state["seconds"], state["bits"]
-        self.history, self.losses = state["history"], state["losses"]
+    def _resume(self) -> dict[str, Any] | None:
+        """Go back to the checkpoint, if there is one; regime and optimiser are left in it."""
+        state = self.checkpoint.load()
+        if state is not None:
+            self.network.load_state_dict(state["network"])
+            self.step, self.seconds, self.bits = state["step"], state["seconds"], state["bits"]
+            self.history, self.losses = state["history"], state["losses"]
         return state
+
+
+def _new(recipe: Recipe, dataset: Dataset, seed: int) -> Network:
+    """The network to train from nothing."""
+    torch.manual_seed(seed)
+    network = Network(recipe.architecture)
+    if not network.norms:
+        some = np.arange(min(_INITIAL_IMAGES, len(dataset.train.labels)))
+        scale_to_data(network, to_input(dataset, dataset.train.images(some)))
+    return network

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable
 
 from compress.train.allocate import Constraints, Keep, allocate
-from compress.train.stages import StageResult
+from compress.train.results import StageResult
 from compress.zoo.recipe import Recipe
 
 

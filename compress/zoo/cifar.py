@@ -1,7 +1,5 @@
 """Networks for the 32 x 32 images of CIFAR-10, small enough to be trained on a CPU."""
 
-from typing import Any
-
 from compress.model.nodes import Builder, NetworkSpec
 from compress.zoo.entry import Bits, Build, Entry
 from compress.zoo.recipe import Phase, Training
@@ -37,8 +35,15 @@ def cifar_resnet20_spec(classes: int = 10) -> NetworkSpec:
             net.conv(f"{name}.conv1", width, 3, stride, padding=1, batch_norm=True, source=source)
             inner = net.conv(f"{name}.conv2", width, 3, padding=1, relu=False, batch_norm=True)
             if stride > 1:
-                options: dict[str, Any] = {"relu": False, "batch_norm": True, "source": source}
-                source = net.conv(f"{name}.downsample", width, 1, stride, **options)
+                source = net.conv(
+                    f"{name}.downsample",
+                    width,
+                    1,
+                    stride,
+                    relu=False,
+                    batch_norm=True,
+                    source=source,
+                )
             source = net.host(f"{name}.add", "add", inner, source, relu=True)
     net.host("avgpool", "avgpool", kernel=0, stride=1, padding=0)
     net.host("flatten", "flatten")

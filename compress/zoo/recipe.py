@@ -30,9 +30,9 @@ class Phase:
     ----------
     steps : optimiser steps before scaling by the recipe's budget
     lr : peak learning rate; cosine decay to 2 % of it
-    points : history points, evenly spread; in an ADMM phase each is an ADMM iteration
-    rhos : penalty parameters of an ADMM phase, each for an equal share of the iterations; lambdas
-        where the pruner is l1
+    points : history points, evenly spread; of `prune` and `quantize` each is an ADMM iteration
+    rhos : penalty parameters of `prune` and `quantize`, each for an equal share of the iterations;
+        lambdas where the pruner is l1. The other phases have no use for them
     """
 
     steps: int
@@ -172,6 +172,13 @@ class Recipe(Training):
                 f"targets is {self.targets}, must be 1 to {self.prune.points}, the ADMM iterations "
                 "of the prune stage."
             )
+        for what in ("prune", "quantize"):
+            phase = getattr(self, what)
+            if not phase.rhos or phase.points < 1:
+                raise CosignError(
+                    f"the {what} phase has {phase.points} points and {len(phase.rhos)} rhos; ADMM "
+                    "needs one of each, at least."
+                )
         for field in ("distill", "bits_loss", "accuracy_loss"):
             value = getattr(self, field)
             if not 0 <= value <= 1:

@@ -5,7 +5,8 @@ import dataclasses
 import itertools
 from pathlib import Path
 
-from compress.file.container import Geometry, load
+from compress.file.container import load
+from compress.model.graph import Geometry
 from compress.zoo.networks import spec_of
 from cosign import CosignError
 from cosign.options import add_json, count, output, positive, pruning_ratio, publish

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     from compress.file import container
     from compress.model.tidy import tidy
     from compress.nn.network import pretrained_network
-    from compress.train import distributed, export, trainer
+    from compress.train import distributed, export, stages
     from flows.loop import inputs
     from flows.loop.progress import Reporter
 
@@ -62,9 +62,9 @@ def run(options: argparse.Namespace) -> int:
                 stack.enter_context(locked(out))
         dataset = dataclasses.replace(dataset, workers=workers)
         stack.enter_context(reporter.running())
-        for stage in trainer.STAGES:
+        for stage in stages.STAGES:
             with reporter.stage(stage):
-                result = trainer.run_stage(
+                result = stages.run_stage(
                     stage,
                     recipe,
                     dataset,

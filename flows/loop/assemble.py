@@ -12,7 +12,8 @@ import msgspec
 
 import cosign
 from compress.data.datasets import Dataset
-from compress.file.container import CompressedModel, Layer, Sizes
+from compress.file.packing import Sizes
+from compress.model.graph import CompressedModel, Layer
 from cosign import sha256, values
 from cosign.values import Value
 from flows.loop.rundir import RunConfig, RunDir

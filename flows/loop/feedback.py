@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import structs
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 from cosign.values import Value, parse
 from flows.measure.breakeven import Chip
 from flows.measure.machines import CoreReports

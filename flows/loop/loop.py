@@ -16,11 +16,11 @@ import numpy as np
 
 from compress.data.datasets import NAMED, Dataset
 from compress.file import container
-from compress.file.container import CompressedModel, Geometry, Layer
+from compress.model.graph import CompressedModel, Geometry, Layer
 from compress.model.pretrained import Pretrained
 from compress.model.tidy import tidy
 from compress.nn.network import pretrained_network
-from compress.train import evaluation, export, stages, trainer
+from compress.train import evaluation, export, results, stages
 from compress.zoo.recipe import Recipe
 from cosign import CosignError, write_json
 from flows.loop import assemble, feedback, inputs, logs
@@ -180,13 +180,13 @@ class Loop:
             return self.path / "sim" / "simulators"
         return shared if os.access(shared, os.W_OK) else self.path / "sim" / "simulators"
 
-    def trained(self, stage: str) -> stages.StageResult:
+    def trained(self, stage: str) -> results.StageResult:
         """Run, resume or load a training stage; from `allocate` on they know the profile."""
         recipe = self.recipe
         if stage in ("allocate", "quantize"):
             ratios = {layer.name: layer.break_even for layer in self.profile.layers}
             recipe = dataclasses.replace(recipe, break_even=ratios)
-        return trainer.run_stage(
+        return stages.run_stage(
             stage,
             recipe,
             self.dataset,

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from compress.file.container import Layer
+from compress.model.graph import Layer
 from flows.measure.machines import CoreReports
 from flows.measure.workload import RandomMasks
 from rtl.config import CoreConfig

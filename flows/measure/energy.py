@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from compress.file.container import Layer
+from compress.model.graph import Layer
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet

@@ -8,7 +8,7 @@ import functools
 import numpy as np
 import torch
 
-from compress.file.container import CompressedModel, Layer
+from compress.model.graph import CompressedModel, Layer
 from sim import golden
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from compress.file.container import Layer
+from compress.model.graph import Layer
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet

@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
 from rtl.program.encode import Work, work
 from rtl.program.layout import Layout

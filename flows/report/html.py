@@ -8,7 +8,7 @@ import jinja2
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from compress.file.container import Layer
+from compress.model.graph import Layer
 from cosign import atomic_write
 from flows.report import figures, pictures, plots, tables
 from flows.report.paper_tables import paper_tables

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from compress.file.container import Layer
+from compress.model.graph import Layer
 from flows.report.plots import BLUE
 
 _HEIGHT, _WIDTH = 96, 288  # pixels at most

@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 
 import cosign
 from compress.data.datasets import Dataset
-from compress.train import trainer
-from compress.train.stages import StageResult
+from compress.train import evaluation, stages
+from compress.train.results import StageResult
 from compress.zoo.density import at_ratio
 from compress.zoo.recipe import Pruner, Recipe
 from cosign import CosignError, atomic_write, read_json, write_json
@@ -83,7 +83,7 @@ def run(
     found = _opened(record, base, dataset, seed)
     recipes = {point: recipe_of(base, *point) for point in wanted}
     with reporter.stage("dense"):
-        dense = trainer.run_stage("dense", base, dataset, checkpoints, seed, reporter.show)
+        dense = stages.run_stage("dense", base, dataset, checkpoints, seed, reporter.show)
     if "dense" not in found:
         found["dense"] = _accuracies(dense, dataset)
         write_json(record, found)
@@ -121,14 +121,14 @@ def _trained(
         def show(_: str, step: int, __: int, numbers: dict[str, Any], before: int = before) -> None:
             reporter.show(name, before + step, sum(steps), numbers)
 
-        result = trainer.run_stage(stage, asked, dataset, folder, seed, show)
+        result = stages.run_stage(stage, asked, dataset, folder, seed, show)
     return result
 
 
 def _accuracies(result: StageResult, dataset: Dataset) -> dict[str, float]:
     return {
         "validation": result.accuracy,
-        "test": trainer.evaluate(result.network, dataset, dataset.test),
+        "test": evaluation.evaluate(result.network, dataset, dataset.test),
     }
 
 

@@ -19,8 +19,9 @@ from PIL import Image
 
 from compress.data.imagefolder import FolderSplit
 from compress.data.pixels import normalised
-from compress.exchange import pretrained
+from compress.exchange import state_dicts
 from compress.file import container
+from compress.model.graph import CompressedModel
 from compress.posttrain import pipeline
 from compress.zoo.density import uniform
 from compress.zoo.networks import spec_of
@@ -89,7 +90,7 @@ def _counts(places: list[np.ndarray]) -> dict[str, int]:
     return {"top1": int((place < 1).sum()), "top5": int((place < 5).sum())}
 
 
-def score(model: container.CompressedModel, pixels: np.ndarray, labels: np.ndarray) -> Any:
+def score(model: CompressedModel, pixels: np.ndarray, labels: np.ndarray) -> Any:
     """{"top1", "top5"}: photographs whose class is the integer model's first, or among five."""
     places = []
     for start in range(0, len(labels), _BATCH):
@@ -134,7 +135,7 @@ def run(photos: Path, out: Path, count: int, wanted: Iterable[Case]) -> dict[str
     """Measure what `out`/oneshot.json does not have yet; returns its content."""
     record = out / "oneshot.json"
     pixels, labels = photographs(photos, spec_of(NETWORK).shape[1])
-    weights = pretrained.fetch(NETWORK, _say)
+    weights = state_dicts.fetch(NETWORK, _say)
     calibration = pixels[::2][pipeline.spread(len(pixels[::2]), count)]
     scored, right = pixels[1::2], labels[1::2]
     about = {

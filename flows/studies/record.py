@@ -13,6 +13,7 @@ from typing import Any
 
 from compress.data.datasets import Dataset, Split, load_dataset
 from compress.file import container
+from compress.model.graph import CompressedModel
 from compress.model.tidy import tidy
 from compress.tiny.expand import compressed
 from compress.tiny.run import Run
@@ -21,7 +22,7 @@ from cosign import atomic_write, write_json
 from sim import golden
 
 
-def accuracy(model: container.CompressedModel, split: Split) -> float:
+def accuracy(model: CompressedModel, split: Split) -> float:
     """Of the integers, on a split, 0..1."""
     return golden.correct(model, split.images, split.labels) / len(split.labels)
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from compress.file.container import Geometry, Layer, max_level
+from compress.model.graph import Geometry, Layer
+from compress.model.levels import max_level
 from compress.zoo.networks import spec_of
 from cosign import CosignError
 from flows.measure.energy import layer_energy

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from compress.file.container import Layer, level_codes
+from compress.model.graph import Layer
+from compress.model.levels import level_codes
 from rtl.config import CoreConfig
 from rtl.program.layout import Layout
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compress.file.container import Geometry
+from compress.model.graph import Geometry
 from cosign import CosignError
 
 

@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from compress.file.container import Geometry
+from compress.model.graph import Geometry
 
 
 def stripe(geometry: Geometry, count: int) -> Geometry:

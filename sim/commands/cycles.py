@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from compress.file import container
-from compress.file.container import Layer
+from compress.model.graph import Layer
 from compress.zoo.density import kept_weights
 from compress.zoo.networks import NETWORKS, densities, spec_of
 from cosign import CosignError

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from compress.file import container
-from compress.file.container import CompressedModel
+from compress.model.graph import CompressedModel
 from cosign import CosignError
 from cosign.options import count, positive, publish
 from rtl import options as core_options

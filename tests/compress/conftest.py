@@ -4,8 +4,8 @@ from types import ModuleType
 
 import pytest
 
-from compress.train import trainer
-from compress.train.stages import StageResult
+from compress.train import stages
+from compress.train.results import StageResult
 
 
 @pytest.fixture(scope="session")
@@ -13,4 +13,4 @@ def trained(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     """Results of an uninterrupted run, by stage."""
     folder = tmp_path_factory.mktemp("trained")
     dataset, recipe = toy.dataset(), toy.recipe()
-    return {stage: trainer.run_stage(stage, recipe, dataset, folder, 0) for stage in trainer.STAGES}
+    return {stage: stages.run_stage(stage, recipe, dataset, folder, 0) for stage in stages.STAGES}

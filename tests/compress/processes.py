@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import toy
 
-from compress.train import distributed, regimes, trainer
+from compress.train import distributed, regimes, stages, trainer
 
 
 class Watched(regimes.AdmmRegime):
@@ -37,8 +37,8 @@ def main(folder: Path) -> None:
     trainer.AdmmRegime = Watched
     dataset = toy.dataset()
     with distributed.joined():
-        for stage in trainer.STAGES:
-            trainer.run_stage(stage, toy.recipe(checkpoint_s=0.0), dataset, folder / "stages", 0)
+        for stage in stages.STAGES:
+            stages.run_stage(stage, toy.recipe(checkpoint_s=0.0), dataset, folder / "stages", 0)
         written = json.dumps({"world": distributed.world(), "states": Watched.states})
         (folder / f"rank-{distributed.rank()}.json").write_text(written)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from compress.file.container import CompressedModel
+from compress.model.graph import CompressedModel
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network, fold
 

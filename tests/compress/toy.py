@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from compress.data.datasets import ArraySplit, Dataset
-from compress.train import trainer
+from compress.train import stages
 from compress.zoo import networks
 from compress.zoo.recipe import Phase, Recipe
 
@@ -70,8 +70,8 @@ def main(folder: Path) -> None:
     def report(stage: str, step: int, steps: int, metrics: dict[str, Any]) -> None:
         print(stage, step, steps, flush=True)
 
-    for stage in trainer.STAGES:
-        trainer.run_stage(stage, recipe(checkpoint_s=0.0), dataset(), folder, 0, report)
+    for stage in stages.STAGES:
+        stages.run_stage(stage, recipe(checkpoint_s=0.0), dataset(), folder, 0, report)
         print(stage, "done", flush=True)
 
 

@@ -11,7 +11,8 @@ from command_tree import Words, commands
 from random_layers import random_layer
 
 from compress.file import container
-from compress.file.container import CompressedModel, Geometry, HostOp, InputSpec
+from compress.model.graph import CompressedModel, Geometry, InputSpec
+from compress.model.hostops import HostOp
 from flows.__main__ import main
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from malformed import is_right, malformed, run_of
 from random_layers import random_input, random_layer
 from rtl_models import simulate_core
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
 from rtl.program.encode import work
 from rtl.program.pack import pack_layer, stripes_of, unpack_outputs

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_layers import layer_of
 
-from compress.file.container import Geometry
+from compress.model.graph import Geometry
 from rtl.bitmask import MaskDecoder
 from rtl.config import CoreConfig
 from rtl.dense import DenseAddress
 from rtl.drain import DrainControl
-from rtl.layer import REQUANTIZE_STAGES, output_depth
 from rtl.program.layout import Layout
 from rtl.program.pack import pack_layer
 from rtl.requantize import Requantizer
+from rtl.timing import REQUANTIZE_STAGES, output_depth
 
 CONFIG = CoreConfig(lanes=8, act_banks=4, bank_bytes=4, acc_bits=24)
 

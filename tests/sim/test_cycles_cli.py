@@ -9,7 +9,7 @@ import pytest
 from random_layers import random_layer
 
 from compress.file import container
-from compress.file.container import CompressedModel, Geometry, InputSpec
+from compress.model.graph import CompressedModel, Geometry, InputSpec
 from compress.zoo.networks import densities, spec_of
 from cosign import CosignError
 from rtl.config import CoreConfig

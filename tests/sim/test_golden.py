@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.file.container import CompressedModel, Geometry, HostOp, InputSpec, Layer
+from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer
+from compress.model.hostops import HostOp
 from sim import golden
 
 

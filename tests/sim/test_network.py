@@ -13,7 +13,8 @@ from random_layers import random_layer
 
 import sim.verify
 from compress.file import container
-from compress.file.container import CompressedModel, Geometry, HostOp, InputSpec, Layer
+from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer
+from compress.model.hostops import HostOp
 from cosign import command
 from sim import golden
 from sim.__main__ import main

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from malformed import is_right, malformed, run_of
 from random_layers import cases, layer_of, random_input, random_layer
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.program.encode import work

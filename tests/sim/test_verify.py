@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import sim.verify
-from compress.file.container import CompressedModel, Geometry, HostOp, InputSpec, Layer
+from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer
+from compress.model.hostops import HostOp
 from cosign import CosignError, read_json
 from rtl.config import CoreConfig
 from sim.verify import input_ranges, verify

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from random_layers import random_input, random_layer
 
-from compress.file.container import Geometry
+from compress.model.graph import Geometry
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.program.pack import pack_layer

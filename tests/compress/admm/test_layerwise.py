@@ -12,7 +12,7 @@ from torch import Tensor
 
 from compress.admm import layerwise, projections
 from compress.admm.constraints import largest
-from compress.model.graph import max_level
+from compress.model.levels import max_level
 
 
 def task_of(

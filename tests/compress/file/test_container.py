@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.file import container
-from compress.file.container import CompressedModel, Geometry, HostOp, InputSpec, Layer
 from compress.file.packing import CODINGS, FIXED
+from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer
+from compress.model.hostops import HostOp
+from compress.model.levels import max_level
 from cosign import CosignError
 
 
@@ -21,7 +23,7 @@ def layer(name: str, source: str, geometry: Geometry, bits: int, seed: int) -> L
     rng = np.random.default_rng(seed)
     shape = (geometry.out_channels, geometry.columns)
     mask = rng.random(shape) < rng.choice([0.0, 0.05, 0.5, 1.0])
-    top = container.max_level(bits)
+    top = max_level(bits)
     nnz = int(mask.sum())
     return Layer(
         name=name,
@@ -257,15 +259,6 @@ def test_nodes_that_do_not_fit_together_are_refused(node: HostOp | Layer, messag
     spec = InputSpec((2, 4, 4), 0.02, (0.4, 0.5), (0.2, 0.3))
     with pytest.raises(CosignError, match=message):
         CompressedModel("bad", spec, (half, node))
-
-
-@given(st.integers(1, 8), st.lists(st.integers(-127, 127).filter(bool), max_size=40))
-def test_level_codes_come_back_and_fit(bits: int, raw: list[int]) -> None:
-    top = container.max_level(bits)
-    levels = np.clip(np.array(raw, np.int8), -top, top)
-    codes = container.level_codes(levels, bits)
-    assert codes.max(initial=0) < 1 << bits
-    assert np.array_equal(container.codes_to_levels(codes, bits), levels)
 
 
 @pytest.mark.parametrize("coding", CODINGS)

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.file import container
-from compress.file.container import CompressedModel, Geometry, HostOp, InputSpec, Layer
+from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer
+from compress.model.hostops import HostOp
 from compress.model.tidy import tidy
 from sim import golden
 

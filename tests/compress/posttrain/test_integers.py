@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.file import container
-from compress.model.graph import fixed_point, max_level
-from compress.model.levels import Levels
+from compress.model.graph import fixed_point
+from compress.model.levels import Levels, max_level
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network
 from compress.posttrain.calibration import best_clip

@@ -12,8 +12,9 @@ from PIL import Image
 
 from compress.__main__ import main
 from compress.data.pixels import normalised
-from compress.exchange.pretrained import load_weights
+from compress.exchange.state_dicts import load_weights
 from compress.file import container
+from compress.model.graph import CompressedModel
 from compress.model.nodes import NetworkSpec, NodeSpec
 from compress.nn.network import Network
 from compress.posttrain import pipeline
@@ -25,7 +26,7 @@ from cosign import CosignError
 from sim import golden
 
 
-def lenet5_file(path: Path, *more: str) -> container.CompressedModel:
+def lenet5_file(path: Path, *more: str) -> CompressedModel:
     arguments = ["export", "--network", "lenet5", "--alpha", "85x", "--out", str(path), *more]
     assert main(arguments) == 0
     return container.load(path)

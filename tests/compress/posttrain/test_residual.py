@@ -9,6 +9,8 @@ from torch.nn import functional
 
 from compress.data.pixels import normalised
 from compress.file import container
+from compress.model.graph import CompressedModel
+from compress.model.hostops import HostOp
 from compress.model.nodes import Builder
 from compress.nn.network import Network, fold
 from compress.posttrain import pipeline
@@ -58,7 +60,7 @@ def test_batch_norm_trains(small: ModuleType) -> None:
     assert len(list(network.parameters())) == 3 * 4 + 2  # weight, gamma, beta; fc
 
 
-def integer_model(small: ModuleType, bits: int) -> container.CompressedModel:
+def integer_model(small: ModuleType, bits: int) -> CompressedModel:
     network = fold(small.trained(small.residual_spec()))
     counts = {name: g.weights for name, g in network.spec.geometries.items()}
     counts["layer1.0.conv1"] //= 2
@@ -113,7 +115,7 @@ def test_maps_of_very_different_scales_add_up(small: ModuleType) -> None:
     x = normalised(source, pixels)
     model = assemble(network, levels, source, lambda: [x])
     add = next(node for node in model.nodes if node.name == "layer1.0.add")
-    assert isinstance(add, container.HostOp)
+    assert isinstance(add, HostOp)
     assert add.attrs["mul1"] > 100 * add.attrs["mul0"]
     values = golden.trace(model, model.input.quantize(pixels))
     logits = values["fc"][..., 0, 0] * model.layers[-1].out_scale

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.train import evaluation, trainer
+from compress.train import evaluation, stages
 from compress.train.allocate import HALVINGS, Constraints, Keep, Round, allocate
-from compress.train.stages import StageResult
+from compress.train.results import StageResult
 from cosign import CosignError
 
 LAYERS = ("a", "b", "c", "d")
@@ -166,8 +166,8 @@ def allocated(
 ) -> tuple[Path, dict[str, StageResult]]:
     folder = tmp_path_factory.mktemp("allocated")
     results = {
-        stage: trainer.run_stage(stage, steered(toy), toy.dataset(), folder, 0)
-        for stage in trainer.STAGES
+        stage: stages.run_stage(stage, steered(toy), toy.dataset(), folder, 0)
+        for stage in stages.STAGES
     }
     return folder, results
 
@@ -188,7 +188,7 @@ def test_the_networks_follow_the_rounds(toy: ModuleType, allocated) -> None:
         assert not result.network.weights[name][~mask].any()
         assert torch.equal(results["quantize"].masks[name], mask)
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        f"{stage}.pt" for stage in trainer.STAGES
+        f"{stage}.pt" for stage in stages.STAGES
     )
 
 
@@ -206,12 +206,12 @@ def test_stopped_between_and_in_trials_it_ends_in_the_same_network(
 
         recipe = steered(toy, checkpoint_s=0.0)
         with pytest.raises(KeyboardInterrupt):
-            trainer.run_stage("allocate", recipe, toy.dataset(), tmp_path, 0, report)
+            stages.run_stage("allocate", recipe, toy.dataset(), tmp_path, 0, report)
 
     stop_at("allocate 1", 7)
     stop_at("allocate 2", 1)
     stop_at("allocate 2", 30)
-    again = trainer.run_stage("allocate", steered(toy), toy.dataset(), tmp_path, 0)
+    again = stages.run_stage("allocate", steered(toy), toy.dataset(), tmp_path, 0)
     assert again.history == results["allocate"].history
     for name, weight in again.network.weights.items():
         assert torch.equal(weight, results["allocate"].network.weights[name])

@@ -8,7 +8,7 @@ import torch
 from compress.admm.constraints import quantize_projection
 from compress.nn.network import Network
 from compress.train import bitwidths, evaluation
-from compress.train.stages import StageResult
+from compress.train.results import StageResult
 
 
 def pruned(trained: dict[str, StageResult]) -> tuple[Network, dict[str, torch.Tensor]]:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from compress.data.pixels import some_images, to_input
-from compress.train import constrain, trainer
-from compress.train.stages import StageResult
+from compress.train import constrain, stages
+from compress.train.results import StageResult
 
 
 def answers(network: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -64,19 +64,19 @@ def test_a_stage_with_it_resumes_to_the_same_network(toy: ModuleType, tmp_path) 
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            for stage in trainer.STAGES[:4]:
-                trainer.run_stage(stage, recipe(checkpoint_s=0.0), toy.dataset(), two, 0, report)
+            for stage in stages.STAGES[:4]:
+                stages.run_stage(stage, recipe(checkpoint_s=0.0), toy.dataset(), two, 0, report)
 
     one, two = tmp_path / "one", tmp_path / "two"
     for folder in (one, two):
         folder.mkdir()
-    for stage in trainer.STAGES[:4]:
-        result = trainer.run_stage(stage, recipe(), toy.dataset(), one, 0)
+    for stage in stages.STAGES[:4]:
+        result = stages.run_stage(stage, recipe(), toy.dataset(), one, 0)
     stop_in("prune, cut")
     stop_in("allocate 1, cut")
     stop_in("allocate 2, cut")
-    for stage in trainer.STAGES[:4]:
-        again = trainer.run_stage(stage, recipe(), toy.dataset(), two, 0)
+    for stage in stages.STAGES[:4]:
+        again = stages.run_stage(stage, recipe(), toy.dataset(), two, 0)
     assert again.history == result.history
     for name, weight in again.network.weights.items():
         assert torch.equal(weight, result.network.weights[name])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from compress.train import distributed, trainer
+from compress.train import distributed, stages
 
 SCRIPT = Path(__file__).parents[1] / "processes.py"
 
@@ -23,8 +23,8 @@ def trained(folder: Path, *start: str) -> dict[str, dict[str, Any]]:
     )
     folder = folder / "stages"
     # Only rank 0 writes: nothing else is left there.
-    assert sorted(path.stem for path in folder.iterdir()) == sorted(trainer.STAGES)
-    return {stage: torch.load(folder / f"{stage}.pt") for stage in trainer.STAGES}
+    assert sorted(path.stem for path in folder.iterdir()) == sorted(stages.STAGES)
+    return {stage: torch.load(folder / f"{stage}.pt") for stage in stages.STAGES}
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from compress.data.pixels import to_input
 from compress.file import container
 from compress.train import export
-from compress.train.stages import StageResult
+from compress.train.results import StageResult
 from cosign import CosignError
 from sim import golden
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from compress.train import lamp, trainer
+from compress.train import lamp, stages
 from compress.train.recipes import keep_of
-from compress.train.stages import StageResult
+from compress.train.results import StageResult
 from compress.zoo.networks import recipe
 
 SHAPES = ((3, 4), (20,), (2, 2, 3))
@@ -41,7 +41,7 @@ def test_as_many_stay_as_asked_for(network: dict[str, np.ndarray], density: floa
 
 
 @given(networks, st.floats(0.01, 1), st.floats(0.01, 1))
-def test_a_larger_budget_takes_from_no_layer(
+def test_a_larger_density_takes_from_no_layer(
     network: dict[str, np.ndarray], one: float, two: float
 ) -> None:
     fewer, more = (lamp.share_out(network, density) for density in sorted((one, two)))
@@ -65,7 +65,7 @@ def test_a_ratio_prunes_the_trained_network_to_it(
 ) -> None:
     asked = toy.recipe(densities=recipe("lenet5", alpha="100x").densities)
     for stage in ("dense", "prune"):
-        kept = trainer.run_stage(stage, asked, toy.dataset(), tmp_path, 0).kept
+        kept = stages.run_stage(stage, asked, toy.dataset(), tmp_path, 0).kept
     weights = {n: w.detach().numpy() for n, w in trained["dense"].network.weights.items()}
     assert kept == keep_of(asked, weights) == lamp.share_out(weights, 0.01)
     assert sum(kept.values()) == 4305

@@ -8,17 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from compress.admm.constraints import largest
-from compress.nn.network import Network
-from compress.train import pruners, trainer
-from compress.train.stages import StageResult
-from compress.zoo.density import at_ratio, kept_weights
-from compress.zoo.networks import NETWORKS, densities, spec_of
+from compress.nn.network import Network, channels_last
+from compress.train import pruners, stages
+from compress.train.results import StageResult
+from compress.zoo.networks import spec_of
 from compress.zoo.recipe import Pruner, Recipe
-from cosign import CosignError
 
 OTHERS: tuple[Pruner, ...] = ("iterative", "magnitude", "l1", "torch")
 
@@ -48,15 +44,15 @@ def pruned(
 
     if stop:
         with pytest.raises(KeyboardInterrupt):
-            trainer.run_stage("prune", recipe, dataset, folder, 0, interrupt)
+            stages.run_stage("prune", recipe, dataset, folder, 0, interrupt)
         assert (folder / "prune.checkpoint.pt").exists()
-    return trainer.run_stage("prune", recipe, dataset, folder, 0)
+    return stages.run_stage("prune", recipe, dataset, folder, 0)
 
 
 @pytest.fixture(scope="module")
 def dense(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dense")
-    trainer.run_stage("dense", toy.recipe(), toy.dataset(), folder, 0)
+    stages.run_stage("dense", toy.recipe(), toy.dataset(), folder, 0)
     return folder / "dense.pt"
 
 
@@ -109,7 +105,7 @@ def test_one_shot_cuts_at_once(network: Network) -> None:
 def test_torchs_own_keeps_the_largest_of_all_layers() -> None:
     torch.manual_seed(1)
     network = Network(spec_of("lenet5"))
-    trainer.channels_last(network)
+    channels_last(network)
     masks = pruners.global_masks(network, 5000)
     sizes = np.concatenate([w.detach().numpy().ravel() for w in network.weights.values()])
     threshold = np.sort(np.abs(sizes))[-5000]
@@ -131,31 +127,3 @@ def test_l1_adds_lambda_times_the_sign(network: Network) -> None:
         assert torch.equal(weight.grad, torch.where(weight > 0, 1.5, 0.5))
     assert regime.point(0.25) == {"rho": 0.5}
     assert regime.point(None) == {"rho": 0.25}
-
-
-@given(st.sampled_from(["lenet5", "alexnet"]), st.floats(1, 2000))
-def test_densities_are_brought_to_a_ratio(network: str, ratio: float) -> None:
-    spec = spec_of(network)
-    preset = densities(network, next(iter(NETWORKS[network].rows)))
-    scaled = at_ratio(spec, preset, ratio)
-    weights = {name: geometry.weights for name, geometry in spec.geometries.items()}
-    kept = sum(scaled[name] * count for name, count in weights.items())
-    assert kept == pytest.approx(sum(weights.values()) / ratio, rel=1e-6)
-    assert all(0 < density <= 1 for density in scaled.values())
-    order = sorted(preset, key=preset.__getitem__)
-    assert sorted(scaled.values()) == [scaled[name] for name in order]
-
-
-def test_a_presets_own_ratio_gives_the_preset() -> None:
-    spec, preset = spec_of("lenet5"), densities("lenet5", "85x")
-    weights = {name: geometry.weights for name, geometry in spec.geometries.items()}
-    kept = sum(preset[name] * count for name, count in weights.items())
-    scaled = at_ratio(spec, preset, sum(weights.values()) / kept)
-    assert scaled == pytest.approx(preset)
-    assert kept_weights(spec, scaled) == kept_weights(spec, preset)
-
-
-@pytest.mark.parametrize("ratio", [0.5, float("nan"), float("inf"), 1e6])
-def test_ratios_that_cannot_be_are_refused(ratio: float) -> None:
-    with pytest.raises(CosignError, match=r"ratio is|cannot be pruned"):
-        at_ratio(spec_of("lenet5"), densities("lenet5", "default"), ratio)

@@ -11,7 +11,7 @@ import pytest
 from compress.model.nodes import Builder, NetworkSpec
 from compress.model.pretrained import Pretrained
 from compress.nn.network import pretrained_network
-from compress.train import export, recipes, trainer
+from compress.train import export, recipes, stages
 from compress.zoo import networks
 from compress.zoo.entry import Bits, Entry
 from compress.zoo.recipe import NO_TRAINING, Phase, Training
@@ -86,8 +86,8 @@ def test_its_recipe_has_its_classes_dropout_and_budget() -> None:
 
 def test_it_is_trained_to_integers(toy: ModuleType, tmp_path: Path) -> None:
     recipe, dataset = dataclasses.replace(ADDED.recipe(), threads=1), toy.dataset()
-    for stage in trainer.STAGES:
-        result = trainer.run_stage(stage, recipe, dataset, tmp_path, 0)
+    for stage in stages.STAGES:
+        result = stages.run_stage(stage, recipe, dataset, tmp_path, 0)
     model = export.export(result, dataset)
     assert {layer.name: layer.nnz for layer in model.layers} == recipe.keep
     assert [layer.bits for layer in model.layers] == [6, 6]
@@ -110,6 +110,6 @@ def test_of_a_network_of_ones_own_its_layers_are_all_that_is_known(
     assert sum(recipe.keep.values()) == (16 * 196 + 160) // 4
     assert recipe.keep["out"] <= 10  # what is zero already goes first
     start = pretrained_network(own)
-    dense = trainer.run_stage("dense", recipe, toy.dataset(), tmp_path, 0, start=start).network
+    dense = stages.run_stage("dense", recipe, toy.dataset(), tmp_path, 0, start=start).network
     for name, weight in weights.items():
         np.testing.assert_array_equal(dense.weights[name].detach(), weight)

@@ -2,20 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from random_layers import random_layer
 
-from compress.data.datasets import load_dataset
 from compress.file import container
-from compress.file.container import CompressedModel, Geometry, HostOp, InputSpec
+from compress.model.graph import CompressedModel, Geometry, InputSpec
+from compress.model.hostops import HostOp
 from flows.__main__ import main
 from flows.loop.rundir import RunConfig, RunDir
-from flows.measure import energy
-from sim import golden
+from rtl.coreset import CoreSet
 
+SMALL = Path(__file__).parents[2] / "small_cores.toml"
 MODEL = CompressedModel(
     "small",
     InputSpec((1, 28, 28), 0.02, (0.13,), (0.31,)),
@@ -36,35 +34,24 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_the_first_test_image_goes_through_the_layers_asked_for(
-    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: dict[str, Any] = {}
-    row = {"layer": "conv2", "core": "sparse-61", "total_nj": 3.0, "energy_nj": {"logic_nj": 3.0}}
-    content = {"layers": [row], "per_image": {"sparse-61": {"total_nj": 3.0}}}
-
-    def measured(layers: Any, images: Any, *_: Any, report: Any, **more: Any) -> Any:
-        asked.update(layers=[layer.name for layer in layers], images=images, **more)
-        report(row)
-        return content
-
-    monkeypatch.setattr(energy, "measure", measured)
-    line = ["energy", str(run), "--layers", "conv2", "--cycles", "500"]
-    assert main(line) == 0
-    assert (asked["layers"], asked["cycles"]) == (["conv2"], 500)
-    pixels = load_dataset("lenet5", None, seed=0).test.images(np.arange(1))
-    values = golden.trace(MODEL, MODEL.input.quantize(pixels))
-    np.testing.assert_array_equal(asked["images"]["conv2"], values["conv1"][0])
-    told = capsys.readouterr().out.splitlines()
-    assert [line.split()[:3] for line in told] == [
-        ["conv2", "sparse-61", "3"],
-        ["image", "sparse-61", "3"],
-    ]
+    line = ["energy", str(run), "--layers", "conv2", "--cycles", "300", "--cores", str(SMALL)]
     assert main([*line, "--json", "-"]) == 0
     said = capsys.readouterr()
     found = json.loads(said.out)
-    assert found["layers"] == [row]
-    assert found["source"]["network"] == "small"
-    assert said.err.startswith("conv2 ")
+    cores = CoreSet.read(SMALL)
+    names = [core.name for core in (cores.sparse, cores.dense_scalar, cores.dense)]
+    assert [(row["layer"], row["core"]) for row in found["layers"]] == [
+        ("conv2", name) for name in names
+    ]
+    assert (found["source"]["network"], found["source"]["data"]) == ("small", "mnist")
+    for row in found["layers"]:
+        total = found["per_image"][row["core"]]["total_nj"]
+        assert total == row["total_nj"] == pytest.approx(sum(row["energy_nj"].values()))
+        assert row["slice"]["output_bits_compared"] > 0
+    # progress, a line for each core, is not on standard output
+    assert [told.split()[:2] for told in said.err.splitlines()] == [["conv2", n] for n in names]
 
 
 @pytest.mark.parametrize(

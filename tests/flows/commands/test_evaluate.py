@@ -10,7 +10,8 @@ from random_layers import random_layer
 
 from compress.data import datasets
 from compress.file import container
-from compress.file.container import CompressedModel, Geometry, HostOp, InputSpec
+from compress.model.graph import CompressedModel, Geometry, InputSpec
+from compress.model.hostops import HostOp
 from cosign import CosignError
 from flows.commands import evaluate
 from sim import golden

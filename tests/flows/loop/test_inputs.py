@@ -15,7 +15,7 @@ from compress.data import datasets
 from compress.exchange import sources
 from compress.model.pretrained import Pretrained
 from compress.nn.network import Network, pretrained_network
-from compress.train import trainer
+from compress.train import stages
 from compress.train.stages import identity
 from compress.zoo.lenet5 import LENET5
 from compress.zoo.networks import spec_of
@@ -96,7 +96,7 @@ def test_weights_of_a_built_in_network_are_part_of_a_run(tmp_path: Path) -> None
     recipe, dataset = inputs.recipe(asked, network, 10), inputs.dataset(asked, network)
     assert recipe.densities == LENET5.rows["85x"]
     own_network = pretrained_network(network)
-    dense = trainer.run_stage("dense", recipe, dataset, tmp_path, 0, start=own_network).network
+    dense = stages.run_stage("dense", recipe, dataset, tmp_path, 0, start=own_network).network
     for name, weight in dense.weights.items():  # not trained
         np.testing.assert_array_equal(weight.detach(), network.weights[name])
     _, _, *words = shlex.split(assemble.command(asked))

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from random_layers import random_layer
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 from cosign import CosignError
 from flows.loop.feedback import image_time
 from flows.measure.breakeven import Chip

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from random_layers import random_input, random_layer
 
-from compress.file.container import Geometry
+from compress.model.graph import Geometry
 from cosign import CosignError
 from flows.__main__ import main
 from flows.measure import energy as flow

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_layers import geometries, layer_of, random_input, random_layer
 
-from compress.file.container import Geometry, Layer
+from compress.model.graph import Geometry, Layer
 from flows.measure import integer
 from sim import golden
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from PIL import Image
 from random_layers import random_layer
 
-from compress.file.container import Geometry
+from compress.model.graph import Geometry
 from compress.zoo.networks import spec_of
 from flows.report import html, pictures, tables
 from flows.report.results import Energy, EnergyOfLayer, Results

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from compress.file.container import Geometry
+from compress.model.graph import Geometry
 from cosign import CosignError
 from rtl.program.layout import Layout
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_layers import cases, random_input, random_layer
 
-from compress.file.container import Geometry, Layer, codes_to_levels
+from compress.model.graph import Geometry, Layer
+from compress.model.levels import codes_to_levels
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.program.encode import work

@@ -8,7 +8,7 @@ from axi_soc import CONFIG, CONTROL, MAP, STATUS, Job, begin, discards, errors
 from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import AxiResp, AxiStreamFrame
 
-from compress.file.container import Geometry
+from compress.model.graph import Geometry
 from rtl.program.encode import work
 from sim.cycles import run_cycles
 

@@ -22,7 +22,7 @@ from cocotbext.axi import (
 from random_layers import random_input, random_layer
 from streams import Steady
 
-from compress.file.container import Geometry
+from compress.model.graph import Geometry
 from rtl.config import CoreConfig
 from rtl.program.pack import LayerProgram, pack_layer, unpack_outputs
 from rtl.soc.registers import register_map

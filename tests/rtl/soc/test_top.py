@@ -13,7 +13,7 @@ from random_layers import random_layer
 from rtl_models import with_models
 from streams import Steady
 
-from compress.file.container import Geometry
+from compress.model.graph import Geometry
 from rtl.config import CoreConfig
 from rtl.soc.axi import AxiTop
 from rtl.soc.registers import register_map

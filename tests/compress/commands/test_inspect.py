@@ -14,7 +14,7 @@ from compress.commands.inspect import inspect, table
 from compress.file import container
 from compress.model.tidy import tidy
 from compress.train import export
-from compress.train.stages import StageResult
+from compress.train.results import StageResult
 
 
 @pytest.fixture(scope="module")

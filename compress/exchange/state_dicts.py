@@ -1,4 +1,4 @@
-"""Pretrained weights by name: state dicts of torchvision, converted Caffe models, or our own.
+"""State dicts with the trained weights of built-in networks: torchvision's, Caffe's, our own.
 
 Keras's come as TensorFlow.js layers models (compress.exchange.tfjs); `fetch` has some of ImageNet.
 """

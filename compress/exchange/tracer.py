@@ -17,23 +17,11 @@ import numpy as np
 
 from compress.exchange.fusing import Graph, fuse
 from compress.model.hostops import HostOpName, Shape
-from compress.model.nodes import Builder, NetworkSpec, NodeSpec, Size
+from compress.model.nodes import Builder, NetworkSpec, Size
 from compress.model.pretrained import Pretrained
 from cosign import CosignError
 
 Pads = tuple[int, int, int, int]  # above, left, below, right
-
-
-class _Shapes(Builder):
-    """A Builder that shows its shapes and nodes."""
-
-    @property
-    def shapes(self) -> dict[str, Shape]:
-        return self._shapes
-
-    @property
-    def made(self) -> list[NodeSpec]:
-        return self._nodes
 
 
 @dataclass(frozen=True)
@@ -50,7 +38,7 @@ class Tracer:
 
     def __init__(self, name: str, shape: Shape, where: str) -> None:
         self.where = where
-        self._build = _Shapes(name, shape)
+        self._build = Builder(name, shape)
         self._graph = Graph()
         self.input = Value("input")
 
@@ -227,7 +215,7 @@ class Tracer:
             node = method(self._name(name), *args, **options)
         except CosignError as error:
             raise CosignError(f"{self.where}: {error}") from error
-        self._graph.nodes[node] = self._build.made[-1]
+        self._graph.nodes[node] = self._build.nodes[-1]
         return node
 
     def _layer(self, node: str, weight: np.ndarray, bias: np.ndarray | None) -> Value:

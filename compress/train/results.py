@@ -1,0 +1,149 @@
+"""What a training stage leaves behind: `<stage>.pt`, and the checkpoint of the stage at work."""
+
+import math
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compress.model.levels import Levels
+from compress.nn.network import Network
+from compress.zoo.recipe import Recipe
+from cosign import CosignError, atomic_write
+
+# Fields of a result that are stored as they are.
+_PLAIN = ("stage", "accuracy", "history", "seconds")
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """A finished stage.
+
+    Parameters
+    ----------
+    stage : its name, one of `stages.STAGES`
+    network : in evaluation mode, with the stage's weights
+    accuracy : on the validation split, 0..1
+    history : one record per point: stage step, mean loss since the last point, validation
+        accuracy, and in an ADMM phase rho and, by layer, ||W-Z|| ("primal") and the change of Z
+        ("dual"); of the allocate stage one `allocate.Round` per round
+    masks : bool tensors by layer, the weights that stay; empty after the dense stage
+    levels : the weights as integers, by layer; empty before the last stage. Every weight of the
+        network is then q times its level
+    seconds : training time, all interrupted runs together
+    """
+
+    stage: str
+    network: Network
+    accuracy: float
+    history: list[dict[str, Any]]
+    masks: dict[str, Tensor] = field(default_factory=dict)
+    levels: dict[str, Levels] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def kept(self) -> dict[str, int]:
+        """Weights that stay, by layer."""
+        return {name: int(torch.count_nonzero(mask)) for name, mask in self.masks.items()}
+
+
+def save(path: Path, content: dict[str, Any], owner: str) -> None:
+    """Write tensors and plain values atomically, marked with the owner (`stages.identity`)."""
+    with atomic_write(path) as file:
+        torch.save({"identity": owner, **content}, file)
+
+
+def load(path: Path, owner: str) -> dict[str, Any]:
+    """Inverse of `save`. Raises CosignError on a damaged file or one of another owner."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise CosignError(
+            f"{path} is damaged or not a file of this program; delete it and run again."
+        ) from error
+    if not isinstance(content, dict) or content.get("identity") != owner:
+        raise CosignError(
+            f"{path} was made with another recipe, data set or seed, or by another version of this "
+            "program; choose another folder or delete it."
+        )
+    return content
+
+
+def packed_levels(levels: Levels) -> dict[str, Any]:
+    """As `save` takes them, without zeros."""
+    packed = _packed(levels.values, levels.values != 0)
+    return {**packed, "q": levels.q, "bits": levels.bits}
+
+
+def unpacked_levels(stored: dict[str, Any]) -> Levels:
+    """Inverse of `packed_levels`."""
+    values, _ = _unpacked(stored)
+    return Levels(values, stored["q"], stored["bits"])
+
+
+def _packed(values: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+    """An array of which only what `mask` holds is not zero."""
+    return {
+        "shape": list(mask.shape),
+        "mask": torch.from_numpy(np.packbits(mask.reshape(-1))),
+        "kept": torch.from_numpy(values[mask]),
+    }
+
+
+def _unpacked(stored: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """(values, mask)."""
+    shape, kept = stored["shape"], stored["kept"].numpy()
+    flat = np.unpackbits(stored["mask"].numpy(), count=math.prod(shape))
+    mask = flat.astype(bool).reshape(shape)
+    values = np.zeros(shape, kept.dtype)
+    values[mask] = kept
+    return values, mask
+
+
+def save_result(path: Path, result: StageResult, owner: str) -> None:
+    """Write a result; masked layers store their kept weights only, quantised ones their levels."""
+    weights: dict[str, Any] = {}
+    for name, parameter in result.network.weights.items():
+        dense = parameter.detach().contiguous()
+        if name in result.levels:
+            weights[name] = packed_levels(result.levels[name])
+        elif name in result.masks:
+            weights[name] = _packed(dense.numpy(), result.masks[name].contiguous().numpy())
+        else:
+            weights[name] = {"dense": dense}
+    fields = {name: getattr(result, name) for name in _PLAIN}
+    biases = {name: bias.detach() for name, bias in result.network.biases.items()}
+    save(path, {**fields, "weights": weights, "biases": biases}, owner)
+
+
+def load_result(path: Path, recipe: Recipe, owner: str) -> StageResult:
+    """Read a result. Raises CosignError like `load`."""
+    content = load(path, owner)
+    network = Network(recipe.spec)
+    masks, levels = {}, {}
+    with torch.no_grad():
+        for name, weight in network.weights.items():
+            stored = content["weights"][name]
+            if "dense" in stored:
+                weight.copy_(stored["dense"])
+                continue
+            if "q" in stored:
+                levels[name] = unpacked_levels(stored)
+                values, mask = levels[name].weights, levels[name].values != 0
+            else:
+                values, mask = _unpacked(stored)
+            weight.copy_(torch.from_numpy(values))
+            masks[name] = torch.from_numpy(mask)
+        for name, bias in network.biases.items():
+            bias.copy_(content["biases"][name])
+    network.eval()
+    return StageResult(
+        network=network,
+        masks=masks,
+        levels=levels,
+        **{name: content[name] for name in _PLAIN},
+    )

@@ -1,0 +1,42 @@
+"""Pipeline timing of a core: numbers that the gateware keeps and the cycle model counts with.
+
+Edges after the cycle t in which an entry is issued (0 ends that cycle), with one product register:
+
+    0 weight SRAM samples      3 bank rows          6 activation and weight registers
+    1 entry or increment       4 activation SRAM    7 product
+    2 address                  5 rotated, coarse    8 accumulator        9 shadow
+
+In `sparse-rows` the activations of edge 6 enter a window at edge 7; an entry's read is picked
+from the window at its edge 7, its taps at edge 8, so that a window can be used from the cycle after
+its last read was issued, and overwritten by reads issued after its last entry.
+
+Everything after the issue runs without a stall: whether a tile may end is decided where entries
+are issued, and the commands of the drain follow the data through the same delay.
+"""
+
+from rtl.config import CoreConfig
+
+ADDRESS_EDGE = 2
+ACT_EDGE = 6
+"""The edge that loads the activations of an address into their registers."""
+REQUANTIZE_STAGES = 7
+
+
+def operand_edge(config: CoreConfig) -> int:
+    """The edge that loads the multipliers' operands."""
+    return ACT_EDGE + 2 if config.core == "sparse-rows" else ACT_EDGE
+
+
+def command_edge(config: CoreConfig) -> int:
+    """The edge that loads `snap` and `shift` into their last registers: they act one later."""
+    return operand_edge(config) + 1 + config.pipeline
+
+
+def output_latency(config: CoreConfig) -> int:
+    """Cycles from a drain command at the issue to its word on the output stream."""
+    return command_edge(config) + 1 + REQUANTIZE_STAGES + 1
+
+
+def output_depth(config: CoreConfig) -> int:
+    """Words of the output queue: those on their way, and those that may be back-pressured."""
+    return output_latency(config) + 2
