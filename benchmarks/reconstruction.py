@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from compress.admm import reconstruct
+from compress.admm.constraints import cut, put_on_levels
 from compress.data.pixels import normalised
 from compress.exchange import state_dicts
 from compress.model.nodes import Builder, NetworkSpec
@@ -119,7 +120,7 @@ def measure(spec: NetworkSpec, file: Path, pixels: np.ndarray, ratios: list[floa
             if method == "oneshot":
                 reconstruct.prune_and_quantize(network, keep, bits, calibration)
             else:
-                pipeline.prune_and_quantize(network, keep, bits)
+                put_on_levels(network.weights, cut(network.weights, keep), bits)
             took = time.perf_counter() - wall, time.process_time() - processor
             by_layer = errors(dense, network, held_out)
             row = {

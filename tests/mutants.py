@@ -321,17 +321,10 @@ MUTANTS = (
     ),
     Mutant(
         "layer.py",
-        "the output queue is two words too small",
-        "return output_latency(config) + 2",
-        "return output_latency(config) - 2",
-        small("absolute"),
-    ),
-    Mutant(
-        "layer.py",
-        "weights of `sparse-rows` come a cycle early",
-        'ACT_EDGE + 2 if config.core == "sparse-rows"',
-        'ACT_EDGE + 1 if config.core == "sparse-rows"',
-        small("sparse-rows"),
+        "steps of a dense core lose their highest bit",
+        "config.address_bits for name in STEPS",
+        "config.address_bits - 1 for name in STEPS",
+        small("dense-scalar"),
     ),
     Mutant(
         "requantize.py",
@@ -395,6 +388,20 @@ MUTANTS = (
         "(Mux(first, base, self.address) if relative else base)",
         "(self.address if relative else base)",
         small("sparse"),
+    ),
+    Mutant(
+        "timing.py",
+        "the output queue is two words too small",
+        "return output_latency(config) + 2",
+        "return output_latency(config) - 2",
+        small("absolute"),
+    ),
+    Mutant(
+        "timing.py",
+        "weights of `sparse-rows` come a cycle early",
+        'ACT_EDGE + 2 if config.core == "sparse-rows"',
+        'ACT_EDGE + 1 if config.core == "sparse-rows"',
+        small("sparse-rows"),
     ),
     Mutant(
         "core.py",

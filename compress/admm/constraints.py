@@ -1,4 +1,4 @@
-"""The constraint sets S_i of ADMM as functions of torch tensors: what `Admm` projects onto."""
+"""The constraint sets S_i of ADMM in torch: what `Admm` projects onto, and weights put on them."""
 
 from collections.abc import Mapping
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from compress.admm import projections
 from compress.admm.state import Projection
+from compress.model.levels import Levels
 
 
 def largest(weight: Tensor, keep: int) -> Tensor:
@@ -46,3 +47,25 @@ def quantize_projection(bits: Mapping[str, int], masks: Mapping[str, Tensor]) ->
         return torch.empty_like(tensor).copy_(torch.from_numpy(found.weights))
 
     return project
+
+
+@torch.no_grad()
+def cut(weights: Mapping[str, Tensor], keep: Mapping[str, int]) -> dict[str, Tensor]:
+    """Leave the `keep` largest of every layer's weights, in place; returns their bool masks."""
+    masks = {name: largest(weight, keep[name]) for name, weight in weights.items()}
+    for name, weight in weights.items():
+        weight.mul_(masks[name])
+    return masks
+
+
+@torch.no_grad()
+def put_on_levels(
+    weights: Mapping[str, Tensor], masks: Mapping[str, Tensor], bits: Mapping[str, int]
+) -> dict[str, Levels]:
+    """Give the weights of `masks` their nearest levels, in place, W = q * level (§3.4.2)."""
+    levels = {}
+    for name, weight in weights.items():
+        mask = masks[name].cpu().numpy()
+        levels[name] = projections.quantize(weight.detach().cpu().numpy(), mask, bits[name])
+        weight.copy_(torch.from_numpy(levels[name].weights))
+    return levels

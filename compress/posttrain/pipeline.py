@@ -14,12 +14,12 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from compress.admm import projections, reconstruct
+from compress.admm import reconstruct
+from compress.admm.constraints import cut, put_on_levels
 from compress.data import synthetic
 from compress.data.pixels import normalised
 from compress.exchange import state_dicts
 from compress.model.graph import CompressedModel, InputSpec
-from compress.model.levels import Levels
 from compress.nn.network import Network, fold, scale_to_data
 from compress.posttrain.integers import assemble, input_spec
 from compress.zoo.density import kept_weights
@@ -76,7 +76,7 @@ def compress(
             yield normalised(source, some[start : start + _BATCH])
 
     if method == "magnitude":
-        levels = prune_and_quantize(network, keep, bits)
+        levels = put_on_levels(network.weights, cut(network.weights, keep), bits)
     else:
         levels = reconstruct.prune_and_quantize(network, keep, bits, batches(pixels), progress)
     few = pixels[spread(len(pixels), CALIBRATION_IMAGES["magnitude"])]
@@ -86,20 +86,6 @@ def compress(
 def spread(available: int, count: int) -> np.ndarray:
     """Indices of at most `count` of `available` things, evenly spread."""
     return np.unique(np.linspace(0, available - 1, min(count, available)).astype(np.int64))
-
-
-@torch.no_grad()
-def prune_and_quantize(
-    network: Network, keep: dict[str, int], bits: dict[str, int]
-) -> dict[str, Levels]:
-    """Change the weights to q * level, `keep` of them per layer; returns them by layer."""
-    found = {}
-    for name, parameter in network.weights.items():
-        weight = parameter.numpy()
-        mask = projections.prune_mask(weight, keep[name])
-        found[name] = projections.quantize(weight, mask, bits[name])
-        parameter.copy_(torch.from_numpy(found[name].weights))
-    return found
 
 
 def calibration_images(

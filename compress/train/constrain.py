@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compress.admm import projections, reconstruct
-from compress.admm.constraints import largest
+from compress.admm import reconstruct
+from compress.admm.constraints import cut, put_on_levels
 from compress.data.datasets import Dataset
 from compress.data.pixels import some_images
 from compress.model.levels import Levels
@@ -49,10 +49,7 @@ def prune(
             len(keep),
             progress,
         )
-    masks = {name: largest(weight, keep[name]) for name, weight in network.weights.items()}
-    for name, weight in network.weights.items():
-        weight.mul_(masks[name])
-    return masks
+    return cut(network.weights, keep)
 
 
 @torch.no_grad()
@@ -67,14 +64,9 @@ def quantize(
 
     images, progress : as for `prune`
     """
-    at = {name: mask.cpu() for name, mask in masks.items()}
     if not images:
-        levels = {}
-        for name, weight in network.weights.items():
-            found = projections.quantize(weight.cpu().numpy(), at[name].numpy(), bits[name])
-            weight.copy_(torch.from_numpy(found.weights))
-            levels[name] = found
-        return levels
+        return put_on_levels(network.weights, masks, bits)
+    at = {name: mask.cpu() for name, mask in masks.items()}
     levels = {
         name: Levels(np.zeros(weight.shape, np.int8), 0.0, bits[name])
         for name, weight in network.weights.items()

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from compress.admm import reconstruct
+from compress.admm.constraints import cut, put_on_levels
 from compress.data.pixels import normalised
 from compress.model.graph import Geometry
 from compress.model.nodes import Builder, NetworkSpec
@@ -69,7 +70,7 @@ def test_much_nearer_than_magnitude_on_new_images(network: Network) -> None:
     keep = kept_weights(network.spec, dict.fromkeys(network.weights, 0.4))
     bits = dict.fromkeys(keep, 6)
     plain, ours = copy_of(network), copy_of(network)
-    pipeline.prune_and_quantize(plain, keep, bits)
+    put_on_levels(plain.weights, cut(plain.weights, keep), bits)
     lines: list[str] = []
     found = reconstruct.prune_and_quantize(ours, keep, bits, batches(known), lines.append)
     assert error(ours, new, wanted) < 0.5 * error(plain, new, wanted)

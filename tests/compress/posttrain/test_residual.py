@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch.nn import functional
 
+from compress.admm.constraints import cut, put_on_levels
 from compress.data.pixels import normalised
 from compress.file import container
 from compress.model.graph import CompressedModel
 from compress.model.hostops import HostOp
 from compress.model.nodes import Builder
 from compress.nn.network import Network, fold
-from compress.posttrain import pipeline
 from compress.posttrain.integers import assemble, input_spec
 from compress.zoo import networks
 from cosign import CosignError
@@ -64,7 +64,9 @@ def integer_model(small: ModuleType, bits: int) -> CompressedModel:
     network = fold(small.trained(small.residual_spec()))
     counts = {name: g.weights for name, g in network.spec.geometries.items()}
     counts["layer1.0.conv1"] //= 2
-    levels = pipeline.prune_and_quantize(network, counts, dict.fromkeys(counts, bits))
+    levels = put_on_levels(
+        network.weights, cut(network.weights, counts), dict.fromkeys(counts, bits)
+    )
     source = input_spec((3, 12, 12), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     pixels = np.random.default_rng(0).integers(0, 256, (64, 3, 12, 12), np.uint8)
     model = assemble(network, levels, source, lambda: [normalised(source, pixels)])
@@ -109,7 +111,7 @@ def test_maps_of_very_different_scales_add_up(small: ModuleType) -> None:
         network.weights["layer1.0.conv2"].mul_(1e-3)
         network.biases["layer1.0.conv2"].mul_(1e-3)
     counts = {name: g.weights for name, g in spec.geometries.items()}
-    levels = pipeline.prune_and_quantize(network, counts, dict.fromkeys(counts, 8))
+    levels = put_on_levels(network.weights, cut(network.weights, counts), dict.fromkeys(counts, 8))
     source = input_spec((3, 12, 12), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     pixels = np.random.default_rng(0).integers(0, 256, (8, 3, 12, 12), np.uint8)
     x = normalised(source, pixels)
@@ -139,7 +141,7 @@ def test_dropout_is_left_out_of_the_file() -> None:
     net.linear("fc", 3, relu=False)
     network = Network(net.spec())
     source = input_spec((1, 4, 4), (0.5,), (0.25,))
-    levels = pipeline.prune_and_quantize(network, {"fc": 24}, {"fc": 4})
+    levels = put_on_levels(network.weights, cut(network.weights, {"fc": 24}), {"fc": 4})
     model = assemble(network, levels, source, lambda: [torch.randn(8, 1, 4, 4)])
     assert [node.inputs for node in model.nodes] == [("input",), ("flatten",)]
     assert model.layers[0].nnz == 24
