@@ -12,6 +12,8 @@ SCHEMA = 2
 CORES = ("sparse", "dense-scalar", "dense-2d", "sparse-rows")
 CODINGS = ("relative", "absolute", "bitmask")
 SLOWEST_NS = 1e6
+COUNT_BITS = 16
+"""Of the counts in a layer's descriptor."""
 
 
 @dataclass(frozen=True)

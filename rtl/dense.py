@@ -7,9 +7,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from rtl.activation import outside
-from rtl.config import CoreConfig
+from rtl.config import COUNT_BITS, CoreConfig
 from rtl.fanout import delay
-from rtl.layer import ACT_EDGE, ADDRESS_EDGE, COUNT_BITS, STEPS, Error, descriptor
+from rtl.layer import ACT_EDGE, ADDRESS_EDGE, STEPS, Error, descriptor
 from rtl.sequence import Front, Sequencer
 from rtl.weights import DoubleBuffer, Router
 

@@ -19,13 +19,12 @@ import enum
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
-from rtl.config import CoreConfig
+from rtl.config import COUNT_BITS, CoreConfig
 
 ADDRESS_EDGE = 2
 ACT_EDGE = 6
 """The edge that loads the activations of an address into their registers."""
 REQUANTIZE_STAGES = 7
-COUNT_BITS = 16
 
 
 def operand_edge(config: CoreConfig) -> int:

@@ -11,9 +11,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from rtl import sram
-from rtl.config import CoreConfig
+from rtl.config import COUNT_BITS, CoreConfig
 from rtl.fanout import delay, tree
-from rtl.layer import ACT_EDGE, COUNT_BITS, Error, descriptor, operand_edge
+from rtl.layer import ACT_EDGE, Error, descriptor, operand_edge
 from rtl.sequence import Front, Sequencer
 from rtl.sparse import level_of
 from rtl.weights import Ahead, DoubleBuffer, Router, TapTable

@@ -10,8 +10,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from rtl import sram
-from rtl.config import CoreConfig
-from rtl.layer import COUNT_BITS, Error, descriptor
+from rtl.config import COUNT_BITS, CoreConfig
+from rtl.layer import Error, descriptor
 from rtl.weights import DoubleBuffer, Router
 
 

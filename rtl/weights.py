@@ -10,9 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from rtl import sram
 from rtl.activation import outside
-from rtl.config import CoreConfig
+from rtl.config import COUNT_BITS, CoreConfig
 from rtl.fanout import delay
-from rtl.layer import COUNT_BITS
 
 
 class DoubleBuffer(wiring.Component):

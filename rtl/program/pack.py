@@ -10,8 +10,7 @@ import numpy as np
 
 from compress.file.container import Geometry, Layer, max_level
 from cosign import CosignError
-from rtl.config import CoreConfig
-from rtl.layer import COUNT_BITS
+from rtl.config import COUNT_BITS, CoreConfig
 from rtl.program.encode import Work, encode, mask_plan, passes_of, read_plan, work
 from rtl.program.layout import Layout
 from rtl.program.stripes import cut, join, stripe
