@@ -14,6 +14,7 @@ from compress.file.container import CompressedModel, Geometry, HostOp, InputSpec
 from flows.__main__ import main
 from flows.loop.rundir import RunConfig, RunDir
 from flows.measure import energy
+from flows.measure.energy import LayerEnergy, Slice
 from sim import golden
 
 MODEL = CompressedModel(
@@ -39,8 +40,18 @@ def test_the_first_test_image_goes_through_the_layers_asked_for(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: dict[str, Any] = {}
-    row = {"layer": "conv2", "core": "sparse-61", "total_nj": 3.0, "energy_nj": {"logic_nj": 3.0}}
-    content = {"layers": [row], "per_image": {"sparse-61": {"total_nj": 3.0}}}
+    row = LayerEnergy(
+        layer="conv2",
+        core="sparse-61",
+        macs=100,
+        cycles=10,
+        fmax_hz=1e9,
+        logic_nj={"toggle": 3.0},
+        memories={},
+        slice=Slice(1, 10, 0.1, 1.0, 8),
+        synthesis={},
+    )
+    content = {"layers": [row.to_json()], "per_image": {"sparse-61": {"total_nj": 3.0}}}
 
     def measured(layers: Any, images: Any, *_: Any, report: Any, **more: Any) -> Any:
         asked.update(layers=[layer.name for layer in layers], images=images, **more)
@@ -62,7 +73,7 @@ def test_the_first_test_image_goes_through_the_layers_asked_for(
     assert main([*line, "--json", "-"]) == 0
     said = capsys.readouterr()
     found = json.loads(said.out)
-    assert found["layers"] == [row]
+    assert found["layers"] == [row.to_json()]
     assert found["source"]["network"] == "small"
     assert said.err.startswith("conv2 ")
 
