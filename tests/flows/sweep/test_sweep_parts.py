@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from small_sweep import points_of, sweep_of
 
 from cosign import CosignError
+from flows.__main__ import main
 from flows.sweep import parse, search, store
 from flows.sweep.front import front
 from flows.sweep.measure import Outcome, prepare
 from flows.sweep.spec import Point
 from rtl.coreset import CoreSet
-from synth.__main__ import main
 
 # What is asked.
 
