@@ -153,10 +153,7 @@ class Loop:
 
     @functools.cached_property
     def accelerated(self) -> dict[str, Geometry]:
-        """Layers that the machine executes: all of a small network, else the convolutions.
-
-        The paper's accelerator does the same: FC layers as large as AlexNet's stay outside (§5).
-        """
+        """Layers that the machine executes: all of a small network, else the convolutions."""
         known = self.recipe.spec.geometries
         small = inputs.is_small(sum(geometry.weights for geometry in known.values()))
         return {name: g for name, g in known.items() if g.kind == "conv" or small}

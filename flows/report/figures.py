@@ -14,10 +14,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from flows.report import paper
-from flows.report.plots import BLUE, GREEN, INK, ORANGE, RED, WIDTH
+from flows.report.plots import BLUE, GREEN, INK, ORANGE, PURPLE, RED, TEAL, WIDTH
 from flows.report.results import Results
 
-_COLORS = (BLUE, ORANGE, GREEN, RED, "#8a6bbe", "#2f9c95", "#b0903a", "#8b8f94", "#c06a9c")
+_COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, TEAL, "#b0903a", "#8b8f94", "#c06a9c")
 _CORES = {"dense": "dense-2d", "sparse": "sparse"}
 _USEFUL: dict[str, Any] = {"facecolor": GREEN, "edgecolor": INK, "linewidth": 0.5}
 _ON_ZEROS: dict[str, Any] = {"facecolor": INK, "alpha": 0.35, "linewidth": 0}

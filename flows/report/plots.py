@@ -21,7 +21,7 @@ from synth.breakeven import Curve
 
 # Mid-tones that stay readable on white and on near-black paper; a page puts its own INK.
 INK, BLUE, ORANGE, GREEN, RED = "#808890", "#3b82c4", "#d9822b", "#3a9a5c", "#c75450"
-PURPLE, TEAL = "#8a63c2", "#2f9c95"
+PURPLE, TEAL = "#8a6bbe", "#2f9c95"
 WIDTH = 9.6  # inches, of every figure
 plt.rcParams.update(
     {

@@ -2,5 +2,6 @@
 
 `spec` is what is asked, `parse` reads it, `measure` does one point, `store` keeps results (SQLite),
 `search` chooses points (a grid, or an Optuna study), `coordinator` has them measured on a Dask
-cluster, and `front` finds what nothing beats. `cosign sweep` is the command.
+cluster, `front` finds what nothing beats, `results` and `plot` show it. `cosign sweep` is the
+command.
 """

@@ -10,9 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogFormatter
 
-from flows.report.plots import BLUE, GREEN, INK, ORANGE, RED
-
-VIOLET = "#8a6bbe"
+from flows.report.plots import BLUE, GREEN, INK, ORANGE, PURPLE, RED
 
 
 def pareto(jobs: Sequence[dict[str, Any]], sram: str) -> Figure:
@@ -26,7 +24,7 @@ def pareto(jobs: Sequence[dict[str, Any]], sram: str) -> Figure:
         lines, columns, figsize=(4.3 * columns, 3.4 * lines), layout="constrained", squeeze=False
     )
     kinds = dict.fromkeys(_kind(point) for job in jobs for point in job["points"])
-    colors = dict(zip(kinds, itertools.cycle((BLUE, ORANGE, GREEN, RED, VIOLET)), strict=False))
+    colors = dict(zip(kinds, itertools.cycle((BLUE, ORANGE, GREEN, RED, PURPLE)), strict=False))
     for axes, job in itertools.zip_longest(grid.flat, jobs):
         if job is None:
             axes.set_axis_off()
