@@ -7,12 +7,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from malformed import is_right, malformed, run_of
+from malformed import is_right, malformed, run_of, too_many_rows
 from random_layers import random_input, random_layer
 from rtl_models import simulate_core
 
 from compress.file.container import Geometry, Layer
 from rtl.config import CoreConfig
+from rtl.layer import Error
 from rtl.program.encode import work
 from rtl.program.pack import pack_layer, stripes_of, unpack_outputs
 from sim.cycles import layer_cycles
@@ -118,6 +119,19 @@ def test_every_malformed_stream_raises_its_error_and_no_other(config: CoreConfig
     assert [answer.error for answer in answers] == errors
     for layer, answer in zip(layers, answers, strict=True):
         assert answer.error or is_right(answer.raw, layer, config)
+
+
+def test_a_map_that_is_too_long_fails_only_the_layer_that_takes_it() -> None:
+    """It arrives while the map before is used, and the next layer uses that once more."""
+    config = CORES["sparse"]
+    layer = random_layer(Geometry("conv", 2, 4, 6, 6, (3, 3)), 0.4)
+    run = run_of(layer, config)
+    again = dataclasses.replace(
+        run, descriptor=run.descriptor | {"new_map": 0}, acts=too_many_rows(run, config).acts
+    )
+    answers = simulate_core([run, again, dataclasses.replace(run, acts=run.acts[:0]), run], config)
+    assert [answer.error for answer in answers] == [0, 0, 1 << Error.ACTS, 0]
+    assert all(answer.error or is_right(answer.raw, layer, config) for answer in answers)
 
 
 @every_core

@@ -94,6 +94,7 @@ def decode_rows(program: LayerProgram, config: CoreConfig, filters: int) -> list
             if read < config.window_reads:
                 period, slot = divmod(window * config.window_reads + read, len(table))
                 shift = field(word, 8, shift_bits)
+                assert shift < config.window_span
                 found[period * d["period_step"] + table[slot] + shift] = level(word & 255)
             window += field(word, config.entry_bits - 1, 1)
         assert window == d["last_window"] + 1
