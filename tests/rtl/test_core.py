@@ -52,7 +52,8 @@ every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 
 
 def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
-    """Padding, stride, groups; a word in every cycle; a pass and a map that fill the memories."""
+    """Padding, stride, groups; a word in every cycle; passes shorter than their drain; a pass and a
+    map that fill the memories."""
     full = Geometry("linear", config.weight_depth, 2 * config.filters)
     images = config.act_bytes // config.weight_depth * config.tiles
     layout = stripes_of(full, images, config)[1]
@@ -68,6 +69,8 @@ def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
     for seed, shape in enumerate(shapes):
         layer = random_layer(shape, (0.4, 0.8, 1.0)[seed], seed=seed, relu=seed == 1)
         found.append((layer, random_input(shape, 1, seed)))
+    short, batch = Geometry("linear", 1, 4 * config.filters), config.lanes * config.tiles
+    found.append((random_layer(short, 1.0, seed=4), random_input(short, batch)))
     return [*found, (dense, random_input(full, images))]
 
 

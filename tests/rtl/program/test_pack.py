@@ -129,6 +129,19 @@ def test_a_sparse_stream_holds_every_level_at_its_address(config, decode, case):
     assert int(cost.words.sum()) + cost.table_words == len(program.weights)
 
 
+@pytest.mark.parametrize("config", [SPARSE, ABSOLUTE, ROWS], ids=["relative", "absolute", "rows"])
+@given(case=cases())
+def test_a_pass_fills_its_buffer_as_far_as_is_told(config, case):
+    """The fullest one, where every filter has its own."""
+    layer, x = case
+    program = pack_layer(layer, config, len(x))
+    cost = work(layer, program.layout, config)
+    entries = list(words(program))[cost.table_words :]
+    ends = np.flatnonzero([word >> (config.stream_bits - 1) for word in entries])
+    lengths = np.diff(ends, prepend=-1).reshape(-1, config.filters)
+    assert cost.stored.tolist() == lengths.max(axis=1).tolist()
+
+
 @given(st.integers(3, 14), st.integers(0, 99))
 def test_fillers_bridge_long_distances(index_bits, seed):
     config = dataclasses.replace(SPARSE, index_bits=index_bits)
