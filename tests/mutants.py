@@ -134,10 +134,11 @@ def judge(mutant: Mutant, tree: Path) -> Verdict:
         path.write_text(text)
     if done.returncode == 0:
         return Verdict(mutant, "survived")
-    failed = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
     if done.returncode != 1 or not failed:
         return Verdict(mutant, "broken", (done.stdout + done.stderr)[-1500:])
-    return Verdict(mutant, "killed", failed[0])
+    test, _, _ = failed[0].removeprefix("FAILED ").partition(" - ")
+    return Verdict(mutant, "killed", test)
 
 
 def check(chosen: Sequence[Mutant], jobs: int) -> Iterator[Verdict]:
