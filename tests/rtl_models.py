@@ -103,9 +103,10 @@ def _words(values: np.ndarray) -> list[int]:
 
 
 def _rows(run: Run) -> list[int]:
-    """A map's words, `last` on top of the last one."""
+    """A map's words, `last` on top of the last one; none of a run that sends no map."""
     words = _words(run.acts)
-    words[-1] |= 1 << 8 * run.acts.shape[1]
+    if words:
+        words[-1] |= 1 << 8 * run.acts.shape[1]
     return words
 
 
@@ -166,7 +167,10 @@ async def _job(
             feed.go_on(ctx)
         if ctx.get(machine.busy) and not ctx.get(events.waiting):
             cycles += 1
-            stalls += ctx.get(events.stall_weights | events.stall_bias | events.stall_drain)
+            waits = [events.stall_weights, events.stall_bias, events.stall_drain]
+            stalled = sum(map(ctx.get, waits))
+            assert stalled <= 1, "a cycle is counted twice"
+            stalls += stalled
             nonzeros += ctx.get(events.nonzeros)
             fillers += ctx.get(events.fillers)
         patience -= 1

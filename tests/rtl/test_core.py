@@ -7,12 +7,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from malformed import is_right, malformed, run_of
+from malformed import is_right, malformed, run_of, too_many_rows
 from random_layers import random_input, random_layer
 from rtl_models import simulate_core
 
 from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
+from rtl.layer import Error
 from rtl.program.encode import work
 from rtl.program.pack import pack_layer, stripes_of, unpack_outputs
 from sim.cycles import layer_cycles
@@ -51,7 +52,8 @@ every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 
 
 def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
-    """Padding, stride, groups; a word in every cycle; a pass and a map that fill the memories."""
+    """Padding, stride, groups; a word in every cycle; passes shorter than their drain; a pass and a
+    map that fill the memories."""
     full = Geometry("linear", config.weight_depth, 2 * config.filters)
     images = config.act_bytes // config.weight_depth * config.tiles
     layout = stripes_of(full, images, config)[1]
@@ -67,6 +69,8 @@ def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
     for seed, shape in enumerate(shapes):
         layer = random_layer(shape, (0.4, 0.8, 1.0)[seed], seed=seed, relu=seed == 1)
         found.append((layer, random_input(shape, 1, seed)))
+    short, batch = Geometry("linear", 1, 4 * config.filters), config.lanes * config.tiles
+    found.append((random_layer(short, 1.0, seed=4), random_input(short, batch)))
     return [*found, (dense, random_input(full, images))]
 
 
@@ -118,6 +122,19 @@ def test_every_malformed_stream_raises_its_error_and_no_other(config: CoreConfig
     assert [answer.error for answer in answers] == errors
     for layer, answer in zip(layers, answers, strict=True):
         assert answer.error or is_right(answer.raw, layer, config)
+
+
+def test_a_map_that_is_too_long_fails_only_the_layer_that_takes_it() -> None:
+    """It arrives while the map before is used, and the next layer uses that once more."""
+    config = CORES["sparse"]
+    layer = random_layer(Geometry("conv", 2, 4, 6, 6, (3, 3)), 0.4)
+    run = run_of(layer, config)
+    again = dataclasses.replace(
+        run, descriptor=run.descriptor | {"new_map": 0}, acts=too_many_rows(run, config).acts
+    )
+    answers = simulate_core([run, again, dataclasses.replace(run, acts=run.acts[:0]), run], config)
+    assert [answer.error for answer in answers] == [0, 0, 1 << Error.ACTS, 0]
+    assert all(answer.error or is_right(answer.raw, layer, config) for answer in answers)
 
 
 @every_core

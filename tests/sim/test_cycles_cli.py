@@ -1,6 +1,5 @@
 """`python -m sim cycles`, and what the sparse core reaches on the paper's layers."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -11,14 +10,11 @@ from random_layers import random_layer
 from compress.file import container
 from compress.model.graph import CompressedModel, Geometry, InputSpec
 from compress.zoo.networks import densities, spec_of
-from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
-from rtl.program.fit import feed, fit
-from rtl.program.pack import pack_layer
+from rtl.program.fit import feed
 from sim.__main__ import main
 from sim.compare import compare, rivals
-from sim.cycles import layer_cycles
 from sim.run import run_layer, simulators_dir
 from sim.workload import masked_layer
 
@@ -145,53 +141,6 @@ def test_random_masks_follow_the_seed():
         assert np.array_equal(one.dense_levels(), same.dense_levels())
         if 1 < kept < geometry.weights - 1:
             assert not np.array_equal(one.dense_levels(), other.dense_levels())
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        CoreConfig(lanes=13, drain=2),
-        CoreConfig(lanes=13, coding="absolute"),
-        CoreConfig(lanes=13, coding="bitmask", mask_bits=10),
-        feed(CoreConfig(), core="dense-2d", filters=4, lanes=6),
-        feed(CoreConfig(), core="sparse-rows", filters=4, lanes=6),
-    ],
-    ids=lambda config: f"{config.core}-{config.coding}",
-)
-def test_fitted_memories_are_the_smallest(config):
-    """They hold every layer; 64 words less of any of them hold one layer less."""
-    layers = [
-        random_layer(Geometry("conv", 30, 20, 20, 20, (3, 3)), 0.6, name="conv"),
-        random_layer(Geometry("linear", 700, 9), 0.5, name="fc"),
-    ]
-    ranges = {layer.name: (0, 127) for layer in layers}
-    fitted = fit(config, layers, 8, ranges=ranges)
-
-    def refused(core: CoreConfig) -> bool:
-        try:
-            for layer in layers:
-                program = pack_layer(layer, core, 8 if layer.name == "fc" else 1, (0, 127))
-                if program.stripes > core.tiles:
-                    return True
-        except CosignError:
-            return True
-        return False
-
-    assert not refused(fitted)
-    smaller = [("weight_depth", 64), ("act_depth", 64), ("acc_bits", 1)]
-    smaller += [("mask_depth", 64)] * fitted.masked
-    for name, step in smaller:
-        depth = getattr(fitted, name) - step
-        if depth >= 12:
-            assert refused(dataclasses.replace(fitted, **{name: depth})), name
-
-
-def test_stripes_bound_the_activation_memory():
-    layer = random_layer(Geometry("conv", 4, 2, 60, 60, (3, 3)), 0.5)
-    whole, cut = (fit(CoreConfig(lanes=13), [layer], act_bytes=n) for n in (None, 4096))
-    assert whole.act_bytes > 4 * 60 * 60
-    assert cut.act_bytes <= 4096
-    assert layer_cycles(layer, cut) > layer_cycles(layer, whole)
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,7 @@ def decode_rows(program: LayerProgram, config: CoreConfig, filters: int) -> list
             if read < config.window_reads:
                 period, slot = divmod(window * config.window_reads + read, len(table))
                 shift = field(word, 8, shift_bits)
+                assert shift < config.window_span
                 found[period * d["period_step"] + table[slot] + shift] = level(word & 255)
             window += field(word, config.entry_bits - 1, 1)
         assert window == d["last_window"] + 1
@@ -127,6 +128,19 @@ def test_a_sparse_stream_holds_every_level_at_its_address(config, decode, case):
     assert decode(program, config, layer.geometry.out_channels) == expected
     cost = work(layer, program.layout, config)
     assert int(cost.words.sum()) + cost.table_words == len(program.weights)
+
+
+@pytest.mark.parametrize("config", [SPARSE, ABSOLUTE, ROWS], ids=["relative", "absolute", "rows"])
+@given(case=cases())
+def test_a_pass_fills_its_buffer_as_far_as_is_told(config, case):
+    """The fullest one, where every filter has its own."""
+    layer, x = case
+    program = pack_layer(layer, config, len(x))
+    cost = work(layer, program.layout, config)
+    entries = list(words(program))[cost.table_words :]
+    ends = np.flatnonzero([word >> (config.stream_bits - 1) for word in entries])
+    lengths = np.diff(ends, prepend=-1).reshape(-1, config.filters)
+    assert cost.stored.tolist() == lengths.max(axis=1).tolist()
 
 
 @given(st.integers(3, 14), st.integers(0, 99))
