@@ -64,16 +64,6 @@ class Library:
     tie_low: tuple[str, str]
     flip_flops: tuple[str, ...]
 
-    @property
-    def registers(self) -> frozenset[str]:
-        """Cells with a state, by name."""
-        return frozenset(name for name, cell in self.cells.items() if cell.sequential)
-
-    @property
-    def ties(self) -> frozenset[str]:
-        """The cells that drive constants."""
-        return frozenset((self.tie_high[0], self.tie_low[0]))
-
     def wire_load_ff(self, fanout: int) -> float:
         """Capacitance of a net with `fanout` sinks by the library's default wire-load model."""
         known = len(self.wire_ff) - 1

@@ -84,7 +84,7 @@ def map_core(
         verilog=" ".join(sorted(verilog)),
         top=top,
         abc=abc.name,
-        dont_use=" ".join(f"-dont_use {name}" for name in odd if name not in library.ties),
+        dont_use=" ".join(f"-dont_use {name}" for name in odd if name not in pdk.ties),
         tie_high=" ".join(library.tie_high),
         tie_low=" ".join(library.tie_low),
         mapped="mapped.json",

@@ -31,6 +31,17 @@ class Pdk:
     def name(self) -> str:
         return self.library.name
 
+    @property
+    def registers(self) -> frozenset[str]:
+        """Cells with a state, by name."""
+        cells = self.library.cells.values()
+        return frozenset(cell.name for cell in cells if cell.sequential)
+
+    @property
+    def ties(self) -> frozenset[str]:
+        """The cells that drive constants."""
+        return frozenset((self.library.tie_high[0], self.library.tie_low[0]))
+
     def provenance(self) -> dict[str, str]:
         note = {"licence": LICENCE_NOTE} if "nangate" in self.name.lower() else {}
         return {"name": self.name, "liberty": self.liberty.name, "sha256": self.sha256, **note}

@@ -194,7 +194,7 @@ def _synthesize(
 ) -> CoreReport:
     started = time.monotonic()
     library = pdk.library
-    registers = library.registers
+    registers = pdk.registers
     macros = rtl_sram.macros(config)
     liberty = folder / "cosign_sram.lib"
     sram.write_liberty(macros, liberty)
