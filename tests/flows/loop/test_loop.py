@@ -145,7 +145,7 @@ def test_a_stage_runs_anew(finished, results, tmp_path):
     shutil.copytree(finished, path)
     before = {file.stem: file.stat().st_mtime_ns for file in (path / "stages").iterdir()}
     again = command("--resume", str(path), "--from", "speed", "--quiet", "--json", "-")
-    done = subprocess.run(again, capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run(again, capture_output=True, text=True, check=True, timeout=900)
     after = {file.stem: file.stat().st_mtime_ns for file in (path / "stages").iterdir()}
     assert [stage for stage in before if after[stage] != before[stage]] == ["speedup"]
     printed = json.loads(done.stdout)
