@@ -73,7 +73,9 @@ def parse(
         if not isinstance(value, dict):
             raise CosignError(f"{where} holds no object; {again}.")
         value = dict(value)
-        schema, writer = value.pop("schema", None), value.pop("written_by", None)
+        if "schema" not in value:
+            raise CosignError(_sentence(where, "schema is missing", again))
+        schema, writer = value.pop("schema"), value.pop("written_by", None)
         if type(schema) is not int or schema not in schemas:  # true is 1, too
             version = "an earlier version"
             if writer is not None:

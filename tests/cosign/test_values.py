@@ -76,6 +76,12 @@ def test_properties_in_a_file_are_not_read(tmp_path: Path) -> None:
     assert read(written(tmp_path / "f.json", inner=inner)).inner == (Inner(3, "a"),)
 
 
+def test_a_file_without_a_schema_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "f.json").write_text("{}")
+    with pytest.raises(CosignError, match=r"f\.json: schema is missing; "):
+        read(tmp_path / "f.json")
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
