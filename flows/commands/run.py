@@ -138,7 +138,7 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"interrupted; go on with: cosign run --resume {run.path}", file=sys.stderr)
         return 130
-    publish(results, options.json)
+    publish(results.to_json(), options.json)
     if not options.quiet and options.json != "-":
         console = tables.console()
         terminal.show(results, console)
