@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from random_layers import random_layer
 
-from compress.file.container import Geometry
+from compress.model.graph import Geometry
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.program.fit import feed, fit
