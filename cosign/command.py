@@ -7,6 +7,7 @@ commands that a room no longer has, and what to type for them.
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
@@ -74,9 +75,18 @@ def main(program: str, module: str, arguments: Sequence[str] | None = None) -> i
 
 
 def exit_status(command: Callable[[], int]) -> int:
-    """Run `command`; its status, 2 after bad input told in one sentence, 130 after Ctrl-C."""
+    """Run `command`; its status, 2 after bad input told in one sentence, 130 after Ctrl-C.
+
+    141 when nobody reads standard output any more, as `cosign ... | head` does.
+    """
     try:
-        return command()
+        status = command()
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # What Python would flush at its end goes nowhere, too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except CosignError as error:
         print(f"cosign: {error}", file=sys.stderr)
         return 2
