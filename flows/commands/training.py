@@ -2,15 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from compress.model.pretrained import Pretrained
 from compress.zoo.networks import NETWORKS, entry_of, is_foreign, preset
 from cosign import CosignError
 from cosign.options import bits_or_auto, count, fraction, numbers, positive
-
-if TYPE_CHECKING:
-    from compress.model.pretrained import Pretrained
-    from flows.loop.rundir import RunConfig
+from flows.loop.rundir import RunConfig
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
@@ -74,10 +71,9 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=count, default=0, help="of everything random (0)")
 
 
-def training_config(options: argparse.Namespace) -> "tuple[RunConfig, Pretrained | None]":
+def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained | None]:
     """What these options ask for, and the user's own network. Raises CosignError on nonsense."""
     from compress.data.datasets import NAMED
-    from flows.loop.rundir import RunConfig
 
     network, alpha = preset(options.network or "", options.alpha)
     foreign = is_foreign(network)
