@@ -82,6 +82,18 @@ def numbers(text: str) -> list[float]:
         raise argparse.ArgumentTypeError(f"{text} is no list of numbers") from error
 
 
+def add_pixels(parser: argparse.ArgumentParser) -> None:
+    """The options --mean and --std, by channel, of pixels scaled to 0..1."""
+    for option, meaning in (("--mean", "mean"), ("--std", "standard deviation")):
+        parser.add_argument(
+            option,
+            type=numbers,
+            metavar="R,G,B",
+            help=f"{meaning} of pixels of 0 to 1 by channel, as a network of your own was trained "
+            "with (default: ImageNet's, MNIST's)",
+        )
+
+
 def check_names(option: str, asked: Iterable[str], known: Collection[str]) -> None:
     """As `choices` of argparse, for names that are slow to import.
 

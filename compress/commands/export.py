@@ -9,7 +9,7 @@ from compress.file import container
 from compress.zoo.density import uniform, uniform_but_delicate
 from compress.zoo.networks import NETWORKS, entry_for, is_foreign, preset
 from cosign import CosignError
-from cosign.options import add_json, bits, count, numbers, pruning_ratio, publish
+from cosign.options import add_json, add_pixels, bits, count, pruning_ratio, publish
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -53,14 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="images to calibrate on (default: generated ones)",
     )
-    for option, meaning in (("--mean", "mean"), ("--std", "standard deviation")):
-        parser.add_argument(
-            option,
-            type=numbers,
-            metavar="R,G,B",
-            help=f"{meaning} of pixels of 0 to 1 by channel, as an ONNX file's or module's network "
-            "was trained with (default: ImageNet's, MNIST's)",
-        )
+    add_pixels(parser)
     parser.add_argument("--seed", type=count, default=0, help="of weights and generated images")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
     add_json(parser, "the sizes")

@@ -6,7 +6,7 @@ from pathlib import Path
 from compress.model.pretrained import Pretrained
 from compress.zoo.networks import NETWORKS, entry_of, is_foreign, preset
 from cosign import CosignError
-from cosign.options import bits_or_auto, count, fraction, numbers, positive
+from cosign.options import add_pixels, bits_or_auto, count, fraction, positive
 from flows.loop.rundir import RunConfig
 
 
@@ -54,14 +54,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         help="bits of every level, 1 to 8, or auto: as few by layer as cost 0.2 %% top-1 on the "
         "validation split (default: the paper's for the network)",
     )
-    for option, meaning in (("--mean", "mean"), ("--std", "standard deviation")):
-        parser.add_argument(
-            option,
-            type=numbers,
-            metavar="R,G,B",
-            help=f"{meaning} of pixels of 0 to 1 by channel, as your own network was trained with "
-            "(default: ImageNet's, MNIST's)",
-        )
+    add_pixels(parser)
     parser.add_argument(
         "--budget", type=positive(float), default=1.0, help="factor on the training steps (1)"
     )
