@@ -60,13 +60,13 @@ def sentence(room: str) -> str:
     return first[1].removesuffix('"""').removeprefix(f"{room}: ")
 
 
-def arrows(names: list[str]) -> dict[str, set[str]]:
+def arrows(modules: Mapping[str, list[str]]) -> dict[str, set[str]]:
     """The rooms that each room's modules import."""
     sys.path.insert(0, str(ROOT))
     graph = grimp.build_graph(*PACKAGES, cache_dir=None)
 
     def room_of(module: str) -> str:
-        while module not in names:
+        while module not in modules:
             module = module.rpartition(".")[0]
         return module
 
@@ -76,12 +76,12 @@ def arrows(names: list[str]) -> dict[str, set[str]]:
         for other in graph.find_modules_directly_imported_by(module)
     }
     within = {one: two for one, two in pairs if one.startswith(f"{two}.") and (two, one) in pairs}
-    found: dict[str, set[str]] = {name: set() for name in names if name not in within}
+    found: dict[str, set[str]] = {name: set() for name in modules if name not in within}
     for one, two in pairs:
         above, below = within.get(one, one), within.get(two, two)
         if above != below:
             found[above].add(below)
-    doors = {name for name in found if set(rooms()[name]) <= DOORS}
+    doors = {name for name in found if set(modules[name]) <= DOORS}
     return {name: others for name, others in found.items() if name not in doors}
 
 
@@ -210,7 +210,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
     modules = rooms()
-    direct = arrows(list(modules))
+    direct = arrows(modules)
     if check:
         found = stale(direct, modules)
         for name in found:
