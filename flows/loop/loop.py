@@ -103,12 +103,12 @@ def run(run: RunDir, reporter: Reporter, log: logs.Log, network: Pretrained | No
         if found[name] is None:
             with reporter.stage(name):
                 found[name] = run.run(name, functools.partial(stage, loop))
-    results = assemble.build(run, loop.dataset, loop.model, loop.machines, loop.profile, found)
-    write_json(run.path / "results.json", results.to_json())
+    measured = assemble.build(run, loop.dataset, loop.model, loop.machines, loop.profile, found)
+    write_json(run.path / "results.json", measured.to_json())
     run.config.cores.write(run.path / assemble.CORES)
-    html.write(results, loop.model.layers, run.path / "report.html")
-    plots.write_png(plots.break_even(results), run.path / "break-even.png")
-    return results
+    html.write(measured, loop.model.layers, run.path / "report.html")
+    plots.write_png(plots.break_even(measured), run.path / "break-even.png")
+    return measured
 
 
 class Loop:
