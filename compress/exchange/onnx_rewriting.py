@@ -1,0 +1,79 @@
+"""Nodes of an ONNX model replaced by others, in place."""
+
+import ast
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from onnxscript.optimizer import FOLDED_FROM_KEY
+
+
+class Rewriting:
+    """What comes instead of one node: first `op` and `constant`, then `give`."""
+
+    def __init__(self, node: ir.Node) -> None:
+        assert isinstance(node.graph, ir.Graph)
+        self.node, self.graph = node, node.graph
+        self._made: dict[ir.Value, str] = {}
+
+    def op(self, kind: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
+        """The float32 output of a new node in front."""
+        made = ir.node(kind, inputs, attributes, name=self._name(self.node.name, kind))
+        value = made.outputs[0]
+        value.name = self._name(self.node.outputs[0].name, kind)
+        value.dtype = ir.DataType.FLOAT
+        self._made[value] = kind
+        self.graph.insert_before(self.node, made)
+        return value
+
+    def constant(self, array: Any, *sources: ir.Value | None, dtype: Any = np.float32) -> ir.Value:
+        """A new initialiser; it remembers the constants that it was computed of."""
+        array = np.asarray(array, dtype)
+        name = self._name(self.node.outputs[0].name, "constant")
+        value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+        value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
+        names = {name for source in sources if source is not None for name in _origins(source)}
+        value.metadata_props[FOLDED_FROM_KEY] = repr(sorted(names))
+        self._made[value] = "constant"
+        self.graph.register_initializer(value)
+        return value
+
+    def give(self, *values: ir.Value) -> None:
+        """Ends the node: who read its outputs reads `values`; what is new of them takes its names.
+
+        An output that nobody reads needs no value.
+        """
+        replaced = list(zip(self.node.outputs, values, strict=False))
+        for old, new in replaced:
+            old.replace_all_uses_with(new)
+        for new in values[:1]:
+            self.call(new)
+        self.graph.remove(self.node, safe=True)
+
+    def call(self, value: ir.Value) -> None:
+        """Gives a new value, and its node, the names of the node's first output and of the node."""
+        producer = value.producer()
+        if self._made.get(value, "constant") == "constant" or producer is None:
+            return
+        old = self.node.outputs[0]
+        value.name, producer.name = old.name, self.node.name
+        old.name, self.node.name = f"{old.name}.replaced", f"{self.node.name}.replaced"
+
+    def _name(self, base: str | None, kind: str) -> str:
+        return f"{base}.{kind}.{len(self._made)}"
+
+
+def array(value: ir.Value | None) -> np.ndarray | None:
+    """A constant's numbers; None of what is computed or not there."""
+    return None if value is None or value.const_value is None else value.const_value.numpy()
+
+
+def attribute(node: ir.Node, name: str, default: Any) -> Any:
+    """What `node` gives for `name`, text as str."""
+    found = node.attributes.get(name)
+    return default if found is None else found.value
+
+
+def _origins(value: ir.Value) -> set[str]:
+    known = value.metadata_props.get(FOLDED_FROM_KEY, "[]")
+    return {str(value.name), *ast.literal_eval(known)}
