@@ -207,11 +207,13 @@ def _fold(model: ir.Model) -> None:
 
 def _keep_names(graph: ir.Graph) -> None:
     """What was computed of one parameter alone is called as it, since layers are named by it."""
+    taken = {value.name for node in graph for value in node.outputs}
+    taken.update(value.name for value in graph.inputs)
     for old, value in list(graph.initializers.items()):
         sources = ast.literal_eval(value.metadata_props.get(FOLDED_FROM_KEY, "[]"))
         plain = {source.removesuffix("_quantized") for source in sources}
-        names = [name for name in plain if name.endswith(_WEIGHTS)]
-        if len(names) == 1 and names[0] not in graph.initializers:
+        names = [name for name in plain if name.endswith(_WEIGHTS)] or [*plain]
+        if len(names) == 1 and names[0] not in taken | {*graph.initializers}:
             del graph.initializers[old]
             value.name = names[0]
             graph.register_initializer(value)

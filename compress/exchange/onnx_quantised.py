@@ -28,7 +28,7 @@ _MOVING = {
 _SIGN_KEEPING = {
     *_MOVING,
     *("AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum", "Add", "Mul", "Sum", "Max"),
-    *("Round", "Floor", "Ceil", "Min", "Sqrt"),
+    *("Round", "Floor", "Ceil", "Min", "Sqrt", "Div"),
 }
 _POSITIVE = {"Relu", "Sigmoid", "Softmax", "HardSigmoid", "Abs", "Exp", "Softplus"}
 _INTEGERS = ("u", "i", "V")  # numpy's kinds; ml_dtypes' short integers are of kind V
@@ -138,13 +138,10 @@ class Dequantiser:
     def rounded(self, at: Rewriting, x: ir.Value, grid: Grid, mode: str = "ROUND") -> ir.Value:
         """A value as its quantisation leaves it."""
         if grid.fine:
-            if grid.below == 0 and not self._never_negative(x):
-                x = at.op(
-                    "Clip",
-                    x,
-                    at.constant(0),
-                    at.constant(float(grid.scale.max()) * grid.above),
-                )
+            top = float(grid.scale.max()) * grid.above
+            # a bound above the grid's: an exporter left a Clip out, since the grid does the same
+            if grid.below == 0 and (not _never_negative(x) or 1.001 * top < _largest(x) < np.inf):
+                x = at.op("Clip", x, at.constant(0), at.constant(top))
             if grid.plain:
                 self.steps[x] = max(grid.unit, self.steps.get(x, 0.0))
             return x
@@ -165,55 +162,79 @@ class Dequantiser:
             return
         self.integers[output] = (self.rounded(at, x, grid), grid)
 
-    def _never_negative(self, x: ir.Value, depth: int = 20) -> bool:
-        constant = array(x)
-        if constant is not None:
-            return bool((constant >= 0).all())
-        node = x.producer()
-        if node is None or depth == 0:
-            # an image: who quantises it from 0 on has nothing below
-            return node is None
-        if node.op_type in _POSITIVE:
-            return True
-        if node.op_type == "Clip":
-            low = array(_input(node, 1))
-            return low is not None and bool((low >= 0).all())
-        if node.op_type in ("Max", "Min", "Div") or node.op_type in _SIGN_KEEPING:
-            whole = any if node.op_type == "Max" else all
-            parts = node.inputs if node.op_type not in _MOVING - {"Concat"} else node.inputs[:1]
-            return whole(
-                self._never_negative(part, depth - 1) for part in parts if part is not None
-            )
-        return False
-
     # what reads integers
 
     def read(self, node: ir.Node, at: Rewriting) -> None:
+        """A node of integers that are known by what they mean."""
         known = [self.integers[value] for value in node.inputs if value in self.integers]
         grid = known[0][1]
-        moves = node.op_type in _MOVING and all(own.same(grid) for _, own in known)
-        for number, value in enumerate(node.inputs):
-            if value in self.integers:
-                meant, own = self.integers[value]
-                node.replace_input_with(number, meant if moves else self._numbers(at, meant, own))
-            elif moves and value is not None and node.op_type == "Concat":
-                node.replace_input_with(number, self.real(at, value, grid))
-        if not moves:
+        if node.op_type not in _MOVING or not all(own.same(grid) for _, own in known):
+            for number, value in enumerate(node.inputs):
+                if value in self.integers:
+                    node.replace_input_with(number, self._numbers(at, *self.integers[value]))
             return
+        inputs = [
+            self.integers[value][0] if value in self.integers else value for value in node.inputs
+        ]
+        if node.op_type == "Concat":
+            inputs = [
+                meant if value in self.integers or value is None else self.real(at, value, grid)
+                for meant, value in zip(inputs, node.inputs, strict=True)
+            ]
         if node.op_type == "Pad" and attribute(node, "mode", "constant") == "constant":
             filler = array(_input(node, 2))
             meant_by = ((0 if filler is None else filler) - grid.zero) * grid.scale
-            _set_input(node, 2, at.constant(np.float32(meant_by)))
-        if node.op_type == "ArgMax":
-            return
-        for output in node.outputs if node.op_type == "Split" else node.outputs[:1]:
+            inputs[2:3] = [at.constant(meant_by)]
+        if node.op_type in ("ArgMax", "Identity"):  # the latter is an output of the graph
+            for number, value in enumerate(inputs):
+                node.replace_input_with(number, value)
+        if node.op_type == "Identity":
+            output = node.outputs[0]
             output.dtype = ir.DataType.FLOAT
-            if node.op_type == "Identity" and output.is_graph_output():
-                self.notes[
-                    f"the integers of the output {output.name!r} are read as what they mean"
-                ] = None
-            else:
-                self.integers[output] = (output, grid)
+            self.notes[f"the integers of the output {output.name!r} are read as what they mean"] = (
+                None
+            )
+        elif node.op_type != "ArgMax":
+            made = at.copy(*inputs)
+            at.call(made[0])
+            for old, new in zip(node.outputs, made, strict=True):
+                self.integers[old] = (new, grid)
+
+
+def _never_negative(x: ir.Value, depth: int = 20) -> bool:
+    """Whether a value is known to be 0 or more; an image quantised from 0 on is."""
+    constant = array(x)
+    if constant is not None:
+        return bool((constant >= 0).all())
+    node = x.producer()
+    if node is None:
+        return True
+    if node.op_type in _POSITIVE:
+        return True
+    if node.op_type == "Clip":
+        low = array(_input(node, 1))
+        return low is not None and bool((low >= 0).all())
+    if depth == 0 or node.op_type not in _SIGN_KEEPING:
+        return False
+    known = (_never_negative(part, depth - 1) for part in _parts(node))
+    return any(known) if node.op_type == "Max" else all(known)
+
+
+def _largest(x: ir.Value, depth: int = 20) -> float:
+    """The bound that a Clip gave a value, perhaps moved since; infinite where there is none."""
+    node = x.producer()
+    if node is not None and node.op_type == "Clip":
+        high = array(_input(node, 2))
+        return np.inf if high is None else float(high.max())
+    if node is None or depth == 0 or node.op_type not in _MOVING:
+        return np.inf
+    return max((_largest(part, depth - 1) for part in _parts(node)), default=np.inf)
+
+
+def _parts(node: ir.Node) -> list[ir.Value]:
+    """What an operation computes with: of one that moves values, not where to."""
+    first = node.op_type in _MOVING and node.op_type != "Concat"
+    return [part for part in (node.inputs[:1] if first else node.inputs) if part is not None]
 
 
 def _input(node: ir.Node, number: int) -> ir.Value | None:
