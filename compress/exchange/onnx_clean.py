@@ -18,6 +18,9 @@ from onnx_ir.passes import common
 from onnxscript.optimizer import FOLDED_FROM_KEY, fold_constants_ir
 
 from compress.exchange.onnx_load import damaged, load, reason
+from compress.exchange.onnx_qlinear import QLINEAR
+from compress.exchange.onnx_qonnx import QONNX
+from compress.exchange.onnx_quantised import QUANTISED, Dequantiser
 from compress.exchange.onnx_shapes import fixed_inputs, one_image
 from compress.exchange.onnx_types import in_float32, nodes
 from cosign import CosignError
@@ -74,11 +77,13 @@ def _cleaned(model: onnx.ModelProto, where: str, outputs: Sequence[str]) -> Clea
     plain = _converted(plain, where, upwards=True)
     working = ir.from_proto(plain)
     _fold(working)
+    steps = _expanded(working, notes)
     _ordinary(working, where)
     one_image(working, where)
     _prune(working)
+    scales = {str(value.name): step for value, step in steps.items() if value.graph is not None}
     plain = _converted(ir.to_proto(working), where, upwards=False)
-    return Cleaned(_inferred(plain, where), tuple(notes), {})
+    return Cleaned(_inferred(plain, where), tuple(notes), scales)
 
 
 def _tidy(model: onnx.ModelProto, where: str) -> None:
@@ -202,14 +207,38 @@ def _fold(model: ir.Model) -> None:
 
 def _keep_names(graph: ir.Graph) -> None:
     """What was computed of one parameter alone is called as it, since layers are named by it."""
+    taken = {value.name for node in graph for value in node.outputs}
+    taken.update(value.name for value in graph.inputs)
     for old, value in list(graph.initializers.items()):
         sources = ast.literal_eval(value.metadata_props.get(FOLDED_FROM_KEY, "[]"))
         plain = {source.removesuffix("_quantized") for source in sources}
-        names = [name for name in plain if name.endswith(_WEIGHTS)]
-        if len(names) == 1 and names[0] not in graph.initializers:
+        names = [name for name in plain if name.endswith(_WEIGHTS)] or [*plain]
+        if len(names) == 1 and names[0] not in taken | {*graph.initializers}:
             del graph.initializers[old]
             value.name = names[0]
             graph.register_initializer(value)
+
+
+def _expanded(model: ir.Model, notes: list[str]) -> dict[ir.Value, float]:
+    """Quantised operations become float ones; returns the steps that the file gives values."""
+    steps: dict[ir.Value, float] = {}
+    rules = {**QUANTISED, **QLINEAR, **QONNX}
+    while any(node.op_type in rules and node.op_type != "Clip" for node in model.graph):
+        before = [node.op_type for node in model.graph]
+        for number, value in enumerate(model.graph.outputs):  # names that no rule may take away
+            kept = ir.node("Identity", [value], name=f"{value.name}.output")
+            kept.outputs[0].name, value.name = value.name, f"{value.name}.inner"
+            kept.outputs[0].type = value.type
+            model.graph.append(kept)
+            model.graph.outputs[number] = kept.outputs[0]
+        dequantiser = Dequantiser(model, rules)
+        dequantiser.run()
+        steps.update(dequantiser.steps)
+        notes += [note for note in dequantiser.notes if note not in notes]
+        _fold(model)
+        if before == [node.op_type for node in model.graph]:
+            break
+    return steps
 
 
 def _ordinary(model: ir.Model, where: str) -> None:
