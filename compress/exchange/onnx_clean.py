@@ -4,23 +4,19 @@ Constants are folded by onnxscript: of it, onnxslim and onnxsim it alone took ev
 kept the weights' names.
 """
 
-import ast
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx import TensorProto, inliner, numpy_helper, shape_inference, version_converter
 from onnx_ir.passes import common
-from onnxscript.optimizer import FOLDED_FROM_KEY, fold_constants_ir
 
+from compress.exchange.onnx_fold import fold
+from compress.exchange.onnx_foreign import expand, mark_unknown, refuse_foreign, without_labels
 from compress.exchange.onnx_load import damaged, load, reason
-from compress.exchange.onnx_qlinear import QLINEAR
-from compress.exchange.onnx_qonnx import QONNX
-from compress.exchange.onnx_quantised import QUANTISED, Dequantiser
 from compress.exchange.onnx_shapes import fixed_inputs, one_image
 from compress.exchange.onnx_types import in_float32, nodes
 from cosign import CosignError
@@ -29,7 +25,6 @@ __all__ = ["OPSET", "Cleaned", "cleaned", "load"]
 
 OPSET = 18  # of ONNX, of every cleaned model
 _ORDINARY = ("", "ai.onnx")
-_WEIGHTS = (".weight", ".bias")  # how PyTorch's parameters end
 
 
 @dataclass(frozen=True)
@@ -70,15 +65,16 @@ def _cleaned(model: onnx.ModelProto, where: str, outputs: Sequence[str]) -> Clea
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
     _tidy(plain, where)
-    graph = _needed(ir.from_proto(plain), where, outputs)
+    notes: list[str] = []
+    graph = _needed(ir.from_proto(plain), where, outputs, notes)
     plain = ir.to_proto(graph)
-    notes = in_float32(plain, where)
+    notes += in_float32(plain, where)
     fixed_inputs(plain, where)
     plain = _converted(plain, where, upwards=True)
     working = ir.from_proto(plain)
-    _fold(working)
-    steps = _expanded(working, notes)
-    _ordinary(working, where)
+    fold(working)
+    steps = expand(working, notes)
+    refuse_foreign(working, where)
     one_image(working, where)
     _prune(working)
     scales = {str(value.name): step for value, step in steps.items() if value.graph is not None}
@@ -103,6 +99,7 @@ def _tidy(model: onnx.ModelProto, where: str) -> None:
     for node in nodes(model.graph):
         if node.domain in _ORDINARY:
             node.domain = ""
+        mark_unknown(node)
         versions.setdefault(node.domain, 1)
     del model.opset_import[:]
     model.opset_import.extend(
@@ -137,7 +134,7 @@ def _dense(sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
     return numpy_helper.from_array(full, sparse.values.name)
 
 
-def _needed(model: ir.Model, where: str, outputs: Sequence[str]) -> ir.Model:
+def _needed(model: ir.Model, where: str, outputs: Sequence[str], notes: list[str]) -> ir.Model:
     """`model` with the outputs asked for, and of all else only what these need."""
     graph = model.graph
     if outputs:
@@ -150,6 +147,8 @@ def _needed(model: ir.Model, where: str, outputs: Sequence[str]) -> ir.Model:
                 f"{', '.join(made)}."
             )
         graph.outputs[:] = [made[name] for name in outputs]
+    else:
+        without_labels(model, notes)
     for value in graph.outputs:
         if value.producer() is None and not value.is_graph_input() and not value.is_initializer():
             raise CosignError(f"{where}: nothing computes the output {value.name!r}.")
@@ -191,67 +190,6 @@ def _converted(model: onnx.ModelProto, where: str, upwards: bool) -> onnx.ModelP
             f"{where} cannot be brought from opset {version} of ONNX to {OPSET} "
             f"({reason(error)}); export it with opset {OPSET}."
         ) from error
-
-
-def _fold(model: ir.Model) -> None:
-    """What is known without an image becomes an initialiser; nodes that do nothing go."""
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    fold_constants_ir(
-        model, onnx_shape_inference=True, output_size_limit=2**62, should_fold=lambda node: True
-    )
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    common.IdentityEliminationPass()(model)
-    common.RemoveUnusedNodesPass()(model)
-    _keep_names(model.graph)
-
-
-def _keep_names(graph: ir.Graph) -> None:
-    """What was computed of one parameter alone is called as it, since layers are named by it."""
-    taken = {value.name for node in graph for value in node.outputs}
-    taken.update(value.name for value in graph.inputs)
-    for old, value in list(graph.initializers.items()):
-        sources = ast.literal_eval(value.metadata_props.get(FOLDED_FROM_KEY, "[]"))
-        plain = {source.removesuffix("_quantized") for source in sources}
-        names = [name for name in plain if name.endswith(_WEIGHTS)] or [*plain]
-        if len(names) == 1 and names[0] not in taken | {*graph.initializers}:
-            del graph.initializers[old]
-            value.name = names[0]
-            graph.register_initializer(value)
-
-
-def _expanded(model: ir.Model, notes: list[str]) -> dict[ir.Value, float]:
-    """Quantised operations become float ones; returns the steps that the file gives values."""
-    steps: dict[ir.Value, float] = {}
-    rules = {**QUANTISED, **QLINEAR, **QONNX}
-    while any(node.op_type in rules and node.op_type != "Clip" for node in model.graph):
-        before = [node.op_type for node in model.graph]
-        for number, value in enumerate(model.graph.outputs):  # names that no rule may take away
-            kept = ir.node("Identity", [value], name=f"{value.name}.output")
-            kept.outputs[0].name, value.name = value.name, f"{value.name}.inner"
-            kept.outputs[0].type = value.type
-            model.graph.append(kept)
-            model.graph.outputs[number] = kept.outputs[0]
-        dequantiser = Dequantiser(model, rules)
-        dequantiser.run()
-        steps.update(dequantiser.steps)
-        notes += [note for note in dequantiser.notes if note not in notes]
-        _fold(model)
-        if before == [node.op_type for node in model.graph]:
-            break
-    return steps
-
-
-def _ordinary(model: ir.Model, where: str) -> None:
-    for node in model.graph:
-        if node.domain:
-            refuse(node, where)
-
-
-def refuse(node: ir.Node, where: str) -> NoReturn:
-    raise CosignError(
-        f"{where}: node {node.name!r} is a {node.op_type} of {node.domain}, which is no operation "
-        "of ONNX itself."
-    )
 
 
 def _inferred(model: onnx.ModelProto, where: str) -> onnx.ModelProto:

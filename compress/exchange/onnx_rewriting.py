@@ -91,6 +91,11 @@ def attribute(node: ir.Node, name: str, default: Any) -> Any:
     return default if found is None else found.value
 
 
+def given(node: ir.Node, *names: str) -> dict[str, Any]:
+    """Those of the attributes that `node` gives."""
+    return {name: node.attributes[name].value for name in names if name in node.attributes}
+
+
 def _origins(value: ir.Value) -> set[str]:
     known = value.metadata_props.get(FOLDED_FROM_KEY, "[]")
     return {str(value.name), *ast.literal_eval(known)}
