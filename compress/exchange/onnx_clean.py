@@ -24,7 +24,9 @@ from cosign import CosignError
 __all__ = ["OPSET", "Cleaned", "cleaned", "load"]
 
 OPSET = 18  # of ONNX, of every cleaned model
+_IR = 10  # of ONNX's format: what knows integers of 4 bits
 _ORDINARY = ("", "ai.onnx")
+_TOLD = 40  # names of values in one sentence
 
 
 @dataclass(frozen=True)
@@ -96,23 +98,25 @@ def _tidy(model: onnx.ModelProto, where: str) -> None:
             f"{where} uses opset {versions['']} of ONNX, read are those to {known}; "
             "export it with an older one."
         )
-    for node in nodes(model.graph):
+    if model.functions:
+        model.CopyFrom(inliner.inline_local_functions(model))
+    graph = model.graph
+    graph.name = graph.name or "graph"
+    for node in nodes(graph):
         if node.domain in _ORDINARY:
             node.domain = ""
         mark_unknown(node)
         versions.setdefault(node.domain, 1)
+        for attribute in node.attribute:
+            if attribute.HasField("sparse_tensor"):
+                full = _dense(attribute.sparse_tensor)
+                attribute.CopyFrom(onnx.helper.make_attribute("value", full))
     del model.opset_import[:]
     model.opset_import.extend(
         onnx.helper.make_opsetid(domain, version) for domain, version in versions.items()
     )
-    model.ir_version = min(max(model.ir_version, 10), onnx.IR_VERSION)
-    graph = model.graph
-    graph.name = graph.name or "graph"
-    if model.functions:
-        model.CopyFrom(inliner.inline_local_functions(model))
-        graph = model.graph
-    for sparse in graph.sparse_initializer:
-        graph.initializer.append(_dense(sparse))
+    model.ir_version = max(model.ir_version, _IR)
+    graph.initializer.extend(_dense(sparse) for sparse in graph.sparse_initializer)
     del graph.sparse_initializer[:]
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
@@ -138,13 +142,16 @@ def _needed(model: ir.Model, where: str, outputs: Sequence[str], notes: list[str
     """`model` with the outputs asked for, and of all else only what these need."""
     graph = model.graph
     if outputs:
+        outputs = list(dict.fromkeys(outputs))
         made = {value.name: value for node in graph for value in node.outputs if value.name}
         unknown = [name for name in outputs if name not in made]
         if unknown:
+            own = ", ".join(str(value.name) for value in graph.outputs)
+            inside = [name for name in map(str, made) if not made[name].is_graph_output()]
+            more = f" and {len(inside) - _TOLD} more" if len(inside) > _TOLD else ""
             raise CosignError(
-                f"{where} has no output {unknown[0]!r}; its outputs are "
-                f"{', '.join(str(value.name) for value in graph.outputs)}; inside it are "
-                f"{', '.join(made)}."
+                f"{where} has no output {unknown[0]!r}; its outputs are {own}, and inside it are "
+                f"{', '.join(inside[:_TOLD]) or 'none'}{more}."
             )
         graph.outputs[:] = [made[name] for name in outputs]
     else:
@@ -197,6 +204,7 @@ def _inferred(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     for opset in list(model.opset_import):
         if opset.domain:
             model.opset_import.remove(opset)
+    model.ir_version = _IR
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.ClearField("type")
@@ -217,7 +225,8 @@ def _inferred(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
         for name in node.output:
             if name and name not in known:
                 raise CosignError(
-                    f"{where}: the shape of {name!r}, which node {node.name!r} ({node.op_type}) "
-                    "gives, depends on the image; read are networks of known shapes."
+                    f"{where}: {name!r}, which node {node.name!r} ({node.op_type}) gives, is no "
+                    "tensor of a shape that is known without an image; take outputs before it, or "
+                    "export with fixed shapes."
                 )
     return model

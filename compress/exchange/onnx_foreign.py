@@ -101,7 +101,8 @@ def _refuse(node: ir.Node, where: str) -> NoReturn:
         ),
         "export it with ONNX's own operations",
     )
-    source = next((value.name for value in node.inputs if value is not None), None)
+    made = (value for value in node.inputs if value is not None and value.producer() is not None)
+    source = next((value.name for value in made), None)
     origin = "" if node.domain == UNKNOWN else f" of {node.domain}"
     before = f", or take an output before it, such as {source!r}" if source else ""
     raise CosignError(
