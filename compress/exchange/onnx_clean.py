@@ -26,6 +26,7 @@ __all__ = ["OPSET", "Cleaned", "cleaned", "load"]
 OPSET = 18  # of ONNX, of every cleaned model
 _IR = 10  # of ONNX's format: what knows integers of 4 bits
 _ORDINARY = ("", "ai.onnx")
+_BROADCASTING = 7  # the opset from which shapes alone say how to broadcast
 _TOLD = 40  # names of values in one sentence
 
 
@@ -191,12 +192,32 @@ def _converted(model: onnx.ModelProto, where: str, upwards: bool) -> onnx.ModelP
     if version == OPSET or (version < OPSET) != upwards:
         return model
     try:
+        if version < _BROADCASTING:
+            model = version_converter.convert_version(model, _BROADCASTING - 1)
+            _slopes_by_channel(model)
         return version_converter.convert_version(model, OPSET)
     except Exception as error:
         raise CosignError(
             f"{where} cannot be brought from opset {version} of ONNX to {OPSET} "
             f"({reason(error)}); export it with opset {OPSET}."
         ) from error
+
+
+def _slopes_by_channel(model: onnx.ModelProto) -> None:
+    """PRelu's slopes by channel, which the converter leaves to be those of a map's last axis."""
+    model.CopyFrom(shape_inference.infer_shapes(model))
+    ranks = {
+        value.name: len(value.type.tensor_type.shape.dim)
+        for value in (*model.graph.input, *model.graph.value_info)
+    }
+    slopes = {
+        node.input[1]: ranks.get(node.input[0], 4)
+        for node in model.graph.node
+        if node.op_type == "PRelu"
+    }
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) == 1 and tensor.name in slopes:
+            tensor.dims.extend([1] * (slopes[tensor.name] - 2))
 
 
 def _inferred(model: onnx.ModelProto, where: str) -> onnx.ModelProto:

@@ -106,6 +106,8 @@ def _keep_names(graph: ir.Graph) -> None:
     taken = {value.name for node in graph for value in node.outputs}
     taken.update(value.name for value in graph.inputs)
     for old, value in list(graph.initializers.items()):
+        if old.endswith(_WEIGHTS):
+            continue
         sources = ast.literal_eval(value.metadata_props.get(FOLDED_FROM_KEY, "[]"))
         plain = {source.removesuffix("_quantized") for source in sources}
         names = [name for name in plain if name.endswith(_WEIGHTS)] or [*plain]
