@@ -9,6 +9,7 @@ from onnxscript.optimizer import FOLDED_FROM_KEY, fold_constants_ir
 
 _WEIGHTS = (".weight", ".bias")  # how PyTorch's parameters end
 _SAME_SHAPE_SAME_VALUE = {"Reshape", "Flatten", "Expand", "Squeeze", "Unsqueeze", "Dropout"}
+_QUANTISING = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}  # read on their own
 _OF_ONE = {"Concat", "Sum", "Mean", "Max", "Min"}
 
 
@@ -17,7 +18,7 @@ def fold(model: ir.Model) -> None:
     for _ in range(2):  # what is no node any more may have kept something from being known
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         fold_constants_ir(
-            model, onnx_shape_inference=True, output_size_limit=2**62, should_fold=lambda node: True
+            model, onnx_shape_inference=True, output_size_limit=2**62, should_fold=_is_folded
         )
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         changed = [_simpler(node) for node in list(model.graph)]
@@ -26,6 +27,10 @@ def fold(model: ir.Model) -> None:
         if not any(changed):
             break
     _keep_names(model.graph)
+
+
+def _is_folded(node: ir.Node) -> bool:
+    return node.op_type not in _QUANTISING
 
 
 def _simpler(node: ir.Node) -> bool:

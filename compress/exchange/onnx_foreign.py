@@ -36,8 +36,13 @@ def mark_unknown(node: onnx.NodeProto) -> None:
 
 
 def without_labels(model: ir.Model, notes: list[str]) -> None:
-    """Leaves out the outputs that are names of classes, where others are numbers."""
+    """Leaves out names of classes: outputs of them, where others are numbers, and dictionaries."""
     outputs = model.graph.outputs
+    for node in model.graph:
+        if node.op_type == "ZipMap":
+            notes.append(f"the labels that node {node.name!r} gives numbers are left out")
+            node.domain, node.op_type = "", "Identity"
+            node.attributes.clear()
     labels = [value for value in outputs if _is_label(value)]
     if len(labels) < len(outputs):
         for value in labels:

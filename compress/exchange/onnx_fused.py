@@ -110,13 +110,6 @@ def _scaled_tanh(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
     at.give(at.op("Mul", at.op("Tanh", inner), at.constant(attribute(node, "alpha", 1.0))))
 
 
-def _same(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
-    """ZipMap only gives every number a label."""
-    assert node.inputs[0] is not None
-    of.notes[f"the labels of node {node.name!r} are left out"] = None
-    at.give(node.inputs[0])
-
-
 FUSED: dict[str, Rule] = {
     "FusedConv": _conv,
     "FusedGemm": _gemm,
@@ -132,5 +125,4 @@ FUSED: dict[str, Rule] = {
     "Scale": _affine,
     "ScaledTanh": _scaled_tanh,
     "Scaler": _scaler,
-    "ZipMap": _same,
 }

@@ -112,6 +112,8 @@ class Dequantiser:
             if own.same(grid):
                 return meant
             value = self._numbers(at, meant, own)
+        elif value.dtype is not None and value.dtype != ir.DataType.FLOAT:
+            value = at.op("Cast", value, to=ir.DataType.FLOAT.value)
         if grid.zero.any():
             value = at.op("Sub", value, at.constant(grid.zero))
         if (grid.scale != 1).any():
@@ -299,7 +301,7 @@ def _dequantize(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
         return
     if q is not None:
         block = attribute(node, "block_size", 0)
-        at.give(at.constant(dequantised(q, scales, array(zero), axis, block), x, scale))
+        at.give(at.constant(dequantised(q, scales, array(zero), axis, block), x))
         return
     grid = of.grid(node, 1, like=x, axis=axis)
     if grid is not None:
