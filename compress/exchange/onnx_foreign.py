@@ -81,6 +81,8 @@ def expand(model: ir.Model, notes: list[str]) -> dict[ir.Value, float]:
         fold(model)
         if before == [node.op_type for node in graph]:
             break
+    if steps:
+        notes.append("activations are not rounded to the file's own steps, which are a start alone")
     return steps
 
 

@@ -452,6 +452,21 @@ def test_the_batch_is_one_image(batch):
         assert constants(result)["fc.weight"].shape == (5, 64)
 
 
+def test_a_batch_that_is_an_axis_of_parts_is_one_image_too():
+    """Parts of 4 images, as the windows of a detector, and a size that Resize is given."""
+    graph = Graph((4, 3, 8, 8))
+    x = classifier(graph)
+    size = graph.constant("size", [4, 4, 8, 8], np.int64)
+    x = graph.node("Resize", x, "", "", size, name="larger", mode="nearest")
+    x = graph.node("Reshape", x, graph.constant("parts", [4 * 8, 32], np.int64), name="parts1")
+    y = graph.node("MatMul", x, graph.random("w", 32, 4), name="y")
+    result = plain(graph.model(y))
+    assert shapes(result)["y"] == [8, 4]
+    image = np.random.default_rng(0).normal(size=(4, 3, 8, 8)).astype(np.float32)
+    wanted = compute(graph.model(y), image)
+    np.testing.assert_allclose(compute(result, image[:1]), wanted[:8], rtol=1e-4, atol=1e-4)
+
+
 def test_weights_that_differ_by_image_of_a_batch_are_refused():
     graph = Graph((4, 3, 8, 8))
     x = graph.node("Add", "x", graph.random("w", 4, 3, 8, 8), name="by_image")
