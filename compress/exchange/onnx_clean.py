@@ -23,7 +23,7 @@ from cosign import CosignError
 
 __all__ = ["OPSET", "Cleaned", "cleaned", "load"]
 
-OPSET = 18  # of ONNX, of every cleaned model
+OPSET = 22  # of ONNX, of every cleaned model; what came later, images do not need
 _IR = 10  # of ONNX's format: what knows integers of 4 bits
 _ORDINARY = ("", "ai.onnx")
 _BROADCASTING = 7  # the opset from which shapes alone say how to broadcast
@@ -195,12 +195,21 @@ def _converted(model: onnx.ModelProto, where: str, upwards: bool) -> onnx.ModelP
         if version < _BROADCASTING:
             model = version_converter.convert_version(model, _BROADCASTING - 1)
             _slopes_by_channel(model)
-        return version_converter.convert_version(model, OPSET)
+        converted = version_converter.convert_version(model, OPSET)
     except Exception as error:
         raise CosignError(
             f"{where} cannot be brought from opset {version} of ONNX to {OPSET} "
             f"({reason(error)}); export it with opset {OPSET}."
         ) from error
+    for node in converted.graph.node if not upwards else ():
+        known = onnx.defs.get_schema(node.op_type, OPSET).attributes
+        for attribute in node.attribute:
+            if attribute.name not in known:  # the converter lets it stand, and runtimes pass it by
+                raise CosignError(
+                    f"{where}: node {node.name!r} ({node.op_type}) has {attribute.name!r}, which "
+                    f"ONNX knows only after opset {OPSET}; export it with opset {OPSET}."
+                )
+    return converted
 
 
 def _slopes_by_channel(model: onnx.ModelProto) -> None:

@@ -18,7 +18,7 @@ _PIXELS = {
 _READERS = {"Cast", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger"}
 _MOVERS = {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Slice", "Pad"}
 # attributes that name the type of what a node gives, by operation
-_TYPED = {"Cast": "to", "DequantizeLinear": "output_dtype", "Quant": "dtype"}
+_TYPED = {"Cast": "to", "DequantizeLinear": "output_dtype"}
 
 
 def in_float32(model: onnx.ModelProto, where: str) -> list[str]:
