@@ -22,7 +22,7 @@ from compress.model.graph import (
 )
 from compress.model.hostops import HostOp, Shape, pooling_window
 from compress.model.levels import Levels
-from compress.model.nodes import NodeSpec
+from compress.model.nodes import NetworkSpec, NodeSpec
 from compress.nn.network import Network
 from compress.posttrain.calibration import SCALE_BITS, Batches, scales, shortened
 from compress.zoo.networks import entry_for
@@ -62,6 +62,39 @@ def assemble(
         )
     network.eval()
     units = scales(network, batches, source.scale, scale_bits)
+    biases = {name: bias.detach().double().numpy() for name, bias in network.biases.items()}
+    return _model(spec, source, levels, biases, units)
+
+
+def blank(spec: NetworkSpec) -> CompressedModel:
+    """The network with a single weight in every layer and one scale for all activations.
+
+    Whether a network can be written, read and packed for a core depends on little else.
+    """
+    channels = spec.shape[0]
+    source = input_spec(spec.shape, (0.0,) * channels, (1.0,) * channels)
+    levels = {}
+    for name, geometry in spec.geometries.items():
+        values = np.zeros((geometry.out_channels, geometry.columns), np.int8)
+        values[0, 0] = 1
+        levels[name] = Levels(values, 1.0, 1)
+    biases = {name: np.zeros(g.out_channels) for name, g in spec.geometries.items()}
+    units = dict.fromkeys(spec.shapes, source.scale)
+    return _model(spec.folded(), source, levels, biases, units)
+
+
+def _model(
+    spec: NetworkSpec,
+    source: InputSpec,
+    levels: Mapping[str, Levels],
+    biases: Mapping[str, np.ndarray],
+    units: dict[str, float],
+) -> CompressedModel:
+    """The nodes as the machine has them.
+
+    biases : by layer, float64, real
+    units : real value of one unit of every node's output, and of the input
+    """
     alias = {"input": "input"}  # a dropout is its input
     shapes = spec.shapes
     nodes: list[Node] = []
@@ -74,8 +107,9 @@ def assemble(
         made: Node
         if node.op == "conv" or node.op == "linear":
             assert node.geometry is not None
-            bias = network.biases[node.name].detach().double().numpy()
-            made = _layer(node, node.geometry, inputs[0], levels[node.name], bias, units)
+            made = _layer(
+                node, node.geometry, inputs[0], levels[node.name], biases[node.name], units
+            )
         else:
             made = HostOp(node.name, node.op, inputs, _attributes(node, shapes[node.input], units))
         nodes.append(made)

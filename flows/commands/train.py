@@ -43,6 +43,7 @@ def run(options: argparse.Namespace) -> int:
     from compress.file import container
     from compress.model.tidy import tidy
     from compress.nn.network import pretrained_network
+    from compress.posttrain.rehearsal import rehearse
     from compress.train import distributed, export, stages
     from flows.loop import inputs
     from flows.loop.progress import Reporter
@@ -58,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
             out = options.out or Path("runs") / f"{named}-trained"
             dataset = inputs.dataset(config, pretrained, reporter.note)
             recipe = inputs.recipe(config, pretrained, len(dataset.classes))
+            rehearse(recipe.spec)
             if leads:
                 stack.enter_context(locked(out))
         dataset = dataclasses.replace(dataset, workers=workers)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from compress.data import datasets
 from compress.data.datasets import Dataset
 from compress.exchange import sources
+from compress.model.graph import Geometry
+from compress.model.nodes import NetworkSpec
 from compress.model.pretrained import Pretrained
 from compress.train import recipes
 from compress.zoo import networks
@@ -82,6 +84,13 @@ def rtl_images(config: RunConfig, network: Pretrained | None) -> int:
         return networks.entry_of(config.network).rtl_images
     weights = sum(geometry.weights for geometry in network.spec.geometries.values())
     return _MANY if is_small(weights) else 1
+
+
+def accelerated(spec: NetworkSpec) -> dict[str, Geometry]:
+    """Layers that the machine executes: all of a small network, else the convolutions."""
+    known = spec.geometries
+    small = is_small(sum(geometry.weights for geometry in known.values()))
+    return {name: g for name, g in known.items() if g.kind == "conv" or small}
 
 
 def is_small(weights: int) -> bool:
