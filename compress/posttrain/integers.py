@@ -4,7 +4,7 @@ Weights have their levels. What is added here: the scale of every activation, fo
 images; biases in accumulator units; and each layer's requantisation constants.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -29,6 +29,7 @@ from compress.zoo.networks import entry_for
 from cosign import CosignError
 
 _BATCH = 50
+_LARGEST = 128  # magnitude of an int8
 
 
 def input_spec(
@@ -44,12 +45,14 @@ def assemble(
     source: InputSpec,
     batches: Batches,
     scale_bits: int = SCALE_BITS,
+    note: Callable[[str], None] = lambda _: None,
 ) -> CompressedModel:
     """The compressed model of a quantised network.
 
     network : its weights are q * level
     levels : of its weights, by layer; they and no others come into the model
     batches : the scales of activations that they give are rounded to `scale_bits` significant bits
+    note : gets a line for each branch of an add or concat that is too small for its int8 units
 
     Raises CosignError when batch normalisation is not folded or a scale is out of range.
     """
@@ -63,7 +66,10 @@ def assemble(
     network.eval()
     units = scales(network, batches, source.scale, scale_bits)
     biases = {name: bias.detach().double().numpy() for name, bias in network.biases.items()}
-    return _model(spec, source, levels, biases, units)
+    model = _model(spec, source, levels, biases, units)
+    for line in _lost_branches(model, units):
+        note(line)
+    return model
 
 
 def blank(spec: NetworkSpec) -> CompressedModel:
@@ -121,12 +127,13 @@ def from_dataset(
     levels: Mapping[str, Levels],
     dataset: Dataset,
     scale_bits: int = SCALE_BITS,
+    note: Callable[[str], None] = lambda _: None,
 ) -> CompressedModel:
     """As `assemble`, calibrated on some training images."""
     count = entry_for(network.spec).calibration_images
     source = input_spec(dataset.shape, dataset.mean, dataset.std)
     images = partial(some_images, dataset, count, _BATCH)
-    return assemble(network, levels, source, images, scale_bits)
+    return assemble(network, levels, source, images, scale_bits, note)
 
 
 def _attributes(node: NodeSpec, shape: Shape, units: dict[str, float]) -> dict[str, float]:
@@ -148,6 +155,20 @@ def _attributes(node: NodeSpec, shape: Shape, units: dict[str, float]) -> dict[s
     if node.op == "add":
         attrs["relu"] = int(node.relu)
     return attrs
+
+
+def _lost_branches(model: CompressedModel, units: Mapping[str, float]) -> Iterator[str]:
+    """What to say of branches of which not even the largest value reaches half a unit."""
+    for node in model.nodes:
+        if not isinstance(node, HostOp) or node.op not in ("add", "concat"):
+            continue
+        for number, name in enumerate(node.inputs):
+            if _LARGEST * node.attrs[f"mul{number}"] * 2 < 2 ** node.attrs["shift"]:
+                smaller = units[node.name] / units[name]
+                yield (
+                    f"{node.op} {node.name!r}: its branch {name!r} is zero in the integers, since "
+                    f"it is {smaller:.3g} times smaller than the whole."
+                )
 
 
 def _layer(

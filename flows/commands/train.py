@@ -42,7 +42,6 @@ def run(options: argparse.Namespace) -> int:
 
     from compress.file import container
     from compress.model.tidy import tidy
-    from compress.nn.network import pretrained_network
     from compress.posttrain.rehearsal import rehearse
     from compress.train import distributed, export, stages
     from flows.loop import inputs
@@ -63,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
             if leads:
                 stack.enter_context(locked(out))
         dataset = dataclasses.replace(dataset, workers=workers)
+        start = inputs.start(pretrained, dataset, reporter.note) if pretrained else None
         stack.enter_context(reporter.running())
         for stage in stages.STAGES:
             with reporter.stage(stage):
@@ -73,11 +73,11 @@ def run(options: argparse.Namespace) -> int:
                     out / "checkpoints",
                     config.seed,
                     reporter.show,
-                    pretrained_network(pretrained) if pretrained else None,
+                    start,
                 )
         if not leads:
             return 0
-        model = tidy(export.export(result, dataset))
+        model = tidy(export.export(result, dataset, reporter.note))
         path = out / "model.cosign"
         container.save(model, path)
     weights = sum(layer.geometry.weights for layer in model.layers)

@@ -20,7 +20,7 @@ from compress.model.graph import CompressedModel, Geometry, Layer
 from compress.model.nodes import NetworkSpec
 from compress.model.pretrained import Pretrained
 from compress.model.tidy import tidy
-from compress.nn.network import pretrained_network
+from compress.nn.network import Network
 from compress.posttrain.rehearsal import rehearse
 from compress.train import evaluation, export, results, stages
 from compress.zoo.recipe import Recipe
@@ -149,6 +149,13 @@ class Loop:
         return inputs.recipe(self.config, self.pretrained, len(self.dataset.classes))
 
     @functools.cached_property
+    def start(self) -> Network | None:
+        """What the dense stage begins with, if the network comes with weights."""
+        if self.pretrained is None:
+            return None
+        return inputs.start(self.pretrained, self.dataset, self.reporter.note)
+
+    @functools.cached_property
     def profile(self) -> HardwareProfile:
         return HardwareProfile.read(self.path / "profile.json")
 
@@ -204,7 +211,7 @@ class Loop:
             self.path / "checkpoints",
             self.config.seed,
             self._trained_a_step,
-            pretrained_network(self.pretrained) if self.pretrained else None,
+            self.start,
         )
 
     def _trained_a_step(self, stage: str, step: int, steps: int, metrics: dict[str, Any]) -> None:
@@ -226,7 +233,7 @@ def _train(stage: str, loop: Loop) -> dict[str, Any]:
 
 
 def _export(loop: Loop) -> dict[str, Any]:
-    model = tidy(export.export(loop.trained("quantize"), loop.dataset))
+    model = tidy(export.export(loop.trained("quantize"), loop.dataset, loop.reporter.note))
     container.save(model, loop.path / "model.cosign")
     sizes = container.inspect(loop.path / "model.cosign")[1]
     return {name: dataclasses.asdict(size) for name, size in sizes.items()}
