@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from compress.data import cifar10, imagefolder, mnist, synthetic
+from compress.model.graph import check_pixels
 from compress.model.hostops import Shape
 from compress.zoo.networks import entry_of
 from cosign import CosignError
@@ -216,10 +217,7 @@ def load_for(
     if normalisation is None:
         return dataset
     mean, std = normalisation
-    if len(mean) != shape[0] or len(std) != shape[0]:
-        raise CosignError(f"--mean and --std need {shape[0]} numbers, one for each channel.")
-    if min(std) <= 0:
-        raise CosignError(f"--std is {min(std):g}, must be positive.")
+    check_pixels(mean, std, shape[0])
     return dataclasses.replace(dataset, mean=mean, std=std)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from compress.model.pretrained import Pretrained
 from compress.zoo.networks import NETWORKS, entry_of, is_foreign, preset
 from cosign import CosignError
-from cosign.options import add_pixels, bits_or_auto, count, fraction, positive
+from cosign.options import add_pixels, bits_or_auto, count, fraction, pixels_of, positive
 from flows.loop.rundir import RunConfig
 
 
@@ -77,11 +77,9 @@ def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained 
         raise CosignError(f"{network} has its own weights; leave --weights out.")
     if not foreign and options.weights is None and entry_of(network).needs_weights:
         raise CosignError(f"{network} is not trained from nothing; give its weights by --weights.")
-    if (options.mean is None) != (options.std is None):
-        raise CosignError("--mean and --std belong together; give both.")
-    if options.mean is not None and not foreign and options.weights is None:
+    if (options.mean or options.std) and not foreign and options.weights is None:
         raise CosignError("--mean and --std are for a network of your own, or --weights.")
-    pretrained, digest, weights = None, "", options.weights
+    pretrained, digest, weights, pixels = None, "", options.weights, None
     if foreign or weights is not None:
         from compress.exchange import sources
 
@@ -91,6 +89,7 @@ def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained 
             weights = str(Path(weights).resolve())
         pretrained = sources.load(network, weights)
         digest = pretrained.digest()
+        pixels = pixels_of(options, pretrained.spec.shape[0])
     local = options.data not in (None, *NAMED)
     config = RunConfig(
         network=network,
@@ -104,7 +103,7 @@ def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained 
         rate=options.rate,
         seed=options.seed,
         digest=digest,
-        mean=options.mean,
-        std=options.std,
+        mean=list(pixels[0]) if pixels else None,
+        std=list(pixels[1]) if pixels else None,
     )
     return config, pretrained

@@ -120,9 +120,9 @@ def test_images_of_another_size(network: Path) -> None:
 
 def test_normalisation_by_channel(tmp_path: Path) -> None:
     folder = str(photographs(tmp_path / "photos", 2))
-    with pytest.raises(CosignError, match="--mean and --std need 3 numbers"):
+    with pytest.raises(CosignError, match="the mean of pixels has 1 numbers, the input 3 channels"):
         datasets.load_for((3, 8, 8), folder, 0, ((0.5,), (0.5,)))
-    with pytest.raises(CosignError, match="--std is 0, must be positive"):
+    with pytest.raises(CosignError, match="standard deviation of pixels is 0, 0, 0, must be pos"):
         datasets.load_for((3, 8, 8), folder, 0, ((0.5,) * 3, (0.0,) * 3))
     with pytest.raises(CosignError, match="photographs have 1 or 3 channels"):
         datasets.load_for((4, 8, 8), folder, 0)
@@ -162,6 +162,7 @@ def test_command_line_refuses_in_one_sentence(
         ([str(cut)], "cut.onnx is not a whole ONNX model"),
         ([str(tmp_path / "no.onnx")], "cannot read"),
         ([str(network), "--mean", "0,0,0"], "--mean and --std belong together"),
+        ([str(network), "--mean", "0", "--std", "1,1"], "--std has 2 numbers, but the network"),
         (["lenet5", "--mean", "0", "--std", "1"], "are for a network of your own"),
         (["no_such_module:net"], "cannot be called"),
         ([str(network), "--out", str(tmp_path / "run")], "MNIST's are 1 x 28 x 28"),
