@@ -132,6 +132,17 @@ def by_channel(option: str, values: Sequence[float], channels: int) -> tuple[flo
     return tuple(map(float, values))
 
 
+def add_classes(parser: argparse.ArgumentParser) -> None:
+    """The option --classes, for data that are an image folder."""
+    parser.add_argument(
+        "--classes",
+        metavar="text|numeric|FILE",
+        help="order of an image folder's classes, which is that of the network's outputs: sorted "
+        "as text, as torchvision does, by the numbers in their names, or as a file names them, one "
+        "a line (default: DIR/classes.txt, else as text where that is the order by number too)",
+    )
+
+
 def check_names(option: str, asked: Iterable[str], known: Collection[str]) -> None:
     """As `choices` of argparse, for names that are slow to import.
 

@@ -6,7 +6,15 @@ from pathlib import Path
 from compress.model.pretrained import Pretrained
 from compress.zoo.networks import NETWORKS, entry_of, is_foreign, preset
 from cosign import CosignError
-from cosign.options import add_pixels, bits_or_auto, count, fraction, pixels_of, positive
+from cosign.options import (
+    add_classes,
+    add_pixels,
+    bits_or_auto,
+    count,
+    fraction,
+    pixels_of,
+    positive,
+)
 from flows.loop.rundir import RunConfig
 
 
@@ -26,6 +34,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "imagenet fetches those of resnet50-v1",
     )
     parser.add_argument("--data", help="an ImageNet folder, or imagenette (default: the network's)")
+    add_classes(parser)
     parser.add_argument(
         "--alpha",
         help="preset of layer-wise densities, named after the paper's; a JSON file {layer: "
@@ -66,7 +75,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 
 def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained | None]:
     """What these options ask for, and the user's own network. Raises CosignError on nonsense."""
-    from compress.data.datasets import NAMED
+    from compress.data import classes, datasets
 
     network, alpha = preset(options.network or "", options.alpha)
     foreign = is_foreign(network)
@@ -90,11 +99,14 @@ def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained 
         pretrained = sources.load(network, weights)
         digest = pretrained.digest()
         pixels = pixels_of(options, pretrained.spec.shape[0])
-    local = options.data not in (None, *NAMED)
+    datasets.check_order(options.data, options.classes)
+    local = datasets.is_folder(options.data)
+    order = classes.unusual(Path(options.data), options.classes) if local else None
     config = RunConfig(
         network=network,
         weights=weights,
         data=str(Path(options.data).resolve()) if local else options.data,
+        classes=order,
         alpha=alpha,
         targets=options.targets,
         distill=options.distill,
