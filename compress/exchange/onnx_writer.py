@@ -66,13 +66,15 @@ class Writer:
 
 
 def window_attributes(op: HostOp, shape: Shape) -> dict[str, Any]:
-    """kernel_shape, strides and pads of a pooling over maps of `shape`."""
+    """kernel_shape, strides, pads, and dilations if any, of a pooling over maps of `shape`."""
     window = pooling_window(op.attrs, shape)
-    return {
+    attributes = {
         "kernel_shape": list(window.kernel),
-        "strides": [window.stride] * 2,
-        "pads": [window.padding] * 2 + [window.end] * 2,
+        "strides": list(window.stride),
+        "pads": [*window.padding, *window.end],
     }
+    # the average of opset 13 has no dilations
+    return attributes | ({"dilations": list(window.dilation)} if window.dilation != (1, 1) else {})
 
 
 def scales_of(model: CompressedModel) -> dict[str, float]:
@@ -82,10 +84,12 @@ def scales_of(model: CompressedModel) -> dict[str, float]:
         scale = scales[node.inputs[0]]
         if isinstance(node, Layer):
             scale = node.out_scale
-        elif node.op == "lrn":
+        elif "out_scale" in node.attrs:
             scale = node.attrs["out_scale"]
         elif "mul0" in node.attrs:
             scale *= 2 ** node.attrs["shift"] / node.attrs["mul0"]
+            if node.op == "mul":
+                scale *= scales[node.inputs[1]]
             if node.op == "avgpool":
                 height, width = pooling_window(node.attrs, model.shapes[node.inputs[0]]).kernel
                 scale /= height * width

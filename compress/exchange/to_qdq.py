@@ -140,11 +140,17 @@ class _Qdq(Writer):
         _, *sizes = op.output_shape([shape])
         inside = [
             [
-                min(start + reach, length) - max(start, 0)
-                for start in range(-window.padding, step * count - window.padding, step)
+                sum(0 <= start + spread * tap < length for tap in range(size))
+                for start in range(-padding, step * count - padding, step)
             ]
-            for length, reach, count, step in zip(
-                shape[1:], window.kernel, sizes, (window.stride,) * 2, strict=True
+            for length, count, size, step, padding, spread in zip(
+                shape[1:],
+                sizes,
+                window.kernel,
+                window.stride,
+                window.padding,
+                window.dilation,
+                strict=True,
             )
         ]
         n = np.outer(np.array(inside[0]), np.array(inside[1]))
