@@ -112,6 +112,45 @@ def test_as_many_classes_as_outputs(network: Path, tmp_path: Path) -> None:
         inputs.dataset(asked, inputs.pretrained(asked))
 
 
+def test_a_run_keeps_the_order_of_classes_that_it_began_with(network: Path, tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "photos", 3)
+    for split in ("train", "val"):
+        (folder / split / "class2").rename(folder / split / "class10")
+        (folder / split / "class1").rename(folder / split / "class9")
+    words = [str(network), "--data", str(folder)]
+    with pytest.raises(CosignError, match="class0, class10, class9 as text"):
+        asked_by(words)
+    asked, own = asked_by([*words, "--classes", "numeric"])
+    assert asked.classes == ["class0", "class9", "class10"]
+    (folder / "classes.txt").write_text("class10\nclass9\nclass0\n")
+    assert inputs.dataset(asked, own).classes == ("class0", "class9", "class10")
+    text, _ = asked_by([*words, "--classes", "text"])
+    assert text.classes is None
+    assert inputs.dataset(text, own).classes == ("class0", "class10", "class9")
+    listed, _ = asked_by(words)
+    assert listed.classes == ["class10", "class9", "class0"]
+    again = shlex.split(assemble.command(listed))
+    assert again[again.index("--classes") + 1] == "classes.txt"
+    (folder / "train" / "class10").rename(folder / "train" / "class11")
+    with pytest.raises(CosignError, match="are others than this run began with"):
+        inputs.dataset(asked, own)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_damaged_image_is_told_before_anything_runs(
+    own: bool, network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = photographs(tmp_path / "photos", 3)
+    (folder / "train" / "class1" / "2.png").write_bytes(b"")
+    words = [str(network) if own else "alexnet", "--data", str(folder)]
+    assert main(["run", *words, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "1 of 18 images in" in error
+    assert "train/class1/2.png (it is empty); repair or remove it." in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_images_of_another_size(network: Path) -> None:
     asked = config(network)
     with pytest.raises(CosignError, match="reads 3 x 8 x 8 images, MNIST's are 1 x 28 x 28"):
