@@ -9,7 +9,7 @@ from compress.file import container
 from compress.zoo.density import uniform, uniform_but_delicate
 from compress.zoo.networks import NETWORKS, entry_for, is_foreign, preset
 from cosign import CosignError
-from cosign.options import add_json, add_pixels, bits, count, pruning_ratio, publish
+from cosign.options import add_json, add_pixels, bits, count, pixels_of, pruning_ratio, publish
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -141,8 +141,8 @@ def _export_own(options: argparse.Namespace) -> str:
         raise CosignError(
             f"{options.network} reads images of {spec.shape[0]} channels, calibrated is on 1 or 3."
         )
-    mean, std = state_dicts.pixels_of(spec)
-    source = input_spec(spec.shape, tuple(options.mean or mean), tuple(options.std or std))
+    told = pixels_of(options, spec.shape[0])
+    source = input_spec(spec.shape, *(told or state_dicts.pixels_of(spec)))
     count = pipeline.CALIBRATION_IMAGES[options.method]
     pixels = pipeline.calibration_images(spec.shape, options.images, options.seed, count)
     rehearse(spec)

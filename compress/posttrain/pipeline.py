@@ -16,7 +16,7 @@ from torch import Tensor
 
 from compress.admm import reconstruct
 from compress.admm.constraints import cut, put_on_levels
-from compress.data import synthetic
+from compress.data import imagefiles, synthetic
 from compress.data.pixels import normalised
 from compress.exchange import state_dicts
 from compress.model.graph import CompressedModel, InputSpec
@@ -104,21 +104,12 @@ def calibration_images(
         )
     if not folder.is_dir():
         raise CosignError(f"{folder} does not exist; --images needs a folder of images.")
-    suffixes = set(Image.registered_extensions())
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    paths = imagefiles.listed(folder)
     if not paths:
-        raise CosignError(f"{folder} holds no image; --images needs a folder of images.")
-    return np.stack([_read(paths[index], shape) for index in spread(len(paths), count)])
-
-
-def _read(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            return _fit(image.convert("RGB"), shape)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise CosignError(
-            f"cannot read the image {path} ({error}); repair or remove it."
-        ) from error
+        held = imagefiles.other_suffixes(folder)
+        raise CosignError(f"{folder} holds no image{held}; --images needs a folder of images.")
+    chosen = [paths[index] for index in spread(len(paths), count)]
+    return np.stack([_fit(imagefiles.opened(path, "RGB"), shape) for path in chosen])
 
 
 def _fit(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:

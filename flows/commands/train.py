@@ -40,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
     # torch takes seconds, and --help does without
     from rich.console import Console
 
+    from compress.data import classes
+    from compress.data.datasets import is_folder
     from compress.file import container
     from compress.model.tidy import tidy
     from compress.posttrain.rehearsal import rehearse
@@ -80,6 +82,8 @@ def run(options: argparse.Namespace) -> int:
         model = tidy(export.export(result, dataset, reporter.note))
         path = out / "model.cosign"
         container.save(model, path)
+        if is_folder(config.data):
+            classes.write(dataset.classes, out / classes.FILE)
     weights = sum(layer.geometry.weights for layer in model.layers)
     kept, left = sum(result.kept.values()), sum(layer.nnz for layer in model.layers)
     dead = sum(layer.dead for layer in model.layers)

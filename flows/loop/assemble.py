@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 import cosign
+from compress.data import classes
 from compress.data.datasets import Dataset
 from compress.file.packing import Sizes
 from compress.model.graph import CompressedModel, Layer
@@ -139,6 +140,7 @@ def command(config: RunConfig) -> str:
     for option in ("weights", "data", "alpha", "bits", "liberty"):
         value = getattr(config, option)
         words += [f"--{option}", str(value)] if value is not None else []
+    words += ["--classes", classes.FILE] if config.classes else []
     for option in ("mean", "std"):
         given = getattr(config, option)
         words += [f"--{option}={','.join(f'{value:g}' for value in given)}"] if given else []

@@ -45,12 +45,14 @@ def dataset(
     config: RunConfig, network: Pretrained | None, note: Callable[[str], None] | None = None
 ) -> Dataset:
     """The run's data. Raises CosignError when they do not fit the network."""
+    # In the order that the run began with, whatever the folder's classes.txt says by now.
+    order = (config.classes or "text") if datasets.is_folder(config.data) else None
     if network is None:
-        return datasets.load_dataset(config.network, config.data, config.seed, note)
+        return datasets.load_dataset(config.network, config.data, config.seed, note, order)
     pixels = network.pixels
     if config.mean is not None and config.std is not None:
         pixels = (tuple(config.mean), tuple(config.std))
-    loaded = datasets.load_for(network.spec.shape, config.data, config.seed, pixels, note)
+    loaded = datasets.load_for(network.spec.shape, config.data, config.seed, pixels, note, order)
     if len(loaded.classes) != network.spec.classes:
         raise CosignError(
             f"{config.network} has {network.spec.classes} outputs, but {loaded.name} has "

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from compress.data.datasets import NAMED, Dataset
+from compress.data import classes
+from compress.data.datasets import Dataset, is_folder
 from compress.file import container
 from compress.model.graph import CompressedModel, Geometry, Layer
 from compress.model.nodes import NetworkSpec
@@ -47,19 +48,28 @@ _BYTES_PER_WEIGHT = 64
 """Of checkpoints: weights, Z, U, optimiser state, twice while one replaces another."""
 
 
-def preflight(config: RunConfig, path: Path, network: Pretrained | None) -> None:
-    """Refuse in seconds what would fail after an hour: tools, library, preset, file, cores, disk.
+def preflight(
+    config: RunConfig,
+    path: Path,
+    network: Pretrained | None,
+    note: Callable[[str], None] | None = None,
+) -> None:
+    """Refuse in seconds what would fail after an hour: tools, library, preset, file, cores, disk,
+    images.
 
     network : with the weights that it comes with, if it does
+    note : receives what is to be said of an image folder
     """
     build.tools()
     pdk.find_pdk(Path(config.liberty) if config.liberty else None)
     if shutil.which("sta") is None:
         raise CosignError("OpenSTA (`sta`) is not installed; run `apt install opensta`.")
-    if network is not None:  # its data are as likely to be wrong as the rest of what is asked
-        inputs.dataset(config, network)
-    classes = network.spec.classes if network is not None else 10
-    recipe = inputs.recipe(config, network, classes)
+    if is_folder(config.data) and not Path(str(config.data)).is_dir():
+        raise CosignError(f"--data {config.data} is no folder; give an ImageNet folder.")
+    if network is not None or is_folder(config.data):
+        inputs.dataset(config, network, note)  # as likely to be wrong as the rest of what is asked
+    outputs = network.spec.classes if network is not None else 10
+    recipe = inputs.recipe(config, network, outputs)
     widest = max(recipe.bits.values()) if recipe.bits else 8
     for core in (config.cores.sparse, config.cores.dense):  # which execute the network
         if core.weight_bits < widest:
@@ -78,8 +88,6 @@ def preflight(config: RunConfig, path: Path, network: Pretrained | None) -> None
             f"the run needs about {needed / 1e9:.1f} GB in {place}, where {free / 1e9:.1f} GB are "
             "free; choose another --out."
         )
-    if config.data not in (None, *NAMED) and not Path(config.data).is_dir():
-        raise CosignError(f"--data {config.data} is no folder; give an ImageNet folder.")
 
 
 def _rehearse(config: RunConfig, spec: NetworkSpec) -> None:
@@ -122,6 +130,8 @@ def run(run: RunDir, reporter: Reporter, log: logs.Log, network: Pretrained | No
     measured = assemble.build(run, loop.dataset, loop.model, loop.machines, loop.profile, found)
     write_json(run.path / "results.json", measured.to_json())
     run.config.cores.write(run.path / assemble.CORES)
+    if is_folder(run.config.data):
+        classes.write(loop.dataset.classes, run.path / classes.FILE)
     html.write(measured, loop.model.layers, run.path / "report.html")
     plots.write_png(plots.break_even(measured), run.path / "break-even.png")
     return measured
@@ -142,7 +152,9 @@ class Loop:
 
     @functools.cached_property
     def dataset(self) -> Dataset:
-        return inputs.dataset(self.config, self.pretrained, self.reporter.note)
+        # What is to be said of a folder the preflight has said.
+        note = None if is_folder(self.config.data) else self.reporter.note
+        return inputs.dataset(self.config, self.pretrained, note)
 
     @functools.cached_property
     def recipe(self) -> Recipe:
