@@ -8,7 +8,7 @@ def main(script: Path) -> None:
     from pyosys import libyosys
 
     design = libyosys.Design()
-    for line in script.read_text().splitlines():
+    for line in filter(None, script.read_text().splitlines()):
         libyosys.run_pass(line, design)
 
 
