@@ -132,7 +132,7 @@ def _add_cell(found: Gates, cell: LibCell, name: str, pins: dict[str, tuple[int,
     state = found.net(f"{name}.state") if kind else ZERO
     if kind:
         found.registers.append(Register(pins[kind.data][0], state))
-        found.tied += [(name, pins[pin][0], level) for pin, level in kind.ties]
+        found.tied.extend((name, pins[pin][0], level) for pin, level in kind.ties)
     shown = dict(kind.outputs) if kind else {}
     for pin, function in cell.function.items():
         if pin not in pins:

@@ -53,6 +53,11 @@ def _explain(log: str) -> str | None:
         return "the core holds a combinational loop; break it with a register."
     if re.search(r"No module named 'pyosys'", log):
         return f"Yosys is not installed; install {PACKAGE}."
+    if match := re.search(r"^ABC: .*Assertion `(.*)' failed", log, re.M):
+        return (
+            f"ABC stopped at the cell library ({match[1]}); "
+            "use one whose gates have delay tables of three loads and more."
+        )
     if match := re.search(r"ERROR: (.*)", log):
         return f"Yosys refused the core: {match[1].rstrip('.')}."
     return None

@@ -70,7 +70,7 @@ def find_pdk(liberty: Sequence[Path] = ()) -> Pdk:
     Raises CosignError when a file is missing or is no Liberty, when the library lacks what mapping
     needs, or when the wheel isn't installed.
     """
-    files = tuple(Path(path).resolve() for path in liberty) or (_nangate(),)
+    files = tuple(map(Path, liberty)) or (_nangate(),)
     return Pdk(files, read_library(*files))
 
 

@@ -70,6 +70,7 @@ def recipe_hash() -> str:
         "liberty/expression.py",
         "liberty/files.py",
         "liberty/library.py",
+        "liberty/plain.py",
         "liberty/syntax.py",
         "netlist.py",
         "sizing.py",

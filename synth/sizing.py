@@ -65,18 +65,18 @@ def tie_constants(netlist: Netlist, library: Library) -> None:
     inverter = library.inverters[0]
     (data,) = inverter.capacitance_ff
     (out,) = inverter.function
-    made: dict[Bit, int] = {}
+    made: dict[str, int] = {}
     places = [bits for cell in netlist.cells.values() for bits in cell.pins.values()]
     places += [bits for direction, bits in netlist.ports.values() if direction == "output"]
     for bits in places:
         for index, bit in enumerate(bits):
-            if isinstance(bit, str):
+            if not isinstance(bit, int):
                 value = "1" if bit == "1" else "0"
                 made.setdefault(value, netlist.last_net + 1)
                 netlist.last_net = max(netlist.last_net, made[value])
                 bits[index] = made[value]
-    for value, net in made.items():
-        rail: Bit = "0" if value == "1" else "1"
+    for constant, net in made.items():
+        rail: Bit = "0" if constant == "1" else "1"
         name = netlist.new_name("tie_inverter_")
         netlist.cells[name] = Cell(inverter.name, {data: [rail], out: [net]})
         netlist.inputs.setdefault(inverter.name, frozenset((data,)))
@@ -90,14 +90,13 @@ def ideal_nets(netlist: Netlist, library: Library, clock: str) -> frozenset[Bit]
     while todo:
         bit = todo.pop()
         for name, _, _ in sinks.get(bit, ()) if isinstance(bit, int) else ():
-            cell = library.cells.get(netlist.cells[name].kind)
-            if cell is not None and cell.passes is not None:
-                (net,) = netlist.cells[name].pins[next(iter(cell.function))]
+            known = library.cells.get(netlist.cells[name].kind)
+            if known is not None and known.passes is not None:
+                (net,) = netlist.cells[name].pins[next(iter(known.function))]
                 found.add(net)
                 todo.append(net)
     for cell in netlist.cells.values():
-        known = library.cells.get(cell.kind)
-        reads = known.capacitance_ff if known else netlist.inputs[cell.kind]
+        reads = netlist.inputs[cell.kind]
         if all(isinstance(bit, str) for pin in reads for bit in cell.pins.get(pin, ())):
             found |= {bit for pin, bits in cell.pins.items() if pin not in reads for bit in bits}
     return frozenset(found)

@@ -49,7 +49,7 @@ def preflight(config: RunConfig, path: Path, network: Pretrained | None) -> None
     network : with the weights that it comes with, if it does
     """
     build.tools()
-    pdk.find_pdk(Path(config.liberty) if config.liberty else None)
+    pdk.find_pdk(config.liberty_files)
     if shutil.which("sta") is None:
         raise CosignError("OpenSTA (`sta`) is not installed; run `apt install opensta`.")
     if network is not None:  # its data are as likely to be wrong as the rest of what is asked
@@ -198,9 +198,6 @@ class Loop:
         if "accuracy" in metrics:  # a history point
             self.log.write(stage, step, logs.scalars(metrics))
 
-    def liberty(self) -> Path | None:
-        return Path(self.config.liberty) if self.config.liberty else None
-
 
 def _train(stage: str, loop: Loop) -> dict[str, Any]:
     result = loop.trained(stage)
@@ -274,7 +271,7 @@ def _synthesize(loop: Loop) -> dict[str, Any]:
             done.append(what)
         loop.reporter.show("synthesize", len(done), len(wanted))
 
-    reports = synthesize_many(wanted, loop.path / "synth", loop.liberty(), progress=show)
+    reports = synthesize_many(wanted, loop.path / "synth", loop.config.liberty_files, progress=show)
     return {"reports": [report.to_json() for report in reports]}
 
 

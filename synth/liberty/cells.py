@@ -240,7 +240,9 @@ def _delay_ns(group: Group, header: Header) -> float | None:
         for table in _tables(pin):
             values = [_numbers(raw[:200].rpartition(",")[0] or raw) for name, raw in table.lists]
             names = [name for name, _ in table.lists]
-            firsts += [v[0] for name, v in zip(names, values, strict=True) if name == "values" and v]
+            firsts += [
+                v[0] for name, v in zip(names, values, strict=True) if name == "values" and v
+            ]
     return header.time_ns * sum(firsts) / len(firsts) if firsts else None
 
 

@@ -117,5 +117,11 @@ def table(expression: Expression, values: dict[str, int], ones: int) -> int:
     if operator == "!":
         return ones & ~first
     for other in others:
-        first = first & other if operator == "&" else first | other if operator == "|" else first ^ other
+        first = (
+            first & other
+            if operator == "&"
+            else first | other
+            if operator == "|"
+            else first ^ other
+        )
     return first

@@ -167,8 +167,8 @@ def _agree(source: str, first: Group, file: str, library: Group) -> None:
 
 def _said(library: Group, name: str) -> list[str]:
     """An attribute or a list of values in a form that can be compared."""
-    values = [library.get(name)] if library.get(name) else sum(library.listed(name), [])
-    return [_plain(value.lower()) for value in values]
+    said = [[library.get(name)]] if library.get(name) else library.listed(name)
+    return [_plain(value.lower()) for values in said for value in values]
 
 
 def _plain(text: str) -> str:

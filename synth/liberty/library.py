@@ -6,7 +6,6 @@ picked alone, in a plain spelling, so whatever they would stumble on never reach
 
 import dataclasses
 import math
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from cosign import CosignError
-from synth.liberty import expression, files
+from synth.liberty import files
 from synth.liberty.cells import FlipFlop, Header, LibCell, read_cell
-from synth.liberty.syntax import Group, written
+from synth.liberty.plain import for_tools
+from synth.liberty.syntax import Group
 
 SLOW = 2.0
 """A buffer or inverter this many times as slow as the fastest, without load, is for delays."""
@@ -75,7 +75,7 @@ class Library:
         return frozenset(tie[0] for tie in (self.tie_high, self.tie_low) if tie is not None)
 
     def family_name(self, name: str) -> str:
-        """What cells that differ in their drive have in common: nand2 of sky130_fd_sc_hd__nand2_4."""
+        """What cells of all drives have in common: nand2 of sky130_fd_sc_hd__nand2_4."""
         short = name.removeprefix(self.prefix).removesuffix(self.suffix)
         return re.sub(r"_[xX]?\d+|[xX]p?\d+(p\d+)?[a-zA-Z]?$", "", short) or name
 
@@ -122,10 +122,12 @@ def read_library(*paths: Path) -> Library:
     if not any(len(c.capacitance_ff) == 2 for c in cells.values() if c.usable and not c.sequential):
         raise CosignError(f"{where} has no gate of two inputs; use a complete library.")
     ties = {value: _tie(cells, value) for value in "01"}
-    kept = {cell.name for cell in cells.values() if cell.usable} | {t[0] for t in ties.values() if t}
+    tied = {tie[0] for tie in ties.values() if tie}
+    kept = {cell.name: cell for cell in cells.values() if cell.usable or cell.name in tied}
+    name = _identifier(top.name)
     wire_load, wire_ff = _wire_load(top, header.capacitance_ff)
     return Library(
-        name=_identifier(top.name),
+        name=name,
         cells=cells,
         variants=_variants(cells),
         wire_ff=wire_ff,
@@ -139,7 +141,7 @@ def read_library(*paths: Path) -> Library:
         notes=tuple(_notes(ties, flip_flops[0], inverters[0], wire_load)),
         prefix=_common(cells, 1),
         suffix=_common(cells, -1),
-        text="\n".join((*written(_for_tools(top, kept)), "")),
+        text=for_tools(top, name, kept),
         sha256=sha256,
     )
 
@@ -270,17 +272,6 @@ def _notes(
         yield "no default wire-load model: wires have no capacitance"
 
 
-def _for_tools(top: Group, kept: set[str]) -> Group:
-    """The library with the cells `kept`, its logic in one spelling.
-
-    States are renamed so that a flip-flop always samples its pin as it is.
-    """
-    groups = [group for group in top.groups if group.kind != "cell" or group.name in kept]
-    cells = [_plain(group) if group.kind == "cell" else group for group in groups]
-    lists = [pair for pair in top.lists if pair[0] not in ("define", "define_group")]
-    return Group("library", (_identifier(top.name),), top.attributes, lists, cells)
-
-
 def _identifier(name: str) -> str:
     return re.sub(r"\W", "_", name, flags=re.ASCII) or "library"
 
@@ -288,24 +279,6 @@ def _identifier(name: str) -> str:
 def _common(cells: dict[str, LibCell], step: int) -> str:
     """What the names of all usable cells begin (`step` 1) or end (-1) with, up to an underscore."""
     names = [cell.name[::step] for cell in cells.values() if cell.usable]
-    common = os.path.commonprefix(names)
-    return common[: common.rfind("_") + 1][::step]
-
-
-def _plain(group: Group) -> Group:
-    """The group with expressions in one spelling, and a pin group for each pin."""
-    attributes = dict(group.attributes)
-    for key in ("function", "when", "next_state", "clocked_on", "clear", "preset"):
-        if key in attributes:
-            try:
-                attributes[key] = expression.written(expression.parse(group.get(key)))
-            except CosignError:
-                attributes[key] = group.get(key)
-    children = []
-    for child in map(_plain, group.groups):
-        names = child.args if child.kind == "pin" else ()
-        if len(names) > 1:
-            children += [dataclasses.replace(child, args=(name,)) for name in names]
-        else:
-            children.append(child)
-    return dataclasses.replace(group, attributes=attributes, groups=children)
+    low, high = min(names), max(names)  # what these two share, all do
+    same = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
+    return low[: low.rfind("_", 0, same) + 1][::step]

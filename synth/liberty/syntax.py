@@ -108,13 +108,13 @@ def parse(text: str, source: str) -> Group:
     while at < end:
         match = match_statement(text, at)
         if match is None:
-            raise _error(text, at, source)
+            raise _error(text, at, source, len(stack) > 1)
         at = match.end()
         close, name, args, opened, value = match.groups()
         top = stack[-1]
         if close:
             if len(stack) == 1:
-                raise _error(text, at - 1, source)
+                raise _error(text, at - 1, source, False)
             stack.pop()
         elif value is not None:
             top.attributes[name] = value.strip()
@@ -130,9 +130,9 @@ def parse(text: str, source: str) -> Group:
     return root
 
 
-def _error(text: str, at: int, source: str) -> CosignError:
+def _error(text: str, at: int, source: str, inside: bool) -> CosignError:
     at += len(text[at:]) - len(text[at:].lstrip(" \t\n\v\f;,"))
-    if "}" not in text[at:]:
+    if inside and "}" not in text[at:]:
         return CosignError(f"{source} ends in the middle; it is cut off, fetch it again.")
     line = 1 + text.count("\n", 0, at) + text.count(_ON, 0, at)
     said = " ".join(text[at : at + 40].split("\n")[0].split())
