@@ -76,8 +76,11 @@ class Library:
 
     def family_name(self, name: str) -> str:
         """What cells of all drives have in common: nand2 of sky130_fd_sc_hd__nand2_4."""
-        short = name.removeprefix(self.prefix).removesuffix(self.suffix)
-        return re.sub(r"_[xX]?\d+|[xX]p?\d+(p\d+)?[a-zA-Z]?$", "", short) or name
+        return re.sub(r"(?:_[xX]?\d+|[xX]p?\d+(?:p\d+)?[a-zA-Z]?)$", "", self.short_name(name))
+
+    def short_name(self, name: str) -> str:
+        """The name of a cell without what all names have."""
+        return name.removeprefix(self.prefix).removesuffix(self.suffix) or name
 
     @property
     def flip_flop(self) -> FlipFlop:
@@ -187,7 +190,7 @@ def _without_delays(cells: dict[str, LibCell]) -> dict[str, LibCell]:
         for cell in same:
             times = (cell.delay_ns or 0.0) / least if least > 0 else 0.0
             if times > SLOW:
-                reason = f"delay cell, {times:.1f} times as slow as the fastest"
+                reason = f"over {SLOW:g} times as slow as the fastest of its kind"
                 found[cell.name] = dataclasses.replace(cell, refused=reason)
     return found
 
