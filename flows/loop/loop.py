@@ -61,7 +61,7 @@ def preflight(
     note : receives what is to be said of an image folder
     """
     build.tools()
-    pdk.find_pdk(Path(config.liberty) if config.liberty else None)
+    pdk.find_pdk(config.liberty_files)
     if shutil.which("sta") is None:
         raise CosignError("OpenSTA (`sta`) is not installed; run `apt install opensta`.")
     if is_folder(config.data) and not Path(str(config.data)).is_dir():
@@ -231,9 +231,6 @@ class Loop:
         if "accuracy" in metrics:  # a history point
             self.log.write(stage, step, logs.scalars(metrics))
 
-    def liberty(self) -> Path | None:
-        return Path(self.config.liberty) if self.config.liberty else None
-
 
 def _train(stage: str, loop: Loop) -> dict[str, Any]:
     result = loop.trained(stage)
@@ -307,7 +304,7 @@ def _synthesize(loop: Loop) -> dict[str, Any]:
             done.append(what)
         loop.reporter.show("synthesize", len(done), len(wanted))
 
-    reports = synthesize_many(wanted, loop.path / "synth", loop.liberty(), progress=show)
+    reports = synthesize_many(wanted, loop.path / "synth", loop.config.liberty_files, progress=show)
     return {"reports": [report.to_json() for report in reports]}
 
 
