@@ -196,7 +196,8 @@ class Network(nn.Module):
         if observe is not None:
             for name, value in values.items():
                 observe(name, value)
-        return values[self.spec.outputs[0]]
+        y = values[self.spec.outputs[0]]
+        return y.flatten(1) if y.shape[2:] == (1, 1) else y  # of a pooling, say
 
     def compute(self, node: NodeSpec, *inputs: Tensor) -> Tensor:
         """One node's output."""
