@@ -10,6 +10,7 @@ from onnxscript.optimizer import FOLDED_FROM_KEY, fold_constants_ir
 _WEIGHTS = (".weight", ".bias")  # how PyTorch's parameters end
 _SAME_SHAPE_SAME_VALUE = {"Reshape", "Flatten", "Expand", "Squeeze", "Unsqueeze", "Dropout"}
 _QUANTISING = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}  # read on their own
+_BROADCASTING = {"Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Where", "Sum", "Mean"}
 _OF_ONE = {"Concat", "Sum", "Mean", "Max", "Min"}
 
 
@@ -42,6 +43,8 @@ def _simpler(node: ir.Node) -> bool:
         return False
     if node.op_type == "Split" and x.const_value is not None:
         return _split(node)
+    if node.op_type in _BROADCASTING and _unexpanded(node):
+        return True
     known = x.shape is not None and y.shape is not None and x.shape.is_static()
     same = known and x.shape == y.shape
     permutation = node.attributes.get("perm")
@@ -59,6 +62,25 @@ def _simpler(node: ir.Node) -> bool:
         _identity(node, x)
         return True
     return False
+
+
+def _unexpanded(node: ir.Node) -> bool:
+    """Reads what an Expand reads, where broadcasting does the same; whether that was so."""
+    changed = False
+    for number, value in enumerate(node.inputs):
+        producer = None if value is None else value.producer()
+        if producer is None or producer.op_type != "Expand":
+            continue
+        small = [*node.inputs]
+        small[number] = producer.inputs[0]
+        shapes = [part.shape for part in small if part is not None]
+        result = node.outputs[0].shape
+        if result is None or not all(shape is not None and shape.is_static() for shape in shapes):
+            continue
+        if np.broadcast_shapes(*(shape.numpy() for shape in shapes if shape)) == result.numpy():
+            node.replace_input_with(number, small[number])
+            changed = True
+    return changed
 
 
 def _identity(node: ir.Node, x: ir.Value) -> None:

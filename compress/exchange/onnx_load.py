@@ -6,6 +6,8 @@ import onnx
 
 from cosign import CosignError
 
+_LONGEST = 200  # characters of a library's sentence in ours
+
 
 def load(path: Path) -> onnx.ModelProto:
     """The model of a file, with the data that it keeps in files beside it.
@@ -36,7 +38,8 @@ def damaged(where: str, error: Exception) -> CosignError:
 
 
 def reason(error: Exception) -> str:
-    """The first line of what a library says, where it knows most."""
+    """The first line of what a library says, where it knows most; of a long one its beginning."""
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST].rstrip()} ..."

@@ -607,6 +607,24 @@ def test_nodes_that_change_nothing_go():
     assert result.graph.output[0].name == "flatter"
 
 
+def test_an_expansion_that_broadcasting_does_is_left_to_it():
+    """Gates of squeeze-and-excitation as `expand_as` writes them; of the first, one is needed."""
+    graph = Graph()
+    x = classifier(graph)
+    gate = graph.node("Sigmoid", graph.node("GlobalAveragePool", x, name="mean"), name="gate")
+    wide = graph.node("Expand", gate, graph.node("Shape", x, name="shape"), name="wide")
+    row = graph.node("Mul", wide, wide, name="square")
+    result = assert_same(graph.model(graph.node("Mul", x, row, name="y")))
+    kinds = [node.op_type for node in result.graph.node]
+    assert kinds.count("Expand") == 1
+    y = Graph()
+    x = classifier(y)
+    gate = y.node("Sigmoid", y.node("GlobalAveragePool", x, name="mean"), name="gate")
+    wide = y.node("Expand", gate, y.node("Shape", x, name="shape"), name="wide")
+    result = assert_same(y.model(y.node("Mul", wide, x, name="y")))
+    assert ops(result)[3:] == ["GlobalAveragePool", "Sigmoid", "Mul"]
+
+
 @pytest.mark.parametrize("choice", [True, False])
 def test_an_if_of_a_constant_is_resolved(choice):
     graph = Graph()
