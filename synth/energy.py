@@ -16,7 +16,7 @@ from cosign import CosignError
 from rtl import sram as rtl_sram
 from rtl.config import CoreConfig
 from synth import sram
-from synth.pdk import Pdk
+from synth.pdk import LIBERTY, Pdk
 from synth.process import run_tool
 from synth.replay import Activity
 from synth.sta import OUTPUT_LOAD_FF, PACKAGE
@@ -24,9 +24,9 @@ from synth.sta import OUTPUT_LOAD_FF, PACKAGE
 PERIOD_NS = 1.0  # energies of a cycle do not depend on it
 
 _SCRIPT = """\
-set_cmd_units -time ns -capacitance fF
 read_liberty {liberty}
 read_liberty {macros}
+set_cmd_units -time ns -capacitance fF
 read_verilog {netlist}
 link_design {top}
 create_clock -name clk -period {period} [get_ports clk]
@@ -77,13 +77,14 @@ def logic_energy(
     with tempfile.TemporaryDirectory(prefix="cosign-energy-") as name:
         work = Path(name)
         script = _SCRIPT.format(
-            liberty=f"{{{pdk.liberty}}}",
+            liberty=LIBERTY,
             macros=f"{{{(folder / 'cosign_sram.lib').resolve()}}}",
             netlist=f"{{{(folder / 'netlist.v').resolve()}}}",
             top=top,
             period=PERIOD_NS,
             load=OUTPUT_LOAD_FF,
         )
+        pdk.provide(work)
         (work / "power.tcl").write_text(script)
         command = ("sta", "-no_splash", "-no_init", "-exit", "power.tcl")
         log = run_tool(command, work / "power.log", work, PACKAGE)

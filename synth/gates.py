@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cosign import CosignError
-from synth.liberty import LibCell, Library
+from synth.liberty import PINS, LibCell, Library, expression
 
-PINS = 6
-"""Inputs of a gate at most, those of `replay.c`."""
 ALL = (1 << (1 << PINS)) - 1
 """The table that is one for all inputs."""
 ZERO, ONE = 0, 1
@@ -54,13 +52,14 @@ class Ram(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Gates:
     """A netlist. `nets` numbers the nets by name, `pins` has the net of every driving pin as
-    OpenSTA names it."""
+    OpenSTA names it, `tied` the sets and resets: (instance, net, level that does nothing)."""
 
     nets: dict[str, int] = field(default_factory=lambda: {"1'b0": ZERO, "1'b1": ONE})
     gates: list[Gate] = field(default_factory=list)
     registers: list[Register] = field(default_factory=list)
     rams: list[Ram] = field(default_factory=list)
     pins: dict[str, int] = field(default_factory=dict)
+    tied: list[tuple[str, int, str]] = field(default_factory=list)
 
     def net(self, name: str) -> int:
         """The number of net `name`, a new one at first sight."""
@@ -104,7 +103,9 @@ def read_gates(netlist: Path, library: Library) -> Gates:
                 _add_cell(found, library.cells[kind], name, pins)
             else:
                 raise CosignError(f"{netlist} holds the unknown cell {kind}; synthesise again.")
-    return dataclasses.replace(found, gates=_ordered(found.gates))
+    found = dataclasses.replace(found, gates=_ordered(found.gates))
+    _check_tied(found)
+    return found
 
 
 def _add_ram(
@@ -123,50 +124,53 @@ def _add_ram(
 def _add_cell(found: Gates, cell: LibCell, name: str, pins: dict[str, tuple[int, ...]]) -> None:
     """A gate for each output in use; those of a flip-flop read its state."""
     names = tuple(sorted(cell.capacitance_ff))
-    if cell.sequential:
-        data, variable = _flip_flop(cell)
-        state = found.net(f"{name}.state")
-        found.registers.append(Register(pins[data][0], state))
+    kind = cell.flip_flop
+    if cell.sequential and kind is None:
+        raise CosignError(
+            f"the netlist holds {cell.name}, which is no plain flip-flop; energy needs those."
+        )
+    state = found.net(f"{name}.state") if kind else ZERO
+    if kind:
+        found.registers.append(Register(pins[kind.data][0], state))
+        found.tied.extend((name, pins[pin][0], level) for pin, level in kind.ties)
+    shown = dict(kind.outputs) if kind else {}
     for pin, function in cell.function.items():
         if pin not in pins:
             continue
         output = pins[pin][0]
         found.pins[f"{name}/{pin}"] = output
-        if cell.sequential:
-            same = function.strip("() ") == variable
-            gate = Gate((state,), output, _column(0) if same else ALL & ~_column(0))
+        if kind:
+            gate = Gate((state,), output, _column(0) if shown[pin] else ALL & ~_column(0))
         else:
             inputs = tuple(pins[other][0] for other in names)
             gate = Gate(inputs, output, truth_table(function, names))
         found.gates.append(gate)
 
 
-def _flip_flop(cell: LibCell) -> tuple[str, str]:
-    """(the D pin, the state variable) of a plain flip-flop; its other variable is the inverse."""
-    text = cell.sequential
-    state = re.match(r"ff\s+(\w+)", text)
-    data = re.search(r"'next_state', '\s*(\w+)\s*'", text)
-    if not state or not data or re.search(r"'(clear|preset)'", text):
-        raise CosignError(
-            f"the netlist holds {cell.name}, which is no plain flip-flop; energy needs those."
-        )
-    return data[1], state[1]
+def _check_tied(found: Gates) -> None:
+    """Sets and resets are constants at which they do nothing: a replay does not know them."""
+    known = {ZERO: 0, ONE: 1}
+    for gate in found.gates:
+        if all(net in known for net in gate.inputs):
+            row = sum(known[net] << k for k, net in enumerate(gate.inputs))
+            known[gate.output] = gate.table >> row & 1
+    for name, net, level in found.tied:
+        if known.get(net) != int(level):
+            raise CosignError(
+                f"the set or reset of {name} is in use; energy needs flip-flops without."
+            )
 
 
 @functools.cache
 def truth_table(function: str, pins: tuple[str, ...]) -> int:
     """Bit i is the value of the Liberty expression when pin k has bit k of i, for PINS pins."""
-    text = re.sub(r"(\w+)\s*'", r"!\1", function)
-    text = re.sub(r"(?<=[\w)])\s+(?=[\w(!])", "&", text).replace("!", "~")
-    text = text.replace("*", "&").replace("+", "|")
-    values = {pin: _column(k) for k, pin in enumerate(pins)}
-    names = set(re.findall(r"[A-Za-z_]\w*", text))
-    if len(pins) > PINS or not names <= set(pins) or not re.fullmatch(r"[\w\s()&|^~]*", text):
-        raise CosignError(f"the Liberty function {function!r} cannot be simulated.")
-    value: int = eval(text, {"__builtins__": {}}, values)
-    if not names and text.strip("() ") == "1":
-        value = -1
-    return value & ALL
+    try:
+        if len(pins) > PINS:
+            raise CosignError("it has too many pins.")
+        columns = {pin: _column(k) for k, pin in enumerate(pins)}
+        return expression.table(expression.parse(function), columns, ALL)
+    except CosignError as error:
+        raise CosignError(f"the Liberty function {function!r} cannot be simulated.") from error
 
 
 def _column(k: int) -> int:

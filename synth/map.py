@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cosign import CosignError, atomic_write
 from synth import recipe
-from synth.pdk import Pdk
+from synth.pdk import LIBERTY, Pdk
 from synth.process import run_tool
 
 PACKAGE = "pyosys==0.70 (pip)"
@@ -53,6 +53,11 @@ def _explain(log: str) -> str | None:
         return "the core holds a combinational loop; break it with a register."
     if re.search(r"No module named 'pyosys'", log):
         return f"Yosys is not installed; install {PACKAGE}."
+    if match := re.search(r"^ABC: .*Assertion `(.*)' failed", log, re.M):
+        return (
+            f"ABC stopped at the cell library ({match[1]}); "
+            "use one whose gates have delay tables of three loads and more."
+        )
     if match := re.search(r"ERROR: (.*)", log):
         return f"Yosys refused the core: {match[1].rstrip('.')}."
     return None
@@ -76,27 +81,23 @@ def map_core(
     abc = folder / "map.abc"
     with atomic_write(abc) as file:
         file.write(recipe.ABC_SCRIPT.encode())
+    pdk.provide(folder)
     library = pdk.library
-    odd = sorted(name for name, cell in library.cells.items() if not cell.usable)
+    ties = [recipe.TIES]
+    for option, tie in (("-hicell", library.tie_high), ("-locell", library.tie_low)):
+        ties += [option, *tie] if tie else []
     script = recipe.YOSYS_SCRIPT.format(
-        liberty=_quote(pdk.liberty),
+        liberty=LIBERTY,
         macros=macros.name,
         verilog=" ".join(sorted(verilog)),
         top=top,
         abc=abc.name,
-        dont_use=" ".join(f"-dont_use {name}" for name in odd if name not in pdk.ties),
-        tie_high=" ".join(library.tie_high),
-        tie_low=" ".join(library.tie_low),
+        names=recipe.NAME_REGISTERS if library.inverting else "",
+        ties=" ".join(ties) if library.ties else "",
         mapped="mapped.json",
     )
     yosys(script, folder, "map", cancel)
     return folder / "mapped.json"
-
-
-def _quote(path: Path) -> str:
-    if re.search(r'[\s"]', str(path)):
-        raise CosignError(f"Yosys cannot read a path with spaces: {path}; move the Liberty file.")
-    return str(path)
 
 
 def measure_area(
@@ -104,8 +105,9 @@ def measure_area(
 ) -> AreaRecord:
     """Check the final netlist and report its area; area.rpt and area.json stay beside it."""
     folder = netlist.parent
+    pdk.provide(folder)
     script = recipe.REPORT_SCRIPT.format(
-        liberty=_quote(pdk.liberty),
+        liberty=LIBERTY,
         macros=macros.name,
         netlist=netlist.name,
         top=top,

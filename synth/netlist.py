@@ -65,7 +65,9 @@ class Netlist:
                     "have; use a Liberty file with the usual gates and D flip-flops."
                 )
             pins = {pin: list(bits) for pin, bits in cell["connections"].items()}
-            origin = "" if name.startswith("$") else name
+            origin = "" if name.startswith("$") else _wire_name(name)
+            if origin and kind in registers:
+                name = f"{origin}_reg"
             if not origin:
                 drives = [b for p, bits in pins.items() if p not in inputs[kind] for b in bits]
                 known = [names[b] for b in drives if isinstance(b, int) and b in names]
@@ -155,6 +157,12 @@ class Netlist:
         lines += [*body, "endmodule", ""]
         with atomic_write(Path(path)) as file:
             file.write("\n".join(lines).encode())
+
+
+def _wire_name(name: str) -> str:
+    """A cell's name; of a register that Yosys named after its wire, that of the wire."""
+    wire = re.fullmatch(r"(.*?)(?:\[(\d+)\])?\$_\w+_", name)
+    return name if wire is None else wire[1] + (f"_{wire[2]}" if wire[2] else "")
 
 
 def _identifier(name: str) -> str:

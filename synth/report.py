@@ -25,7 +25,7 @@ from synth.netlist import Netlist
 from synth.pdk import Pdk, find_pdk
 from synth.process import Cancelled
 from synth.recipe import recipe_hash
-from synth.sizing import buffer_fanout, close_timing
+from synth.sizing import buffer_fanout, close_timing, ideal_nets, tie_constants
 from synth.sta import Timer, opensta_version, sign_off
 from synth.store import copy_kept, entry, store, whole
 
@@ -134,7 +134,7 @@ DEPTHS = ("weight_depth", "act_depth", "mask_depth", "tap_depth")
 def synthesize(
     config: CoreConfig,
     out: Path | None = None,
-    liberty: Path | None = None,
+    liberty: Sequence[Path] = (),
     sram_models: Sequence[str] = sram.MODELS,
     *,
     search_fmax: bool = False,
@@ -206,7 +206,9 @@ def _synthesize(
         netlist.write(path)
         return Timer(path, TOP, pdk, liberty, period_ns, cancel)
 
-    buffer_fanout(netlist, library, frozenset(netlist.ports["clk"][1]))
+    if library.tie_high is None or library.tie_low is None:
+        tie_constants(netlist, library)
+    buffer_fanout(netlist, library, ideal_nets(netlist, library, "clk"))
     close_timing(netlist, library, lambda current: open_timer(current, config.clock_ns))
     found = None
     if search_fmax:
@@ -221,7 +223,7 @@ def _synthesize(
         sram_um2={model: sram.area_by_purpose(model, macros) for model in sram.MODELS},
         fmax_hz=timing.fmax_hz,
         slack_ns=timing.slack_ns,
-        critical_path=timing.words(),
+        critical_path=timing.words(library),
         cells=cells,
         flip_flops=sum(n for kind, n in cells.items() if kind in registers),
         provenance=provenance,
@@ -253,7 +255,7 @@ def _search(
     timing = sign_off(path, TOP, pdk, liberty, period, cancel)
     shutil.copyfile(liberty.parent / "timing.rpt", liberty.parent / FASTEST[1])
     area = fmax.area_um2(fastest, library)
-    return fmax.FmaxSearch(timing.fmax_hz, area, timing.words(), tuple(trials))
+    return fmax.FmaxSearch(timing.fmax_hz, area, timing.words(library), tuple(trials))
 
 
 def _cached(folder: Path, kept: Sequence[str] = KEPT) -> CoreReport | None:
@@ -269,7 +271,7 @@ def _cached(folder: Path, kept: Sequence[str] = KEPT) -> CoreReport | None:
 def synthesize_many(
     configs: Sequence[CoreConfig],
     out: Path | None = None,
-    liberty: Path | None = None,
+    liberty: Sequence[Path] = (),
     sram_models: Sequence[str] = sram.MODELS,
     *,
     progress: Progress | None = None,

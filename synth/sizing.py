@@ -1,10 +1,11 @@
 """Buffer trees and drive strengths after mapping, where ABC is blind.
 
 ABC sees only the gates between registers: it neither knows that a DFF_X1 drives 192 loads nor
-what the wires add. Two edits repair that, and neither can change the function:
+what the wires add. Edits repair that, and none can change the function:
 
 - a net with more sinks than `MAX_FANOUT` gets a balanced tree of buffers;
-- a cell is exchanged for another of its family (same pins, same logic, other drive).
+- a cell is exchanged for another of its family (same pins, same logic, other drive);
+- where a library has no tie cell, constants come from an inverter on a rail.
 
 The drive first follows the load: the smallest cell whose load stays below a share of its maximum
 load. Then cells on the slow paths that OpenSTA finds grow, round by round.
@@ -56,10 +57,55 @@ class Loads:
         return pins + ports * OUTPUT_LOAD_FF + self.library.wire_load_ff(len(sinks) + ports)
 
 
+def tie_constants(netlist: Netlist, library: Library) -> None:
+    """Drive constant pins and ports by inverters with their inputs on a rail, in place.
+
+    Constants that are left after mapping are those that the library has no tie cell for.
+    """
+    inverter = library.inverters[0]
+    (data,) = inverter.capacitance_ff
+    (out,) = inverter.function
+    made: dict[str, int] = {}
+    places = [bits for cell in netlist.cells.values() for bits in cell.pins.values()]
+    places += [bits for direction, bits in netlist.ports.values() if direction == "output"]
+    for bits in places:
+        for index, bit in enumerate(bits):
+            if not isinstance(bit, int):
+                value = "1" if bit == "1" else "0"
+                made.setdefault(value, netlist.last_net + 1)
+                netlist.last_net = max(netlist.last_net, made[value])
+                bits[index] = made[value]
+    for constant, net in made.items():
+        rail: Bit = "0" if constant == "1" else "1"
+        name = netlist.new_name("tie_inverter_")
+        netlist.cells[name] = Cell(inverter.name, {data: [rail], out: [net]})
+        netlist.inputs.setdefault(inverter.name, frozenset((data,)))
+
+
+def ideal_nets(netlist: Netlist, library: Library, clock: str) -> frozenset[Bit]:
+    """Nets that need no buffers: the clock, also behind an inverter, and constants."""
+    found: set[Bit] = set(netlist.ports[clock][1])
+    sinks = netlist.sinks()
+    todo = list(found)
+    while todo:
+        bit = todo.pop()
+        for name, _, _ in sinks.get(bit, ()) if isinstance(bit, int) else ():
+            known = library.cells.get(netlist.cells[name].kind)
+            if known is not None and known.passes is not None:
+                (net,) = netlist.cells[name].pins[next(iter(known.function))]
+                found.add(net)
+                todo.append(net)
+    for cell in netlist.cells.values():
+        reads = netlist.inputs[cell.kind]
+        if all(isinstance(bit, str) for pin in reads for bit in cell.pins.get(pin, ())):
+            found |= {bit for pin, bits in cell.pins.items() if pin not in reads for bit in bits}
+    return frozenset(found)
+
+
 def buffer_fanout(netlist: Netlist, library: Library, ideal: frozenset[Bit]) -> int:
     """Give every net with more than MAX_FANOUT sinks a balanced buffer tree, in place.
 
-    `ideal` nets (the clock) are left alone. Sinks keep their order, so that neighbours share a
+    `ideal` nets are left alone. Sinks keep their order, so that neighbours share a
     buffer. Returns the number of buffers.
     """
     buffer = library.buffers[0]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosign import CosignError, atomic_write
-from synth.pdk import Pdk
+from synth.liberty import Library
+from synth.pdk import LIBERTY, Pdk
 from synth.process import Conversation, run_tool
 
 PACKAGE = "opensta (apt)"
@@ -21,9 +22,9 @@ IO_NS = 0.2
 OUTPUT_LOAD_FF = 10.0
 
 SETUP = """\
-set_cmd_units -time ns -capacitance fF
 read_liberty {liberty}
 read_liberty {macros}
+set_cmd_units -time ns -capacitance fF
 read_verilog {netlist}
 link_design {top}
 create_clock -name clk -period {period} [get_ports {clock}]
@@ -93,11 +94,11 @@ class TimingRecord:
         """The clock at which the slack is zero: all else is constant, whatever the period."""
         return 1e9 / (self.period_ns - self.slack_ns)
 
-    def words(self) -> str:
-        """The path as an engineer would tell it."""
+    def words(self, library: Library) -> str:
+        """The path as an engineer would tell it, cells by the names of their families."""
         spent: dict[str, list[float]] = {}
         for stage in self.stages:
-            spent.setdefault(re.sub(r"_X\d+$", "", stage.kind), []).append(stage.delay_ns)
+            spent.setdefault(library.family_name(stage.kind), []).append(stage.delay_ns)
         costly = sorted(spent.items(), key=lambda item: -sum(item[1]))[:3]
         parts = ", ".join(f"{len(d)} {kind} {1000 * sum(d):.0f} ps" for kind, d in costly)
         total = sum(stage.delay_ns for stage in self.stages)
@@ -115,7 +116,7 @@ def opensta_version(folder: Path) -> str:
 
 def _setup(netlist: Path, top: str, pdk: Pdk, macros: Path, period_ns: float) -> str:
     return SETUP.format(
-        liberty=f"{{{pdk.liberty}}}",
+        liberty=LIBERTY,
         macros=macros.name,
         netlist=netlist.name,
         top=top,
@@ -157,6 +158,7 @@ class Timer:
         self._steps = 0
         self._folder = netlist.parent
         self._library = pdk.library.name
+        pdk.provide(netlist.parent)
         setup = _setup(netlist, top, pdk, macros, period_ns)
         self._tool = Conversation(
             ("sta", "-no_splash", "-no_init"), netlist.parent, PACKAGE, cancel
@@ -213,6 +215,7 @@ def sign_off(
     loop, or no path was reported.
     """
     folder = netlist.parent
+    pdk.provide(folder)
     with atomic_write(folder / "sta.tcl") as file:
         file.write((_setup(netlist, top, pdk, macros, period_ns) + SIGN_OFF).encode())
     (folder / "timing.rpt").unlink(missing_ok=True)

@@ -123,6 +123,7 @@ def _export_own(options: argparse.Namespace) -> str:
     from compress.nn.network import pretrained_network
     from compress.posttrain import pipeline
     from compress.posttrain.integers import input_spec
+    from compress.posttrain.rehearsal import rehearse
     from compress.train import recipes
 
     if options.weights is not None:
@@ -144,6 +145,7 @@ def _export_own(options: argparse.Namespace) -> str:
     source = input_spec(spec.shape, *(told or state_dicts.pixels_of(spec)))
     count = pipeline.CALIBRATION_IMAGES[options.method]
     pixels = pipeline.calibration_images(spec.shape, options.images, options.seed, count)
+    rehearse(spec)
     network = pretrained_network(own)
     model = pipeline.compress(network, source, chosen, bits, pixels, options.method, _say)
     container.save(model, options.out)

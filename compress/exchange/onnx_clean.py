@@ -4,32 +4,30 @@ Constants are folded by onnxscript: of it, onnxslim and onnxsim it alone took ev
 kept the weights' names.
 """
 
-import ast
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx import TensorProto, inliner, numpy_helper, shape_inference, version_converter
 from onnx_ir.passes import common
-from onnxscript.optimizer import FOLDED_FROM_KEY, fold_constants_ir
 
+from compress.exchange.onnx_fold import fold
+from compress.exchange.onnx_foreign import expand, mark_unknown, refuse_foreign, without_labels
 from compress.exchange.onnx_load import damaged, load, reason
-from compress.exchange.onnx_qlinear import QLINEAR
-from compress.exchange.onnx_qonnx import QONNX
-from compress.exchange.onnx_quantised import QUANTISED, Dequantiser
 from compress.exchange.onnx_shapes import fixed_inputs, one_image
 from compress.exchange.onnx_types import in_float32, nodes
 from cosign import CosignError
 
 __all__ = ["OPSET", "Cleaned", "cleaned", "load"]
 
-OPSET = 18  # of ONNX, of every cleaned model
+OPSET = 22  # of ONNX, of every cleaned model; what came later, images do not need
+_IR = 10  # of ONNX's format: what knows integers of 4 bits
 _ORDINARY = ("", "ai.onnx")
-_WEIGHTS = (".weight", ".bias")  # how PyTorch's parameters end
+_BROADCASTING = 7  # the opset from which shapes alone say how to broadcast
+_TOLD = 40  # names of values in one sentence
 
 
 @dataclass(frozen=True)
@@ -70,15 +68,16 @@ def _cleaned(model: onnx.ModelProto, where: str, outputs: Sequence[str]) -> Clea
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
     _tidy(plain, where)
-    graph = _needed(ir.from_proto(plain), where, outputs)
+    notes: list[str] = []
+    graph = _needed(ir.from_proto(plain), where, outputs, notes)
     plain = ir.to_proto(graph)
-    notes = in_float32(plain, where)
+    notes += in_float32(plain, where)
     fixed_inputs(plain, where)
     plain = _converted(plain, where, upwards=True)
     working = ir.from_proto(plain)
-    _fold(working)
-    steps = _expanded(working, notes)
-    _ordinary(working, where)
+    fold(working)
+    steps = expand(working, notes)
+    refuse_foreign(working, where)
     one_image(working, where)
     _prune(working)
     scales = {str(value.name): step for value, step in steps.items() if value.graph is not None}
@@ -100,22 +99,25 @@ def _tidy(model: onnx.ModelProto, where: str) -> None:
             f"{where} uses opset {versions['']} of ONNX, read are those to {known}; "
             "export it with an older one."
         )
-    for node in nodes(model.graph):
+    if model.functions:
+        model.CopyFrom(inliner.inline_local_functions(model))
+    graph = model.graph
+    graph.name = graph.name or "graph"
+    for node in nodes(graph):
         if node.domain in _ORDINARY:
             node.domain = ""
+        mark_unknown(node)
         versions.setdefault(node.domain, 1)
+        for attribute in node.attribute:
+            if attribute.HasField("sparse_tensor"):
+                full = _dense(attribute.sparse_tensor)
+                attribute.CopyFrom(onnx.helper.make_attribute("value", full))
     del model.opset_import[:]
     model.opset_import.extend(
         onnx.helper.make_opsetid(domain, version) for domain, version in versions.items()
     )
-    model.ir_version = min(max(model.ir_version, 10), onnx.IR_VERSION)
-    graph = model.graph
-    graph.name = graph.name or "graph"
-    if model.functions:
-        model.CopyFrom(inliner.inline_local_functions(model))
-        graph = model.graph
-    for sparse in graph.sparse_initializer:
-        graph.initializer.append(_dense(sparse))
+    model.ir_version = max(model.ir_version, _IR)
+    graph.initializer.extend(_dense(sparse) for sparse in graph.sparse_initializer)
     del graph.sparse_initializer[:]
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
@@ -137,19 +139,24 @@ def _dense(sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
     return numpy_helper.from_array(full, sparse.values.name)
 
 
-def _needed(model: ir.Model, where: str, outputs: Sequence[str]) -> ir.Model:
+def _needed(model: ir.Model, where: str, outputs: Sequence[str], notes: list[str]) -> ir.Model:
     """`model` with the outputs asked for, and of all else only what these need."""
     graph = model.graph
     if outputs:
+        outputs = list(dict.fromkeys(outputs))
         made = {value.name: value for node in graph for value in node.outputs if value.name}
         unknown = [name for name in outputs if name not in made]
         if unknown:
+            own = ", ".join(str(value.name) for value in graph.outputs)
+            inside = [name for name in map(str, made) if not made[name].is_graph_output()]
+            more = f" and {len(inside) - _TOLD} more" if len(inside) > _TOLD else ""
             raise CosignError(
-                f"{where} has no output {unknown[0]!r}; its outputs are "
-                f"{', '.join(str(value.name) for value in graph.outputs)}; inside it are "
-                f"{', '.join(made)}."
+                f"{where} has no output {unknown[0]!r}; its outputs are {own}, and inside it are "
+                f"{', '.join(inside[:_TOLD]) or 'none'}{more}."
             )
         graph.outputs[:] = [made[name] for name in outputs]
+    else:
+        without_labels(model, notes)
     for value in graph.outputs:
         if value.producer() is None and not value.is_graph_input() and not value.is_initializer():
             raise CosignError(f"{where}: nothing computes the output {value.name!r}.")
@@ -185,73 +192,41 @@ def _converted(model: onnx.ModelProto, where: str, upwards: bool) -> onnx.ModelP
     if version == OPSET or (version < OPSET) != upwards:
         return model
     try:
-        return version_converter.convert_version(model, OPSET)
+        if version < _BROADCASTING:
+            model = version_converter.convert_version(model, _BROADCASTING - 1)
+            _slopes_by_channel(model)
+        converted = version_converter.convert_version(model, OPSET)
     except Exception as error:
         raise CosignError(
             f"{where} cannot be brought from opset {version} of ONNX to {OPSET} "
             f"({reason(error)}); export it with opset {OPSET}."
         ) from error
+    for node in converted.graph.node if not upwards else ():
+        known = onnx.defs.get_schema(node.op_type, OPSET).attributes
+        for attribute in node.attribute:
+            if attribute.name not in known:  # the converter lets it stand, and runtimes pass it by
+                raise CosignError(
+                    f"{where}: node {node.name!r} ({node.op_type}) has {attribute.name!r}, which "
+                    f"ONNX knows only after opset {OPSET}; export it with opset {OPSET}."
+                )
+    return converted
 
 
-def _fold(model: ir.Model) -> None:
-    """What is known without an image becomes an initialiser; nodes that do nothing go."""
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    fold_constants_ir(
-        model, onnx_shape_inference=True, output_size_limit=2**62, should_fold=lambda node: True
-    )
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    common.IdentityEliminationPass()(model)
-    common.RemoveUnusedNodesPass()(model)
-    _keep_names(model.graph)
-
-
-def _keep_names(graph: ir.Graph) -> None:
-    """What was computed of one parameter alone is called as it, since layers are named by it."""
-    taken = {value.name for node in graph for value in node.outputs}
-    taken.update(value.name for value in graph.inputs)
-    for old, value in list(graph.initializers.items()):
-        sources = ast.literal_eval(value.metadata_props.get(FOLDED_FROM_KEY, "[]"))
-        plain = {source.removesuffix("_quantized") for source in sources}
-        names = [name for name in plain if name.endswith(_WEIGHTS)] or [*plain]
-        if len(names) == 1 and names[0] not in taken | {*graph.initializers}:
-            del graph.initializers[old]
-            value.name = names[0]
-            graph.register_initializer(value)
-
-
-def _expanded(model: ir.Model, notes: list[str]) -> dict[ir.Value, float]:
-    """Quantised operations become float ones; returns the steps that the file gives values."""
-    steps: dict[ir.Value, float] = {}
-    rules = {**QUANTISED, **QLINEAR, **QONNX}
-    while any(node.op_type in rules and node.op_type != "Clip" for node in model.graph):
-        before = [node.op_type for node in model.graph]
-        for number, value in enumerate(model.graph.outputs):  # names that no rule may take away
-            kept = ir.node("Identity", [value], name=f"{value.name}.output")
-            kept.outputs[0].name, value.name = value.name, f"{value.name}.inner"
-            kept.outputs[0].type = value.type
-            model.graph.append(kept)
-            model.graph.outputs[number] = kept.outputs[0]
-        dequantiser = Dequantiser(model, rules)
-        dequantiser.run()
-        steps.update(dequantiser.steps)
-        notes += [note for note in dequantiser.notes if note not in notes]
-        _fold(model)
-        if before == [node.op_type for node in model.graph]:
-            break
-    return steps
-
-
-def _ordinary(model: ir.Model, where: str) -> None:
-    for node in model.graph:
-        if node.domain:
-            refuse(node, where)
-
-
-def refuse(node: ir.Node, where: str) -> NoReturn:
-    raise CosignError(
-        f"{where}: node {node.name!r} is a {node.op_type} of {node.domain}, which is no operation "
-        "of ONNX itself."
-    )
+def _slopes_by_channel(model: onnx.ModelProto) -> None:
+    """PRelu's slopes by channel, which the converter leaves to be those of a map's last axis."""
+    model.CopyFrom(shape_inference.infer_shapes(model))
+    ranks = {
+        value.name: len(value.type.tensor_type.shape.dim)
+        for value in (*model.graph.input, *model.graph.value_info)
+    }
+    slopes = {
+        node.input[1]: ranks.get(node.input[0], 4)
+        for node in model.graph.node
+        if node.op_type == "PRelu"
+    }
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) == 1 and tensor.name in slopes:
+            tensor.dims.extend([1] * (slopes[tensor.name] - 2))
 
 
 def _inferred(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
@@ -259,6 +234,7 @@ def _inferred(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     for opset in list(model.opset_import):
         if opset.domain:
             model.opset_import.remove(opset)
+    model.ir_version = _IR
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.ClearField("type")
@@ -279,7 +255,8 @@ def _inferred(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
         for name in node.output:
             if name and name not in known:
                 raise CosignError(
-                    f"{where}: the shape of {name!r}, which node {node.name!r} ({node.op_type}) "
-                    "gives, depends on the image; read are networks of known shapes."
+                    f"{where}: {name!r}, which node {node.name!r} ({node.op_type}) gives, is no "
+                    "tensor of a shape that is known without an image; take outputs before it, or "
+                    "export with fixed shapes."
                 )
     return model

@@ -7,7 +7,7 @@ from typing import Self
 import ml_dtypes
 import numpy as np
 
-_ROUNDED_BY_US = 127  # units on one side that signed 8 bits have: a finer grid needs no nodes
+_UNITS = 127  # of signed 8 bits on one side; a grid as fine needs no nodes
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Grid:
     @property
     def fine(self) -> bool:
         """At least as many steps as signed 8 bits have, on the side where it has more."""
-        return max(-self.below, self.above) >= _ROUNDED_BY_US
+        return max(-self.below, self.above) >= _UNITS
 
     @property
     def unit(self) -> float:

@@ -36,5 +36,7 @@ def damaged(where: str, error: Exception) -> CosignError:
 
 
 def reason(error: Exception) -> str:
-    """The first line of what a library says."""
+    """The first line of what a library says, where it knows most."""
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from compress.exchange.onnx_grids import along, dequantised
 from compress.exchange.onnx_quantised import Dequantiser, Rule
-from compress.exchange.onnx_rewriting import Rewriting, array, attribute
+from compress.exchange.onnx_rewriting import Rewriting, array, attribute, given
 
 _TO_CHANNELS_FIRST, _TO_CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 
@@ -86,10 +86,6 @@ def _result(of: Dequantiser, at: Rewriting, node: ir.Node, value: ir.Value, numb
     of.quantise(at, node, value, grid)
 
 
-def _kept(node: ir.Node, *names: str) -> dict[str, Any]:
-    return {name: node.attributes[name].value for name in names if name in node.attributes}
-
-
 _WINDOW = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 
 
@@ -110,7 +106,7 @@ def _conv(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
     x = _maps_first(at, node, _operand(of, at, node, 0))
     weight = _operand(of, at, node, 3, axis=0)
     bias = _bias(at, node, 8, (1, 4))
-    y = at.op("Conv", x, weight, *([bias] if bias else []), **_kept(node, *_WINDOW))
+    y = at.op("Conv", x, weight, *([bias] if bias else []), **given(node, *_WINDOW))
     _result(of, at, node, _maps_as_were(at, node, y), 6)
 
 
@@ -130,7 +126,7 @@ def _binary(kind: str) -> Rule:
 def _unary(kind: str, *attributes: str) -> Rule:
     def compute(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
         x = _maps_first(at, node, _operand(of, at, node, 0))
-        y = at.op(kind, x, **_kept(node, *attributes))
+        y = at.op(kind, x, **given(node, *attributes))
         _result(of, at, node, _maps_as_were(at, node, y), 3)
 
     return _rule(compute)
@@ -138,7 +134,7 @@ def _unary(kind: str, *attributes: str) -> Rule:
 
 def _reduce_mean(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
     axes = at.constant(attribute(node, "axes", []), dtype=np.int64)
-    y = at.op("ReduceMean", _operand(of, at, node, 0), axes, **_kept(node, "keepdims"))
+    y = at.op("ReduceMean", _operand(of, at, node, 0), axes, **given(node, "keepdims"))
     _result(of, at, node, y, 3)
 
 
@@ -152,7 +148,7 @@ def _gemm(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
     weight = _operand(of, at, node, 3, axis=0 if attribute(node, "transB", 0) else 1)
     bias = _bias(at, node, 6, (1, 4), alpha)
     parts = [_operand(of, at, node, 0), weight, *([bias] if bias else [])]
-    y = at.op("Gemm", *parts, alpha=alpha, **_kept(node, "transA", "transB"))
+    y = at.op("Gemm", *parts, alpha=alpha, **given(node, "transA", "transB"))
     if len(node.inputs) > 7 and node.inputs[7] is not None:
         _result(of, at, node, y, 7)
     else:
@@ -176,7 +172,7 @@ def _integers(
 
 def _conv_integer(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
     x, weight = _integers(of, at, node, 0, 2, 1), _integers(of, at, node, 1, 3, 0)
-    at.give(at.op("Conv", x, weight, **_kept(node, *_WINDOW)))
+    at.give(at.op("Conv", x, weight, **given(node, *_WINDOW)))
 
 
 def _matmul_integer(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:

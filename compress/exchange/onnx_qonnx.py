@@ -20,7 +20,7 @@ def _quant(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
     if scale is None or zero is None or bits is None or mode not in ROUNDINGS:
         return
     if signed and (bits == 1).all():
-        _signs(at, x, scale)
+        _signs(at, x, scale, zero)
         return
     low, high = bounds(bits, bool(signed), bool(narrow))
     constant = array(x)
@@ -36,18 +36,23 @@ def _quant(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
 def _bipolar(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
     scale = array(node.inputs[1])
     if node.inputs[0] is not None and scale is not None:
-        _signs(at, node.inputs[0], scale)
+        _signs(at, node.inputs[0], scale, np.zeros(()))
 
 
-def _signs(at: Rewriting, x: ir.Value, scale: np.ndarray) -> None:
-    """`scale` where x is 0 or more, less `scale` elsewhere."""
+def _signs(at: Rewriting, x: ir.Value, scale: np.ndarray, zero: np.ndarray) -> None:
+    """(s - zero) scale, where s is 1 if x / scale + zero is 0 or more, and -1 elsewhere."""
     constant = array(x)
     if constant is not None:
-        at.give(at.constant(np.where(constant >= 0, scale, -scale), x))
+        signs = np.where(constant / scale + zero >= 0, 1, -1)
+        at.give(at.constant((signs - zero) * scale, x))
         return
-    # Sign is 0 at 0, where +1 is wanted
+    if zero.any():
+        x = at.op("Add", at.op("Div", x, at.constant(scale)), at.constant(zero))
+    # Sign is 0 at 0, where 1 is wanted
     twice = at.op("Mul", at.op("Sign", x), at.constant(2))
     sign = at.op("Sign", at.op("Add", twice, at.constant(1)))
+    if zero.any():
+        sign = at.op("Sub", sign, at.constant(zero))
     at.give(at.op("Mul", sign, at.constant(scale)))
 
 

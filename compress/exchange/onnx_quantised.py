@@ -33,7 +33,6 @@ _SIGN_KEEPING = {
 _POSITIVE = {"Relu", "Sigmoid", "Softmax", "HardSigmoid", "Abs", "Exp", "Softplus"}
 _INTEGERS = ("u", "i", "V")  # numpy's kinds; ml_dtypes' short integers are of kind V
 
-
 Rule = Callable[["Dequantiser", ir.Node, Rewriting], None]
 
 
@@ -112,6 +111,8 @@ class Dequantiser:
             if own.same(grid):
                 return meant
             value = self._numbers(at, meant, own)
+        elif value.dtype is not None and value.dtype != ir.DataType.FLOAT:
+            value = at.op("Cast", value, to=ir.DataType.FLOAT.value)
         if grid.zero.any():
             value = at.op("Sub", value, at.constant(grid.zero))
         if (grid.scale != 1).any():
@@ -241,12 +242,6 @@ def _input(node: ir.Node, number: int) -> ir.Value | None:
     return node.inputs[number] if number < len(node.inputs) else None
 
 
-def _set_input(node: ir.Node, number: int, value: ir.Value) -> None:
-    if number >= len(node.inputs):
-        node.resize_inputs(number + 1)
-    node.replace_input_with(number, value)
-
-
 def _narrows(node: ir.Node) -> bool:
     """Whether it is a Clip between constants."""
     return node.op_type == "Clip" and all(
@@ -285,9 +280,8 @@ def _quantize(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
         of.quantise(at, node, x, grid)
         return
     q = np.clip(np.rint(constant / grid.scale) + grid.zero, grid.low, grid.high)
-    dtype = np.int32
     zero = array(_input(node, 2))
-    at.give(at.constant(q, x, dtype=dtype if zero is None else zero.dtype))
+    at.give(at.constant(q, x, dtype=np.int32 if zero is None else zero.dtype))
 
 
 def _dequantize(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
@@ -299,7 +293,7 @@ def _dequantize(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
         return
     if q is not None:
         block = attribute(node, "block_size", 0)
-        at.give(at.constant(dequantised(q, scales, array(zero), axis, block), x, scale))
+        at.give(at.constant(dequantised(q, scales, array(zero), axis, block), x))
         return
     grid = of.grid(node, 1, like=x, axis=axis)
     if grid is not None:

@@ -35,6 +35,7 @@ class Rewriting:
         value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
         value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
         names = {name for source in sources if source is not None for name in _origins(source)}
+        value.meta[FOLDED_FROM_KEY] = names  # where the fold itself looks
         value.metadata_props[FOLDED_FROM_KEY] = repr(sorted(names))
         self._made[value] = "constant"
         self.graph.register_initializer(value)
@@ -89,6 +90,11 @@ def attribute(node: ir.Node, name: str, default: Any) -> Any:
     """What `node` gives for `name`, text as str."""
     found = node.attributes.get(name)
     return default if found is None else found.value
+
+
+def given(node: ir.Node, *names: str) -> dict[str, Any]:
+    """Those of the attributes that `node` gives."""
+    return {name: node.attributes[name].value for name in names if name in node.attributes}
 
 
 def _origins(value: ir.Value) -> set[str]:

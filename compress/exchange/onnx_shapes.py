@@ -1,10 +1,13 @@
 """The shapes of an ONNX model's inputs, made known, and its batch, made one image."""
 
+import math
+
 import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from compress.exchange.onnx_rewriting import Rewriting, array
 from cosign import CosignError
 
 # operations that join their inputs place by place
@@ -38,14 +41,17 @@ def fixed_inputs(model: onnx.ModelProto, where: str) -> None:
 def one_image(model: ir.Model, where: str) -> None:
     """Turns a fixed batch of several images into 1, in place, in all that is written for it.
 
-    The first axis of the inputs is a batch if the outputs have it too.
+    The first axis of the inputs is a batch if they are [batch, channels, height, width], or if the
+    outputs have it too. Raises CosignError on a node that does not treat images alike.
     """
     graph = model.graph
-    batch = {_first(value) for value in (*graph.inputs, *graph.outputs)}
-    if len(batch) != 1 or batch <= {None, 1}:
+    firsts = {_first(value) for value in graph.inputs}
+    size = next(iter(firsts), None)
+    maps = all(value.shape is not None and len(value.shape) == 4 for value in graph.inputs)
+    if len(firsts) != 1 or size is None or size == 1:
         return
-    size = batch.pop()
-    assert size is not None
+    if not maps and {_first(value) for value in graph.outputs} != firsts:
+        return
     before = {value: value.shape for node in graph for value in node.outputs}
     for node in graph:
         _one_image(node, size)
@@ -56,16 +62,18 @@ def one_image(model: ir.Model, where: str) -> None:
         value.shape = None
     common.ShapeInferencePass()(model)
     for value, shape in before.items():
-        now = value.shape
-        if shape is None or now is None:
+        producer, now = value.producer(), value.shape
+        if shape is None or now is None or producer is None:
             continue
-        if [1, *list(shape)[1:]] != list(now):
-            producer = value.producer()
-            assert producer is not None
+        if _count(shape) != size * _count(now):
             raise CosignError(
                 f"{where}: node {producer.name!r} ({producer.op_type}) is written for {size} "
                 "images at once; export with a batch of 1."
             )
+
+
+def _count(shape: ir.Shape) -> int:
+    return math.prod(length for length in shape if isinstance(length, int))
 
 
 def _first(value: ir.Value) -> int | None:
@@ -77,26 +85,27 @@ def _first(value: ir.Value) -> int | None:
 
 def _one_image(node: ir.Node, size: int) -> None:
     """The constants of a node that speak of a batch of `size`, written for 1."""
-    result = node.outputs[0].shape
-    if result is None or _first(node.outputs[0]) != size:
+    result, first = node.outputs[0].shape, _first(node.outputs[0])
+    if result is None or first is None or first % size:
         return
     if node.op_type in ("Reshape", "Expand"):
-        wanted = [1, *list(result)[1:]]
-        _replace(node, 1, np.array(wanted, np.int64))
+        _replace(node, 1, np.array([first // size, *list(result)[1:]], np.int64))
+    elif node.op_type == "Resize" and len(node.inputs) > 3 and node.inputs[3] is not None:
+        sizes = array(node.inputs[3])
+        if sizes is not None and len(sizes) == len(result):
+            _replace(node, 3, np.array([first // size, *sizes[1:]], np.int64))
     elif node.op_type in _ELEMENTWISE or node.op_type == "Concat":
         for number, value in enumerate(node.inputs):
-            if value is None or value.const_value is None:
-                continue
-            array = value.const_value.numpy()
-            if array.ndim == len(result) and array.shape[0] == size and (array == array[:1]).all():
-                _replace(node, number, array[:1])
+            rows = array(value)
+            if (
+                rows is not None
+                and rows.ndim == len(result)
+                and rows.shape[0] == first == size
+                and (rows == rows[:1]).all()
+            ):
+                _replace(node, number, rows[:1])
 
 
-def _replace(node: ir.Node, number: int, array: np.ndarray) -> None:
+def _replace(node: ir.Node, number: int, values: np.ndarray) -> None:
     """Another constant in the place of one that other nodes may read too."""
-    assert node.graph is not None
-    name = f"{node.outputs[0].name}.input{number}"
-    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
-    node.graph.register_initializer(value)  # type: ignore[union-attr]
-    node.replace_input_with(number, value)
+    node.replace_input_with(number, Rewriting(node).constant(values, dtype=values.dtype))

@@ -10,18 +10,15 @@ from compress.exchange.onnx_load import reason
 from cosign import CosignError
 
 _FLOATS = {TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
-_NUMBERS = _FLOATS | {
-    TensorProto.UINT8,
-    TensorProto.INT8,
-    TensorProto.UINT16,
-    TensorProto.INT16,
-    TensorProto.UINT32,
-    TensorProto.INT32,
-    TensorProto.UINT64,
-    TensorProto.INT64,
+_PIXELS = {
+    *(TensorProto.UINT8, TensorProto.INT8, TensorProto.UINT16, TensorProto.INT16),
+    *(TensorProto.UINT32, TensorProto.INT32, TensorProto.UINT64, TensorProto.INT64),
 }
+# what reads an integer input as a number; others read it as an index
+_READERS = {"Cast", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger"}
+_MOVERS = {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Slice", "Pad"}
 # attributes that name the type of what a node gives, by operation
-_TYPED = {"Cast": "to", "DequantizeLinear": "output_dtype", "Quant": "dtype"}
+_TYPED = {"Cast": "to", "DequantizeLinear": "output_dtype"}
 
 
 def in_float32(model: onnx.ModelProto, where: str) -> list[str]:
@@ -52,13 +49,25 @@ def in_float32(model: onnx.ModelProto, where: str) -> list[str]:
     ] * bool(seen)
     for value in model.graph.input:
         kind = value.type.tensor_type
-        if kind.elem_type in _NUMBERS:
+        number = kind.elem_type in _PIXELS and _is_number(model.graph, value.name)
+        if kind.elem_type in _FLOATS or number:
             notes.append(
                 f"the input {value.name!r} of {_name(kind.elem_type)} is read as float32 of the "
                 "same values"
             )
             kind.elem_type = TensorProto.FLOAT
     return notes
+
+
+def _is_number(graph: onnx.GraphProto, name: str) -> bool:
+    """Whether an integer input is turned into numbers by whatever reads it."""
+    readers = [node for node in graph.node if name in node.input]
+    return all(
+        node.op_type in _READERS
+        or node.op_type.startswith("QLinear")
+        or (node.op_type in _MOVERS and node.input[0] == name and _is_number(graph, node.output[0]))
+        for node in readers
+    )
 
 
 def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

@@ -21,14 +21,16 @@ _TOP = 127
 
 
 def to_qdq(model: CompressedModel) -> onnx.ModelProto:
-    """The model; its input `input` is uint8 [N, C, H, W], its output `logits` [N, classes, ...]."""
+    """The model; its input `input` is uint8 [N, C, H, W], its output `logits` [N, classes, ...].
+
+    Where a node of the network is called logits, the output is logits-2.
+    """
     return _Qdq(model).convert()
 
 
 class _Qdq(Writer):
     def __init__(self, model: CompressedModel) -> None:
-        super().__init__()
-        self.source = model
+        super().__init__(model)
         self.shapes = model.shapes
         self.values: dict[str, str] = {}  # int8 map of each node
 
@@ -46,8 +48,8 @@ class _Qdq(Writer):
         if height == width == 1:
             output, shape = self.node("Flatten", output, axis=1), (channels,)
         scale = self.constant(scales_of(self.source)[last], np.float32)
-        self.node("DequantizeLinear", output, scale, self._zero(), name="logits")
-        return self.model(self.source, TensorProto.UINT8, "logits", shape)
+        self.node("DequantizeLinear", output, scale, self._zero(), name=self.output)
+        return self.model(TensorProto.UINT8, shape)
 
     def _input(self, spec: InputSpec) -> str:
         """A pixel's int8 value is looked up, in a table by channel."""
@@ -63,7 +65,7 @@ class _Qdq(Writer):
         return self.node("Gather", table, where, axis=0)
 
     def _layer(self, layer: Layer) -> str:
-        g = layer.geometry
+        g, own = layer.geometry, self.names[layer.name]
         levels = layer.dense_levels()
         largest = int(np.abs(levels.astype(np.int64)).sum(axis=1).max()) * 128
         parts = -(-largest // (_EXACT - 1)) or 1
@@ -74,7 +76,7 @@ class _Qdq(Writer):
             kept = np.zeros_like(levels)
             kept[:, part::parts] = levels[:, part::parts]
             shape = (g.out_channels, g.in_channels // g.groups, *g.kernel)
-            name = f"{layer.name}.levels" + (f".{part}" if parts > 1 else "")
+            name = f"{own}.levels" + (f".{part}" if parts > 1 else "")
             weight = self._real(self.constant(kept.reshape(shape), np.int8, name))
             acc = self.node(
                 "Conv",
@@ -86,48 +88,48 @@ class _Qdq(Writer):
                 group=g.groups,
             )
             sums.append(self._double(acc))
-        total = self.constant(layer.bias.reshape(1, -1, 1, 1), np.float64, f"{layer.name}.bias")
+        total = self.constant(layer.bias.reshape(1, -1, 1, 1), np.float64, f"{own}.bias")
         for acc in sums:
             total = self.node("Add", acc, total)
-        return self._requantize(total, layer.mul, layer.shift, layer.relu, layer.name)
+        return self._requantize(total, layer.mul, layer.shift, layer.relu, own)
 
     def _host(self, op: HostOp) -> str:
-        a = op.attrs
+        a, own = op.attrs, self.names[op.name]
         inputs = [self.values[source] for source in op.inputs]
         shape = self.shapes[op.inputs[0]]
         if op.op == "maxpool":
-            return self.node("MaxPool", inputs[0], name=op.name, **window_attributes(op, shape))
+            return self.node("MaxPool", inputs[0], name=own, **window_attributes(op, shape))
         if op.op == "flatten":
             column = self.constant([0, -1, 1, 1], np.int64)
-            return self.node("Reshape", inputs[0], column, name=op.name)
+            return self.node("Reshape", inputs[0], column, name=own)
         shift = int(a.get("shift", 0))
         if op.op == "avgpool":
             factors = self._factors(op, shape)
             total = self.node("Mul", self._double(self._window_sum(op, inputs[0], shape)), factors)
-            return self._requantize(total, 1, shift, False, op.name)
+            return self._requantize(total, 1, shift, False, own)
         doubles = [self._double(x) for x in inputs]
         if op.op == "lrn":
             return self._lrn(op, doubles[0], shape)
         if op.op == "concat":
             scaled = [
-                self._requantize(x, int(a[f"mul{number}"]), shift, False, f"{op.name}.{number}")
+                self._requantize(x, int(a[f"mul{number}"]), shift, False)
                 for number, x in enumerate(doubles)
             ]
-            return self.node("Concat", *scaled, name=op.name, axis=1)
+            return self.node("Concat", *scaled, name=own, axis=1)
         if op.op == "relu":
-            return self._requantize(doubles[0], int(a["mul0"]), shift, True, op.name)
+            return self._requantize(doubles[0], int(a["mul0"]), shift, True, own)
         terms = [
             self.node("Mul", x, self.constant(a[f"mul{number}"], np.float64))
             for number, x in enumerate(doubles)
         ]
-        return self._requantize(self.node("Add", *terms), 1, shift, bool(a["relu"]), op.name)
+        return self._requantize(self.node("Add", *terms), 1, shift, bool(a["relu"]), own)
 
     def _window_sum(self, op: HostOp, x: str, shape: Shape) -> str:
         """A depthwise convolution by ones."""
         attributes = window_attributes(op, shape)
         kernel = attributes.pop("kernel_shape")
         ones = self._real(
-            self.constant(np.ones((shape[0], 1, *kernel)), np.int8, f"{op.name}.ones")
+            self.constant(np.ones((shape[0], 1, *kernel)), np.int8, f"{self.names[op.name]}.ones")
         )
         return self.node("Conv", self._real(x), ones, group=shape[0], **attributes)
 
@@ -182,9 +184,9 @@ class _Qdq(Writer):
         base = self.node("Add", self.node("Mul", total, number(a["alpha"] / size)), number(a["k"]))
         norm = self.node("Div", real, self.node("Pow", base, number(a["beta"])))
         scaled = self.node("Div", norm, number(a["out_scale"]))
-        return self._clamped(self.node("Add", scaled, number(0.5)), False, op.name)
+        return self._clamped(self.node("Add", scaled, number(0.5)), False, self.names[op.name])
 
-    def _requantize(self, acc: str, mul: int, shift: int, relu: bool, name: str) -> str:
+    def _requantize(self, acc: str, mul: int, shift: int, relu: bool, name: str = "") -> str:
         """clamp((acc * mul + 2^(shift-1)) >> shift) of a float64 map, to int8."""
         if mul != 1:
             acc = self.node("Mul", acc, self.constant(mul, np.float64))

@@ -19,6 +19,8 @@ _DOMAIN = "qonnx.custom_op.general"
 def to_qonnx(model: CompressedModel) -> onnx.ModelProto:
     """The model; its input `input` is the normalised image, its output `logits`, both float32.
 
+    Where a node of the network is called logits, the output is logits-2.
+
     A weight of n bits is in -2^(n-1)..2^(n-1): it takes n + 1 bits there, since zero is one of its
     values (8 bits at n = 8).
     """
@@ -27,14 +29,15 @@ def to_qonnx(model: CompressedModel) -> onnx.ModelProto:
 
 class _Qonnx(Writer):
     def __init__(self, model: CompressedModel) -> None:
-        super().__init__()
-        self.source = model
+        super().__init__(model)
         self.shapes, self.scales = model.shapes, scales_of(model)
         self.values: dict[str, str] = {}
         self.flat: set[str] = set()  # tensors of rank 2
 
     def convert(self) -> onnx.ModelProto:
-        self.values["input"] = self._quant("input", self.source.input.scale, "input.quantized")
+        self.values["input"] = self._quant(
+            "input", self.source.input.scale, self.fresh("input.quantized")
+        )
         for node in self.source.nodes:
             made = self._layer(node) if isinstance(node, Layer) else self._host(node)
             self.values[node.name] = made
@@ -43,11 +46,9 @@ class _Qonnx(Writer):
         logits = self.values[last]
         if shape[1:] == (1, 1):
             logits = self._flat(logits, shape)
-        self.node("Identity", logits, name="logits")
+        self.node("Identity", logits, name=self.output)
         return self.model(
-            self.source,
             TensorProto.FLOAT,
-            "logits",
             shape[:1] if logits in self.flat else shape,
             batch=1,
             domains=(_DOMAIN,),
@@ -68,28 +69,28 @@ class _Qonnx(Writer):
         return self.node("Reshape", x, self.constant([1, *shape], np.int64))
 
     def _layer(self, layer: Layer) -> str:
-        g = layer.geometry
+        g, own = layer.geometry, self.names[layer.name]
         weights = layer.dense_levels().astype(np.float32) * np.float32(layer.q)
         linear = g.kind == "linear"
         if linear:
             weights = np.ascontiguousarray(weights.T)
         else:
             weights = weights.reshape(g.out_channels, g.in_channels // g.groups, *g.kernel)
-        name = f"{layer.name}.weight"
+        name = f"{own}.weight"
         weight = self._quant(
             self.constant(weights, np.float32, name),
             layer.q,
-            f"{name}.quantized",
+            self.fresh(f"{name}.quantized"),
             bits=min(layer.bits + 1, 8),
             narrow=True,
         )
         real = layer.bias * (layer.in_scale * layer.q)
-        bias = self.constant(real, np.float32, f"{layer.name}.bias")
+        bias = self.constant(real, np.float32, f"{own}.bias")
         x, shape = self.values[layer.input], self.shapes[layer.input]
         if linear:
             y = self.node("Add", self.node("MatMul", self._flat(x, shape), weight), bias)
             self.flat.add(y)
-            return self._activation(y, layer.out_scale, layer.relu, layer.name)
+            return self._activation(y, layer.out_scale, layer.relu, own)
         y = self.node(
             "Conv",
             self._map(x, shape),
@@ -101,16 +102,16 @@ class _Qonnx(Writer):
             group=g.groups,
             kernel_shape=list(g.kernel),
         )
-        return self._activation(y, layer.out_scale, layer.relu, layer.name)
+        return self._activation(y, layer.out_scale, layer.relu, own)
 
     def _host(self, op: HostOp) -> str:
         shape = self.shapes[op.inputs[0]]
-        scale = self.scales[op.name]
+        scale, own = self.scales[op.name], self.names[op.name]
         if op.op == "flatten":
-            return self._flat(self.values[op.inputs[0]], shape, op.name)
+            return self._flat(self.values[op.inputs[0]], shape, own)
         inputs = [self._map(self.values[source], self.shapes[source]) for source in op.inputs]
         if op.op == "maxpool":
-            return self.node("MaxPool", inputs[0], name=op.name, **window_attributes(op, shape))
+            return self.node("MaxPool", inputs[0], name=own, **window_attributes(op, shape))
         if op.op == "avgpool":
             y = self.node(
                 "AveragePool",
@@ -130,7 +131,7 @@ class _Qonnx(Writer):
         else:
             y = inputs[0]
         relu = op.op == "relu" or bool(op.attrs.get("relu", 0))
-        return self._activation(y, scale, relu, op.name)
+        return self._activation(y, scale, relu, own)
 
     def _activation(self, y: str, scale: float, relu: bool, name: str) -> str:
         """-128..127 units, behind a ReLU 0..127."""

@@ -139,7 +139,7 @@ def _write_node(out: FieldWriter, node: Node, known: Known, packed: dict[str, Pa
     op = layer.geometry.kind if layer else node.op  # type: ignore[union-attr]
     named = node.name != known.default_name(op)
     wired = node.inputs != (known.last,)
-    shaped = layer.geometry != _plain(layer.geometry) if layer else _is_shaped(node)  # type: ignore[arg-type]
+    shaped = not _is_plain(layer.geometry) if layer else _is_shaped(node)  # type: ignore[arg-type]
     relu = layer is not None and layer.relu
     tiled = isinstance(node, HostOp) and _is_tiled(node)
     out.data.append(
@@ -185,13 +185,16 @@ def _is_tiled(node: HostOp) -> bool:
     )
 
 
-def _plain(geometry: Geometry) -> Geometry:
-    """The geometry with the default stride, padding, dilation, groups and a square kernel."""
-    return _geometry(
-        geometry.kind,
-        (geometry.in_channels, geometry.in_height, geometry.in_width),
-        geometry.out_channels,
-        geometry.kernel[0] if geometry.kind == "conv" else 1,
+def _is_plain(geometry: Geometry) -> bool:
+    """Whether stride, padding, dilation and groups are the default ones and the kernel is square.
+
+    Without its padding such a geometry may be impossible, so that it is not made to be compared.
+    """
+    g = geometry
+    return (
+        g.kernel[0] == g.kernel[1]
+        and (g.kind == "conv" or g.kernel == (1, 1))
+        and (g.stride, g.padding, g.dilation, g.groups) == ((1, 1), (0, 0), (1, 1), 1)
     )
 
 

@@ -21,6 +21,7 @@ from compress.data.pixels import normalised
 from compress.exchange import state_dicts
 from compress.model.graph import CompressedModel, InputSpec
 from compress.nn.network import Network, fold, scale_to_data
+from compress.posttrain.balance import balance
 from compress.posttrain.integers import assemble, input_spec
 from compress.zoo.density import kept_weights
 from compress.zoo.networks import spec_of
@@ -67,7 +68,7 @@ def compress(
 
     densities, bits : remaining over all weights, and n, by layer
     pixels : calibration images, uint8 [N, C, H, W]
-    progress : receives one line per layer that takes time
+    progress : receives one line per layer that takes time, and what is worth knowing of branches
     """
     keep = kept_weights(network.spec, densities)
 
@@ -75,12 +76,13 @@ def compress(
         for start in range(0, len(some), _BATCH):
             yield normalised(source, some[start : start + _BATCH])
 
+    few = pixels[spread(len(pixels), CALIBRATION_IMAGES["magnitude"])]
+    balance(network, lambda: batches(few), progress)
     if method == "magnitude":
         levels = put_on_levels(network.weights, cut(network.weights, keep), bits)
     else:
         levels = reconstruct.prune_and_quantize(network, keep, bits, batches(pixels), progress)
-    few = pixels[spread(len(pixels), CALIBRATION_IMAGES["magnitude"])]
-    return assemble(network, levels, source, lambda: batches(few))
+    return assemble(network, levels, source, lambda: batches(few), note=progress)
 
 
 def spread(available: int, count: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from rtl.coreset import CoreSet
 from rtl.options import add_cores, cores_of
 from rtl.program.fit import batch_of, fit
 from synth.breakeven import ACCOUNTINGS, PORTIONS, Curve, Workload, measure
+from synth.options import add_liberty
 from synth.report import CoreReport, synthesize_many
 from synth.sram import MODELS
 
@@ -54,7 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--batch", type=positive(int), default=1, help="images of a linear layer (1)"
     )
     parser.add_argument("--seed", type=count, default=0, help="of the random masks (0)")
-    parser.add_argument("--liberty", type=Path, help="cell library instead of NanGate 45")
+    add_liberty(parser)
     parser.add_argument("--out", type=Path, help="folder for the curve's picture and the netlists")
     add_json(parser, "the curves")
 

@@ -17,6 +17,7 @@ from flows.measure import energy
 from rtl.options import add_cores, cores_of
 from sim import build
 from sim.golden import trace
+from synth.options import add_liberty
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--cycles", type=positive(int), default=energy.SLICE_CYCLES, help="of a slice, about"
     )
     add_cores(parser, "those of the run")
-    parser.add_argument("--liberty", type=Path, help="a cell library (default: NanGate 45 nm)")
+    add_liberty(parser)
     parser.add_argument("--out", type=Path, help="keep netlists and reports here")
     add_json(parser)
 

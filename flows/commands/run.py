@@ -13,6 +13,7 @@ from cosign import CosignError
 from cosign.options import add_json, count, fraction, positive, publish
 from flows.commands.training import add_training_options, training_config
 from rtl.options import add_cores, cores_of
+from synth.options import add_liberty
 
 EXAMPLES = """\
 examples:
@@ -47,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", type=positive(int), help="images executed by the RTL (lenet5 16, others 1)"
     )
-    parser.add_argument("--liberty", type=Path, help="a cell library (default: NanGate 45 nm)")
+    add_liberty(parser)
     add_cores(parser)
     parser.add_argument(
         "--accuracy-loss",
@@ -116,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
         config = dataclasses.replace(
             config,
             images=options.images or inputs.rtl_images(config, pretrained),
-            liberty=str(options.liberty.resolve()) if options.liberty else None,
+            liberty=[str(path.resolve()) for path in options.liberty] or None,
             accuracy_loss=options.accuracy_loss,
             rounds=options.rounds,
             cores=cores_of(options),

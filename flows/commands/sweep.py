@@ -20,6 +20,7 @@ from flows.sweep.results import objectives_of, results, table
 from flows.sweep.spec import AXES, Point, Spec
 from flows.sweep.store import Row, opened, spec_in
 from rtl.options import add_cores, cores_of
+from synth.options import add_liberty
 from synth.pdk import find_pdk
 from synth.report import toolchain
 from synth.sram import MODELS
@@ -56,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sram", choices=MODELS, default=MODELS[0], help="of the area in the table"
     )
-    parser.add_argument("--liberty", type=Path, help="cell library instead of NanGate 45")
+    add_liberty(parser)
     add_json(parser, "all points")
 
 
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     spec = _asked(options, path)
     jobs = spec.jobs()
     tools = toolchain(find_pdk(options.liberty))
-    liberty = options.liberty and options.liberty.resolve()
+    liberty = tuple(path.resolve() for path in options.liberty)
     failures: list[str] = []
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(options.out))

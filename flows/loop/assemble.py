@@ -27,7 +27,6 @@ from rtl.coreset import CoreSet
 from rtl.program.fit import batch_of
 from sim import cycles
 from sim.verify import Verification
-from synth import pdk
 from synth.profile import HardwareProfile
 from synth.report import CoreReport
 
@@ -137,10 +136,12 @@ def build(
 def command(config: RunConfig) -> str:
     """The command line that repeats the run."""
     words = ["python", "flows/run_cosign.py", config.network]
-    for option in ("weights", "data", "alpha", "bits", "liberty"):
+    for option in ("weights", "data", "alpha", "bits"):
         value = getattr(config, option)
         words += [f"--{option}", str(value)] if value is not None else []
     words += ["--classes", classes.FILE] if config.classes else []
+    for path in config.liberty_files:
+        words += ["--liberty", str(path)]
     for option in ("mean", "std"):
         given = getattr(config, option)
         words += [f"--{option}={','.join(f'{value:g}' for value in given)}"] if given else []
@@ -321,8 +322,10 @@ def _remarks(
             f"{tables.times(curve.break_even_ratio)}, {curve.note}."
             for curve in profile.curves
         ),
-        f"PDK licence: {pdk.LICENCE_NOTE}",
     ]
+    for name, words in (("licence", "PDK licence"), ("notes", "Cell library")):
+        if name in profile.provenance["pdk"]:
+            remarks.append(f"{words}: {profile.provenance['pdk'][name].rstrip('.')}.")
     if any(layer.decision == "host" for layer in layers):
         remarks.insert(0, f"The data are {dataset.name}: {dataset.note}.")
         remarks.append("FC layers stay outside the machine, as in the paper (§5).")

@@ -47,7 +47,7 @@ class RunConfig:
     rate : factor on the learning rates
     seed : of data order, initialisation and masks
     images : images that the RTL executes
-    liberty : cell library, None for NanGate 45 nm
+    liberty : files of the cell library (older runs: one, as text), None for NanGate 45 nm
     digest : of a network that comes with weights, SHA-256 over structure and weights
     mean, std : by channel, of pixels scaled to 0..1, what such a network reads; None for the data's
     accuracy_loss : validation accuracy that the feedback may cost, 0..1
@@ -67,13 +67,19 @@ class RunConfig:
     rate: Positive = 1.0
     seed: Count = 0
     images: AtLeastOne = 16
-    liberty: str | None = None
+    liberty: list[str] | str | None = None
     digest: str = ""
     mean: list[float] | None = None
     std: list[float] | None = None
     accuracy_loss: Share = ACCURACY_LOSS
     rounds: Count = ROUNDS
     cores: CoreSet = field(default_factory=CoreSet)
+
+    @property
+    def liberty_files(self) -> tuple[Path, ...]:
+        """None of them for NanGate 45."""
+        named = [self.liberty] if isinstance(self.liberty, str) else self.liberty or ()
+        return tuple(map(Path, named))
 
 
 class RunDir:

@@ -154,7 +154,7 @@ def layer_energy(
     config: CoreConfig,
     folder: Path,
     simulators: Path,
-    liberty: Path | None = None,
+    liberty: Sequence[Path] = (),
     cycles: int = SLICE_CYCLES,
 ) -> LayerEnergy:
     """Energy of one image through `layer`, a convolution, on the core of `config`.
@@ -309,7 +309,7 @@ def measure(
     images: dict[str, np.ndarray],
     cores: Sequence[CoreConfig],
     folder: Path,
-    liberty: Path | None = None,
+    liberty: Sequence[Path] = (),
     cycles: int = SLICE_CYCLES,
     report: Callable[[LayerEnergy], None] = lambda row: None,
 ) -> dict[str, Any]:

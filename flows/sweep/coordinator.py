@@ -117,7 +117,7 @@ def run(
     store: Store,
     client: Client,
     tools: dict[str, Any],
-    liberty: Path | None,
+    liberty: tuple[Path, ...],
     objectives: Callable[[Outcome], Objectives | None],
     report: Callable[[Point, Outcome | None, str], None],
 ) -> None:
@@ -155,7 +155,7 @@ def run(
         fill()
 
 
-def _work(point: Point, liberty: Path | None) -> tuple[Outcome, str]:
+def _work(point: Point, liberty: tuple[Path, ...]) -> tuple[Outcome, str]:
     """(outcome, address of the worker)."""
     return measure(point, liberty), get_worker().address
 

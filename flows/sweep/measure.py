@@ -43,7 +43,7 @@ class Outcome:
     wall_s: float
 
 
-def measure(point: Point, liberty: Path | None = None) -> Outcome:
+def measure(point: Point, liberty: tuple[Path, ...] = ()) -> Outcome:
     """Synthesise the core, count the job's cycles on it, and replay its netlist if `point.energy`.
 
     A core that cannot be built or cannot hold the layer is refused; a tool that is missing or fails
@@ -82,12 +82,12 @@ def measure(point: Point, liberty: Path | None = None) -> Outcome:
 
 # A worker meets the same core again and again; even a cached report takes seconds to find.
 @functools.cache
-def _tools(liberty: Path | None) -> dict[str, Any]:
+def _tools(liberty: tuple[Path, ...]) -> dict[str, Any]:
     return toolchain(find_pdk(liberty))
 
 
 @functools.lru_cache
-def _synthesized(config: CoreConfig, liberty: Path | None) -> CoreReport:
+def _synthesized(config: CoreConfig, liberty: tuple[Path, ...]) -> CoreReport:
     return synthesize(config, None, liberty)
 
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from cosign.options import add_json, publish
 from rtl import options as core_options
+from synth.options import add_liberty
 from synth.report import CoreReport, synthesize
 from synth.sram import MODELS
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     core_options.add_options(parser)
-    parser.add_argument("--liberty", type=Path, help="cell library instead of NanGate 45")
+    add_liberty(parser)
     parser.add_argument(
         "--fmax", action="store_true", help="also search the highest clock, to 1 %%"
     )

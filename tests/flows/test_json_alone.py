@@ -29,6 +29,7 @@ CHEAP: dict[Words, tuple[str, ...]] = {
     ("sim", "run"): (MODEL, "--lanes", "3"),
     ("sim", "cycles"): ("--model", MODEL),
     ("sim", "coverage"): ("coverage",),
+    ("synth", "pdk"): (),
     ("synth", "report"): ("--core", "dense-scalar", *CORE, "--out", "synth"),
 }
 # Where the same is asserted of what takes a run, several cores or a placement.

@@ -148,7 +148,7 @@ int main() {
 def test_netlist_computes_what_the_rtl_does(small: tuple[CoreReport, Path], tmp_path: Path) -> None:
     """RTL and sized netlist in lockstep under Verilator, on random streams over many layers."""
     _, out = small
-    liberty = find_pdk().liberty
+    (liberty,) = find_pdk().files
     ports = json.loads(json.dumps(_ports(out / "netlist.v")))
     inputs = {n: w for n, (d, w) in ports.items() if d == "input" and n != "clk"}
     outputs = {n: w for n, (d, w) in ports.items() if d == "output"}
@@ -259,4 +259,4 @@ def test_errors(tmp_path: Path) -> None:
         synthesize(SMALL, tmp_path, sram_models=("cacti",))
     (tmp_path / "a.lib").write_text("not a library")
     with pytest.raises(CosignError, match="not a Liberty file"):
-        synthesize_many([SMALL, SMALL], tmp_path, tmp_path / "a.lib")
+        synthesize_many([SMALL, SMALL], tmp_path, [tmp_path / "a.lib"])

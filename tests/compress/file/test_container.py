@@ -89,6 +89,45 @@ def test_no_forced_coding_beats_the_choice(bits: int, seed: int) -> None:
     assert len(container.to_bytes(model)) <= min(forced) + slack
 
 
+@st.composite
+def geometries(draw: st.DrawFn) -> Geometry:
+    """Any that is possible: most kernels are larger than their map without its padding."""
+    if draw(st.integers(0, 5)) == 0:
+        return Geometry("linear", draw(st.integers(1, 30)), draw(st.integers(1, 5)))
+
+    def pair(low: int, high: int) -> tuple[int, int]:
+        return draw(st.tuples(st.integers(low, high), st.integers(low, high)))
+
+    groups, kernel, dilation, padding = draw(st.integers(1, 3)), pair(1, 9), pair(1, 3), pair(0, 9)
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    height, width = (
+        max(1, r - 2 * p) + draw(st.integers(0, 2)) for r, p in zip(reach, padding, strict=True)
+    )
+    channels = groups * draw(st.integers(1, 3)), groups * draw(st.integers(1, 3))
+    return Geometry("conv", *channels, height, width, kernel, pair(1, 4), padding, dilation, groups)
+
+
+@given(geometries(), st.integers(0, 1 << 32), st.sampled_from([None, *CODINGS]))
+@settings(deadline=None)
+def test_every_geometry_comes_back(geometry: Geometry, seed: int, coding: str | None) -> None:
+    shape = (geometry.in_channels, geometry.in_height, geometry.in_width)
+    source = InputSpec(shape, 0.02, (0.4,) * shape[0], (0.2,) * shape[0])
+    model = CompressedModel("one", source, (layer("any", "input", geometry, 4, seed),))
+    assert same(container.from_bytes(container.to_bytes(model, coding)), model)
+
+
+def test_a_kernel_larger_than_its_map_takes_no_more_bytes() -> None:
+    """VGG's last blocks on 2 x 2 pixels: what a geometry takes does not depend on its map."""
+
+    def size(side: int) -> int:
+        geometry = Geometry("conv", 2, 2, side, side, (3, 3), padding=(1, 1))
+        source = InputSpec((2, side, side), 0.02, (0.4,) * 2, (0.2,) * 2)
+        made = layer("conv1", "input", geometry, 4, 0)
+        return len(container.to_bytes(CompressedModel("", source, (made,))))
+
+    assert size(2) == size(4)
+
+
 def branching(seed: int) -> CompressedModel:
     """Every host operation: conv, padded maxpool, an add of two paths, concat, both averages."""
     rng = np.random.default_rng(seed)
