@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from compress.data import classes
-from compress.data.datasets import Dataset, Progress, is_folder, load
+from compress.data.datasets import Dataset, Progress, is_folder, load, load_for
 from compress.model.hostops import Shape
 from compress.zoo.networks import spec_of
 from cosign import CosignError, atomic_write
@@ -22,13 +22,16 @@ def test_split(
     """The data set, and a function from indices of its test split to uint8 pixels [N, *shape].
 
     data : "mnist", "cifar10", "imagenette", "synthetic" or an ImageNet folder; photographs are
-        cropped
+        scaled and cropped as they are for training, generated images cropped
     order, progress : as `load` takes them
 
     Raises CosignError when the data are missing or of another shape.
     """
     channels, height, width = shape
-    dataset = load(data, 0, progress, order)
+    if data == "imagenette" or is_folder(data):
+        dataset = load_for(shape, data, 0, None, progress, order)
+    else:
+        dataset = load(data, 0, progress, order)
     if dataset.shape[0] != channels:
         raise CosignError(
             f"{network} reads images of {channels} channels, {dataset.name} has {dataset.shape[0]}."
