@@ -249,13 +249,15 @@ class CompressedModel:
 
     Parameters
     ----------
-    nodes : in topological order; the last one is the output
+    nodes : in topological order
+    outputs : names of nodes; the last one, when none are given
     shapes : (channels, height, width) of the input and of every node's output
     """
 
     name: str
     input: InputSpec
     nodes: tuple[Node, ...]
+    outputs: tuple[str, ...] = ()
     shapes: dict[str, Shape] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -271,6 +273,11 @@ class CompressedModel:
                 raise CosignError(f"two nodes are called {node.name!r}.")
             shapes[node.name] = node.output_shape([shapes[source] for source in node.inputs])
         object.__setattr__(self, "shapes", shapes)
+        outputs = tuple(self.outputs) or tuple(node.name for node in self.nodes[-1:])
+        object.__setattr__(self, "outputs", outputs)
+        for name in outputs:
+            if name not in shapes or name == "input":
+                raise CosignError(f"the output {name!r} is no node.")
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from compress.data.datasets import Dataset
 from compress.data.pixels import some_images
+from compress.model import functions
 from compress.model.graph import (
     CompressedModel,
     Geometry,
@@ -117,9 +118,16 @@ def _model(
                 node, node.geometry, inputs[0], levels[node.name], biases[node.name], units
             )
         else:
-            made = HostOp(node.name, node.op, inputs, _attributes(node, shapes[node.input], units))
+            table = b""
+            if node.op == "function":
+                table = functions.table(
+                    node.name, node.program, units[node.input], units[node.name]
+                )
+            attributes = _attributes(node, shapes[node.input], units)
+            made = HostOp(node.name, node.op, inputs, attributes, table, node.layout)
         nodes.append(made)
-    return CompressedModel(spec.name, source, tuple(nodes))
+    outputs = tuple(alias[name] for name in spec.outputs)
+    return CompressedModel(spec.name, source, tuple(nodes), outputs)
 
 
 def from_dataset(
@@ -145,6 +153,10 @@ def _attributes(node: NodeSpec, shape: Shape, units: dict[str, float]) -> dict[s
     if node.op == "avgpool":
         height, width = pooling_window(attrs, shape).kernel
         factors = [factors[0] / (height * width)]
+    elif node.op == "function":
+        return {"out_scale": units[node.name]}
+    elif node.op == "mul":
+        factors = [factors[0] * units[node.inputs[1]]]
     elif node.op not in ("add", "concat", "relu"):
         return attrs
     # One shift for all: the largest factor gets 16 significant bits.

@@ -141,7 +141,7 @@ def test_names_of_nodes_are_never_those_that_the_writers_make_up(
     model = renamed(model, names)
     for form in ("qdq", "qonnx"):
         file = tmp_path / f"m.{form}"
-        convert.write(model, form, file, golden.run)
+        convert.write(model, form, file, golden.trace)
         graph = onnx.load(file).graph
         tensors = [name for node in graph.node for name in node.output]
         tensors += [value.name for value in (*graph.initializer, *graph.input)]
@@ -177,7 +177,7 @@ def test_two_poolings_have_constants_of_their_own() -> None:
 def test_a_network_and_its_only_node_without_a_name(tmp_path: Path) -> None:
     model = dataclasses.replace(renamed(tie_layer(3, 1 << 15, 16, 5), [""]), name="")
     for form in convert.FORMATS:
-        convert.write(model, form, tmp_path / form, golden.run)
+        convert.write(model, form, tmp_path / form, golden.trace)
     assert len(onnx.load(tmp_path / "qdq").graph.name) > 0
 
 
@@ -203,7 +203,7 @@ def test_what_fails_its_check_leaves_no_file(
         blob = blob.replace(b"strides", b"stridez")
     monkeypatch.setitem(convert.FORMATS, form, lambda _: blob)
     with pytest.raises(CosignError, match=rf"everything as {form} fails its check, so .* is not"):
-        convert.write(model, form, tmp_path / "m", golden.run)
+        convert.write(model, form, tmp_path / "m", golden.trace)
     assert list(tmp_path.iterdir()) == []
 
 
