@@ -47,7 +47,7 @@ Quant <signed, narrow, rounding_mode> (x, scale, zero, bits) => (y) {
 
 
 def check_qdq(blob: bytes, model: CompressedModel, trace: Trace | None) -> None:
-    """Raises CosignError unless onnxruntime computes what `trace`, if given, does on some pixels."""
+    """Raises CosignError unless onnxruntime computes what `trace` does, if given, on pixels."""
     pixels = _pixels(model.input)
     outputs = _outputs(onnx.load_model_from_string(blob), pixels)
     if trace is None:
