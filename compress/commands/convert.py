@@ -27,5 +27,5 @@ def run(options: argparse.Namespace) -> int:
     from compress.exchange import convert  # onnx: --help does without
     from sim import golden  # the one thing that a command here has of another room
 
-    convert.write(container.load(options.model), options.to, options.out, golden.run)
+    convert.write(container.load(options.model), options.to, options.out, golden.trace)
     return 0

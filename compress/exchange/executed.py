@@ -12,8 +12,8 @@ from compress.exchange.onnx_writer import scales_of
 from compress.model.graph import CompressedModel, InputSpec
 from cosign import CosignError
 
-Run = Callable[[CompressedModel, np.ndarray], np.ndarray]
-"""The integer model: int8 inputs [N, C, H, W] to the int8 output [N, ...]."""
+Trace = Callable[[CompressedModel, np.ndarray], dict[str, np.ndarray]]
+"""The integer model: int8 inputs [N, C, H, W] to the int8 output [N, ...] of every node."""
 
 _SILENT = 4  # what fails is told here, warnings are of no use to whoever exports
 _QUANT = """
@@ -46,34 +46,35 @@ Quant <signed, narrow, rounding_mode> (x, scale, zero, bits) => (y) {
 """QONNX's Quant with rounding half up, in ONNX's own operations."""
 
 
-def check_qdq(blob: bytes, model: CompressedModel, run: Run | None) -> None:
-    """Raises CosignError unless onnxruntime computes what `run`, if given, does on some pixels."""
+def check_qdq(blob: bytes, model: CompressedModel, trace: Trace | None) -> None:
+    """Raises CosignError unless onnxruntime computes what `trace` does, if given, on pixels."""
     pixels = _pixels(model.input)
-    got = _output(onnx.load_model_from_string(blob), pixels)
-    if run is None:
+    outputs = _outputs(onnx.load_model_from_string(blob), pixels)
+    if trace is None:
         return
-    units = run(model, model.input.quantize(pixels)).reshape(got.shape)
-    wanted = units * np.float32(scales_of(model)[model.nodes[-1].name])
-    if not np.array_equal(got, wanted):
-        raise CosignError(
-            f"{np.count_nonzero(got != wanted):,} of {got.size:,} outputs are not the integer "
-            "model's"
-        )
+    units, scales = trace(model, model.input.quantize(pixels)), scales_of(model)
+    for name, got in zip(model.outputs, outputs, strict=True):
+        wanted = units[name].reshape(got.shape) * np.float32(scales[name])
+        if not np.array_equal(got, wanted):
+            raise CosignError(
+                f"{np.count_nonzero(got != wanted):,} of {got.size:,} values of {name!r} are not "
+                "the integer model's"
+            )
 
 
-def check_qonnx(blob: bytes, model: CompressedModel, run: Run | None) -> None:
+def check_qonnx(blob: bytes, model: CompressedModel, trace: Trace | None) -> None:
     """Raises CosignError unless onnxruntime executes it, each Quant node as ONNX's operations.
 
-    Its sums are float32, so that single units may differ from `run`, which is not asked.
+    Its sums are float32, so that single units may differ from `trace`, which is not asked.
     """
     proto = onnx.load_model_from_string(blob)
     proto.functions.append(parser.parse_function(_QUANT))
     source = model.input
     mean, std = (np.array(part)[:, None, None] for part in (source.mean, source.std))
-    _output(proto, ((_pixels(source)[:1] / 255 - mean) / std).astype(np.float32))
+    _outputs(proto, ((_pixels(source)[:1] / 255 - mean) / std).astype(np.float32))
 
 
-def check_safetensors(blob: bytes, model: CompressedModel, run: Run | None) -> None:
+def check_safetensors(blob: bytes, model: CompressedModel, trace: Trace | None) -> None:
     """Raises CosignError unless the weights that are read are the model's."""
     read = from_safetensors_bytes(blob)
     for layer in model.layers:
@@ -89,7 +90,7 @@ def _pixels(source: InputSpec) -> np.ndarray:
     return np.stack([noise, rng.choice(np.array([0, 255], np.uint8), source.shape)])
 
 
-def _output(proto: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
+def _outputs(proto: onnx.ModelProto, x: np.ndarray) -> list[np.ndarray]:
     """What onnxruntime computes of a model that onnx.checker takes, types and shapes included."""
     onnx.checker.check_model(proto, full_check=True)
     options = onnxruntime.SessionOptions()
@@ -97,7 +98,7 @@ def _output(proto: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(
         proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    output = np.asarray(session.run(None, {"input": x})[0])
-    if not np.isfinite(output).all():
+    outputs: list[np.ndarray] = session.run(None, {"input": x})
+    if not all(np.isfinite(output).all() for output in outputs):
         raise CosignError("onnxruntime computes outputs that are not finite")
-    return output
+    return outputs

@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from compress.model.graph import CompressedModel, Layer
-from compress.model.hostops import HostOp, Shape, pooling_window
+from compress.model.hostops import HostOp, Layout, Shape, pooling_window
 
 _IR_VERSION = 8  # what readers of opset 13 know
 _OPSET = 13
@@ -28,7 +28,6 @@ class Writer:
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._taken = {"", "input", *(node.name for node in source.nodes)}
         self.names = {node.name: node.name or self.fresh("node") for node in source.nodes}
-        self.output = self.fresh("logits")
 
     def fresh(self, hint: str) -> str:
         """`hint`, or with the first number behind it that makes it new."""
@@ -67,23 +66,55 @@ class Writer:
     def model(
         self,
         input_type: int,
-        output_shape: Sequence[int],
+        outputs: Sequence[tuple[str, Sequence[int]]],
         batch: int | str = "N",
         domains: Sequence[str] = (),
     ) -> onnx.ModelProto:
-        """The model from `input` to `output`."""
+        """The model from `input` to outputs of these names and shapes, without the batch."""
         shape = self.source.input.shape
         graph = helper.make_graph(
             self._nodes,
             self.source.name or "network",
             [helper.make_tensor_value_info("input", input_type, [batch, *shape])],
-            [helper.make_tensor_value_info(self.output, TensorProto.FLOAT, [batch, *output_shape])],
+            [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, *shape])
+                for name, shape in outputs
+            ],
             self._constants,
         )
         opsets = [helper.make_opsetid("", _OPSET), *(helper.make_opsetid(d, 1) for d in domains)]
         return helper.make_model(
             graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="cosign"
         )
+
+    def taken(self, x: str, layout: Layout, shape: Shape, zero: str, name: str) -> str:
+        """A take node on [N, C, H, W]; `zero` is the constant that fills."""
+        steps = [
+            (axis, places)
+            for axis, (places, size) in enumerate(zip(layout, shape, strict=True), start=1)
+            if places != tuple(range(size))
+        ]
+        if any(-1 in places for _, places in steps):
+            ends = [0] * 5 + [1] * 3  # place -1 is one beyond the end
+            x = self.node("Pad", x, self.constant(ends, np.int64), zero)
+            shape = (shape[0] + 1, shape[1] + 1, shape[2] + 1)
+            steps = [
+                (axis, tuple(place % shape[axis - 1] for place in places))
+                for axis, places in enumerate(layout, start=1)
+            ]
+        for axis, places in steps[:-1]:
+            x = self.node("Gather", x, self.constant(places, np.int64), axis=axis)
+        if not steps:
+            return self.node("Identity", x, name=name)
+        axis, places = steps[-1]
+        return self.node("Gather", x, self.constant(places, np.int64), axis=axis, name=name)
+
+    def permuted(self, x: str, layout: Layout, name: str) -> str:
+        """A permute node on [N, C, H, W]; 0 is the batch, as it is."""
+        sizes, order, shape = layout
+        x = self.node("Reshape", x, self.constant([0, *sizes], np.int64))
+        x = self.node("Transpose", x, perm=[0, *(axis + 1 for axis in order)])
+        return self.node("Reshape", x, self.constant([0, *shape], np.int64), name=name)
 
 
 def window_attributes(op: HostOp, shape: Shape) -> dict[str, Any]:
@@ -96,6 +127,28 @@ def window_attributes(op: HostOp, shape: Shape) -> dict[str, Any]:
     }
     # the average of opset 13 has no dilations
     return attributes | ({"dilations": list(window.dilation)} if window.dilation != (1, 1) else {})
+
+
+def pixels_inside(op: HostOp, shape: Shape) -> np.ndarray:
+    """int64 [1, 1, Ho, Wo]: of each window of a pooling, the pixels that are no padding."""
+    window = pooling_window(op.attrs, shape)
+    _, *sizes = op.output_shape([shape])
+    inside = [
+        [
+            sum(0 <= start + spread * tap < length for tap in range(size))
+            for start in range(-padding, step * count - padding, step)
+        ]
+        for length, count, size, step, padding, spread in zip(
+            shape[1:],
+            sizes,
+            window.kernel,
+            window.stride,
+            window.padding,
+            window.dilation,
+            strict=True,
+        )
+    ]
+    return np.outer(np.array(inside[0]), np.array(inside[1]))[None, None]
 
 
 def scales_of(model: CompressedModel) -> dict[str, float]:
@@ -122,9 +175,9 @@ def _scale_of(op: HostOp, scales: dict[str, float]) -> float:
     Where all factors are 0 so is the output, whose scale then means nothing.
     """
     if op.op == "mul":
-        scale = scales[op.inputs[0]] * scales[op.inputs[1]]
-        return scale * 2 ** op.attrs["shift"] / (op.attrs["mul0"] or 1)
-    factors = [op.attrs[f"mul{number}"] for number in range(len(op.inputs))]
+        factors, units = [op.attrs["mul0"]], [scales[op.inputs[0]] * scales[op.inputs[1]]]
+    else:
+        factors = [op.attrs[f"mul{number}"] for number in range(len(op.inputs))]
+        units = [scales[name] for name in op.inputs]
     largest = int(np.argmax(factors))
-    scale = scales[op.inputs[largest]]
-    return scale * 2 ** op.attrs["shift"] / factors[largest] if factors[largest] else scale
+    return units[largest] * 2 ** op.attrs["shift"] / (factors[largest] or 1)

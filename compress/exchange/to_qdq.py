@@ -8,11 +8,13 @@ QuantizeLinear on its own would round halves to even, in float32. The input is u
 output float32 logits.
 """
 
+import math
+
 import numpy as np
 import onnx
 from onnx import TensorProto
 
-from compress.exchange.onnx_writer import Writer, scales_of, window_attributes
+from compress.exchange.onnx_writer import Writer, pixels_inside, scales_of, window_attributes
 from compress.model.graph import CompressedModel, InputSpec, Layer
 from compress.model.hostops import HostOp, Shape, pooling_window
 
@@ -23,7 +25,7 @@ _TOP = 127
 def to_qdq(model: CompressedModel) -> onnx.ModelProto:
     """The model; its input `input` is uint8 [N, C, H, W], its output `logits` [N, classes, ...].
 
-    Where a node of the network is called logits, the output is logits-2.
+    Further outputs, and one where a node of the network is called logits, are logits-2, logits-3...
     """
     return _Qdq(model).convert()
 
@@ -31,7 +33,7 @@ def to_qdq(model: CompressedModel) -> onnx.ModelProto:
 class _Qdq(Writer):
     def __init__(self, model: CompressedModel) -> None:
         super().__init__(model)
-        self.shapes = model.shapes
+        self.shapes, self.scales = model.shapes, scales_of(model)
         self.values: dict[str, str] = {}  # int8 map of each node
 
     def convert(self) -> onnx.ModelProto:
@@ -41,15 +43,18 @@ class _Qdq(Writer):
                 self.values[node.name] = self._layer(node)
             else:
                 self.values[node.name] = self._host(node)
-        last = self.source.nodes[-1].name
-        channels, height, width = self.shapes[last]
-        output = self.values[last]
-        shape: tuple[int, ...] = (channels, height, width)
-        if height == width == 1:
-            output, shape = self.node("Flatten", output, axis=1), (channels,)
-        scale = self.constant(scales_of(self.source)[last], np.float32)
-        self.node("DequantizeLinear", output, scale, self._zero(), name=self.output)
-        return self.model(TensorProto.UINT8, shape)
+        outputs = [self._output(name) for name in self.source.outputs]
+        return self.model(TensorProto.UINT8, outputs)
+
+    def _output(self, node: str) -> tuple[str, tuple[int, ...]]:
+        """The real values of a node: (name, shape)."""
+        made, shape = self.values[node], self.shapes[node]
+        flat = shape[1:] == (1, 1)
+        if flat:
+            made = self.node("Flatten", made, axis=1)
+        scale = self.constant(self.scales[node], np.float32)
+        name = self.node("DequantizeLinear", made, scale, self._zero(), name=self.fresh("logits"))
+        return name, shape[:1] if flat else shape
 
     def _input(self, spec: InputSpec) -> str:
         """A pixel's int8 value is looked up, in a table by channel."""
@@ -102,6 +107,12 @@ class _Qdq(Writer):
         if op.op == "flatten":
             column = self.constant([0, -1, 1, 1], np.int64)
             return self.node("Reshape", inputs[0], column, name=own)
+        if op.op == "take":
+            return self.taken(inputs[0], op.layout, shape, self._zero(), own)
+        if op.op == "permute":
+            return self.permuted(inputs[0], op.layout, own)
+        if op.op == "function":
+            return self._function(op, inputs[0])
         shift = int(a.get("shift", 0))
         if op.op == "avgpool":
             factors = self._factors(op, shape)
@@ -118,11 +129,24 @@ class _Qdq(Writer):
             return self.node("Concat", *scaled, name=own, axis=1)
         if op.op == "relu":
             return self._requantize(doubles[0], int(a["mul0"]), shift, True, own)
+        if op.op == "mul":
+            product = self.node("Mul", *doubles)
+            return self._requantize(product, int(a["mul0"]), shift, False, own)
         terms = [
             self.node("Mul", x, self.constant(a[f"mul{number}"], np.float64))
             for number, x in enumerate(doubles)
         ]
         return self._requantize(self.node("Add", *terms), 1, shift, bool(a["relu"]), own)
+
+    def _function(self, op: HostOp, x: str) -> str:
+        """A value's place in its table, or in its channel's."""
+        tables = np.frombuffer(op.table, np.int8)
+        first = np.arange(128, len(tables), 256).reshape(1, -1, 1, 1)  # the place of zero
+        where = self.node(
+            "Add", self.node("Cast", x, to=TensorProto.INT32), self.constant(first, np.int32)
+        )
+        table = self.constant(tables, np.int8, f"{self.names[op.name]}.table")
+        return self.node("Gather", table, where, axis=0, name=self.names[op.name])
 
     def _window_sum(self, op: HostOp, x: str, shape: Shape) -> str:
         """A depthwise convolution by ones."""
@@ -138,26 +162,9 @@ class _Qdq(Writer):
         mul = int(op.attrs["mul0"])
         if not op.attrs["exclude"]:
             return self.constant(mul, np.float64)
-        window = pooling_window(op.attrs, shape)
-        _, *sizes = op.output_shape([shape])
-        inside = [
-            [
-                sum(0 <= start + spread * tap < length for tap in range(size))
-                for start in range(-padding, step * count - padding, step)
-            ]
-            for length, count, size, step, padding, spread in zip(
-                shape[1:],
-                sizes,
-                window.kernel,
-                window.stride,
-                window.padding,
-                window.dilation,
-                strict=True,
-            )
-        ]
-        n = np.outer(np.array(inside[0]), np.array(inside[1]))
-        k = window.kernel[0] * window.kernel[1]
-        return self.constant(((2 * mul * k + n) // (2 * n))[None, None], np.float64)
+        n = pixels_inside(op, shape)
+        k = math.prod(pooling_window(op.attrs, shape).kernel)
+        return self.constant((2 * mul * k + n) // (2 * n), np.float64)
 
     def _lrn(self, op: HostOp, x: str, shape: Shape) -> str:
         """x / (k + alpha / size * sum of squares over channels) ** beta, in float64."""

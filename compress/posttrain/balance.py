@@ -20,7 +20,7 @@ from compress.nn.network import Network
 from compress.posttrain.calibration import Batches
 
 _WORTH = 3  # bits that branches must be apart; below, they are left as they are
-_POOLING = ("maxpool", "avgpool", "flatten", "dropout")
+_BY_CHANNEL = ("maxpool", "avgpool", "flatten", "dropout")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def balance(network: Network, batches: Batches, note: Callable[[str], None]) -> 
 
 def _joints(spec: NetworkSpec) -> list[_Joint]:
     nodes = {node.name: node for node in spec.nodes}
-    edges = Counter(name for node in spec.nodes for name in node.inputs)
+    edges = Counter(name for node in spec.nodes for name in node.inputs) + Counter(spec.outputs)
     found = []
     for node in spec.nodes:
         readers = _readers(spec, node.name) if node.op == "concat" else ()
@@ -78,8 +78,8 @@ def _joints(spec: NetworkSpec) -> list[_Joint]:
 
 
 def _commutes(node: NodeSpec) -> bool:
-    """Whether a factor before the node is one behind it."""
-    return node.op in _POOLING or (node.op == "relu" and node.top is None)
+    """Whether a factor of a channel before the node is one of the same channel behind it."""
+    return node.op in _BY_CHANNEL or (node.op == "relu" and node.top is None)
 
 
 def _maker(nodes: Mapping[str, NodeSpec], edges: Counter[str], name: str) -> str | None:
@@ -87,14 +87,14 @@ def _maker(nodes: Mapping[str, NodeSpec], edges: Counter[str], name: str) -> str
         node = nodes[name]
         if node.geometry is not None:
             return None if node.batch_norm or node.top is not None else name
-        if not _commutes(node):
+        if not _commutes(node) and node.op not in ("take", "permute"):
             return None
         name = node.input
     return None
 
 
 def _readers(spec: NetworkSpec, joint: str) -> tuple[str, ...]:
-    """The layers that read a concat; none when other nodes or the output do, too."""
+    """The layers that read a concat; none when other nodes do, or it is an output."""
     carriers, readers = {joint}, []
     for node in spec.nodes:
         if carriers.isdisjoint(node.inputs):
@@ -105,7 +105,7 @@ def _readers(spec: NetworkSpec, joint: str) -> tuple[str, ...]:
             carriers.add(node.name)
         else:
             return ()
-    return () if spec.nodes[-1].name in carriers else tuple(readers)
+    return tuple(readers) if carriers.isdisjoint(spec.outputs) else ()
 
 
 def _ranges(network: Network, batches: Batches) -> dict[str, float]:

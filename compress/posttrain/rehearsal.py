@@ -17,6 +17,11 @@ def rehearse(spec: NetworkSpec) -> CompressedModel:
         read = container.from_bytes(container.to_bytes(model))
     except CosignError as error:
         raise CosignError(f"{spec.name} cannot be written as model.cosign: {error}") from error
+    if model.outputs != read.outputs:
+        raise CosignError(
+            f"{spec.name} cannot be written as model.cosign: its outputs are read as others; "
+            "report it."
+        )
     for wanted, found in zip(model.nodes, read.nodes, strict=True):
         if _structure(wanted) != _structure(found):
             raise CosignError(
@@ -30,4 +35,4 @@ def _structure(node: Node) -> tuple[object, ...]:
     """What of a node is no weight."""
     if isinstance(node, Layer):
         return node.name, node.inputs, node.geometry, node.relu, node.mul, node.shift
-    return node.name, node.inputs, node.op, node.attrs
+    return node.name, node.inputs, node.op, node.attrs, node.table, node.layout

@@ -168,4 +168,4 @@ def test_a_lost_branch_is_told_and_exported(tmp_path: Path) -> None:
     wanted = seen["joint"][:, 4:]
     assert np.sqrt(np.mean((got - wanted) ** 2)) < 0.08 * np.sqrt(np.mean(wanted**2))
     for form in convert.FORMATS:
-        convert.write(model, form, tmp_path / form, golden.run)
+        convert.write(model, form, tmp_path / form, golden.trace)
