@@ -44,7 +44,7 @@ class LibCell:
 
     Parameters
     ----------
-    function : by output its Liberty expression
+    function : by output its Liberty expression, in one spelling
     sequential : the text of the ff or latch groups, empty for gates
     refused : why a mapper must not pick it, empty if it may
     flip_flop : what it is as a D flip-flop, None if it is none
@@ -68,7 +68,7 @@ class LibCell:
     @property
     def family(self) -> tuple[object, ...]:
         """Equal for cells that can stand in for each other: same pins, same logic."""
-        logic = tuple(sorted((pin, _logic(f)) for pin, f in self.function.items()))
+        logic = tuple(sorted(self.function.items()))
         return (tuple(sorted(self.capacitance_ff)), logic, self.sequential)
 
     @property
@@ -83,7 +83,7 @@ class LibCell:
         """The output that is always `value`, "0" or "1", of a tie cell."""
         if self.capacitance_ff or self.sequential:
             return None
-        outputs = (pin for pin, text in self.function.items() if _logic(text) == value)
+        outputs = (pin for pin, text in self.function.items() if text == value)
         return next(outputs, None)
 
 
@@ -182,7 +182,7 @@ def read_cell(group: Group, header: Header) -> LibCell:
             if direction == "input":
                 capacitance[name] = _input_ff(pin, header)
             elif direction == "output":
-                function[name] = pin.get("function")
+                function[name] = _logic(pin.get("function"))
                 loads.append(_max_load_ff(pin, header))
                 odd = odd or ("three-state" if pin.get("three_state") else "")
             elif direction == "inout":
@@ -312,6 +312,8 @@ def _refused(group: Group, cell: LibCell, odd: str) -> str:
         return "a name that Verilog does not have"
     if cell.area_um2 <= 0:
         return "no area"
+    if not cell.capacitance_ff:
+        return "constant"
     if _CLOCK_CELL.search(cell.name):  # balanced edges, slow data
         return "clock cell"
     if cell.sequential:
