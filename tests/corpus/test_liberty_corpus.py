@@ -14,11 +14,21 @@ from pathlib import Path
 import proof
 import pytest
 import small_library as small
+from random_layers import random_input, random_layer
 
+from compress.model.graph import Geometry
 from cosign import CosignError
+from rtl.config import CoreConfig
+from rtl.program.pack import pack_layer
+from sim.record import Recording, record
+from sim.run import simulators_dir
+from sim.simulate import Job
+from synth.energy import logic_energy
 from synth.liberty import Library, read_library, syntax
 from synth.netlist import Netlist
-from synth.pdk import Pdk
+from synth.pdk import Pdk, find_pdk
+from synth.replay import replay
+from synth.report import synthesize
 from synth.sta import TimingRecord, sign_off
 
 Spelling = Callable[[str], str | bytes]
@@ -378,3 +388,49 @@ def test_every_open_kit(kit: Kit, tmp_path: Path) -> None:
         pdk = Pdk(tuple(files), own)
         again = sign_off(tmp_path / "netlist.v", "top", pdk, tmp_path / "macros.lib", 10.0)
         assert again == record
+
+
+CORE = CoreConfig(
+    "dense-scalar",
+    lanes=1,
+    act_banks=2,
+    bank_bytes=4,
+    act_depth=64,
+    weight_depth=32,
+    weight_bits=4,
+    acc_bits=18,
+    mul_bits=8,
+)
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    """What goes in and out of the core's RTL while it computes a layer."""
+    geometry = Geometry("conv", 3, 4, 5, 5, kernel=(3, 3), padding=(1, 1))
+    layer = random_layer(geometry, 0.5, seed=0, mul=139, shift=12)
+    job = Job(pack_layer(layer, CORE), random_input(geometry, seed=0)[0])
+    return record([job], CORE, simulators_dir(), stall_seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kit", KITS.values(), ids=KITS)
+def test_a_core_in_every_open_kit(kit: Kit, tmp_path: Path, recording: Recording) -> None:
+    """Area, clock, blocks and energy, and every output that of the RTL in every cycle."""
+    files = real(kit.pattern)
+    pdk = find_pdk(files)
+    report = synthesize(CORE, tmp_path, files)
+    plain = synthesize(CORE, None)
+    assert report.flip_flops == plain.flip_flops
+    assert report.fmax_hz == pytest.approx(1e9 / (CORE.clock_ns - report.slack_ns))
+    assert report.blocks_um2["unattributed"] == 0
+    assert report.blocks_um2["shared"] < 0.02 * report.logic_um2
+    for block, area in plain.blocks_um2.items():  # every block has its share in every kit
+        share = area / plain.logic_um2
+        assert report.blocks_um2[block] / report.logic_um2 == pytest.approx(share, abs=0.05)
+    assert not any(pdk.library.cells[kind].refused for kind in set(report.cells) - pdk.library.ties)
+    activity = replay(tmp_path / "netlist.v", pdk.library, recording.inputs, recording.outputs)
+    assert activity.checked > 10_000
+    energy = logic_energy(tmp_path, activity, pdk)
+    assert energy.clock_pj > 0
+    assert energy.toggle_pj > 0
+    assert energy.annotated > 0.95
