@@ -166,6 +166,8 @@ _KINDS = {
     "latch_bank": "bank of latches",
     "latch": "latch",
 }
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _CLOCK_CELL = re.compile(r"(?:^|_)(?:clk|ck)|clk(?:buf|inv)", re.I)
 _DELAY_CELL = re.compile(r"dly|delay|(?:^|_)del", re.I)
 
@@ -235,14 +237,9 @@ def _numbers(raw: str) -> list[float]:
 
 def _delay_ns(group: Group, header: Header) -> float | None:
     """Mean of the first values of all delay tables: no load, steep edges."""
-    firsts = []
-    for pin in group.all("pin"):
-        for table in _tables(pin):
-            values = [_numbers(raw[:200].rpartition(",")[0] or raw) for name, raw in table.lists]
-            names = [name for name, _ in table.lists]
-            firsts += [
-                v[0] for name, v in zip(names, values, strict=True) if name == "values" and v
-            ]
+    tables = [table for pin in group.all("pin") for table in _tables(pin)]
+    raw = [raw for table in tables for name, raw in table.lists if name == "values"]
+    firsts = [float(number[0]) for text in raw if (number := _NUMBER.search(text))]
     return header.time_ns * sum(firsts) / len(firsts) if firsts else None
 
 
@@ -270,7 +267,7 @@ def _flip_flop(
     group: Group, inputs: Mapping[str, float], function: Mapping[str, str]
 ) -> FlipFlop | None:
     data, clock = _literal(group.get("next_state")), _literal(group.get("clocked_on"))
-    if group.kind != "ff" or data is None or clock is None or len(group.args) < 1:
+    if group.kind != "ff" or data is None or clock is None or group.get("clocked_on_also"):
         return None
     if not {data[0], clock[0]} <= set(inputs):
         return None
@@ -308,8 +305,9 @@ def _refused(group: Group, cell: LibCell, odd: str) -> str:
         return odd
     if not any(cell.function.values()):
         return "no function"
-    if not re.fullmatch(r"[A-Za-z_]\w*", cell.name):
-        return "a name that Verilog does not have"
+    for name in (cell.name, *cell.capacitance_ff, *cell.function):
+        if not _NAME.fullmatch(name):
+            return f"a name that Verilog does not have: {name}"
     if cell.area_um2 <= 0:
         return "no area"
     if not cell.capacitance_ff:
