@@ -67,8 +67,10 @@ def gate(
 ) -> str:
     """A gate with the output Y, which may drive `load` femtofarads."""
     delays = _delays(base, load)
+    signs = {"!": "negative_unate", "^": "non_unate"}
+    sense = next((signs[s] for s in signs if s in function), "positive_unate")
     arcs = "".join(
-        f'      timing () {{ related_pin : "{pin}"; timing_sense : non_unate; {delays} }}\n'
+        f'      timing () {{ related_pin : "{pin}"; timing_sense : {sense}; {delays} }}\n'
         for pin in pins
     )
     return (

@@ -49,6 +49,8 @@ def table(report: CoreReport) -> str:
         f"slack {report.slack_ns:+.3f} ns at {report.config.clock_ns:g} ns"
     )
     lines.append(f"  critical path  {report.critical_path}")
+    if notes := report.provenance["pdk"].get("notes"):
+        lines.append(f"  library        {notes}")
     if (found := report.fmax_search) is not None:
         lines += [
             f"  fastest        {found.fmax_hz / 1e6:14,.0f} MHz   sized for speed alone "

@@ -44,7 +44,7 @@ class LibCell:
 
     Parameters
     ----------
-    function : by output its Liberty expression
+    function : by output its Liberty expression, in one spelling
     sequential : the text of the ff or latch groups, empty for gates
     refused : why a mapper must not pick it, empty if it may
     flip_flop : what it is as a D flip-flop, None if it is none
@@ -68,7 +68,7 @@ class LibCell:
     @property
     def family(self) -> tuple[object, ...]:
         """Equal for cells that can stand in for each other: same pins, same logic."""
-        logic = tuple(sorted((pin, _logic(f)) for pin, f in self.function.items()))
+        logic = tuple(sorted(self.function.items()))
         return (tuple(sorted(self.capacitance_ff)), logic, self.sequential)
 
     @property
@@ -83,7 +83,7 @@ class LibCell:
         """The output that is always `value`, "0" or "1", of a tie cell."""
         if self.capacitance_ff or self.sequential:
             return None
-        outputs = (pin for pin, text in self.function.items() if _logic(text) == value)
+        outputs = (pin for pin, text in self.function.items() if text == value)
         return next(outputs, None)
 
 
@@ -166,6 +166,8 @@ _KINDS = {
     "latch_bank": "bank of latches",
     "latch": "latch",
 }
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _CLOCK_CELL = re.compile(r"(?:^|_)(?:clk|ck)|clk(?:buf|inv)", re.I)
 _DELAY_CELL = re.compile(r"dly|delay|(?:^|_)del", re.I)
 
@@ -182,7 +184,7 @@ def read_cell(group: Group, header: Header) -> LibCell:
             if direction == "input":
                 capacitance[name] = _input_ff(pin, header)
             elif direction == "output":
-                function[name] = pin.get("function")
+                function[name] = _logic(pin.get("function"))
                 loads.append(_max_load_ff(pin, header))
                 odd = odd or ("three-state" if pin.get("three_state") else "")
             elif direction == "inout":
@@ -235,14 +237,9 @@ def _numbers(raw: str) -> list[float]:
 
 def _delay_ns(group: Group, header: Header) -> float | None:
     """Mean of the first values of all delay tables: no load, steep edges."""
-    firsts = []
-    for pin in group.all("pin"):
-        for table in _tables(pin):
-            values = [_numbers(raw[:200].rpartition(",")[0] or raw) for name, raw in table.lists]
-            names = [name for name, _ in table.lists]
-            firsts += [
-                v[0] for name, v in zip(names, values, strict=True) if name == "values" and v
-            ]
+    tables = [table for pin in group.all("pin") for table in _tables(pin)]
+    raw = [raw for table in tables for name, raw in table.lists if name == "values"]
+    firsts = [float(number[0]) for text in raw if (number := _NUMBER.search(text))]
     return header.time_ns * sum(firsts) / len(firsts) if firsts else None
 
 
@@ -270,7 +267,7 @@ def _flip_flop(
     group: Group, inputs: Mapping[str, float], function: Mapping[str, str]
 ) -> FlipFlop | None:
     data, clock = _literal(group.get("next_state")), _literal(group.get("clocked_on"))
-    if group.kind != "ff" or data is None or clock is None or len(group.args) < 1:
+    if group.kind != "ff" or data is None or clock is None or group.get("clocked_on_also"):
         return None
     if not {data[0], clock[0]} <= set(inputs):
         return None
@@ -308,10 +305,13 @@ def _refused(group: Group, cell: LibCell, odd: str) -> str:
         return odd
     if not any(cell.function.values()):
         return "no function"
-    if not re.fullmatch(r"[A-Za-z_]\w*", cell.name):
-        return "a name that Verilog does not have"
+    for name in (cell.name, *cell.capacitance_ff, *cell.function):
+        if not _NAME.fullmatch(name):
+            return f"a name that Verilog does not have: {name}"
     if cell.area_um2 <= 0:
         return "no area"
+    if not cell.capacitance_ff:
+        return "constant"
     if _CLOCK_CELL.search(cell.name):  # balanced edges, slow data
         return "clock cell"
     if cell.sequential:

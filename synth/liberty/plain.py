@@ -12,6 +12,21 @@ from synth.liberty import expression
 from synth.liberty.cells import LibCell
 from synth.liberty.syntax import Group, written
 
+# Current-source and noise models: large, and none of the tools computes delays or power of them.
+_UNUSED = (
+    "output_current_",
+    "receiver_capacitance",
+    "ccsn_",
+    "noise_",
+    "propagated_noise",
+    "steady_state_current",
+    "hyperbolic_noise",
+    "dc_current",
+    "dynamic_current",
+    "leakage_current",
+    "compact_ccs",
+    "intrinsic_parasitic",
+)
 _EXPRESSIONS = ("function", "when", "next_state", "clocked_on", "clear", "preset")
 
 
@@ -56,5 +71,5 @@ def _plain(group: Group) -> Group:
                 attributes[key] = expression.written(expression.parse(group.get(key)))
             except CosignError:
                 attributes[key] = group.get(key)
-    groups = [_plain(child) for child in group.groups]
+    groups = [_plain(child) for child in group.groups if not child.kind.startswith(_UNUSED)]
     return dataclasses.replace(group, attributes=attributes, groups=groups)

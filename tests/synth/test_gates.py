@@ -53,3 +53,21 @@ def test_truth_tables_follow_the_liberty_functions() -> None:
             assert table >> i & 1 == int(bool(value(i & 1, i >> 1 & 1, i >> 2 & 1))), function
     with pytest.raises(CosignError, match="cannot be simulated"):
         truth_table("A & D", names)
+
+
+def test_sets_and_resets_must_be_tied_off(tmp_path: Path) -> None:
+    path = tmp_path / "netlist.v"
+    flip_flop = "DFFR_X1 r (.CK(clk), .D(a), .RN(n1), .QN(n2));"
+    tied = f"LOGIC1_X1 t (.Z(n1));\n  {flip_flop}"
+    for text in (tied, f"INV_X1 t (.A(1'b0), .ZN(n1));\n  {flip_flop}"):
+        gates_of(path, text)
+    found = read_gates(path, LIBRARY)
+    (register,) = found.registers
+    (shown,) = (gate for gate in found.gates if gate.output == found.nets["n2"])
+    assert shown.inputs == (register.state,)
+    assert [shown.table >> i & 1 for i in range(2)] == [1, 0]
+    for text in (tied.replace("LOGIC1", "LOGIC0"), flip_flop.replace("n1", "a")):
+        with pytest.raises(CosignError, match="the set or reset of r is in use"):
+            gates_of(path, text)
+    with pytest.raises(CosignError, match="SDFF_X1, which is no plain flip-flop"):
+        gates_of(path, "SDFF_X1 r (.CK(clk), .D(a), .SE(a), .SI(a), .Q(n1));")

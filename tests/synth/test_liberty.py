@@ -55,7 +55,7 @@ WORDS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True)
 
 
 @st.composite
-def groups(draw: st.DrawFn, depth: int = 3) -> syntax.Group:
+def groups(draw: st.DrawFn, depth: int = 2) -> syntax.Group:
     plain = st.one_of(WORDS, st.integers(-99, 99).map(str), WORDS.map('"{}"'.format))
     children = st.lists(groups(depth - 1), max_size=3) if depth else st.just([])
     return syntax.Group(
