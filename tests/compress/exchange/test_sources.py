@@ -183,14 +183,12 @@ def test_export_command(module: str, tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_export_command_of_an_onnx_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import onnx
-
     graph = onnx_models.Graph()
     y = graph.node("GlobalAveragePool", graph.conv("x", 3, 4, "c"), name="mean")
     graph.node("Flatten", y, name="flat")
-    onnx.save(graph.model(), tmp_path / "small.onnx")
+    (tmp_path / "small.ONNX").write_bytes(graph.model().SerializeToString())
     out = tmp_path / "m.cosign"
-    command = ["export", "--network", str(tmp_path / "small.onnx"), "--out", str(out)]
+    command = ["export", "--network", str(tmp_path / "small.ONNX"), "--out", str(out)]
     assert main([*command, "--ratio", "1"]) == 0
     assert container.load(out).name == "small"
     assert main([*command, "--ratio", "1", "--mean", "0.5", "--std", "0.25"]) == 0
