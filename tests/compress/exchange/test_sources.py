@@ -50,8 +50,12 @@ class Mixed(nn.Module):
         x = self.bn1(torch.relu(self.fc1(x)))
         return x + self.fc2(x)
 
-def swish():
-    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Hardswish(), nn.Flatten(), nn.Linear(1352, 10))
+def norm_of_each():
+    return nn.Sequential(nn.Conv2d(1, 2, 3), Instance(), nn.Flatten(), nn.Linear(1352, 10))
+
+class Instance(nn.Module):
+    def forward(self, x):
+        return nn.functional.instance_norm(x)
 
 def wrong():
     net = mobile()
@@ -93,7 +97,7 @@ def test_layers_are_called_as_their_weights(module: str) -> None:
 @pytest.mark.parametrize(
     ("factory", "message"),
     [
-        ("swish", r"their_nets:swish: node '/1/HardSwish' is a HardSwish"),
+        ("norm_of_each", r"their_nets:norm_of_each: node '/1/InstanceNormalization' is a Inst"),
         ("wrong", r"their_nets:wrong does not compute an image of 3 x 28 x 28"),
         ("six_channels", "set the module's attribute input_shape"),
         ("number", "returns a int, must return a torch.nn.Module"),
