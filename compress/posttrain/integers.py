@@ -120,9 +120,7 @@ def _model(
         else:
             table = b""
             if node.op == "function":
-                table = functions.table(
-                    node.name, node.program, units[node.input], units[node.name]
-                )
+                table = functions.table(node.program, units[node.input], units[node.name])
             attributes = _attributes(node, shapes[node.input], units)
             made = HostOp(node.name, node.op, inputs, attributes, table, node.layout)
         nodes.append(made)
