@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -74,24 +74,73 @@ def pruning_ratio(text: str) -> float:
     return value
 
 
-def numbers(text: str) -> list[float]:
-    """Numbers with commas between them."""
+def _numbers(one: Callable[[str], float]) -> Callable[[str], list[float]]:
+    def parse(text: str) -> list[float]:
+        return [one(part) for part in text.split(",")]
+
+    return parse
+
+
+def _mean(text: str) -> float:
     try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is no list of numbers") from error
+        return fraction(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(
+            f"{error}; it is of pixels of 0 to 1: divide what is of 0 to 255 by 255"
+        ) from error
 
 
 def add_pixels(parser: argparse.ArgumentParser) -> None:
-    """The options --mean and --std, by channel, of pixels scaled to 0..1."""
-    for option, meaning in (("--mean", "mean"), ("--std", "standard deviation")):
+    """The options --mean and --std, of pixels scaled to 0..1, for `pixels_of`."""
+    kinds = (("--mean", "mean", _mean), ("--std", "standard deviation", positive(float)))
+    for option, meaning, kind in kinds:
         parser.add_argument(
             option,
-            type=numbers,
+            type=_numbers(kind),
             metavar="R,G,B",
-            help=f"{meaning} of pixels of 0 to 1 by channel, as a network of your own was trained "
-            "with (default: ImageNet's, MNIST's)",
+            help=f"{meaning} of pixels of 0 to 1, by channel or one number for all, as a network "
+            "of your own was trained with (default: ImageNet's, MNIST's)",
         )
+
+
+def pixels_of(
+    options: argparse.Namespace, channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """(mean, std) by channel of --mean and --std, or None where they are left out.
+
+    Raises CosignError where only one is given, or not as many numbers as `by_channel` takes.
+    """
+    if options.mean is None and options.std is None:
+        return None
+    if options.mean is None or options.std is None:
+        raise CosignError("--mean and --std belong together; give both.")
+    return by_channel("--mean", options.mean, channels), by_channel("--std", options.std, channels)
+
+
+def by_channel(option: str, values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """One number for each channel; a single one stands for all.
+
+    Raises CosignError, with the option's name, when there are neither one nor `channels`.
+    """
+    if len(values) == 1:
+        return (float(values[0]),) * channels
+    if len(values) != channels:
+        raise CosignError(
+            f"{option} has {len(values)} numbers, but the network reads images of {channels} "
+            f"channel{'s' * (channels != 1)}; give one for each channel, or one for all."
+        )
+    return tuple(map(float, values))
+
+
+def add_classes(parser: argparse.ArgumentParser) -> None:
+    """The option --classes, for data that are an image folder."""
+    parser.add_argument(
+        "--classes",
+        metavar="text|numeric|FILE",
+        help="order of an image folder's classes, which is that of the network's outputs: sorted "
+        "as text, as torchvision does, by the numbers in their names, or as a file names them, one "
+        "a line (default: DIR/classes.txt, else as text where that is the order by number too)",
+    )
 
 
 def check_names(option: str, asked: Iterable[str], known: Collection[str]) -> None:

@@ -78,12 +78,17 @@ def layer_output(layer: Layer, x: np.ndarray, sums: Accumulate = accumulate) -> 
 def _windows(op: HostOp, x: np.ndarray, fill: int) -> Iterator[np.ndarray]:
     """For each place in the pooling window the pixels of all windows, [N, C, Ho, Wo]."""
     shape = (x.shape[1], x.shape[2], x.shape[3])
-    (height, width), stride, padding, end = pooling_window(op.attrs, shape)
-    _, rows, columns = op.output_shape([shape])
-    margin = (padding, end)
-    padded = np.pad(x, ((0, 0), (0, 0), margin, margin), constant_values=fill)
-    for r, s in np.ndindex(height, width):
-        down, right = (slice(at, at + stride * n, stride) for at, n in ((r, rows), (s, columns)))
+    window = pooling_window(op.attrs, shape)
+    sizes = op.output_shape([shape])[1:]
+    margins = zip(window.padding, window.end, strict=True)
+    padded = np.pad(x, ((0, 0), (0, 0), *margins), constant_values=fill)
+    for places in np.ndindex(window.kernel):
+        down, right = (
+            slice(at * spread, at * spread + step * count, step)
+            for at, spread, step, count in zip(
+                places, window.dilation, window.stride, sizes, strict=True
+            )
+        )
         yield padded[:, :, down, right]
 
 
@@ -149,6 +154,31 @@ def _flatten(op: HostOp, x: np.ndarray) -> np.ndarray:
     return x.reshape(len(x), -1, 1, 1)
 
 
+def _mul(op: HostOp, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    product = x.astype(np.int64) * y
+    return requantize(product, int(op.attrs["mul0"]), int(op.attrs["shift"]), relu=False)
+
+
+def _function(op: HostOp, x: np.ndarray) -> np.ndarray:
+    tables = np.frombuffer(op.table, np.int8).reshape(-1, 256)
+    places = x.astype(np.int64) + 128
+    if len(tables) == 1:
+        return tables[0][places]
+    return tables[np.arange(len(tables))[:, None, None], places]
+
+
+def _take(op: HostOp, x: np.ndarray) -> np.ndarray:
+    """What the layout lists of each axis; one more, at place -1, is zeros."""
+    places = np.ix_(range(len(x)), *op.layout)
+    return np.pad(x, ((0, 0), (0, 1), (0, 1), (0, 1)))[places]
+
+
+def _permute(op: HostOp, x: np.ndarray) -> np.ndarray:
+    sizes, order, shape = op.layout
+    moved = x.reshape(len(x), *sizes).transpose(0, *(axis + 1 for axis in order))
+    return moved.reshape(len(x), *shape)
+
+
 HOST_OPS: dict[str, Callable[..., np.ndarray]] = {
     "maxpool": _maxpool,
     "avgpool": _avgpool,
@@ -157,6 +187,10 @@ HOST_OPS: dict[str, Callable[..., np.ndarray]] = {
     "lrn": _lrn,
     "flatten": _flatten,
     "relu": _relu,
+    "function": _function,
+    "take": _take,
+    "permute": _permute,
+    "mul": _mul,
 }
 
 
@@ -174,8 +208,8 @@ def trace(
 
 
 def run(model: CompressedModel, x: np.ndarray, sums: Accumulate = accumulate) -> np.ndarray:
-    """The network's output, int8 [N, ...], for quantised input `x` (int8 [N, C, H, W])."""
-    return trace(model, x, sums)[model.nodes[-1].name]
+    """The network's first output, int8 [N, ...], for quantised input `x` (int8 [N, C, H, W])."""
+    return trace(model, x, sums)[model.outputs[0]]
 
 
 def correct(

@@ -17,6 +17,9 @@ _WEIGHTED_STEPS = 300
 _EXACT_PIECES = 1 << 18
 # Candidates x levels computed at once: bounds memory.
 _BLOCK = 1 << 20
+# Values that stand for all in a closer scan, and the share of the error it must save to count.
+_SAMPLE = 4096
+_WORTHWHILE = 1e-3
 
 
 def prune_mask(values: np.ndarray, keep: int) -> np.ndarray:
@@ -69,6 +72,7 @@ class _Prefix:
         self.sorted = np.sort(np.abs(values).reshape(-1).astype(np.float64))
         self.sums = np.concatenate([[0.0], np.cumsum(self.sorted)])
         self.square = float(self.sorted @ self.sorted)
+        self.bits = bits
         self.top = max_level(bits)
         self.halves = np.arange(1, self.top) + 0.5
 
@@ -91,6 +95,17 @@ class _Prefix:
         a, b = self.coefficients(q)
         return self.square - 2 * q * b + q * q * a
 
+    def least_below(self, q: float) -> float:
+        """What the error of any interval up to `q` cannot fall below.
+
+        The largest level ends at top * q, and what lies beyond misses it by its distance at least.
+        """
+        end = self.top * q
+        first = int(np.searchsorted(self.sorted, end))
+        beyond = self.sorted[first:]
+        total = float(self.sums[-1] - self.sums[first])
+        return float(beyond @ beyond) - 2 * end * total + end * end * len(beyond)
+
     def settle(self, q: float) -> float:
         """Alternate the assignment and its best q until neither changes: a local minimum."""
         while True:
@@ -105,32 +120,50 @@ def best_interval(values: np.ndarray, bits: int) -> float:
     """The interval q > 0 that minimises the total square error of `levels_of` (§3.4.2).
 
     The error is a continuous, piecewise quadratic function of q whose pieces meet where a value
-    crosses from one level to the next, at |v| / (k + 1/2). For few values every piece is
-    examined and the minimum is exact; for many, a scan of the range finds the promising
-    intervals, each is scanned again and its minima are settled in closed form.
+    crosses from one level to the next, at |v| / (k + 1/2). For few values, or few that are
+    repeated, as weights are that were on levels before, every piece is examined and the minimum is
+    exact; for many, a scan of the range finds the promising intervals, each is scanned again and
+    its minima are settled in closed form.
     """
     prefix = _Prefix(values[values != 0], bits)
     count = len(prefix.sorted)
     if count == 0:
         return 1.0
-    return _exact(prefix) if count * prefix.top <= _EXACT_PIECES else _scan(prefix)
+    distinct = 1 + int(np.count_nonzero(np.diff(prefix.sorted)))
+    pieces = (distinct if 2 * distinct <= count else count) * prefix.top
+    return _exact(prefix) if pieces <= _EXACT_PIECES else _scan(prefix)
 
 
 def weighted_interval(values: np.ndarray, importance: np.ndarray, bits: int) -> float:
     """q of the least error of `levels_of`, each value's square error times its `importance`.
 
-    The best of 300 candidates: for intervals that are rounded to few bits after all (compress.tiny)
-    a finer search would make no better levels.
+    The best of 300 candidates, and of more below them where an outlier lifts these above what the
+    others need: for intervals that are rounded to few bits after all (compress.tiny) a finer search
+    would make no better levels.
     """
     values = values.astype(np.float64)
-    top = np.abs(values).max()
-    tries = np.geomspace(top / max_level(bits) / 4, 1.2 * top, _WEIGHTED_STEPS)
-    errors = [importance @ (values - levels_of(values, q, bits) * q) ** 2 for q in tries]
-    return float(tries[int(np.argmin(errors))])
+    magnitude = np.abs(values)
+    most, top = max_level(bits), magnitude.max()
+
+    def errors(tries: np.ndarray) -> list[float]:
+        return [float(importance @ (values - levels_of(values, q, bits) * q) ** 2) for q in tries]
+
+    tries = np.geomspace(top / most / 4, 1.2 * top, _WEIGHTED_STEPS)
+    found = errors(tries)
+    mean = magnitude @ importance / (importance.sum() or 1.0) or top
+    reached = min(*found, *errors(np.array([mean])))  # less than that of all weights at zero
+    lowest = tries[0]
+    while importance @ np.maximum(magnitude - most * lowest, 0) ** 2 < reached:
+        lowest /= 2  # as in `_below`
+    if lowest < tries[0]:
+        steps = np.log(tries[0] / lowest) / np.log(tries[1] / tries[0])
+        more = np.geomspace(lowest, tries[0], int(steps) + 2)
+        tries, found = np.concatenate([tries, more]), found + errors(more)
+    return float(tries[int(np.argmin(found))])
 
 
 def _exact(prefix: _Prefix) -> float:
-    edges = np.unique((prefix.sorted[:, None] / prefix.halves).reshape(-1))
+    edges = np.unique((np.unique(prefix.sorted)[:, None] / prefix.halves).reshape(-1))
     beyond = 2 * max(prefix.sorted[-1], edges[-1] if len(edges) else 0.0)
     edges = np.concatenate([[0.0], edges, [beyond]])
     a, b = prefix.coefficients((edges[:-1] + edges[1:]) / 2)
@@ -144,14 +177,57 @@ def _exact(prefix: _Prefix) -> float:
 def _scan(prefix: _Prefix) -> float:
     largest = float(prefix.sorted[-1])
     coarse = np.geomspace(largest / prefix.top / 64, largest, _COARSE_STEPS)
-    error = prefix.error(coarse)
+    best = _best(prefix, _valleys(prefix, prefix, coarse))
+    return _closer(prefix, coarse, _below(prefix, coarse, best))
+
+
+def _best(prefix: _Prefix, candidates: list[float]) -> float:
+    """The first of those with the least error."""
+    return candidates[int(np.argmin(prefix.error(np.array(candidates))))]
+
+
+def _valleys(prefix: _Prefix, scanned: _Prefix, coarse: np.ndarray) -> list[float]:
+    """The best of `coarse`, and settled intervals in its deepest valleys, as `scanned` has them."""
+    error = scanned.error(coarse)
     valleys = np.flatnonzero(
         (error <= np.append(error[1:], np.inf)) & (error <= np.append(np.inf, error[:-1]))
     )
-    best = [float(coarse[np.argmin(error)])]
+    found = [float(coarse[np.argmin(error)])]
     for valley in valleys[np.argsort(error[valleys])][:8]:
         below, above = max(valley - 1, 0), min(valley + 1, len(coarse) - 1)
         fine = np.geomspace(coarse[below], coarse[above], _FINE_STEPS)
-        best += [prefix.settle(float(q)) for q in fine[np.argsort(prefix.error(fine))[:4]]]
-    candidates = np.array(best)
-    return float(candidates[np.argmin(prefix.error(candidates))])
+        found += [prefix.settle(float(q)) for q in fine[np.argsort(prefix.error(fine))[:4]]]
+    return found
+
+
+def _below(prefix: _Prefix, coarse: np.ndarray, best: float) -> float:
+    """`best`, or a better interval below those of `coarse`.
+
+    One weight of 1,000 deviations lifts the range above what all others need. Where the error that
+    is found is less than any interval below can have, there is nothing to look for.
+    """
+    error = float(prefix.error(np.array([best]))[0])
+    lowest = float(coarse[0])
+    smallest = float(prefix.sorted[0]) / prefix.top  # q = B / A of nothing but largest levels
+    while lowest > smallest and prefix.least_below(lowest) < error:
+        lowest = max(lowest / 2, smallest)
+    if lowest == coarse[0]:
+        return best
+    steps = np.log(coarse[0] / lowest) / np.log(coarse[1] / coarse[0])
+    finer = np.geomspace(lowest, coarse[0], int(steps) + 2)
+    return _best(prefix, [best, *_valleys(prefix, prefix, finer)])
+
+
+def _closer(prefix: _Prefix, coarse: np.ndarray, best: float) -> float:
+    """`best`, or an interval between those of `coarse` that is clearly better.
+
+    From 7 bits on, a step of `coarse` moves the largest levels by half an interval and more, and
+    weights that are nearly on levels have a valley narrower than that. A sample of them shows it.
+    """
+    steps = int(np.log(coarse[-1] / coarse[0]) * 4 * prefix.top)
+    if steps < 2 * len(coarse):
+        return best
+    sample = _Prefix(prefix.sorted[:: -(-len(prefix.sorted) // _SAMPLE)], prefix.bits)
+    found = _best(prefix, _valleys(prefix, sample, np.geomspace(coarse[0], coarse[-1], steps)))
+    before, after = prefix.error(np.array([best, found]))
+    return found if after < (1 - _WORTHWHILE) * before else best

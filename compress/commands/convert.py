@@ -1,4 +1,8 @@
-"""Write a compressed network as ONNX or safetensors."""
+"""Write a compressed network as ONNX or safetensors.
+
+onnxruntime executes the ONNX before the file gets its name; `qdq` must give the outputs of the
+integer model, bit for bit.
+"""
 
 import argparse
 from pathlib import Path
@@ -19,8 +23,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write; raises CosignError on a damaged file."""
+    """Write; raises CosignError on a damaged file, and when what would be written is wrong."""
     from compress.exchange import convert  # onnx: --help does without
+    from sim import golden  # the one thing that a command here has of another room
 
-    convert.write(container.load(options.model), options.to, options.out)
+    convert.write(container.load(options.model), options.to, options.out, golden.trace)
     return 0

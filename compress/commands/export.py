@@ -9,7 +9,7 @@ from compress.file import container
 from compress.zoo.density import uniform, uniform_but_delicate
 from compress.zoo.networks import NETWORKS, entry_for, is_foreign, preset
 from cosign import CosignError
-from cosign.options import add_json, add_pixels, bits, count, pruning_ratio, publish
+from cosign.options import add_json, add_pixels, bits, count, pixels_of, pruning_ratio, publish
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -123,6 +123,7 @@ def _export_own(options: argparse.Namespace) -> str:
     from compress.nn.network import pretrained_network
     from compress.posttrain import pipeline
     from compress.posttrain.integers import input_spec
+    from compress.posttrain.rehearsal import rehearse
     from compress.train import recipes
 
     if options.weights is not None:
@@ -140,10 +141,11 @@ def _export_own(options: argparse.Namespace) -> str:
         raise CosignError(
             f"{options.network} reads images of {spec.shape[0]} channels, calibrated is on 1 or 3."
         )
-    mean, std = state_dicts.pixels_of(spec)
-    source = input_spec(spec.shape, tuple(options.mean or mean), tuple(options.std or std))
+    told = pixels_of(options, spec.shape[0])
+    source = input_spec(spec.shape, *(told or state_dicts.pixels_of(spec)))
     count = pipeline.CALIBRATION_IMAGES[options.method]
     pixels = pipeline.calibration_images(spec.shape, options.images, options.seed, count)
+    rehearse(spec)
     network = pretrained_network(own)
     model = pipeline.compress(network, source, chosen, bits, pixels, options.method, _say)
     container.save(model, options.out)

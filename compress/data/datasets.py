@@ -12,7 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from compress.data import cifar10, imagefolder, mnist, synthetic
+from compress.data import cifar10, classes, imagefolder, mnist, synthetic
+from compress.model.graph import check_pixels
 from compress.model.hostops import Shape
 from compress.zoo.networks import entry_of
 from cosign import CosignError
@@ -65,6 +66,7 @@ class Dataset:
     classes : class names; a label is an index into it
     mean, std : per channel, on pixels scaled to 0..1
     workers : processes that read images ahead for training and evaluation, on the same results
+    reordered : whether the classes of an image folder are in another order than sorted as text
     """
 
     name: str
@@ -77,6 +79,7 @@ class Dataset:
     val: Split
     test: Split
     workers: int = 0
+    reordered: bool = False
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -140,26 +143,45 @@ class SyntheticSplit:
         return imagefolder.flipped(self.images(indices[part]), flip[part])
 
 
-def load(data: str, seed: int, progress: Progress | None = None) -> Dataset:
+def load(
+    data: str, seed: int, progress: Progress | None = None, order: classes.Order = None
+) -> Dataset:
     """A data set in its own size, of an ImageNet folder 227 x 227 pixels.
 
     data : "mnist", "cifar10", "synthetic", "imagenette" or the path of an ImageNet folder
     seed : decides the validation split and the generated images
-    progress : receives one line per slow step
+    progress : receives one line per slow step, and which class of a folder is which output
+    order : of an image folder's classes, as `classes.ordered` takes it
 
-    Raises CosignError when the data are missing or corrupt.
+    Raises CosignError when the data are missing or corrupt, or an order is given for others.
     """
+    check_order(data, order)
     if data == "mnist":
         return _mnist(seed, progress)
     if data == "cifar10":
         return split_cifar10(*cifar10.load(progress), seed)
     if data == "synthetic":
         return _synthetic(seed)
-    return _folder(data, seed, imagefolder.SHAPE, IMAGENET, progress)
+    return _folder(data, seed, imagefolder.SHAPE, IMAGENET, progress, order)
+
+
+def is_folder(data: str | None) -> bool:
+    """Whether --data names an image folder rather than a set that we know."""
+    return data not in (None, "synthetic", *NAMED)
+
+
+def check_order(data: str | None, order: classes.Order) -> None:
+    """Raises CosignError when an order of classes is given for what is no image folder."""
+    if order is not None and not is_folder(data):
+        raise CosignError("--classes is for an image folder; give one by --data, or leave it out.")
 
 
 def load_dataset(
-    network: str, data: str | None, seed: int, progress: Progress | None = None
+    network: str,
+    data: str | None,
+    seed: int,
+    progress: Progress | None = None,
+    order: classes.Order = None,
 ) -> Dataset:
     """The data that a built-in network is trained on from nothing, as `load` has them.
 
@@ -174,7 +196,7 @@ def load_dataset(
         raise CosignError(f"{network} reads {own}, not {data!r}; leave --data out.")
     if own not in _SMALL and data in _SMALL:
         raise CosignError(f"{network} reads large colour photographs, not {data}; give a folder.")
-    return load(own if data is None else data, seed, progress)
+    return load(own if data is None else data, seed, progress, order)
 
 
 def load_for(
@@ -183,13 +205,16 @@ def load_for(
     seed: int,
     normalisation: Normalisation | None = None,
     progress: Progress | None = None,
+    order: classes.Order = None,
 ) -> Dataset:
     """Data for a network of one's own that reads images of `shape`.
 
     `data` is "mnist", the default for 1 x 28 x 28, "cifar10", that for 3 x 32 x 32, "imagenette" or
     an ImageNet folder, whose images are scaled and cropped. `normalisation` is the data's or
-    ImageNet's where it is None. Raises CosignError when there are no such data, or they do not fit.
+    ImageNet's where it is None, `order` that of a folder's classes, as `classes.ordered` takes it.
+    Raises CosignError when there are no such data, or they do not fit.
     """
+    check_order(data, order)
     pixels = " x ".join(map(str, shape))
     if data == "cifar10" or (data is None and shape == cifar10.SHAPE):
         if shape != cifar10.SHAPE:
@@ -212,32 +237,37 @@ def load_for(
             )
         # An untold normalisation of grey photographs is the mean of ImageNet's colours.
         mean, std = (part if shape[0] == 3 else (sum(part) / len(part),) for part in IMAGENET)
-        dataset = _folder(str(data), seed, shape, (mean, std), progress)
+        dataset = _folder(str(data), seed, shape, (mean, std), progress, order)
     if normalisation is None:
         return dataset
     mean, std = normalisation
-    if len(mean) != shape[0] or len(std) != shape[0]:
-        raise CosignError(f"--mean and --std need {shape[0]} numbers, one for each channel.")
-    if min(std) <= 0:
-        raise CosignError(f"--std is {min(std):g}, must be positive.")
+    check_pixels(mean, std, shape[0])
     return dataclasses.replace(dataset, mean=mean, std=std)
 
 
 def _folder(
-    data: str, seed: int, shape: Shape, normalisation: Normalisation, progress: Progress | None
+    data: str,
+    seed: int,
+    shape: Shape,
+    normalisation: Normalisation,
+    progress: Progress | None,
+    order: classes.Order,
 ) -> Dataset:
     if data == "imagenette":
         root, name = imagefolder.fetch_imagenette(progress), "imagenette2-320"
     else:
         root, name = Path(data), Path(data).resolve().name
-    classes, train, val, test = imagefolder.load(root, seed, shape)
+    names, train, val, test = imagefolder.load(root, seed, shape, order=order, progress=progress)
+    if progress is not None:
+        progress(classes.outputs(names))
     return Dataset(
         name=name,
-        note=f"{len(classes)} classes of photographs, not the ImageNet-1000 task"
-        if len(classes) != 1000
+        note=f"{len(names)} classes of photographs, not the ImageNet-1000 task"
+        if len(names) != 1000
         else "image folder with 1,000 classes",
         shape=shape,
-        classes=classes,
+        classes=names,
+        reordered=list(names) != sorted(names),
         mean=normalisation[0],
         std=normalisation[1],
         train=train,

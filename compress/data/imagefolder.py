@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from compress.data import classes, imagecheck, imagefiles
 from compress.model.hostops import Shape
 from cosign import CosignError, cache_dir
 from cosign import sha256 as file_sha256
@@ -90,16 +91,8 @@ def decode(path: Path, shape: Shape = SHAPE) -> np.ndarray:
     Raises CosignError when it is unreadable.
     """
     channels, height, width = shape
-    mode = "L" if channels == 1 else "RGB"
     larger = max(height, width) * _RESIZE // SIZE
-    try:
-        with Image.open(path) as image:
-            image.draft(mode, (larger, larger))  # JPEG decodes faster at a coarser scale
-            pixels = image.convert(mode)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise CosignError(
-            f"cannot read the image {path} ({error}); repair or remove it."
-        ) from error
+    pixels = imagefiles.opened(path, "L" if channels == 1 else "RGB", larger)
     # what the image measures in crops, along the axis that it fills the least
     short, crop = min(zip(pixels.size, (width, height), strict=True), key=lambda a: a[0] / a[1])
     resize = crop * _RESIZE // SIZE
@@ -116,59 +109,72 @@ def decode(path: Path, shape: Shape = SHAPE) -> np.ndarray:
 
 def _listing(root: Path) -> dict[str, list[Path]]:
     """Image paths by class of one split folder, sorted."""
-    if not root.is_dir():
-        raise CosignError(
-            f"{root} does not exist; --data needs a folder with train/ and val/, each holding "
-            "one folder of images per class."
-        )
-    suffixes = set(Image.registered_extensions())
     listing = {}
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        if folder.name.startswith("."):
-            continue
-        images = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
+    for name in classes.folders(root):
+        images = imagefiles.listed(root / name)
         if not images:
-            raise CosignError(f"the class folder {folder} holds no image; fill or remove it.")
-        listing[folder.name] = images
+            held = imagefiles.other_suffixes(root / name)
+            raise CosignError(
+                f"the class folder {root / name} holds no image{held}; fill or remove it."
+            )
+        listing[name] = images
     if len(listing) < 2:
         raise CosignError(f"{root} holds {len(listing)} class folders, at least 2 are needed.")
     return listing
 
 
 def load(
-    root: Path, seed: int, shape: Shape = SHAPE, cache_bytes: int = CACHE_BYTES
+    root: Path,
+    seed: int,
+    shape: Shape = SHAPE,
+    cache_bytes: int = CACHE_BYTES,
+    order: classes.Order = None,
+    progress: Callable[[str], None] | None = None,
 ) -> tuple[tuple[str, ...], FolderSplit, FolderSplit, FolderSplit]:
     """Class names and the train, validation and test splits of an ImageNet folder.
 
     cache_bytes : of decoded images that each split keeps at most; others are decoded every time
+    order : of the classes, as `classes.ordered` takes it
+    progress : receives a line now and then while files are looked at
 
-    Raises CosignError, with the path, on a missing or empty folder.
+    Raises CosignError, with the path, on a missing or empty folder, on damaged images, and where
+    the order of classes is not known.
     """
     listing, held_out = _listing(root / "train"), _listing(root / "val")
-    classes = tuple(listing)
-    strange = sorted(set(held_out) - set(classes))
+    names = classes.ordered(root, order)
+    strange = sorted(set(held_out) - set(names))
     if strange:
         raise CosignError(f"{root / 'val' / strange[0]} has no counterpart in {root / 'train'}.")
     train: list[tuple[Path, int]] = []
     val: list[tuple[Path, int]] = []
-    for label, name in enumerate(classes):
+    for label, name in enumerate(names):
         paths = listing[name]
         if len(paths) < 2:
             raise CosignError(
                 f"{root / 'train' / name} holds one image; at least 2 are needed to set one "
                 "aside for validation."
             )
-        order = np.random.default_rng([seed, 1, label]).permutation(len(paths))
+        shuffled = np.random.default_rng([seed, 1, label]).permutation(len(paths))
         cut = max(1, round(len(paths) * _VALIDATION_SHARE))
-        val += [(paths[index], label) for index in sorted(order[:cut])]
-        train += [(paths[index], label) for index in sorted(order[cut:])]
-    test = [(path, classes.index(name)) for name, paths in held_out.items() for path in paths]
+        val += [(paths[index], label) for index in sorted(shuffled[:cut])]
+        train += [(paths[index], label) for index in sorted(shuffled[cut:])]
+    imagecheck.check(
+        root,
+        {
+            f"{split}/{name}": paths
+            for split, found in (("train", listing), ("val", held_out))
+            for name, paths in found.items()
+        },
+        progress,
+    )
+    # The order of images is that of the folders' names, so that it does not hang on the labels.
+    test = [(path, names.index(name)) for name, paths in held_out.items() for path in paths]
 
     def split(images: list[tuple[Path, int]]) -> FolderSplit:
         paths, labels = zip(*images, strict=True)
         return FolderSplit(list(paths), np.array(labels), shape, cache_bytes)
 
-    return classes, split(train), split(val), split(test)
+    return names, split(train), split(val), split(test)
 
 
 def fetch_imagenette(

@@ -5,24 +5,33 @@ from pathlib import Path
 
 import numpy as np
 
-from compress.data.datasets import Dataset, load
+from compress.data import classes
+from compress.data.datasets import Dataset, Progress, is_folder, load, load_for
 from compress.model.hostops import Shape
 from compress.zoo.networks import spec_of
 from cosign import CosignError, atomic_write
 
 
 def test_split(
-    network: str, shape: Shape, data: str
+    network: str,
+    shape: Shape,
+    data: str,
+    order: classes.Order,
+    progress: Progress | None,
 ) -> tuple[Dataset, Callable[[np.ndarray], np.ndarray]]:
     """The data set, and a function from indices of its test split to uint8 pixels [N, *shape].
 
     data : "mnist", "cifar10", "imagenette", "synthetic" or an ImageNet folder; photographs are
-        cropped
+        scaled and cropped as they are for training, generated images cropped
+    order, progress : as `load` takes them
 
     Raises CosignError when the data are missing or of another shape.
     """
     channels, height, width = shape
-    dataset = load(data, seed=0)
+    if data == "imagenette" or is_folder(data):
+        dataset = load_for(shape, data, 0, None, progress, order)
+    else:
+        dataset = load(data, 0, progress, order)
     if dataset.shape[0] != channels:
         raise CosignError(
             f"{network} reads images of {channels} channels, {dataset.name} has {dataset.shape[0]}."
@@ -45,7 +54,8 @@ def write(network: str, data: str, count: int, out: Path) -> None:
 
     Raises CosignError as `test_split` does, and when there are fewer images.
     """
-    dataset, pixels = test_split(network, spec_of(network).shape, data)
+    order = "text" if is_folder(data) else None  # labels are not asked for
+    dataset, pixels = test_split(network, spec_of(network).shape, data, order, None)
     available = len(dataset.test.labels)
     if not 0 < count <= available:
         raise CosignError(f"{dataset.name} has {available} test images, --count is {count}.")

@@ -7,10 +7,11 @@ import numpy as np
 from safetensors.numpy import save as to_safetensors_bytes
 from scipy.sparse import csr_array
 
+from compress.exchange.executed import Trace, check_qdq, check_qonnx, check_safetensors
 from compress.exchange.to_qdq import to_qdq
 from compress.exchange.to_qonnx import to_qonnx
 from compress.model.graph import CompressedModel
-from cosign import atomic_write
+from cosign import CosignError, atomic_write
 
 
 def csr(model: CompressedModel) -> dict[str, csr_array]:
@@ -49,8 +50,28 @@ FORMATS: dict[str, Callable[[CompressedModel], bytes]] = {
 }
 
 
-def write(model: CompressedModel, form: str, path: Path) -> None:
-    """Write the model in one of FORMATS, atomically."""
-    content = FORMATS[form](model)
+_CHECKS: dict[str, Callable[[bytes, CompressedModel, Trace | None], None]] = {
+    "qdq": check_qdq,
+    "qonnx": check_qonnx,
+    "safetensors": check_safetensors,
+}
+
+
+def write(model: CompressedModel, form: str, path: Path, trace: Trace | None = None) -> None:
+    """Write the model in one of FORMATS, atomically, after it has been read and executed.
+
+    trace : the integer model, which the values of "qdq" must equal
+
+    Raises CosignError, and leaves no file, when the model does not survive that.
+    """
+    try:
+        content = FORMATS[form](model)
+        _CHECKS[form](content, model, trace)
+    except Exception as error:  # onnx.checker, onnxruntime and protobuf raise many kinds
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise CosignError(
+            f"{model.name} as {form} fails its check, so {path} is not written ({reason}); report "
+            "it with the model."
+        ) from error
     with atomic_write(path) as file:
         file.write(content)

@@ -19,17 +19,19 @@ class Graph:
     nodes : by name, in topological order
     weights, biases : of the layers by name, float64 [out, ...] and [out]
     affine : depthwise layers that scale and shift, and may go into the layer before
+    outputs : nodes that are read from outside
     """
 
     nodes: dict[str, NodeSpec] = field(default_factory=dict)
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     biases: dict[str, np.ndarray] = field(default_factory=dict)
     affine: set[str] = field(default_factory=set)
+    outputs: list[str] = field(default_factory=list)
 
 
-def fuse(graph: Graph, output: str) -> Graph:
-    """Drop what `output` does not need, fold scales and shifts, fuse ReLUs; changes `graph`."""
-    read = {output}
+def fuse(graph: Graph) -> Graph:
+    """Drop what no output needs, fold scales and shifts, fuse ReLUs; changes `graph`."""
+    read = set(graph.outputs)
     for node in reversed(list(graph.nodes.values())):
         if node.name in read:
             read.update(node.inputs)
@@ -39,6 +41,8 @@ def fuse(graph: Graph, output: str) -> Graph:
         _fold(graph, graph.nodes[name])
     for name in [node.name for node in graph.nodes.values() if node.op == "relu"]:
         _fuse_relu(graph, graph.nodes[name])
+    for name in [node.name for node in graph.nodes.values() if node.op == "avgpool"]:
+        _fuse_means(graph, graph.nodes[name])
     return graph
 
 
@@ -71,13 +75,32 @@ def _fuse_relu(graph: Graph, node: NodeSpec) -> None:
     _remove(graph, node)
 
 
+def _fuse_means(graph: Graph, node: NodeSpec) -> None:
+    """Make a mean over rows and a mean over columns one, which is rounded once."""
+    before = graph.nodes.get(node.input)
+    if before is None or before.op != "avgpool" or _readers(graph)[before.name] > 1:
+        return
+    if {_mean_over(before), _mean_over(node)} == {"rows", "columns"}:
+        attrs: dict[str, float] = {"kernel": 0, "stride": 1, "padding": 0}
+        graph.nodes[before.name] = replace(before, attrs=attrs)
+        _remove(graph, node)
+
+
+def _mean_over(node: NodeSpec) -> str | None:
+    rows = int(node.attrs["kernel"])
+    kernel = rows, int(node.attrs.get("kernel1", rows))
+    return {(0, 1): "rows", (1, 0): "columns"}.get(kernel)
+
+
 def _readers(graph: Graph) -> Counter[str]:
-    return Counter(name for node in graph.nodes.values() for name in node.inputs)
+    inner = Counter(name for node in graph.nodes.values() for name in node.inputs)
+    return inner + Counter(graph.outputs)
 
 
 def _remove(graph: Graph, node: NodeSpec) -> None:
     """Let the readers of a node read its input."""
     del graph.nodes[node.name]
+    graph.outputs = [node.input if name == node.name else name for name in graph.outputs]
     for name, other in graph.nodes.items():
         if node.name in other.inputs:
             inputs = tuple(node.input if i == node.name else i for i in other.inputs)

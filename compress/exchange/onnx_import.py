@@ -1,76 +1,134 @@
-"""ONNX classifiers: `read` a file as a network with its trained weights (no torch).
+"""ONNX files as networks: `read` one with its trained weights (no torch).
 
-What is read: Conv, Gemm, MatMul, Relu, Clip from 0, MaxPool, AveragePool, GlobalAveragePool,
-ReduceMean over a map, LRN, BatchNormalization, Add, Sub, Mul, Div, Sum, Concat, Flatten, Reshape
-and Squeeze to a vector, Pad with zeros before a convolution, Dropout, Identity; a Softmax at the
-end is left out, since it changes no order. Nodes of constants are computed. All else is refused by
-name.
+What is read is in `onnx_ops`, `onnx_functions` and `onnx_moves`; all else is refused by name. A
+softmax or the like at an output is left out, since it changes no order.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from onnx.reference import ReferenceEvaluator
 
+from compress.exchange import views
+from compress.exchange.onnx_clean import Cleaned, cleaned, load
+from compress.exchange.onnx_functions import ELEMENTWISE
+from compress.exchange.onnx_load import damaged
+from compress.exchange.onnx_moves import MOVES
 from compress.exchange.onnx_operands import Operands
 from compress.exchange.onnx_ops import OPERATIONS
 from compress.exchange.tracer import Tracer
+from compress.exchange.views import Value
 from compress.model.hostops import Shape
 from compress.model.pretrained import Pretrained
 from cosign import CosignError
 
-_OLDEST_OPSET = 7  # before, Add and Mul broadcast by attributes
-_MOVING = ("Identity", "Dropout", "Cast")
-_ENDS = ("Softmax", "LogSoftmax")
+_ENDS = ("Softmax", "LogSoftmax", "ArgMax", "Hardmax")
+_COLOURS = (1, 3, 4)
 
 
-def read(path: Path) -> Pretrained:
-    """The network of an ONNX file with one image as input and one vector as output.
+def read(path: Path, outputs: Sequence[str] = ()) -> Pretrained:
+    """The network of an ONNX file, up to `outputs`, of the graph's or inside it; () is all.
 
     Raises CosignError, naming the node or the file, on anything that it cannot be.
     """
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise CosignError(f"cannot read {path}: {error.strerror or error}.") from error
-    return _imported(lambda: onnx.load(path), path.stem, str(path))
+    return _imported(load(path), path.stem, str(path), outputs)
 
 
-def from_bytes(blob: bytes, name: str, where: str) -> Pretrained:
+def from_bytes(blob: bytes, name: str, where: str, outputs: Sequence[str] = ()) -> Pretrained:
     """The same of a model in memory; `where` begins every error's sentence."""
-    return _imported(lambda: onnx.load_model_from_string(blob), name, where)
-
-
-def _imported(load: Callable[[], onnx.ModelProto], name: str, where: str) -> Pretrained:
-    return Reader(_checked(load, where), name, where).imported()
-
-
-def _checked(load: Callable[[], onnx.ModelProto], path: str) -> onnx.ModelProto:
     try:
-        model = load()
-        known = onnx.defs.onnx_opset_version()
-        version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
-        if version is not None and not _OLDEST_OPSET <= version <= known:
+        model = onnx.load_model_from_string(blob)
+    except Exception as error:  # protobuf raises many kinds
+        raise damaged(where, error) from error
+    return _imported(model, name, where, outputs)
+
+
+def _imported(model: onnx.ModelProto, name: str, where: str, outputs: Sequence[str]) -> Pretrained:
+    plain = cleaned(model, where, outputs)
+    bytes_in = (
+        any(
+            value.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+            for value in model.graph.input
+            if value.name == plain.model.graph.input[0].name
+        )
+        if plain.model.graph.input
+        else False
+    )
+    return _Reader(plain, name, where, bytes_in).imported()
+
+
+class _Reader:
+    """Goes through the nodes, each of them a call of the tracer.
+
+    bytes_in : whether the file reads pixels of 0..255
+    """
+
+    def __init__(self, plain: Cleaned, name: str, where: str, bytes_in: bool) -> None:
+        self.graph, self.where = plain.model.graph, where
+        self.notes = list(plain.notes)
+        constants = {tensor.name: _array(tensor, where) for tensor in self.graph.initializer}
+        if len(self.graph.input) != 1:
+            names = ", ".join(value.name for value in self.graph.input)
             raise CosignError(
-                f"{path} uses opset {version} of ONNX, read are {_OLDEST_OPSET} to {known}; "
-                "convert it with onnx.version_converter."
+                f"{where} has the inputs {names or 'none'}; read are networks with one. With "
+                "several outputs, choose those that need one input only (--output)."
             )
-        for node in model.graph.node:
-            if node.domain not in ("", "ai.onnx"):
+        shape, value = _input(self.graph)
+        self.pixels = ((0.0,) * shape[0], (1 / 255,) * shape[0]) if bytes_in else None
+        self.trace = Tracer(name, shape, where)
+        self.operands = Operands(self.trace, constants, {self.graph.input[0].name: value})
+        self.sigmoids: dict[str, Value] = {}  # by the output of a sigmoid, what it reads
+
+    def imported(self) -> Pretrained:
+        for node in self.graph.node:
+            self._node(node)
+        values = self.operands.values
+        outputs: dict[str, Value] = {}
+        for output in self.graph.output:
+            if output.name not in values:
                 raise CosignError(
-                    f"{path}: node {_name(node)!r} is a {node.op_type} of {node.domain}, which is "
-                    "no operation of ONNX itself."
+                    f"{self.where}: the output {output.name!r} does not depend on the input."
                 )
-        onnx.checker.check_model(model)
-    except CosignError:
-        raise
-    except Exception as error:  # protobuf, checker and external data raise many kinds
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        raise CosignError(f"{path} is not a whole ONNX model ({reason}).") from error
-    return model
+            value = values[output.name]
+            if (
+                len(self.graph.output) == 1
+                and output.name in self.sigmoids
+                and value.places.size > 1
+            ):
+                value = self.sigmoids[output.name]
+                self.notes.append(f"{output.name}: the sigmoid at its end is left out")
+            elif value.head is not None:
+                self.notes.append(f"{output.name}: {value.head} at its end is left out")
+            outputs[output.name] = value
+        return self.trace.finish(outputs, self.pixels, tuple(self.notes))
+
+    def _node(self, node: onnx.NodeProto) -> None:
+        name, values = _name(node), self.operands.values
+        first = values.get(node.input[0]) if node.input else None
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        if first is None and not any(source in values for source in node.input):
+            self.trace.refuse(name, f"is a {node.op_type} of constants that cannot be computed")
+        if first is not None and first.head is not None and "ArgMax" in first.head:
+            values[node.output[0]] = first
+        elif node.op_type in _ENDS and first is not None:
+            head = f"the {node.op_type} {name!r}"
+            values[node.output[0]] = Value(first.node, first.places, first.head or head)
+        elif node.op_type in MOVES and first is not None:
+            results = MOVES[node.op_type](self.operands, name, node, attributes)
+            values.update(zip(node.output, results, strict=False))
+        elif node.op_type in OPERATIONS or node.op_type in ELEMENTWISE:
+            operation = (OPERATIONS | ELEMENTWISE)[node.op_type]
+            values[node.output[0]] = operation(self.operands, name, node, attributes)
+            if node.op_type == "Sigmoid" and first is not None and len(first.shape) == 2:
+                self.sigmoids[node.output[0]] = first
+        else:
+            read = ", ".join(sorted({*OPERATIONS, *ELEMENTWISE, *MOVES, *_ENDS}))
+            self.trace.refuse(
+                name, f"is a {node.op_type}, which the machine has not; it has {read}"
+            )
 
 
 def _name(node: onnx.NodeProto) -> str:
@@ -81,103 +139,71 @@ def _name(node: onnx.NodeProto) -> str:
     return str(node.name or node.output[0])
 
 
-class Reader:
-    """Goes through the nodes, each of them a constant or a call of the tracer."""
-
-    def __init__(self, model: onnx.ModelProto, name: str, path: str) -> None:
-        self.model, self.path = model, path
-        graph = model.graph
-        self.constants = {tensor.name: _array(tensor, path) for tensor in graph.initializer}
-        inputs = [value for value in graph.input if value.name not in self.constants]
-        if len(inputs) != 1 or len(graph.output) != 1:
-            kinds = [[value.name for value in part] for part in (inputs, graph.output)]
-            raise CosignError(
-                f"{path} has the inputs {', '.join(kinds[0]) or 'none'} and the outputs "
-                f"{', '.join(kinds[1])}; read are networks with one of each."
-            )
-        batch, shape = _input_shape(inputs[0], path)
-        self.trace = Tracer(name, shape, path)
-        self.values = {inputs[0].name: self.trace.input}
-        self.operands = Operands(self.trace, batch, self.constants, self.values)
-        self.softmax: dict[str, str] = {}  # by its output, the node that must be the last
-
-    def imported(self) -> Pretrained:
-        for node in self.model.graph.node:
-            self._node(node)
-        output = self.model.graph.output[0].name
-        if output not in self.values:
-            raise CosignError(f"{self.path}: the output {output!r} does not depend on the input.")
-        return self.trace.finish(self.values[output])
-
-    def _node(self, node: onnx.NodeProto) -> None:
-        name = _name(node)
-        given = [source for source in node.input if source]
-        for source in given:
-            if source in self.softmax:
-                self.trace.refuse(self.softmax[source], "is a softmax that is not the last node")
-        if node.op_type == "Shape" and given[0] in self.values:
-            self.constants[node.output[0]] = np.array(self.operands.shape(given[0]), np.int64)
-        elif all(source in self.constants for source in given):
-            self._compute(node)
-        elif node.op_type in _MOVING + _ENDS:
-            self.values[node.output[0]] = self.values[given[0]]
-            if node.op_type in _ENDS:
-                self.softmax[node.output[0]] = name
-        elif node.op_type in OPERATIONS:
-            attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-            operation = OPERATIONS[node.op_type]
-            self.values[node.output[0]] = operation(self.operands, name, node, attributes)
-        else:
-            read = ", ".join(sorted({*OPERATIONS, *_MOVING, *_ENDS}))
-            self.trace.refuse(
-                name, f"is a {node.op_type}, which the machine has not; it has {read}"
-            )
-
-    def _compute(self, node: onnx.NodeProto) -> None:
-        """A node of constants."""
-        inputs = [
-            onnx.helper.make_tensor_value_info(
-                source, onnx.helper.np_dtype_to_tensor_dtype(self.constants[source].dtype), None
-            )
-            for source in dict.fromkeys(node.input)
-            if source
-        ]
-        outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
-        graph = onnx.helper.make_graph([node], "constant", inputs, outputs)
-        model = onnx.helper.make_model(graph, opset_imports=self.model.opset_import)
-        try:
-            results = ReferenceEvaluator(model).run(
-                None, {value.name: self.constants[value.name] for value in inputs}
-            )
-        except Exception as error:  # the evaluator raises what numpy does on impossible constants
-            raise CosignError(
-                f"{self.path}: node {_name(node)!r}, a {node.op_type} of constants, cannot be "
-                f"computed ({error})."
-            ) from error
-        for value, result in zip(outputs, results, strict=True):
-            self.constants[value.name] = np.asarray(result)
-
-
-def _array(tensor: onnx.TensorProto, path: str) -> np.ndarray:
+def _array(tensor: onnx.TensorProto, where: str) -> np.ndarray:
     try:
         return numpy_helper.to_array(tensor)
     except Exception as error:  # a length that does not fit the shape
-        raise CosignError(f"{path}: the weights {tensor.name!r} are damaged ({error}).") from error
+        raise CosignError(f"{where}: the weights {tensor.name!r} are damaged ({error}).") from error
 
 
-def _input_shape(value: onnx.ValueInfoProto, path: str) -> tuple[int, Shape]:
-    """Batch (1 where it is free) and (C, H, W) of the input."""
-    kind = value.type.tensor_type
-    axes = list(kind.shape.dim)
-    if kind.elem_type != onnx.TensorProto.FLOAT or len(axes) != 4:
-        raise CosignError(
-            f"{path}: the input {value.name!r} is not float32 [batch, channels, height, width]."
-        )
-    for axis, what in zip(axes[1:], ("channels", "height", "width"), strict=True):
-        if axis.dim_value < 1:
-            raise CosignError(
-                f"{path}: the {what} of the input {value.name!r} is dynamic; fix it, e.g. with "
-                "python -m onnxruntime.tools.make_dynamic_shape_fixed."
-            )
-    batch, channels, height, width = (axis.dim_value for axis in axes)
-    return max(1, batch), (channels, height, width)
+def _input(graph: onnx.GraphProto) -> tuple[Shape, Value]:
+    """(C, H, W) of the images, and what the graph reads of them.
+
+    Graphs of Keras read rows of pixels with their channels, [1, H, W, C].
+    """
+    value = graph.input[0]
+    shape = tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
+    if len(shape) == 4 and _channels_last(graph, shape):
+        _, height, width, channels = shape
+        image = channels, height, width
+        places = views.in_order(image).transpose(1, 2, 0)
+        return image, Value("input", places.reshape(shape))
+    image = _unflattened(graph, shape) or _image(shape)
+    return image, Value("input", views.in_order(shape))
+
+
+def _image(shape: tuple[int, ...]) -> Shape:
+    """(C, H, W) for an input without a map: a vector as the square that it may be."""
+    if len(shape) > 2:
+        return views.map_shape(shape)
+    size = math.prod(shape)
+    for channels in _COLOURS[:2]:
+        side = math.isqrt(size // channels)
+        if channels * side * side == size and side > 1:
+            return channels, side, side
+    return 1, 1, size
+
+
+def _unflattened(graph: onnx.GraphProto, shape: tuple[int, ...]) -> Shape | None:
+    """(C, H, W) of the map that all readers of a vector or of a single channel make of it."""
+    known = {
+        made.name: tuple(axis.dim_value for axis in made.type.tensor_type.shape.dim)
+        for made in (*graph.value_info, *graph.output)
+    }
+    maps = {
+        known[node.output[0]] if node.op_type in ("Reshape", "Unsqueeze") else shape
+        for node in graph.node
+        if graph.input[0].name in node.input
+    }
+    if len(maps) == 1 and len(shape) < 4:
+        (made,) = maps
+        if len(made) == 4:
+            return made[1], made[2], made[3]
+    return None
+
+
+def _channels_last(graph: onnx.GraphProto, shape: tuple[int, ...]) -> bool:
+    """Whether the first thing that happens to the input, number by number apart, says so."""
+    names = {graph.input[0].name}
+    for node in graph.node:
+        if names.isdisjoint(node.input):
+            continue
+        if node.op_type in ELEMENTWISE:
+            names.update(node.output)
+        elif node.op_type == "Transpose":
+            order = next(list(a.ints) for a in node.attribute if a.name == "perm")
+            return order == [0, 3, 1, 2]
+        elif node.op_type in OPERATIONS:
+            return False
+    _, first, second, last = shape
+    return last in _COLOURS and first not in _COLOURS and min(first, second) > last

@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from compress.exchange.tracer import Tracer, Value
+from compress.exchange.tracer import Tracer
+from compress.exchange.views import Value
+
+Attributes = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -16,26 +19,22 @@ class Operands:
     Parameters
     ----------
     trace : writes the network, and refuses
-    batch : images of the foreign graph
     constants, values : by name, what is known and what is computed
     """
 
     trace: Tracer
-    batch: int
     constants: dict[str, np.ndarray]
     values: dict[str, Value]
-
-    def shape(self, source: str) -> tuple[int, ...]:
-        """Shape in the foreign graph, the batch included."""
-        value = self.values[source]
-        return (self.batch, *self.trace.shape(value))
 
     def value(self, name: str, node: onnx.NodeProto, number: int = 0) -> Value:
         """An input that must be computed."""
         source = node.input[number]
         if source not in self.values:
             self.trace.refuse(name, f"is a {node.op_type} of the constant {source!r}")
-        return self.values[source]
+        value = self.values[source]
+        if value.head is not None:
+            self.trace.refuse(name, f"reads {value.head}, which is read at an output only")
+        return value
 
     def constant(self, name: str, node: onnx.NodeProto, number: int, default: Any = None) -> Any:
         """An input that must be constant, or `default` where it is absent."""
@@ -47,3 +46,6 @@ class Operands:
                 name, f"is a {node.op_type} whose {source!r} is computed, not constant"
             )
         return self.constants[source]
+
+    def is_constant(self, node: onnx.NodeProto, number: int) -> bool:
+        return node.input[number] in self.constants

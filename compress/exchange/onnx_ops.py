@@ -1,46 +1,46 @@
-"""What each operation of ONNX becomes: calls of a Tracer."""
+"""What each operation of ONNX becomes that reads whole maps: calls of a Tracer."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
 
-from compress.exchange.onnx_operands import Operands
-from compress.exchange.tracer import Pads, Value
+from compress.exchange.onnx_operands import Attributes, Operands
+from compress.exchange.tracer import Pads
+from compress.exchange.views import Value, map_shape
 from compress.model.hostops import HostOpName
 
-_Attributes = dict[str, Any]
-_Operation = Callable[[Operands, str, onnx.NodeProto, _Attributes], Value]
+_Operation = Callable[[Operands, str, onnx.NodeProto, Attributes], Value]
+Pair = tuple[int, int]
 
 
-def _conv(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
+def _pair(given: Sequence[int]) -> Pair:
+    """(vertical, horizontal) of an attribute for one axis or two."""
+    first, second = given if len(given) == 2 else (1, *given)
+    return first, second
+
+
+def _conv(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     x, weight = at.value(name, node), at.constant(name, node, 1)
-    if weight.ndim != 4:
-        at.trace.refuse(name, f"is a convolution in {weight.ndim - 2} dimensions, read are 2")
-    strides, dilations = tuple(a.get("strides", (1, 1))), tuple(a.get("dilations", (1, 1)))
-    pads = _pads(at, x, a, weight.shape[2:], strides, dilations)
+    if weight.ndim not in (3, 4):
+        at.trace.refuse(name, f"is a convolution in {weight.ndim - 2} dimensions, read are 1 and 2")
+    if weight.ndim == 3:
+        weight = weight[:, :, None]
+    strides, dilations = (_pair(a.get(key, (1, 1))) for key in ("strides", "dilations"))
+    pads = _pads(map_shape(x.shape)[1:], a, weight.shape[2:], strides, dilations)
     bias = at.constant(name, node, 2)
     return at.trace.conv(name, x, weight, bias, strides, pads, dilations, a.get("group", 1))
 
 
-def _pads(
-    at: Operands,
-    x: Value,
-    a: _Attributes,
-    kernel: tuple[int, int],
-    strides: tuple[int, int],
-    dilations: tuple[int, int] = (1, 1),
-) -> Pads:
-    """(above, left, below, right), `auto_pad` worked out."""
+def _pads(size: Pair, a: Attributes, kernel: Pair, strides: Pair, dilations: Pair = (1, 1)) -> Pads:
+    """(above, left, below, right) for maps of `size`, `auto_pad` worked out."""
     automatic = a.get("auto_pad", b"NOTSET").decode()
     if automatic in ("NOTSET", "VALID"):
-        above, left, below, right = a.get("pads", (0, 0, 0, 0))
+        given = tuple(a.get("pads", (0, 0, 0, 0)))
+        above, left, below, right = given if len(given) == 4 else (0, given[0], 0, given[1])
         return above, left, below, right
     first, last = [], []
-    for length, reach, step, spread in zip(
-        at.trace.shape(x)[1:], kernel, strides, dilations, strict=True
-    ):
+    for length, reach, step, spread in zip(size, kernel, strides, dilations, strict=True):
         total = max(0, (-(-length // step) - 1) * step + spread * (reach - 1) + 1 - length)
         less, more = total // 2, total - total // 2
         first.append(less if automatic == "SAME_UPPER" else more)
@@ -48,52 +48,126 @@ def _pads(
     return first[0], first[1], last[0], last[1]
 
 
-def _gemm(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
+def _conv_transpose(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
+    """The convolution with the turned kernel of a map with zeros between its pixels."""
     x, weight = at.value(name, node), at.constant(name, node, 1)
-    if a.get("transA", 0) or weight.ndim != 2:
-        at.trace.refuse(name, "is a Gemm of a transposed input or of no matrix")
+    if weight.ndim not in (3, 4):
+        at.trace.refuse(name, f"is a convolution in {weight.ndim - 2} dimensions, read are 1 and 2")
+    if weight.ndim == 3:
+        weight = weight[:, :, None]
+    groups = a.get("group", 1)
+    strides, dilations = (_pair(a.get(key, (1, 1))) for key in ("strides", "dilations"))
+    extra = (
+        _pair(a.get("output_padding", (0, 0)))
+        if len(x.shape) == 4
+        else (0, a.get("output_padding", (0,))[0])
+    )
+    if "output_shape" in a or a.get("auto_pad", b"NOTSET") != b"NOTSET":
+        at.trace.refuse(name, "pads by the size of its output; export it with explicit pads")
+    given = tuple(a.get("pads", (0, 0, 0, 0)))
+    pads = given if len(given) == 4 else (0, given[0], 0, given[1])
+    inputs, outputs = weight.shape[:2]
+    turned = weight.reshape(groups, inputs // groups, outputs, *weight.shape[2:])
+    turned = turned.transpose(0, 2, 1, 3, 4)[..., ::-1, ::-1]
+    turned = np.ascontiguousarray(turned).reshape(
+        groups * outputs, inputs // groups, *weight.shape[2:]
+    )
+    places = x.places.reshape(1, *map_shape(x.shape))
+    for axis, (step, spread, taps, more) in enumerate(
+        zip(strides, dilations, weight.shape[2:], extra, strict=True)
+    ):
+        length = places.shape[axis + 2]
+        stretched = np.zeros_like(
+            places, shape=_with(places.shape, axis + 2, (length - 1) * step + 1)
+        )
+        np.moveaxis(stretched, axis + 2, 0)[::step] = np.moveaxis(places, axis + 2, 0)
+        reach = spread * (taps - 1)
+        ends = reach - pads[axis], reach - pads[axis + 2] + more
+        margin = [(0, 0)] * 4
+        margin[axis + 2] = max(0, ends[0]), max(0, ends[1])
+        places = np.pad(stretched, margin)
+        first, last = max(0, -ends[0]), places.shape[axis + 2] - max(0, -ends[1])
+        places = places.take(range(first, last), axis + 2)
+    bias = at.constant(name, node, 2)
+    y = at.trace.conv(name, Value(x.node, places), turned, bias, dilation=dilations, groups=groups)
+    return y if len(x.shape) == 4 else Value(y.node, y.places[:, :, 0])
+
+
+def _with(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
+    return (*shape[:axis], size, *shape[axis + 1 :])
+
+
+def _gemm(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
+    if at.is_constant(node, 0):
+        at.trace.refuse(name, "is a Gemm of constant rows; export it as MatMul")
+    x, weight = at.value(name, node), at.constant(name, node, 1)
+    if a.get("transA", 0):
+        x = Value(x.node, x.places.T)
     weight = weight if a.get("transB", 0) else weight.T
     bias = at.constant(name, node, 2)
     if bias is not None:
+        if np.ndim(bias) == 2 and np.shape(bias)[0] > 1:
+            at.trace.refuse(name, "adds a different bias to each row")
         bias = np.broadcast_to(np.reshape(bias, -1), len(weight)) * a.get("beta", 1.0)
     return at.trace.linear(name, x, weight * a.get("alpha", 1.0), bias)
 
 
-def _matmul(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
-    weight = at.constant(name, node, 1)
+def _matmul(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
+    left = at.is_constant(node, 0)
+    x = at.value(name, node, int(left))
+    weight = at.constant(name, node, int(not left))
+    if weight.ndim > 2 and weight.size == weight.shape[-1] * weight.shape[-2]:
+        weight = weight.reshape(weight.shape[-2:])
+    if weight.ndim == 1 and not left:
+        y = at.trace.linear(name, x, weight[None], None)
+        return Value(y.node, y.places[..., 0])
     if weight.ndim != 2:
         at.trace.refuse(name, f"multiplies by {weight.ndim} dimensions, read are 2")
-    return at.trace.linear(name, at.value(name, node), weight.T, None)
+    if not left:
+        return at.trace.linear(name, x, weight.T, None)
+    columns = Value(x.node, np.swapaxes(x.places, -1, -2) if x.places.ndim > 1 else x.places)
+    y = at.trace.linear(name, columns, weight, None)
+    return Value(y.node, np.swapaxes(y.places, -1, -2) if x.places.ndim > 1 else y.places)
 
 
-def _relu(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
-    return at.trace.relu(name, at.value(name, node))
+def _einsum(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
+    """A matrix product of a value and a constant, written as letters."""
+    equation = a["equation"].decode().replace(" ", "")
+    terms, _, result = equation.partition("->")
+    first, _, second = terms.partition(",")
+    if len(node.input) == 2 and at.is_constant(node, 0):
+        first, second = second, first
+    left = at.is_constant(node, 0)
+    shared = set(first) & set(second)
+    if (
+        len(node.input) != 2
+        or len(shared) != 1
+        or len(second) != 2
+        or first[-1:] not in shared
+        or result != first[:-1] + "".join(letter for letter in second if letter not in shared)
+    ):
+        at.trace.refuse(name, f"is the Einsum {equation}; read are products with a matrix")
+    x, weight = at.value(name, node, int(left)), at.constant(name, node, int(not left))
+    return at.trace.linear(name, x, weight.T if second[0] in shared else weight, None)
 
 
-def _clip(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
-    low, high = (
-        float(np.reshape(at.constant(name, node, number, a.get(key, default)), ()))
-        for number, key, default in ((1, "min", -np.inf), (2, "max", np.inf))
-    )
-    if low != 0 or not high > 0:
-        at.trace.refuse(name, f"cuts at {low:g} and {high:g}; read is a cut below at 0")
-    return at.trace.relu(name, at.value(name, node), high if np.isfinite(high) else None)
-
-
-def _pool(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
+def _pool(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     x = at.value(name, node)
-    kernel, strides = tuple(a["kernel_shape"]), tuple(a.get("strides", (1, 1)))
-    if len(kernel) != 2 or len(node.output) > 1 or set(a.get("dilations", (1,))) != {1}:
-        at.trace.refuse(name, "is no plain 2-D pooling")
-    pads = list(_pads(at, x, a, kernel, strides))
+    size = map_shape(x.shape)[1:]
+    kernel = _pair(a["kernel_shape"])
+    strides, dilations = (_pair(a.get(key, (1, 1))) for key in ("strides", "dilations"))
+    if len(a["kernel_shape"]) > 2 or any(output for output in node.output[1:]):
+        at.trace.refuse(name, "is a pooling in three dimensions, or one that gives indices")
+    pads = list(_pads(size, a, kernel, strides, dilations))
     average = node.op_type == "AveragePool"
     exclude = average and not a.get("count_include_pad", 0)
     if a.get("ceil_mode", 0):
-        for axis, length in enumerate(at.trace.shape(x)[1:]):
+        for axis, length in enumerate(size):
             # a last window that hangs over, unless it would start in the padding
-            rest = (length + pads[axis] + pads[axis + 2] - kernel[axis]) % strides[axis]
+            reach = dilations[axis] * (kernel[axis] - 1) + 1
+            rest = (length + pads[axis] + pads[axis + 2] - reach) % strides[axis]
             over = (strides[axis] - rest) % strides[axis]
-            starts = length + pads[axis + 2] + over - kernel[axis]
+            starts = length + pads[axis + 2] + over - reach
             if over and starts < length:
                 if average and not exclude and any(pads):
                     at.trace.refuse(name, "averages padding, in windows that hang over")
@@ -101,24 +175,30 @@ def _pool(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Valu
                 pads[axis + 2] += over
     where: Pads = (pads[0], pads[1], pads[2], pads[3])
     op: HostOpName = "avgpool" if average else "maxpool"
-    return at.trace.pool(name, op, x, kernel, strides, where, exclude)
+    return at.trace.pool(name, op, x, kernel, strides, where, dilations, exclude)
 
 
-def _global_average(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
+def _global_pool(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     x = at.value(name, node)
-    return at.trace.host(name, "avgpool", x, kernel=0, stride=1, padding=0)
+    op: HostOpName = "avgpool" if node.op_type == "GlobalAveragePool" else "maxpool"
+    return at.trace.reduce(name, op, x, range(2, len(x.shape)), keep=True)
 
 
-def _mean(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
-    axes = at.constant(name, node, 1, a.get("axes", ()))
+def _reduce(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     x = at.value(name, node)
-    if x.rank != 4 or sorted(int(axis) % 4 for axis in axes) != [2, 3]:
-        at.trace.refuse(name, "is a mean over other axes than a map's height and width")
-    y = _global_average(at, name, node, a)
-    return y if a.get("keepdims", 1) else at.trace.flatten(f"{name}.flatten", y)
+    given = at.constant(name, node, 1, a.get("axes", ()))
+    axes = [int(axis) for axis in np.ravel(given)]
+    if not axes and a.get("noop_with_empty_axes", 0):
+        return x
+    op: HostOpName = "maxpool" if node.op_type == "ReduceMax" else "avgpool"
+    y = at.trace.reduce(name, op, x, axes, bool(a.get("keepdims", 1)))
+    if node.op_type != "ReduceSum":
+        return y
+    count = x.places.size // max(1, y.places.size)
+    return at.trace.affine(f"{name}.sum", y, float(count), 0.0)
 
 
-def _lrn(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
+def _lrn(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     if a["size"] % 2 == 0:
         at.trace.refuse(name, f"normalises over {a['size']} channels, read are odd numbers")
     return at.trace.host(
@@ -132,127 +212,29 @@ def _lrn(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value
     )
 
 
-def _batch_norm(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
-    if a.get("training_mode", 0):
-        at.trace.refuse(name, "is a BatchNormalization in training; export with training=False")
-    gamma, beta, mean, var = (
-        np.asarray(at.constant(name, node, number), np.float64) for number in (1, 2, 3, 4)
-    )
-    scale = gamma / np.sqrt(var + a.get("epsilon", 1e-5))
-    return at.trace.affine(name, at.value(name, node), scale, beta - mean * scale)
-
-
-def _arithmetic(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
-    """Add of two maps, or Add, Sub, Mul, Div with a constant by channel."""
-    computed = [source in at.values for source in node.input]
-    if all(computed):
-        if node.op_type != "Add":
-            at.trace.refuse(name, f"is a {node.op_type} of two maps, which the machine has not")
-        first, second = (at.value(name, node, number) for number in (0, 1))
-        return at.trace.host(name, "add", first, second)
-    x = at.value(name, node, computed.index(True))
-    constant = _by_channel(at, name, x, at.constant(name, node, computed.index(False)))
-    one, zero = np.ones_like(constant), np.zeros_like(constant)
-    if node.op_type == "Add":
-        return at.trace.affine(name, x, one, constant)
-    if node.op_type == "Mul":
-        return at.trace.affine(name, x, constant, zero)
-    if node.op_type == "Sub":
-        if computed[0]:
-            return at.trace.affine(name, x, one, -constant)
-        return at.trace.affine(name, x, -one, constant)
-    if not computed[0]:
-        at.trace.refuse(name, "divides by a map")
-    with np.errstate(divide="ignore"):
-        return at.trace.affine(name, x, 1 / constant, zero)
-
-
-def _by_channel(at: Operands, name: str, x: Value, constant: np.ndarray) -> np.ndarray:
-    """float64 [C] or [1] of a constant that differs by channel at most."""
-    padded = constant.reshape((1,) * (x.rank - constant.ndim) + constant.shape)
-    wanted = (1, at.trace.shape(x)[0], *(1,) * (x.rank - 2))
-    if padded.shape not in (wanted, (1,) * x.rank):
-        at.trace.refuse(
-            name, f"combines a map with a constant of {constant.shape}, read is one per channel"
-        )
-    return padded.reshape(-1).astype(np.float64)
-
-
-def _sum(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
-    total = at.value(name, node)
-    for number in range(1, len(node.input)):
-        total = at.trace.host(name, "add", total, at.value(name, node, number))
-    return total
-
-
-def _concat(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
-    parts = [at.value(name, node, number) for number in range(len(node.input))]
-    if a["axis"] % parts[0].rank != 1:
-        at.trace.refuse(name, f"joins along axis {a['axis']}, read is the channels'")
-    return at.trace.host(name, "concat", *parts)
-
-
-def _flatten(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
-    x = at.value(name, node)
-    if a.get("axis", 1) % x.rank != 1:
-        at.trace.refuse(name, f"flattens from axis {a['axis']}, read is 1")
-    return at.trace.flatten(name, x)
-
-
-def _reshape(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
-    x = at.value(name, node)
-    shape = at.shape(node.input[0])
-    size = int(np.prod(shape))
-    wanted = [int(length) for length in at.constant(name, node, 1)]
-    if not a.get("allowzero", 0):
-        wanted = [
-            shape[axis] if length == 0 and axis < len(shape) else length
-            for axis, length in enumerate(wanted)
-        ]
-    rest = int(np.prod([length for length in wanted if length != -1]))
-    wanted = [size // rest if length == -1 and rest else length for length in wanted]
-    if tuple(wanted) == shape:
-        return x
-    if wanted[:2] != [at.batch, size // at.batch] or not set(wanted[2:]) <= {1}:
-        at.trace.refuse(name, f"makes {wanted} of {list(shape)}, read is a vector by image")
-    return at.trace.flatten(name, x)
-
-
-def _squeeze(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
-    x = at.value(name, node)
-    axes = sorted(int(axis) % 4 for axis in at.constant(name, node, 1, a.get("axes", ())))
-    if x.rank != 4 or axes != [2, 3] or at.trace.shape(x)[1:] != (1, 1):
-        at.trace.refuse(name, "squeezes other axes than a height and width of one pixel")
-    return at.trace.flatten(name, x)
-
-
-def _pad(at: Operands, name: str, node: onnx.NodeProto, a: _Attributes) -> Value:
-    x = at.value(name, node)
-    pads = [int(pad) for pad in at.constant(name, node, 1, a.get("pads", ()))]
-    value = at.constant(name, node, 2, a.get("value", 0.0))
-    zeros = a.get("mode", b"constant") == b"constant" and not np.any(value)
-    if x.rank != 4 or not zeros or len(pads) != 8 or any(pads[:2] + pads[4:6]):
-        at.trace.refuse(name, "is a Pad other than by zeros around a map")
-    return at.trace.pad(x, (pads[2], pads[3], pads[6], pads[7]))
+def _concat(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
+    parts = []
+    for number in range(len(node.input)):
+        if at.is_constant(node, number):
+            constant = at.constant(name, node, number)
+            if np.any(constant):
+                at.trace.refuse(name, f"joins the constant {node.input[number]!r}; read are zeros")
+            parts.append(at.trace.zeros(np.shape(constant)))
+        else:
+            parts.append(at.value(name, node, number))
+    return at.trace.concat(name, parts, a["axis"])
 
 
 OPERATIONS: dict[str, _Operation] = {
-    "Conv": _conv,
-    "Gemm": _gemm,
-    "MatMul": _matmul,
-    "Relu": _relu,
-    "Clip": _clip,
-    "MaxPool": _pool,
     "AveragePool": _pool,
-    "GlobalAveragePool": _global_average,
-    "ReduceMean": _mean,
-    "LRN": _lrn,
-    "BatchNormalization": _batch_norm,
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _arithmetic),
-    "Sum": _sum,
     "Concat": _concat,
-    "Flatten": _flatten,
-    "Reshape": _reshape,
-    "Squeeze": _squeeze,
-    "Pad": _pad,
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "Einsum": _einsum,
+    "Gemm": _gemm,
+    "LRN": _lrn,
+    "MatMul": _matmul,
+    "MaxPool": _pool,
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),
+    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax"), _reduce),
 }

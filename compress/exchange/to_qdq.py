@@ -8,11 +8,13 @@ QuantizeLinear on its own would round halves to even, in float32. The input is u
 output float32 logits.
 """
 
+import math
+
 import numpy as np
 import onnx
 from onnx import TensorProto
 
-from compress.exchange.onnx_writer import Writer, scales_of, window_attributes
+from compress.exchange.onnx_writer import Writer, pixels_inside, scales_of, window_attributes
 from compress.model.graph import CompressedModel, InputSpec, Layer
 from compress.model.hostops import HostOp, Shape, pooling_window
 
@@ -21,15 +23,17 @@ _TOP = 127
 
 
 def to_qdq(model: CompressedModel) -> onnx.ModelProto:
-    """The model; its input `input` is uint8 [N, C, H, W], its output `logits` [N, classes, ...]."""
+    """The model; its input `input` is uint8 [N, C, H, W], its output `logits` [N, classes, ...].
+
+    Further outputs, and one where a node of the network is called logits, are logits-2, logits-3...
+    """
     return _Qdq(model).convert()
 
 
 class _Qdq(Writer):
     def __init__(self, model: CompressedModel) -> None:
-        super().__init__()
-        self.source = model
-        self.shapes = model.shapes
+        super().__init__(model)
+        self.shapes, self.scales = model.shapes, scales_of(model)
         self.values: dict[str, str] = {}  # int8 map of each node
 
     def convert(self) -> onnx.ModelProto:
@@ -39,15 +43,18 @@ class _Qdq(Writer):
                 self.values[node.name] = self._layer(node)
             else:
                 self.values[node.name] = self._host(node)
-        last = self.source.nodes[-1].name
-        channels, height, width = self.shapes[last]
-        output = self.values[last]
-        shape: tuple[int, ...] = (channels, height, width)
-        if height == width == 1:
-            output, shape = self.node("Flatten", output, axis=1), (channels,)
-        scale = self.constant(scales_of(self.source)[last], np.float32)
-        self.node("DequantizeLinear", output, scale, self._zero(), name="logits")
-        return self.model(self.source, TensorProto.UINT8, "logits", shape)
+        outputs = [self._output(name) for name in self.source.outputs]
+        return self.model(TensorProto.UINT8, outputs)
+
+    def _output(self, node: str) -> tuple[str, tuple[int, ...]]:
+        """The real values of a node: (name, shape)."""
+        made, shape = self.values[node], self.shapes[node]
+        flat = shape[1:] == (1, 1)
+        if flat:
+            made = self.node("Flatten", made, axis=1)
+        scale = self.constant(self.scales[node], np.float32)
+        name = self.node("DequantizeLinear", made, scale, self._zero(), name=self.fresh("logits"))
+        return name, shape[:1] if flat else shape
 
     def _input(self, spec: InputSpec) -> str:
         """A pixel's int8 value is looked up, in a table by channel."""
@@ -63,7 +70,7 @@ class _Qdq(Writer):
         return self.node("Gather", table, where, axis=0)
 
     def _layer(self, layer: Layer) -> str:
-        g = layer.geometry
+        g, own = layer.geometry, self.names[layer.name]
         levels = layer.dense_levels()
         largest = int(np.abs(levels.astype(np.int64)).sum(axis=1).max()) * 128
         parts = -(-largest // (_EXACT - 1)) or 1
@@ -74,7 +81,7 @@ class _Qdq(Writer):
             kept = np.zeros_like(levels)
             kept[:, part::parts] = levels[:, part::parts]
             shape = (g.out_channels, g.in_channels // g.groups, *g.kernel)
-            name = f"{layer.name}.levels" + (f".{part}" if parts > 1 else "")
+            name = f"{own}.levels" + (f".{part}" if parts > 1 else "")
             weight = self._real(self.constant(kept.reshape(shape), np.int8, name))
             acc = self.node(
                 "Conv",
@@ -86,48 +93,67 @@ class _Qdq(Writer):
                 group=g.groups,
             )
             sums.append(self._double(acc))
-        total = self.constant(layer.bias.reshape(1, -1, 1, 1), np.float64, f"{layer.name}.bias")
+        total = self.constant(layer.bias.reshape(1, -1, 1, 1), np.float64, f"{own}.bias")
         for acc in sums:
             total = self.node("Add", acc, total)
-        return self._requantize(total, layer.mul, layer.shift, layer.relu, layer.name)
+        return self._requantize(total, layer.mul, layer.shift, layer.relu, own)
 
     def _host(self, op: HostOp) -> str:
-        a = op.attrs
+        a, own = op.attrs, self.names[op.name]
         inputs = [self.values[source] for source in op.inputs]
         shape = self.shapes[op.inputs[0]]
         if op.op == "maxpool":
-            return self.node("MaxPool", inputs[0], name=op.name, **window_attributes(op, shape))
+            return self.node("MaxPool", inputs[0], name=own, **window_attributes(op, shape))
         if op.op == "flatten":
             column = self.constant([0, -1, 1, 1], np.int64)
-            return self.node("Reshape", inputs[0], column, name=op.name)
+            return self.node("Reshape", inputs[0], column, name=own)
+        if op.op == "take":
+            return self.taken(inputs[0], op.layout, shape, self._zero(), own)
+        if op.op == "permute":
+            return self.permuted(inputs[0], op.layout, own)
+        if op.op == "function":
+            return self._function(op, inputs[0])
         shift = int(a.get("shift", 0))
         if op.op == "avgpool":
             factors = self._factors(op, shape)
             total = self.node("Mul", self._double(self._window_sum(op, inputs[0], shape)), factors)
-            return self._requantize(total, 1, shift, False, op.name)
+            return self._requantize(total, 1, shift, False, own)
         doubles = [self._double(x) for x in inputs]
         if op.op == "lrn":
             return self._lrn(op, doubles[0], shape)
         if op.op == "concat":
             scaled = [
-                self._requantize(x, int(a[f"mul{number}"]), shift, False, f"{op.name}.{number}")
+                self._requantize(x, int(a[f"mul{number}"]), shift, False)
                 for number, x in enumerate(doubles)
             ]
-            return self.node("Concat", *scaled, name=op.name, axis=1)
+            return self.node("Concat", *scaled, name=own, axis=1)
         if op.op == "relu":
-            return self._requantize(doubles[0], int(a["mul0"]), shift, True, op.name)
+            return self._requantize(doubles[0], int(a["mul0"]), shift, True, own)
+        if op.op == "mul":
+            product = self.node("Mul", *doubles)
+            return self._requantize(product, int(a["mul0"]), shift, False, own)
         terms = [
             self.node("Mul", x, self.constant(a[f"mul{number}"], np.float64))
             for number, x in enumerate(doubles)
         ]
-        return self._requantize(self.node("Add", *terms), 1, shift, bool(a["relu"]), op.name)
+        return self._requantize(self.node("Add", *terms), 1, shift, bool(a["relu"]), own)
+
+    def _function(self, op: HostOp, x: str) -> str:
+        """A value's place in its table, or in its channel's."""
+        tables = np.frombuffer(op.table, np.int8)
+        first = np.arange(128, len(tables), 256).reshape(1, -1, 1, 1)  # the place of zero
+        where = self.node(
+            "Add", self.node("Cast", x, to=TensorProto.INT32), self.constant(first, np.int32)
+        )
+        table = self.constant(tables, np.int8, f"{self.names[op.name]}.table")
+        return self.node("Gather", table, where, axis=0, name=self.names[op.name])
 
     def _window_sum(self, op: HostOp, x: str, shape: Shape) -> str:
         """A depthwise convolution by ones."""
         attributes = window_attributes(op, shape)
         kernel = attributes.pop("kernel_shape")
         ones = self._real(
-            self.constant(np.ones((shape[0], 1, *kernel)), np.int8, f"{op.name}.ones")
+            self.constant(np.ones((shape[0], 1, *kernel)), np.int8, f"{self.names[op.name]}.ones")
         )
         return self.node("Conv", self._real(x), ones, group=shape[0], **attributes)
 
@@ -136,20 +162,9 @@ class _Qdq(Writer):
         mul = int(op.attrs["mul0"])
         if not op.attrs["exclude"]:
             return self.constant(mul, np.float64)
-        window = pooling_window(op.attrs, shape)
-        _, *sizes = op.output_shape([shape])
-        inside = [
-            [
-                min(start + reach, length) - max(start, 0)
-                for start in range(-window.padding, step * count - window.padding, step)
-            ]
-            for length, reach, count, step in zip(
-                shape[1:], window.kernel, sizes, (window.stride,) * 2, strict=True
-            )
-        ]
-        n = np.outer(np.array(inside[0]), np.array(inside[1]))
-        k = window.kernel[0] * window.kernel[1]
-        return self.constant(((2 * mul * k + n) // (2 * n))[None, None], np.float64)
+        n = pixels_inside(op, shape)
+        k = math.prod(pooling_window(op.attrs, shape).kernel)
+        return self.constant((2 * mul * k + n) // (2 * n), np.float64)
 
     def _lrn(self, op: HostOp, x: str, shape: Shape) -> str:
         """x / (k + alpha / size * sum of squares over channels) ** beta, in float64."""
@@ -176,9 +191,9 @@ class _Qdq(Writer):
         base = self.node("Add", self.node("Mul", total, number(a["alpha"] / size)), number(a["k"]))
         norm = self.node("Div", real, self.node("Pow", base, number(a["beta"])))
         scaled = self.node("Div", norm, number(a["out_scale"]))
-        return self._clamped(self.node("Add", scaled, number(0.5)), False, op.name)
+        return self._clamped(self.node("Add", scaled, number(0.5)), False, self.names[op.name])
 
-    def _requantize(self, acc: str, mul: int, shift: int, relu: bool, name: str) -> str:
+    def _requantize(self, acc: str, mul: int, shift: int, relu: bool, name: str = "") -> str:
         """clamp((acc * mul + 2^(shift-1)) >> shift) of a float64 map, to int8."""
         if mul != 1:
             acc = self.node("Mul", acc, self.constant(mul, np.float64))

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from compress.exchange.onnx_writer import Writer, scales_of, window_attributes
+from compress.exchange.onnx_writer import Writer, pixels_inside, scales_of, window_attributes
 from compress.model.graph import CompressedModel, Layer
 from compress.model.hostops import HostOp, Shape
 
@@ -19,6 +19,8 @@ _DOMAIN = "qonnx.custom_op.general"
 def to_qonnx(model: CompressedModel) -> onnx.ModelProto:
     """The model; its input `input` is the normalised image, its output `logits`, both float32.
 
+    Further outputs, and one where a node of the network is called logits, are logits-2, logits-3...
+
     A weight of n bits is in -2^(n-1)..2^(n-1): it takes n + 1 bits there, since zero is one of its
     values (8 bits at n = 8).
     """
@@ -27,31 +29,28 @@ def to_qonnx(model: CompressedModel) -> onnx.ModelProto:
 
 class _Qonnx(Writer):
     def __init__(self, model: CompressedModel) -> None:
-        super().__init__()
-        self.source = model
+        super().__init__(model)
         self.shapes, self.scales = model.shapes, scales_of(model)
         self.values: dict[str, str] = {}
         self.flat: set[str] = set()  # tensors of rank 2
 
     def convert(self) -> onnx.ModelProto:
-        self.values["input"] = self._quant("input", self.source.input.scale, "input.quantized")
+        self.values["input"] = self._quant(
+            "input", self.source.input.scale, self.fresh("input.quantized")
+        )
         for node in self.source.nodes:
             made = self._layer(node) if isinstance(node, Layer) else self._host(node)
             self.values[node.name] = made
-        last = self.source.nodes[-1].name
-        shape = self.shapes[last]
-        logits = self.values[last]
+        outputs = [self._output(name) for name in self.source.outputs]
+        return self.model(TensorProto.FLOAT, outputs, batch=1, domains=(_DOMAIN,))
+
+    def _output(self, node: str) -> tuple[str, Shape | tuple[int]]:
+        """(name, shape)."""
+        made, shape = self.values[node], self.shapes[node]
         if shape[1:] == (1, 1):
-            logits = self._flat(logits, shape)
-        self.node("Identity", logits, name="logits")
-        return self.model(
-            self.source,
-            TensorProto.FLOAT,
-            "logits",
-            shape[:1] if logits in self.flat else shape,
-            batch=1,
-            domains=(_DOMAIN,),
-        )
+            made = self._flat(made, shape)
+        name = self.node("Identity", made, name=self.fresh("logits"))
+        return name, shape[:1] if made in self.flat else shape
 
     def _flat(self, x: str, shape: Shape, name: str = "") -> str:
         """[1, C * H * W] of a map."""
@@ -68,28 +67,28 @@ class _Qonnx(Writer):
         return self.node("Reshape", x, self.constant([1, *shape], np.int64))
 
     def _layer(self, layer: Layer) -> str:
-        g = layer.geometry
+        g, own = layer.geometry, self.names[layer.name]
         weights = layer.dense_levels().astype(np.float32) * np.float32(layer.q)
         linear = g.kind == "linear"
         if linear:
             weights = np.ascontiguousarray(weights.T)
         else:
             weights = weights.reshape(g.out_channels, g.in_channels // g.groups, *g.kernel)
-        name = f"{layer.name}.weight"
+        name = f"{own}.weight"
         weight = self._quant(
             self.constant(weights, np.float32, name),
             layer.q,
-            f"{name}.quantized",
+            self.fresh(f"{name}.quantized"),
             bits=min(layer.bits + 1, 8),
             narrow=True,
         )
         real = layer.bias * (layer.in_scale * layer.q)
-        bias = self.constant(real, np.float32, f"{layer.name}.bias")
+        bias = self.constant(real, np.float32, f"{own}.bias")
         x, shape = self.values[layer.input], self.shapes[layer.input]
         if linear:
             y = self.node("Add", self.node("MatMul", self._flat(x, shape), weight), bias)
             self.flat.add(y)
-            return self._activation(y, layer.out_scale, layer.relu, layer.name)
+            return self._activation(y, layer.out_scale, layer.relu, own)
         y = self.node(
             "Conv",
             self._map(x, shape),
@@ -101,23 +100,26 @@ class _Qonnx(Writer):
             group=g.groups,
             kernel_shape=list(g.kernel),
         )
-        return self._activation(y, layer.out_scale, layer.relu, layer.name)
+        return self._activation(y, layer.out_scale, layer.relu, own)
 
     def _host(self, op: HostOp) -> str:
         shape = self.shapes[op.inputs[0]]
-        scale = self.scales[op.name]
+        scale, own = self.scales[op.name], self.names[op.name]
         if op.op == "flatten":
-            return self._flat(self.values[op.inputs[0]], shape, op.name)
+            return self._flat(self.values[op.inputs[0]], shape, own)
         inputs = [self._map(self.values[source], self.shapes[source]) for source in op.inputs]
         if op.op == "maxpool":
-            return self.node("MaxPool", inputs[0], name=op.name, **window_attributes(op, shape))
+            return self.node("MaxPool", inputs[0], name=own, **window_attributes(op, shape))
+        if op.op == "take":
+            return self.taken(inputs[0], op.layout, shape, self.constant(0, np.float32), own)
+        if op.op == "permute":
+            return self.permuted(inputs[0], op.layout, own)
         if op.op == "avgpool":
-            y = self.node(
-                "AveragePool",
-                inputs[0],
-                count_include_pad=int(not op.attrs["exclude"]),
-                **window_attributes(op, shape),
-            )
+            y = self._average(op, inputs[0], shape)
+        elif op.op == "function":
+            y = self._function(op, inputs[0])
+        elif op.op == "mul":
+            y = self.node("Mul", *inputs)
         elif op.op == "lrn":
             a = op.attrs
             y = self.node(
@@ -130,7 +132,32 @@ class _Qonnx(Writer):
         else:
             y = inputs[0]
         relu = op.op == "relu" or bool(op.attrs.get("relu", 0))
-        return self._activation(y, scale, relu, op.name)
+        return self._activation(y, scale, relu, own)
+
+    def _average(self, op: HostOp, x: str, shape: Shape) -> str:
+        attributes = window_attributes(op, shape)
+        if "dilations" not in attributes:
+            counted = int(not op.attrs["exclude"])
+            return self.node("AveragePool", x, count_include_pad=counted, **attributes)
+        # a depthwise convolution by ones, over how many of them meet no padding
+        kernel = attributes["kernel_shape"]
+        ones = self.constant(np.ones((shape[0], 1, *kernel)), np.float32)
+        total = self.node("Conv", x, ones, group=shape[0], **attributes)
+        pixels = np.full((1, 1, 1, 1), np.prod(kernel))
+        if op.attrs["exclude"]:
+            pixels = pixels_inside(op, shape)
+        return self.node("Div", total, self.constant(pixels, np.float32))
+
+    def _function(self, op: HostOp, x: str) -> str:
+        """A value's place in its table of real values, or in its channel's."""
+        tables = np.frombuffer(op.table, np.int8)
+        first = np.arange(128, len(tables), 256).reshape(1, -1, 1, 1)  # the place of zero
+        units = self.node("Div", x, self.constant(self.scales[op.inputs[0]], np.float32))
+        whole = self.node("Cast", self.node("Round", units), to=TensorProto.INT64)
+        where = self.node("Add", whole, self.constant(first, np.int64))
+        real = tables * np.float32(self.scales[op.name])
+        table = self.constant(real, np.float32, f"{self.names[op.name]}.table")
+        return self.node("Gather", table, where, axis=0)
 
     def _activation(self, y: str, scale: float, relu: bool, name: str) -> str:
         """-128..127 units, behind a ReLU 0..127."""

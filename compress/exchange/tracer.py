@@ -1,36 +1,34 @@
 """From the operations of a foreign graph to a `NetworkSpec` with weights.
 
-`onnx_import` translates its graph to calls of a `Tracer`; here the rest happens: shapes, padding,
-folding, fusing. Numpy only.
+`onnx_import` translates its graph to calls of a `Tracer`; here the rest happens: layouts, padding,
+folding, functions. Numpy only.
 
 - A scale and shift by channel (BatchNorm, Mul, Add, Sub, Div by constants) goes into the layer
   before it, or becomes a depthwise 1 x 1 convolution.
 - A ReLU goes into the layer or addition before it, or stays a node.
+- Whatever else is computed from one number alone becomes a function node, however many nodes it
+  was: x times the sigmoid of x is one.
 - Zeros in a kernel stand for padding that is wider on one side.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
 
+from compress.exchange import views
 from compress.exchange.fusing import Graph, fuse
-from compress.model.hostops import HostOpName, Shape
-from compress.model.nodes import Builder, NetworkSpec, Size
+from compress.exchange.views import Value, in_order, map_shape
+from compress.model.functions import Program, composed, evaluate
+from compress.model.hostops import HostOpName, Layout, Shape
+from compress.model.nodes import Builder, NetworkSpec
 from compress.model.pretrained import Pretrained
 from cosign import CosignError
 
 Pads = tuple[int, int, int, int]  # above, left, below, right
-
-
-@dataclass(frozen=True)
-class Value:
-    """What a node of the foreign graph computes: a node's output, and its rank there (2 or 4)."""
-
-    node: str
-    rank: int = 4
-    pads: Pads = (0, 0, 0, 0)  # zeros around it, to be taken over by a convolution
+_MOST_SCALES = 1 << 16  # of numbers that are scaled each by its own
 
 
 class Tracer:
@@ -40,15 +38,14 @@ class Tracer:
         self.where = where
         self._build = Builder(name, shape)
         self._graph = Graph()
-        self.input = Value("input")
+        self._derived: dict[str, tuple[str, Program]] = {}  # computed number by number from another
+        self._moved: dict[tuple[str, Shape, bytes], str] = {}
 
-    def shape(self, value: Value) -> tuple[int, ...]:
-        """[C, H, W] or [C] of a value, its pads included."""
-        channels, height, width = self._build.shapes[value.node]
-        above, left, below, right = value.pads
-        if value.rank == 2:
-            return (channels,)
-        return channels, height + above + below, width + left + right
+    def source(self, x: Value) -> Shape:
+        """(C, H, W) of the node that a value comes from."""
+        return self._build.shapes[x.node]
+
+    # Layers
 
     def conv(
         self,
@@ -56,39 +53,44 @@ class Tracer:
         x: Value,
         weight: np.ndarray,
         bias: np.ndarray | None,
-        stride: Size = 1,
+        stride: tuple[int, int] = (1, 1),
         pads: Pads = (0, 0, 0, 0),
         dilation: tuple[int, int] = (1, 1),
         groups: int = 1,
     ) -> Value:
-        """A convolution, float32 [out, in / groups, kh, kw]."""
-        channels = self._build.shapes[x.node][0]
-        if weight.ndim != 4 or x.rank != 4 or weight.shape[1] * groups != channels:
+        """A convolution of [1, C, H, W] or [1, C, W], float32 [out, in / groups, kh, kw]."""
+        channels, height, width = map_shape(x.shape)
+        if weight.ndim != 4 or len(x.shape) not in (3, 4) or weight.shape[1] * groups != channels:
             self.refuse(
                 name,
-                f"convolves {'x'.join(map(str, self.shape(x)))} with a kernel of "
-                f"{'x'.join(map(str, weight.shape))} in {groups} groups; only 2-D convolutions "
-                "that fit are read",
+                f"convolves {_product(x.shape)} with a kernel of {_product(weight.shape)} in "
+                f"{groups} groups; only 1-D and 2-D convolutions that fit are read",
             )
-        total = self.pad(x, pads).pads
-        kernel, padding = _symmetric(weight, total, dilation)
-        size = self._build.shapes[x.node][1:]
-        if min(total) < 0 or any(
-            _outputs(length, (first, last), reach, 1) != _outputs(length, (pad, pad), grown, 1)
-            for length, first, last, pad, reach, grown in zip(
+        if min(pads) < 0:
+            self.refuse(name, f"has the padding {pads}")
+        places = x.places.reshape(channels, height, width)
+        node, weight, margin = self._feed(name, x.node, places, weight, groups)
+        first = (pads[0] + margin[0], pads[1] + margin[1])
+        last = (pads[2] + margin[2], pads[3] + margin[3])
+        kernel, padding = _symmetric(weight, first, last, dilation)
+        size = self._build.shapes[node][1:]
+        if any(
+            length + before + after - step * (reach - 1) != length + 2 * pad - step * (grown - 1)
+            for length, before, after, pad, step, reach, grown in zip(
                 size,
-                total[:2],
-                total[2:],
+                first,
+                last,
                 padding,
-                _reach(weight, dilation),
-                _reach(kernel, dilation),
+                dilation,
+                weight.shape[2:],
+                kernel.shape[2:],
                 strict=True,
             )
         ):
-            self.refuse(
-                name, f"has the padding {total}, which its dilation {dilation} does not fit"
-            )
-        node = self._make(
+            margins = (first[0], first[1], last[0], last[1])
+            node = self._node(name, node, _padded(in_order(self._build.shapes[node]), margins))
+            kernel, padding = weight, (0, 0)
+        made = self._make(
             name,
             self._build.conv,
             kernel.shape[0],
@@ -98,59 +100,212 @@ class Tracer:
             groups,
             dilation=dilation,
             relu=False,
-            source=x.node,
+            source=node,
         )
-        return self._layer(node, kernel, bias)
+        self._weigh(made, kernel, bias)
+        _, rows, columns = self._build.shapes[made]
+        shape = (1, len(kernel), columns) if len(x.shape) == 3 else (1, len(kernel), rows, columns)
+        return self.value(made, shape)
+
+    def _feed(
+        self, name: str, node: str, places: np.ndarray, weight: np.ndarray, groups: int
+    ) -> tuple[str, np.ndarray, Pads]:
+        """What a convolution reads, its weights in that order, and zeros for it to pad with."""
+        source = self._build.shapes[node]
+        layout = views.taken(places, source)
+        if layout is None:
+            return self._node(name, node, places), weight, (0, 0, 0, 0)
+        channels, *sides = layout
+        (above, below), (left, right) = (views.margins(side) for side in sides)
+        rows, columns = places.shape[1:]
+        if groups == 1 and sorted(channels) == list(range(source[0])):
+            ordered = np.empty_like(weight)
+            ordered[:, list(channels)] = weight
+            weight, channels = ordered, tuple(range(source[0]))
+        kept = (channels, sides[0][above : rows - below], sides[1][left : columns - right])
+        return self._take(name, node, kept), weight, (above, left, below, right)
 
     def linear(self, name: str, x: Value, weight: np.ndarray, bias: np.ndarray | None) -> Value:
-        """Weights are float32 [out, in]."""
-        if weight.ndim != 2 or x.rank != 2 or self.shape(x) != weight.shape[1:]:
-            self.refuse(
-                name,
-                f"multiplies {'x'.join(map(str, self.shape(x)))} by "
-                f"{'x'.join(map(str, weight.shape))} weights; a linear layer reads a flattened map "
-                "of its size",
-            )
-        node = self._make(name, self._build.linear, weight.shape[0], relu=False, source=x.node)
-        return replace(self._layer(node, weight, bias), rank=2)
+        """[..., in] to [..., out]: a linear layer, or a 1 x 1 convolution of all the vectors.
 
-    def affine(self, name: str, x: Value, scale: np.ndarray, shift: np.ndarray) -> Value:
-        """scale * x + shift, by channel: float64 [C] each."""
-        self._plain(name, x)
-        if np.all(scale == 1) and not shift.any():
+        Weights are float32 [out, in].
+        """
+        *outer, columns = x.shape
+        if weight.ndim != 2 or columns != weight.shape[1]:
+            self.refuse(
+                name, f"multiplies {_product(x.shape)} by {_product(weight.shape[::-1])} weights"
+            )
+        if math.prod(outer) > 1:
+            sizes = (1, *outer) if len(outer) == 1 else outer
+            vectors = x.places.reshape(-1, columns).T
+            shape = (columns, sizes[-2] if len(outer) < 4 else math.prod(sizes[:-1]), sizes[-1])
+            moved = Value(
+                x.node, vectors.reshape(1, columns, math.prod(outer) // shape[2], shape[2])
+            )
+            y = self.conv(name, moved, weight[:, :, None, None], bias)
+            turned = np.moveaxis(y.places[0], 0, -1)
+            return Value(y.node, turned.reshape(*outer, len(weight)))
+        places, source = x.places.reshape(-1), self.source(x)
+        volume = math.prod(source)
+        node = x.node
+        if views.is_whole(places, volume):  # in any order: the weights' columns go along
+            ordered = np.empty_like(weight)
+            ordered[:, places - 1] = weight
+            weight = ordered
+            places = in_order((volume,))
+        node = self._node(name, node, places.reshape(-1, 1, 1))
+        made = self._make(name, self._build.linear, len(weight), relu=False, source=node)
+        self._weigh(made, weight, bias)
+        return self.value(made, (*outer, len(weight)))
+
+    # Number by number
+
+    def affine(
+        self, name: str, x: Value, scale: np.ndarray | float, shift: np.ndarray | float
+    ) -> Value:
+        """scale * x + shift; both of a shape that broadcasts to that of x, or x to theirs."""
+        scale, shift = np.asarray(scale), np.asarray(shift)
+        x = self._spread(x, np.broadcast_shapes(scale.shape, shift.shape))
+        if not (x.places > 0).all() and shift.any():
+            x = self._settled(name, x)
+        whole = self._by_number(x, scale, 1.0), self._by_number(x, shift, 0.0)
+        if whole[0] is None or whole[1] is None:
+            x = self._settled(name, x)
+            whole = self._by_number(x, scale, 1.0), self._by_number(x, shift, 0.0)
+        scales, shifts = (np.asarray(part) for part in whole)
+        if np.all(scales == 1) and not shifts.any():
             return x
-        channels = self._build.shapes[x.node][0]
-        scale, shift = (np.broadcast_to(part, (channels,)) for part in (scale, shift))
-        node = self._make(
-            name, self._build.conv, channels, 1, groups=channels, relu=False, source=x.node
+        single = np.ptp(scales) == 0 and np.ptp(shifts) == 0
+        if single and self._graph.nodes.get(x.node) and self._is_function(x.node, relu=True):
+            program: Program = ("x", float(scales.flat[0]), "mul", float(shifts.flat[0]), "add")
+            return self.function(name, x, program)
+        channels = self.source(x)[0]
+        flat = [part.reshape(channels, -1) for part in (scales, shifts)]
+        node = x.node
+        if all(np.all(part == part[:, :1]) for part in flat):
+            scales, shifts = (part[:, 0] for part in flat)
+        elif scales.size <= _MOST_SCALES:
+            node = self._node(name, node, in_order((scales.size, 1, 1)))
+            channels = scales.size
+        else:
+            self.refuse(name, "scales or shifts pixels of one channel differently")
+        made = self._make(
+            name, self._build.conv, channels, 1, groups=channels, relu=False, source=node
         )
-        self._graph.affine.add(node)
-        made = self._layer(node, scale.reshape(channels, 1, 1, 1), shift)
-        return replace(made, rank=x.rank)
+        self._graph.affine.add(made)
+        self._weigh(made, scales.reshape(channels, 1, 1, 1), shifts.reshape(-1))
+        if node == x.node:
+            numbers = [
+                float(part[0]) if np.ptp(part) == 0 else tuple(part.tolist())
+                for part in (scales, shifts.reshape(-1))
+            ]
+            self._derived[made] = node, ("x", numbers[0], "mul", numbers[1], "add")
+        return replace(x, node=made)
 
     def relu(self, name: str, x: Value, top: float | None = None) -> Value:
         """Rectified, and cut at `top`."""
-        self._plain(name, x)
-        made = self.host(name, "relu", x)
-        self._graph.nodes[made.node] = replace(self._graph.nodes[made.node], top=top)
-        return made
+        program: Program = ("x", 0.0, "max") + (() if top is None else (top, "min"))
+        if self._is_function(x.node):
+            return self.function(name, x, program)
+        made = self._make(name, self._build.host, "relu", x.node, top=top)
+        self._derived[made] = x.node, program
+        return replace(x, node=made)
 
-    def host(
-        self, name: str, op: HostOpName, *sources: Value, rank: int | None = None, **attrs: float
-    ) -> Value:
-        """A node without weights. Impossible shapes raise CosignError."""
-        for source in sources:
-            self._plain(name, source)
-            if source.rank != sources[0].rank:
-                self.refuse(name, "mixes maps and flattened maps")
-        inputs = [source.node for source in sources]
-        return Value(
-            self._make(name, self._build.host, op, *inputs, **attrs), rank or sources[0].rank
-        )
+    def function(self, name: str, x: Value, program: Program) -> Value:
+        """A function of each number."""
+        if not (x.places > 0).all() and np.any(evaluate(program, np.zeros(1)) != 0):
+            x = self._settled(name, x)
+        node = x.node
+        if self._is_function(node, relu=True):
+            node, inner = self._derived[node]
+            program = composed(program, inner)
+        made = self._make(name, self._build.host, "function", node, program=program)
+        self._derived[made] = node, program
+        return replace(x, node=made)
 
-    def flatten(self, name: str, x: Value) -> Value:
-        """[C * H * W]; nothing where it is flat already."""
-        return x if x.rank == 2 else self.host(name, "flatten", x, rank=2)
+    def by_channel(self, name: str, x: Value, numbers: np.ndarray) -> tuple[float, ...] | float:
+        """Constants that broadcast to `x` as an operand of a program for its node."""
+        whole = self._by_number(self._spread(x, np.shape(numbers)), numbers, 0.0)
+        flat = np.reshape([] if whole is None else whole, (self.source(x)[0], -1))
+        if not flat.size or np.any(flat != flat[:, :1]):
+            self.refuse(name, "has constants that differ within a channel")
+        return float(flat[0, 0]) if np.ptp(flat) == 0 else tuple(flat[:, 0].tolist())
+
+    def combine(self, name: str, op: str, a: Value, b: Value) -> Value:
+        """add, sub, mul, div, max or min of two values, number by number."""
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        same = a.shape == b.shape and np.array_equal(a.places, b.places)
+        common = self._common(a.node, b.node) if same and (a.places > 0).all() else None
+        if common is not None:
+            node, first, second = common
+            return self.function(name, Value(node, a.places), (*first, *second, op))
+        if op == "sub":
+            return self.combine(name, "add", a, self._negative(name, b))
+        if op == "div":
+            return self.combine(name, "mul", a, self.function(name, b, (1.0, "x", "div")))
+        if op == "max":
+            more = self.relu(name, self.combine(name, "sub", b, a))
+            return self.combine(name, "add", a, more)
+        if op == "min":
+            less = (self._negative(name, value) for value in (a, b))
+            return self._negative(name, self.combine(name, "max", *less))
+        a, b = self._spread(a, shape), self._spread(b, shape)
+        if not views.is_whole(a.places, math.prod(self.source(a))):
+            a, b = b, a
+        if not views.is_whole(a.places, math.prod(self.source(a))):
+            a = self._settled(name, a)
+        # the other one in the order of the first, then without what is only repeated
+        other = np.empty(a.places.size, np.int64)
+        other[a.places.reshape(-1) - 1] = b.places.reshape(-1)
+        other = other.reshape(self.source(a))
+        for axis, size in enumerate(other.shape):
+            if size > 1 and np.all(other == other.take([0], axis)):
+                other = other.take([0], axis)
+        second_node = self._node(name, b.node, other)
+        host: HostOpName = "add" if op == "add" else "mul"
+        return replace(a, node=self._make(name, self._build.host, host, a.node, second_node))
+
+    def _negative(self, name: str, x: Value) -> Value:
+        return self.affine(f"{name}.negative", x, -1.0, 0.0)
+
+    def _common(self, a: str, b: str) -> tuple[str, Program, Program] | None:
+        """The nearest node that both are functions of, and these functions."""
+        chains = []
+        for node in (a, b):
+            chain: dict[str, Program] = {node: ("x",)}
+            while node in self._derived:
+                source, program = self._derived[node]
+                chain[source] = composed(chain[node], program)
+                node = source
+            chains.append(chain)
+        for node, program in chains[0].items():
+            if node in chains[1]:
+                return node, program, chains[1][node]
+        return None
+
+    def _is_function(self, node: str, relu: bool = False) -> bool:
+        made = self._graph.nodes.get(node)
+        return made is not None and (made.op == "function" or (relu and made.op == "relu"))
+
+    def _by_number(self, x: Value, numbers: np.ndarray, rest: float) -> np.ndarray | None:
+        """`numbers`, which broadcast to x, for each number of its node; `rest` where x has none.
+
+        None where x repeats a number and these differ.
+        """
+        wanted = np.broadcast_to(np.asarray(numbers, np.float64), x.shape)
+        filled = x.places > 0
+        whole = np.full(math.prod(self.source(x)), rest)
+        whole[x.places[filled] - 1] = wanted[filled]
+        return whole if np.array_equal(whole[x.places[filled] - 1], wanted[filled]) else None
+
+    # Maps
+
+    def host(self, name: str, op: HostOpName, x: Value, **attrs: Any) -> Value:
+        """A node without weights that reads a map and gives one. Impossible shapes raise."""
+        node = self._make(name, self._build.host, op, self.map(name, x), **attrs)
+        channels, height, width = self._build.shapes[node]
+        flat = {2: (channels,), 3: (channels, width)}.get(len(x.shape), (channels, height, width))
+        return self.value(node, (1, *flat))
 
     def pool(
         self,
@@ -160,53 +315,201 @@ class Tracer:
         kernel: tuple[int, int],
         stride: tuple[int, int],
         pads: Pads,
+        dilation: tuple[int, int] = (1, 1),
         exclude: bool = False,
     ) -> Value:
         """A maxpool or avgpool. `exclude`: padding does not count in an average."""
-        self._plain(name, x)
-        size, average = self.shape(x)[1:], op == "avgpool"
+        size, average = map_shape(x.shape)[1:], op == "avgpool"
         starts, ends = pads[:2], pads[2:]
+        reach = [step * (taps - 1) + 1 for step, taps in zip(dilation, kernel, strict=True)]
         one = [
-            _outputs(*axis) == 1
-            for axis in zip(size, zip(starts, ends, strict=True), kernel, stride, strict=True)
+            (length + before + after - span) // step == 0
+            for length, before, after, span, step in zip(
+                size, starts, ends, reach, stride, strict=True
+            )
         ]
         covers = [
-            reach >= length + first
-            for reach, length, first in zip(kernel, size, starts, strict=True)
+            span >= length + first for span, length, first in zip(reach, size, starts, strict=True)
         ]
-        if average and all(one) and all(covers) and (exclude or (kernel == size and not any(pads))):
+        plain = dilation == (1, 1) and all(one) and all(covers)
+        if average and plain and (exclude or (kernel == size and not any(pads))):
             return self.host(name, op, x, kernel=0, stride=1, padding=0)
-        if any(pair[0] != pair[1] for pair in (kernel, stride, starts, ends)):
-            self.refuse(name, "pools with a window, stride or padding that is not square")
-        attrs: dict[str, Any] = {"end": ends[0]} if ends != starts else {}
+        attrs: dict[str, Any] = {}
+        for key, pair, usual in (
+            ("kernel", kernel, None),
+            ("stride", stride, None),
+            ("padding", starts, None),
+            ("end", ends, starts),
+            ("dilation", dilation, (1, 1)),
+        ):
+            if pair != usual:
+                attrs[key] = pair[0]
+                if pair[1] != pair[0] or key == "end":
+                    attrs[f"{key}1"] = pair[1]
+        if attrs.get("end") == attrs.get("end1"):
+            attrs.pop("end1", None)
+        if "end" not in attrs and "padding1" in attrs:
+            attrs |= {"end": ends[0], "end1": ends[1]}
         if average and exclude and any(pads):
             attrs["exclude"] = 1
-        return self.host(
-            name, op, x, kernel=kernel[0], stride=stride[0], padding=starts[0], **attrs
-        )
+        return self.host(name, op, x, **attrs)
 
-    def pad(self, x: Value, pads: Pads) -> Value:
-        """Zeros around a map, for the convolution that reads it."""
-        total = tuple(a + b for a, b in zip(pads, x.pads, strict=True))
-        return replace(x, pads=total)  # type: ignore[arg-type]
+    def reduce(self, name: str, op: HostOpName, x: Value, axes: Sequence[int], keep: bool) -> Value:
+        """The mean (avgpool) or largest (maxpool) number over axes."""
+        rank = len(x.shape)
+        gone = sorted({axis % rank for axis in axes} or range(rank))
+        kept = [axis for axis in range(rank) if axis not in gone]
+        shape = [x.shape[axis] for axis in kept]
+        after = (
+            [1 if axis in gone else size for axis, size in enumerate(x.shape)] if keep else shape
+        )
+        sizes = [x.shape[axis] for axis in gone if x.shape[axis] > 1]
+        if not sizes:
+            return Value(x.node, x.places.reshape(after))
+        source = self.source(x)
+        if rank == 4 and gone in ([2], [3]) and x.shape[1:] == source:
+            window = {"kernel": 1, "kernel1": 0} if gone == [3] else {"kernel": 0, "kernel1": 1}
+            attrs = window | {"stride": 1, "padding": 0}
+            y = self.host(name, op, x, **attrs)
+            return Value(y.node, y.places.reshape(after))
+        rows = sizes[0] if len(sizes) == 2 else math.prod(sizes)
+        columns = sizes[1] if len(sizes) == 2 else 1
+        moved = x.places.transpose(*kept, *gone).reshape(1, math.prod(shape), rows, columns)
+        y = self.host(name, op, Value(x.node, moved), kernel=0, stride=1, padding=0)
+        return Value(y.node, y.places.reshape(after))
+
+    def concat(self, name: str, values: Sequence[Value], axis: int) -> Value:
+        """Joined along an axis of the foreign graph."""
+        axis %= len(values[0].shape)
+        nodes = list({value.node for value in values if value.places.any()})
+        if len(nodes) < 2:
+            joined = np.concatenate([value.places for value in values], axis)
+            return Value(nodes[0] if nodes else "input", joined)
+        first = values[0]
+        rank = len(first.shape)
+        order = (_turn(first, self.source(first)) if rank == 4 else None) or tuple(range(1, rank))
+        if axis == order[0] and rank == 4:  # channels, wherever they stand
+            turned = [at - 1 for at in order]
+            parts = [
+                self._node(name, value.node, value.places[0].transpose(turned)) for value in values
+            ]
+            node = self._make(name, self._build.host, "concat", *parts)
+            return Value(
+                node, in_order(self._build.shapes[node]).transpose(np.argsort(turned))[None]
+            )
+        if axis == 1 and rank < 4:
+            parts = [self.map(name, value) for value in values]
+            node = self._make(name, self._build.host, "concat", *parts)
+            total = sum(value.shape[1] for value in values)
+            return self.value(node, (1, total, *first.shape[2:]))
+        parts = [self._node(name, value.node, value.places.reshape(-1, 1, 1)) for value in values]
+        node = self._make(name, self._build.host, "concat", *parts)
+        starts = np.cumsum([0, *(value.places.size for value in values)])
+        numbers = [
+            in_order(value.shape) + start for value, start in zip(values, starts[:-1], strict=True)
+        ]
+        return Value(node, np.concatenate(numbers, axis))
+
+    def zeros(self, shape: Sequence[int]) -> Value:
+        """Zeros, which are places of nothing."""
+        return Value("input", np.zeros(shape, np.int64))
+
+    # Where numbers are
+
+    def value(self, node: str, shape: Sequence[int]) -> Value:
+        """All of a node's output, in its order, as `shape`."""
+        return Value(node, in_order(shape))
+
+    def map(self, name: str, x: Value) -> str:
+        """The node that has the value as a map, moved if it must be."""
+        return self._node(name, x.node, x.places.reshape(map_shape(x.shape)))
+
+    def _settled(self, name: str, x: Value) -> Value:
+        """The same value as all of a node's output, in its order."""
+        return self.value(self.map(name, x), x.shape)
+
+    def _spread(self, x: Value, shape: Sequence[int]) -> Value:
+        """Broadcast, as far as `shape` needs it."""
+        wanted = np.broadcast_shapes(x.shape, tuple(shape))
+        return x if wanted == x.shape else replace(x, places=np.broadcast_to(x.places, wanted))
+
+    def _node(self, name: str, node: str, places: np.ndarray) -> str:
+        """A node whose output is `places` [C, H, W] of another's."""
+        shape = (places.shape[0], places.shape[1], places.shape[2])
+        source = self._build.shapes[node]
+        if shape == source and views.is_in_order(places):
+            return node
+        key = (node, shape, np.ascontiguousarray(places, np.int64).tobytes())
+        if key not in self._moved:
+            self._moved[key] = self._move(name, node, places, source)
+        return self._moved[key]
+
+    def _move(self, name: str, node: str, places: np.ndarray, source: Shape) -> str:
+        shape = (places.shape[0], places.shape[1], places.shape[2])
+        if shape == (math.prod(source), 1, 1) and views.is_in_order(places):
+            return self._make(f"{name}.flatten", self._build.host, "flatten", node)
+        if layout := views.taken(places, source):
+            return self._take(name, node, layout)
+        if layout := views.permuted(places, source):
+            return self._make(f"{name}.permute", self._build.host, "permute", node, layout=layout)
+        if both := views.taken_and_turned(places, source):
+            node = self._take(name, node, both[0])
+            return self._make(f"{name}.permute", self._build.host, "permute", node, layout=both[1])
+        if shape[1:] != (1, 1):  # as a vector, and from there to a map
+            flat = self._node(name, node, in_order((math.prod(source), 1, 1)))
+            vector = self._node(name, flat, places.reshape(-1, 1, 1))
+            sizes = ((places.size,), (0,), shape)
+            return self._make(f"{name}.permute", self._build.host, "permute", vector, layout=sizes)
+        if source[1:] == (1, 1):
+            self.refuse(name, f"reads {_product(shape)} of {_product(source)} in no regular order")
+        flat = self._node(name, node, in_order((math.prod(source), 1, 1)))
+        return self._node(name, flat, places)
+
+    def _take(self, name: str, node: str, layout: Layout) -> str:
+        if layout == tuple(tuple(range(size)) for size in self._build.shapes[node]):
+            return node
+        key = (node, self._build.shapes[node], repr(layout).encode())
+        if key not in self._moved:
+            self._moved[key] = self._make(
+                f"{name}.take", self._build.host, "take", node, layout=layout
+            )
+        return self._moved[key]
+
+    # The network
 
     def refuse(self, name: str, what: str) -> NoReturn:
         """Raise the CosignError that names a node."""
         raise CosignError(f"{self.where}: node {name!r} {what}.")
 
-    def finish(self, output: Value) -> Pretrained:
-        """The network up to `output`, folded and fused."""
-        self._plain("output", output)
-        if output.rank == 4 and self.shape(output)[1:] == (1, 1):
-            output = self.flatten("flatten", output)
-        if output.node == "input":
+    def finish(
+        self,
+        outputs: dict[str, Value],
+        pixels: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> Pretrained:
+        """The network up to `outputs`, folded and fused."""
+        ends: dict[str, str] = {}
+        for name, value in outputs.items():
+            places = value.places
+            if len(value.shape) == 4 and value.shape[2:] != (1, 1):
+                node = self._node(name, value.node, places.reshape(map_shape(value.shape)))
+            else:
+                node = self._node(name, value.node, places.reshape(-1, 1, 1))
+            ends.setdefault(node, name)
+        if "input" in ends:
             raise CosignError(f"{self.where}: the network has no layer.")
-        graph = fuse(self._graph, output.node)
-        spec = NetworkSpec(self._build.name, self._build.shape, tuple(graph.nodes.values()))
+        self._graph.outputs = list(ends)
+        graph = fuse(self._graph)
+        spec = NetworkSpec(
+            self._build.name, self._build.shape, tuple(graph.nodes.values()), tuple(graph.outputs)
+        )
         return Pretrained(
             spec,
             {name: graph.weights[name].astype(np.float32) for name in spec.geometries},
             {name: graph.biases[name].astype(np.float32) for name in spec.geometries},
+            pixels,
+            tuple(ends.values()),
+            notes,
         )
 
     def _make(self, name: str, method: Callable[..., str], *args: Any, **options: Any) -> str:
@@ -218,7 +521,7 @@ class Tracer:
         self._graph.nodes[node] = self._build.nodes[-1]
         return node
 
-    def _layer(self, node: str, weight: np.ndarray, bias: np.ndarray | None) -> Value:
+    def _weigh(self, node: str, weight: np.ndarray, bias: np.ndarray | None) -> None:
         """Note the weights of a node."""
         if bias is None:
             bias = np.zeros(len(weight))
@@ -227,11 +530,6 @@ class Tracer:
                 self.refuse(node, f"has a {what} that is not finite")
         self._graph.weights[node] = np.asarray(weight, np.float64)
         self._graph.biases[node] = np.asarray(bias, np.float64).reshape(len(weight))
-        return Value(node)
-
-    def _plain(self, name: str, x: Value) -> None:
-        if any(x.pads):
-            self.refuse(name, "reads a padded map, which only a convolution can")
 
     def _name(self, name: str) -> str:
         """A node's name that is new, and fit for files and modules."""
@@ -244,26 +542,37 @@ class Tracer:
         return result
 
 
-def _outputs(length: int, pads: Sequence[int], reach: int, stride: int) -> int:
-    return (length + pads[0] + pads[1] - reach) // stride + 1
+def _product(sizes: Sequence[int]) -> str:
+    return "x".join(map(str, sizes))
 
 
-def _reach(weight: np.ndarray, dilation: tuple[int, int]) -> list[int]:
-    """Pixels from the first to the last row and column of a kernel."""
-    return [step * (rows - 1) + 1 for step, rows in zip(dilation, weight.shape[2:], strict=True)]
+def _padded(places: np.ndarray, margins: Pads) -> np.ndarray:
+    above, left, below, right = margins
+    return np.pad(places, ((0, 0), (above, below), (left, right)))
+
+
+def _turn(x: Value, source: Shape) -> tuple[int, ...] | None:
+    """Which foreign axes (1..3) are a node's channels, rows and columns, if they are its axes."""
+    for order in ((1, 2, 3), (3, 1, 2), (2, 3, 1), (1, 3, 2), (2, 1, 3), (3, 2, 1)):
+        turned = x.places[0].transpose([axis - 1 for axis in order])
+        if turned.shape == source and views.is_in_order(turned):
+            return order
+    return None
 
 
 def _symmetric(
-    weight: np.ndarray, pads: Pads, dilation: tuple[int, int]
+    weight: np.ndarray,
+    first: tuple[int, int],
+    last: tuple[int, int],
+    dilation: tuple[int, int],
 ) -> tuple[np.ndarray, tuple[int, int]]:
     """The same convolution with equal padding on both sides: its kernel grows by zeros.
 
     A kernel with a row more on top starts a row higher, which one more row of padding makes good.
     """
     grow, padding = [(0, 0), (0, 0)], []
-    for axis, step in enumerate(dilation):
-        first, last = pads[axis], pads[axis + 2]
-        rows = -(-abs(first - last) // step)
-        grow.append((rows, 0) if first < last else (0, rows))
-        padding.append(first + rows * step if first < last else first)
+    for before, after, step in zip(first, last, dilation, strict=True):
+        rows = -(-abs(before - after) // step)
+        grow.append((rows, 0) if before < after else (0, rows))
+        padding.append(before + rows * step if before < after else before)
     return np.pad(weight, grow), (padding[0], padding[1])

@@ -1,7 +1,8 @@
-"""`model.cosign`: one file that holds a whole compressed network (schema 4).
+"""`model.cosign`: one file that holds a whole compressed network.
 
-`load` and `save` it, or `from_bytes` and `to_bytes` without a file; `inspect` and `parse` tell what
-the bytes are for, too. docs/format.md specifies them. No torch here.
+It is written in schema 5, or in 4 where that can say it. `load` and `save` it, or `from_bytes` and
+`to_bytes` without a file; `inspect` and `parse` tell what the bytes are for, too. docs/format.md
+specifies them. No torch here.
 """
 
 import struct
@@ -19,7 +20,7 @@ from compress.model.graph import CompressedModel, Layer, Node
 from compress.model.hostops import HostOp
 from cosign import CosignError, atomic_write
 
-SCHEMA = 4
+SCHEMA = 5
 _MAGIC = b"COSIGN"
 _PREFIX = struct.Struct("<6sH")  # magic, schema
 _CRC = struct.Struct("<I")
@@ -36,7 +37,7 @@ def to_bytes(model: CompressedModel, coding: str | None = None) -> bytes:
     weights = b"".join([*parts, encoder.payload()])
     out = FieldWriter()
     out.whole(len(head))
-    start = _PREFIX.pack(_MAGIC, SCHEMA) + out.data + head
+    start = _PREFIX.pack(_MAGIC, header.schema(model)) + out.data + head
     start += _CRC.pack(zlib.crc32(start))
     return start + weights + _CRC.pack(zlib.crc32(weights))
 
@@ -97,7 +98,7 @@ def _sections(blob: bytes) -> tuple[bytes, bytes]:
 
 
 def _decode(head: bytes, weights: bytes, schema: int) -> tuple[CompressedModel, dict[str, Sizes]]:
-    name, source, heads = header.read(head)
+    name, source, heads, outputs = header.read(head, schema)
     fields = FieldReader(weights)
     packed = {
         number: take(entry, fields.raw)
@@ -119,7 +120,7 @@ def _decode(head: bytes, weights: bytes, schema: int) -> tuple[CompressedModel, 
             nodes.append(entry.layer(*unpack(entry, packed[number])))
         feeding.add(nodes[-1])
     decoder.finish()
-    model = CompressedModel(name, source, tuple(nodes))
+    model = CompressedModel(name, source, tuple(nodes), outputs)
     spent = sizes(packed, decoder.spent, len(stream))
     return model, {nodes[number].name: size for number, size in spent.items()}
 

@@ -29,6 +29,10 @@ class Feeding:
             alive = np.any([self._channels(name) for name in node.inputs], axis=0)
         elif node.op == "concat":
             alive = np.concatenate([self._channels(name) for name in node.inputs])
+        elif node.op == "take":
+            alive = np.append(self._channels(first), False)[list(node.layout[0])]
+        elif node.op in ("function", "permute", "mul"):
+            alive = np.ones(self._shapes[node.name][0], bool)
         else:
             alive = self._channels(first)
         self._alive[node.name] = alive

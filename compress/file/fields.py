@@ -67,6 +67,13 @@ class FieldReader:
                 return value
         raise CosignError("a number in the header has no end")
 
+    def counted(self, most: int) -> tuple[int, ...]:
+        """A count and so many integers, at most `most`."""
+        count = self.whole()
+        if count > most:
+            raise CosignError(f"a list in the header has more than {most} numbers")
+        return tuple(self.whole() for _ in range(count))
+
     def text(self) -> str:
         return self.raw(self.whole()).decode()
 

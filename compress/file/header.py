@@ -6,6 +6,7 @@ sizes of maps, scales handed on, requantisation constants. docs/format.md has th
 
 from dataclasses import dataclass, field
 
+from compress.file import layouts
 from compress.file.fields import FieldReader, FieldWriter
 from compress.file.packing import CODINGS, PARAMETERS, LayerHead, Packed
 from compress.model.graph import (
@@ -17,14 +18,26 @@ from compress.model.graph import (
     finest_scale,
     fixed_point,
 )
-from compress.model.hostops import REAL_ATTRIBUTES, HostOp, Shape, attribute_names
+from compress.model.hostops import (
+    REAL_ATTRIBUTES,
+    SCALE_KEEPING,
+    HostOp,
+    Shape,
+    attribute_names,
+)
 from cosign import CosignError
 
-_OPS = ("conv", "linear", "maxpool", "avgpool", "lrn", "flatten", "add", "concat", "relu")
+_OPS: tuple[str, ...] = (
+    *("conv", "linear", "maxpool", "avgpool", "lrn", "flatten", "add", "concat", "relu"),
+    *("function", "take", "permute", "mul"),  # from schema 5 on
+)
+_OPS_OF_4 = _OPS[:9]
 _PREFIX = {"linear": "fc", "maxpool": "pool", "avgpool": "pool", "lrn": "norm"}
 _NAMED, _WIRED, _RELU, _SHAPED = 16, 32, 64, 128  # flags of a node's first byte
 _TILED = _RELU  # of a pooling, which has no ReLU
 _WINDOW = ("stride", "padding", "end")  # of a pooling
+# Of a pooling that has _SHAPED set; otherwise they follow from the others.
+_SIDES = ("dilation", "kernel1", "stride1", "padding1", "end1", "dilation1")
 _SCALED, _REQUANTISED = 64, 128  # flags of a layer's second byte
 
 
@@ -54,17 +67,27 @@ class Known:
         self.counts[prefix] = self.counts.get(prefix, 0) + 1
         if isinstance(node, HostOp):
             self.shapes[node.name] = node.output_shape([self.shapes[name] for name in node.inputs])
-            scale: float | None = None
-            if node.op in ("maxpool", "flatten"):
+            scale = node.attrs.get("out_scale")
+            if node.op in SCALE_KEEPING:
                 scale = self.scales[node.inputs[0]]
-            elif node.op == "lrn":
-                scale = node.attrs["out_scale"]
             self.scales[node.name] = scale
         else:
             g = node.geometry
             self.shapes[node.name] = (g.out_channels, g.out_height, g.out_width)
             self.scales[node.name] = node.out_scale
         self.last = node.name
+
+
+def schema(model: CompressedModel) -> int:
+    """The oldest that can say it: 4, or 5 with operations or outputs that 4 has not."""
+
+    def new(node: HostOp) -> bool:
+        broadcast = len({model.shapes[name] for name in node.inputs}) > 1
+        return node.op not in _OPS_OF_4 or _is_shaped(node) or (node.op == "add" and broadcast)
+
+    last = tuple(node.name for node in model.nodes[-1:])
+    newer = any(isinstance(node, HostOp) and new(node) for node in model.nodes)
+    return 5 if newer or model.outputs != last else 4
 
 
 def write(model: CompressedModel, packed: dict[str, Packed]) -> bytes:
@@ -81,11 +104,18 @@ def write(model: CompressedModel, packed: dict[str, Packed]) -> bytes:
     for node in model.nodes:
         _write_node(out, node, known, packed)
         known.add(node)
+    if schema(model) > 4:
+        order = [node.name for node in model.nodes]
+        out.whole(len(model.outputs))
+        for output in model.outputs:
+            out.whole(order.index(output))
     return bytes(out.data)
 
 
-def read(data: bytes) -> tuple[str, InputSpec, list[LayerHead | HostOp]]:
-    """(name of the network, its input, its nodes)."""
+def read(
+    data: bytes, schema: int
+) -> tuple[str, InputSpec, list[LayerHead | HostOp], tuple[str, ...]]:
+    """(name of the network, its input, its nodes, its outputs)."""
     fields = FieldReader(data)
     name = fields.text()
     shape = (fields.whole(), fields.whole(), fields.whole())
@@ -96,9 +126,12 @@ def read(data: bytes) -> tuple[str, InputSpec, list[LayerHead | HostOp]]:
     for _ in range(fields.whole()):
         nodes.append(_read_node(fields, known))
         known.add(nodes[-1])
+    outputs: tuple[str, ...] = ()
+    if schema > 4:
+        outputs = tuple(nodes[fields.whole()].name for _ in range(fields.whole()))
     if fields.position != len(data):
         raise CosignError("the header holds more than its nodes")
-    return name, source, nodes
+    return name, source, nodes, outputs
 
 
 def _write_node(out: FieldWriter, node: Node, known: Known, packed: dict[str, Packed]) -> None:
@@ -106,7 +139,7 @@ def _write_node(out: FieldWriter, node: Node, known: Known, packed: dict[str, Pa
     op = layer.geometry.kind if layer else node.op  # type: ignore[union-attr]
     named = node.name != known.default_name(op)
     wired = node.inputs != (known.last,)
-    shaped = layer is not None and layer.geometry != _plain(layer.geometry)
+    shaped = not _is_plain(layer.geometry) if layer else _is_shaped(node)  # type: ignore[arg-type]
     relu = layer is not None and layer.relu
     tiled = isinstance(node, HostOp) and _is_tiled(node)
     out.data.append(
@@ -131,8 +164,18 @@ def _write_node(out: FieldWriter, node: Node, known: Known, packed: dict[str, Pa
         for key in attribute_names(node.op, len(node.inputs)):
             if key in REAL_ATTRIBUTES:
                 out.real(node.attrs[key])
-            elif not (tiled and key in _WINDOW):
+            elif not (tiled and key in _WINDOW) and (shaped or key not in _SIDES):
                 out.whole(int(node.attrs[key]))
+        layouts.write(out, node)
+
+
+def _is_shaped(node: HostOp) -> bool:
+    """Whether it pools a window that is not square, or dilated, or the whole of an axis."""
+    if node.op not in ("maxpool", "avgpool"):
+        return False
+    plain = {"dilation": 1} | {f"{key}1": node.attrs[key] for key in ("kernel", *_WINDOW)}
+    whole = node.op == "maxpool" and not node.attrs["kernel"]
+    return whole or any(node.attrs[key] != plain.get(key, 1) for key in _SIDES)
 
 
 def _is_tiled(node: HostOp) -> bool:
@@ -142,13 +185,16 @@ def _is_tiled(node: HostOp) -> bool:
     )
 
 
-def _plain(geometry: Geometry) -> Geometry:
-    """The geometry with the default stride, padding, dilation, groups and a square kernel."""
-    return _geometry(
-        geometry.kind,
-        (geometry.in_channels, geometry.in_height, geometry.in_width),
-        geometry.out_channels,
-        geometry.kernel[0] if geometry.kind == "conv" else 1,
+def _is_plain(geometry: Geometry) -> bool:
+    """Whether stride, padding, dilation and groups are the default ones and the kernel is square.
+
+    Without its padding such a geometry may be impossible, so that it is not made to be compared.
+    """
+    g = geometry
+    return (
+        g.kernel[0] == g.kernel[1]
+        and (g.kind == "conv" or g.kernel == (1, 1))
+        and (g.stride, g.padding, g.dilation, g.groups) == ((1, 1), (0, 0), (1, 1), 1)
     )
 
 
@@ -211,9 +257,10 @@ def _read_node(fields: FieldReader, known: Known) -> LayerHead | HostOp:
     for key in attribute_names(op, len(inputs)):  # type: ignore[arg-type]
         if flags & _TILED and key in _WINDOW:
             attrs[key] = attrs["kernel"] if key == "stride" else 0
-        else:
+        elif flags & _SHAPED or key not in _SIDES:
             attrs[key] = fields.real() if key in REAL_ATTRIBUTES else fields.whole()
-    return HostOp(name, op, inputs, attrs)  # type: ignore[arg-type]
+    table, layout = layouts.read(fields, op, known.shapes[inputs[0]])
+    return HostOp(name, op, inputs, attrs, table, layout)  # type: ignore[arg-type]
 
 
 def _read_layer(

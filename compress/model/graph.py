@@ -223,6 +223,9 @@ class InputSpec:
     shape : (channels, height, width)
     scale : real value of one int8 unit after normalisation
     mean, std : per channel, on pixels scaled to 0..1
+
+    Raises CosignError when there are not as many of them as channels, a value is not finite, or a
+    deviation or the scale is not positive.
     """
 
     shape: tuple[int, int, int]
@@ -233,6 +236,16 @@ class InputSpec:
     def __post_init__(self) -> None:
         for name in ("shape", "mean", "std"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            raise CosignError(
+                f"the input's shape is {self.shape}, must be channels, height and width."
+            )
+        check_pixels(self.mean, self.std, self.shape[0])
+        if not 0 < self.scale < math.inf:
+            raise CosignError(
+                f"the input's scale is {self.scale:g}, must be positive; its mean and standard "
+                "deviation leave no room for it."
+            )
 
     def quantize(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 [..., C, H, W] pixels to int8 of the same shape."""
@@ -249,13 +262,15 @@ class CompressedModel:
 
     Parameters
     ----------
-    nodes : in topological order; the last one is the output
+    nodes : in topological order
+    outputs : names of nodes; the last one, when none are given
     shapes : (channels, height, width) of the input and of every node's output
     """
 
     name: str
     input: InputSpec
     nodes: tuple[Node, ...]
+    outputs: tuple[str, ...] = ()
     shapes: dict[str, Shape] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -271,14 +286,38 @@ class CompressedModel:
                 raise CosignError(f"two nodes are called {node.name!r}.")
             shapes[node.name] = node.output_shape([shapes[source] for source in node.inputs])
         object.__setattr__(self, "shapes", shapes)
+        outputs = tuple(self.outputs) or tuple(node.name for node in self.nodes[-1:])
+        object.__setattr__(self, "outputs", outputs)
+        for name in outputs:
+            if name not in shapes or name == "input":
+                raise CosignError(f"the output {name!r} is no node.")
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         return tuple(node for node in self.nodes if isinstance(node, Layer))
 
 
+def check_pixels(mean: Sequence[float], std: Sequence[float], channels: int) -> None:
+    """Raises CosignError unless they are a mean and a positive deviation for every channel."""
+    for name, values in (("mean", mean), ("standard deviation", std)):
+        if len(values) != channels:
+            raise CosignError(
+                f"the {name} of pixels has {len(values)} numbers, the input {channels} channels; "
+                "give one for each."
+            )
+        if not all(map(math.isfinite, values)):
+            raise CosignError(f"the {name} of pixels is {_listed(values)}, must be finite.")
+    if min(std) <= 0:
+        raise CosignError(f"the standard deviation of pixels is {_listed(std)}, must be positive.")
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
 def finest_scale(mean: Sequence[float], std: Sequence[float]) -> float:
-    """The finest input scale at which no pixel saturates."""
+    """The finest input scale at which no pixel saturates; raises CosignError as InputSpec does."""
+    check_pixels(mean, std, len(mean))
     return max(max(m, 1 - m) / s for m, s in zip(mean, std, strict=True)) / 127
 
 

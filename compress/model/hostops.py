@@ -9,12 +9,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from cosign import CosignError
 
-HostOpName = Literal["maxpool", "avgpool", "lrn", "flatten", "add", "concat", "relu"]
+HostOpName = Literal[
+    "maxpool",
+    "avgpool",
+    "lrn",
+    "flatten",
+    "add",
+    "concat",
+    "relu",
+    "function",
+    "take",
+    "permute",
+    "mul",
+]
 Shape = tuple[int, int, int]
+Layout = tuple[tuple[int, ...], ...]
+"""Of take and permute: three lists of whole numbers."""
 
-_POOL = ("kernel", "stride", "padding", "end")
+_SIDES = ("kernel", "stride", "padding", "end", "dilation")
+_POOL = (*_SIDES[:4], "dilation", *(f"{side}1" for side in _SIDES))
 _ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "maxpool": _POOL,
     "avgpool": (*_POOL, "exclude", "mul0", "shift"),
@@ -23,8 +40,14 @@ _ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "add": ("mul0", "mul1", "shift", "relu"),
     "concat": ("shift",),
     "relu": ("mul0", "shift"),
+    "function": ("out_scale",),
+    "take": (),
+    "permute": (),
+    "mul": ("mul0", "shift"),
 }
 REAL_ATTRIBUTES = ("alpha", "beta", "k", "in_scale", "out_scale")
+SCALE_KEEPING = ("maxpool", "flatten", "take", "permute")
+"""Operations that only move or choose values: a unit of their output is one of their input."""
 
 
 @dataclass(frozen=True)
@@ -32,41 +55,53 @@ class HostOp:
     """One node that the host computes on int8 maps [channels, height, width].
 
     op and attrs (pixels; integers unless called real):
-    - "maxpool": kernel, stride, padding (0 when absent), all square; end, the padding below and on
-      the right (as `padding` when absent)
-    - "avgpool": the same; kernel 0 is the whole map; exclude 1 (0 when absent) divides by the
-      pixels of a window that are no padding; mul0, shift
+    - "maxpool": kernel, stride, padding (0 when absent), end, the padding below (as `padding` when
+      absent), and dilation (1 when absent), all of the vertical axis; kernel1, stride1, padding1,
+      end1, dilation1 of the horizontal one (as those when absent). kernel 0 is the whole axis
+    - "avgpool": the same; exclude 1 (0 when absent) divides by the pixels of a window that are no
+      padding; mul0, shift
     - "lrn": size, and real alpha, beta, k, in_scale, out_scale (local response normalisation)
     - "flatten": to [channels * height * width, 1, 1]
-    - "add": two maps of one shape; mul0, mul1, shift, relu (0 or 1)
+    - "add": two maps; mul0, mul1, shift, relu (0 or 1)
+    - "mul": the product of two maps, times mul0 / 2**shift
     - "concat": maps of one height and width, joined by channel; mul0, mul1, ..., shift
     - "relu": mul0, shift
+    - "function": y = table[x + 128], any function of one value; real out_scale
+    - "take": the rows, columns and channels that `layout` lists
+    - "permute": reshaped, transposed, reshaped, as `layout` says
 
+    Of add and mul, one map may have a single channel, row or column where the other has more.
     mul<i> / 2**shift brings input i to the scale of the output; 0 <= mul<i> < 2**16 and
     1 <= shift <= 47, as in a layer.
+
+    table : int8 [256], or [channels, 256], as bytes
+    layout : of take, what lies at each channel, row and column of the output: the number of one of
+        the input's, or -1 for zeros; of permute, the dimensions to reshape to, their new order,
+        and the (channels, height, width) that it gives
     """
 
     name: str
     op: HostOpName
     inputs: tuple[str, ...]
     attrs: dict[str, float] = dataclasses.field(default_factory=dict)
+    table: bytes = b""
+    layout: Layout = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", tuple(self.inputs))
+        object.__setattr__(self, "layout", tuple(map(tuple, self.layout)))
         if self.op not in _ATTRIBUTES:
             raise CosignError(
                 f"node {self.name!r}: host operation {self.op!r} is not one of "
                 f"{', '.join(_ATTRIBUTES)}."
             )
         check_inputs(self.name, self.op, len(self.inputs))
-        defaults: dict[str, float] = {}
-        if self.op == "maxpool":
-            defaults = {"padding": 0}
-        elif self.op == "avgpool":
-            defaults = {"exclude": 0}
-        object.__setattr__(self, "attrs", {**defaults, **self.attrs})
-        if self.op in ("maxpool", "avgpool") and "padding" in self.attrs:
-            self.attrs.setdefault("end", self.attrs["padding"])
+        attrs = dict(self.attrs)
+        if self.op in ("maxpool", "avgpool"):
+            attrs = _sides(attrs)
+        if self.op == "avgpool":
+            attrs.setdefault("exclude", 0)
+        object.__setattr__(self, "attrs", attrs)
         self._validate()
 
     def _validate(self) -> None:
@@ -89,10 +124,23 @@ class HostOp:
                 raise CosignError(
                     f"node {self.name!r}: {key} is {self.attrs[key]}, must be {low:g}..{high:g}."
                 )
+        tables, rest = divmod(len(self.table), 256)
+        if rest or (tables > 0) != (self.op == "function"):
+            raise CosignError(
+                f"node {self.name!r}: {self.op} has a table of {len(self.table)} values; a "
+                "function needs 256 for all or for each channel, others none."
+            )
+        if len(self.layout) != (3 if self.op in ("take", "permute") else 0):
+            raise CosignError(f"node {self.name!r}: {self.op} has a layout that does not fit it.")
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         """(channels, height, width) for inputs of `shapes`; raises CosignError if impossible."""
-        return output_shape(self.name, self.op, self.attrs, shapes)
+        if self.op == "function" and len(self.table) // 256 not in (1, shapes[0][0]):
+            raise CosignError(
+                f"node {self.name!r}: {len(self.table) // 256} tables do not fit "
+                f"{shapes[0][0]} channels."
+            )
+        return output_shape(self.name, self.op, self.attrs, shapes, self.layout)
 
 
 def _bounds(key: str) -> tuple[float, float]:
@@ -106,10 +154,11 @@ def _bounds(key: str) -> tuple[float, float]:
         "stride": (1, 1 << 15),
         "padding": (0, 1 << 15),
         "end": (0, 1 << 15),
+        "dilation": (1, 1 << 15),
         "size": (1, 1 << 15),
         "in_scale": (1e-30, 1e30),
         "out_scale": (1e-30, 1e30),
-    }.get(key, (-1e300, 1e300))
+    }.get(key.rstrip("1"), (-1e300, 1e300))
 
 
 def attribute_names(op: HostOpName, inputs: int) -> tuple[str, ...]:
@@ -123,7 +172,7 @@ def check_inputs(name: str, op: str, count: int) -> None:
     """Raises CosignError unless `op` reads `count` inputs."""
     if op == "concat":
         right, wanted = count >= 1, "at least one input"
-    elif op == "add":
+    elif op in ("add", "mul"):
         right, wanted = count == 2, "two inputs"
     else:
         right, wanted = count == 1, "one input"
@@ -131,58 +180,110 @@ def check_inputs(name: str, op: str, count: int) -> None:
         raise CosignError(f"node {name!r}: {op} takes {wanted}, not {count}.")
 
 
-class Window(NamedTuple):
-    """A pooling's kernel (height, width), stride, and padding before and after a map, in pixels."""
+def _sides(attrs: dict[str, float]) -> dict[str, float]:
+    """A pooling's attributes with those that follow from others, in the order of the file."""
+    attrs = {"padding": 0, "dilation": 1} | attrs
+    attrs.setdefault("end", attrs["padding"])
+    for side in _SIDES:
+        if side in attrs:
+            attrs.setdefault(f"{side}1", attrs[side])
+    return attrs
 
-    kernel: tuple[int, int]
-    stride: int
-    padding: int
-    end: int
+
+Pair = tuple[int, int]
+
+
+class Window(NamedTuple):
+    """A pooling, (vertical, horizontal) in pixels; `padding` before and `end` after a map."""
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    end: Pair
+    dilation: Pair
+
+    @property
+    def reach(self) -> Pair:
+        """Pixels from a window's first to its last, both included."""
+        down, right = (
+            step * (size - 1) + 1 for step, size in zip(self.dilation, self.kernel, strict=True)
+        )
+        return down, right
 
 
 def pooling_window(attrs: dict[str, float], shape: Shape) -> Window:
     """The window of a pooling over maps of `shape`."""
-    kernel, padding = int(attrs["kernel"]), int(attrs.get("padding", 0))
-    return Window(
-        kernel=(kernel, kernel) if kernel else (shape[1], shape[2]),
-        stride=int(attrs["stride"]),
-        padding=padding,
-        end=int(attrs.get("end", padding)),
-    )
+    attrs = _sides(attrs)
+    pairs = {side: (int(attrs[side]), int(attrs[f"{side}1"])) for side in _SIDES}
+    down, right = pairs["kernel"]
+    return Window(**pairs | {"kernel": (down or shape[1], right or shape[2])})
 
 
-def output_shape(name: str, op: str, attrs: dict[str, float], shapes: Sequence[Shape]) -> Shape:
+def _pooled_shape(name: str, op: str, attrs: dict[str, float], shape: Shape) -> Shape:
+    window = pooling_window(attrs, shape)
+    sizes = []
+    for length, reach, stride, padding, end in zip(
+        shape[1:], window.reach, window.stride, window.padding, window.end, strict=True
+    ):
+        # as in torch: more padding could leave a window without a single pixel
+        if 2 * padding > reach:
+            raise CosignError(
+                f"node {name!r}: padding is {padding}, must be at most half the kernel {reach}."
+            )
+        if end >= reach:
+            raise CosignError(f"node {name!r}: end is {end}, must be less than the kernel {reach}.")
+        sizes.append((length + padding + end - reach) // stride + 1)
+    if min(sizes) < 1:
+        raise CosignError(
+            f"node {name!r}: the kernel {window.reach} is larger than the padded "
+            f"{shape[1]} x {shape[2]} input."
+        )
+    return shape[0], sizes[0], sizes[1]
+
+
+def _broadcast_shape(name: str, op: str, shapes: Sequence[Shape]) -> Shape:
+    try:
+        channels, height, width = np.broadcast_shapes(*shapes)
+    except ValueError as error:
+        verb = "adds" if op == "add" else "multiplies"
+        raise CosignError(
+            f"node {name!r} {verb} maps of {shapes[0]} and {shapes[1]}; their shapes must be "
+            "equal, or 1 where they differ."
+        ) from error
+    return channels, height, width
+
+
+def _laid_out_shape(name: str, op: str, layout: Layout, shape: Shape) -> Shape:
+    if op == "take":
+        for places, size in zip(layout, shape, strict=True):
+            if not places or min(places) < -1 or max(places) >= size:
+                raise CosignError(f"node {name!r} takes what a map of {shape} has not.")
+        return len(layout[0]), len(layout[1]), len(layout[2])
+    sizes, order, result = layout
+    volume = math.prod(shape)
+    if (
+        min((*sizes, *result, volume)) < 1
+        or len(result) != 3
+        or sorted(order) != list(range(len(sizes)))
+        or {math.prod(sizes), math.prod(result)} != {volume}
+    ):
+        raise CosignError(f"node {name!r} permutes a map of {shape} in a way that does not fit it.")
+    return result[0], result[1], result[2]
+
+
+def output_shape(
+    name: str, op: str, attrs: dict[str, float], shapes: Sequence[Shape], layout: Layout = ()
+) -> Shape:
     """Shape of a host operation's (or dropout's) output; raises CosignError if impossible."""
     channels, height, width = shapes[0]
     if op in ("maxpool", "avgpool"):
-        if op == "maxpool" and not attrs["kernel"]:
-            raise CosignError(f"node {name!r}: kernel is 0, must be at least 1.")
-        kernel, stride, padding, end = pooling_window(attrs, shapes[0])
-        # as in torch: more padding could leave a window without a single pixel
-        if 2 * padding > min(kernel):
-            raise CosignError(
-                f"node {name!r}: padding is {padding}, must be at most half the kernel {kernel}."
-            )
-        if end >= min(kernel):
-            raise CosignError(
-                f"node {name!r}: end is {end}, must be less than the kernel {kernel}."
-            )
-        size = [
-            (length + padding + end - reach) // stride + 1
-            for length, reach in zip((height, width), kernel, strict=True)
-        ]
-        if min(size) < 1:
-            raise CosignError(
-                f"node {name!r}: the kernel {kernel} is larger than the padded {height} x {width} "
-                "input."
-            )
-        return channels, size[0], size[1]
+        return _pooled_shape(name, op, attrs, shapes[0])
     if op == "flatten":
         return channels * height * width, 1, 1
-    if op == "add" and shapes[0] != shapes[1]:
-        raise CosignError(
-            f"node {name!r} adds maps of {shapes[0]} and {shapes[1]}; their shapes must be equal."
-        )
+    if op in ("add", "mul"):
+        return _broadcast_shape(name, op, shapes)
+    if op in ("take", "permute"):
+        return _laid_out_shape(name, op, layout, shapes[0])
     if op == "concat":
         if any(shape[1:] != (height, width) for shape in shapes):
             raise CosignError(

@@ -6,8 +6,9 @@ No torch here: `compress.nn.network.Network` is the torch module that computes a
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from compress.model.functions import Program
 from compress.model.graph import Geometry
-from compress.model.hostops import HostOpName, Shape, check_inputs, output_shape
+from compress.model.hostops import HostOpName, Layout, Shape, check_inputs, output_shape
 from cosign import CosignError
 
 Op = Literal["conv", "linear"] | HostOpName | Literal["dropout"]
@@ -21,13 +22,17 @@ class NodeSpec:
     Parameters
     ----------
     name, op : its name and what it does
-    inputs : the nodes (or "input") that it reads; two for add, any number for concat, else one
+    inputs : the nodes (or "input") that it reads; two for add and mul, any number for concat, else
+        one
     geometry : of a conv or linear node
     relu : whether a conv, linear or add node ends in a ReLU
     top : where the ReLU (or relu node) stops rising, as ReLU6 does at 6; None for nowhere
     batch_norm : whether a conv node is normalised over the batch before its ReLU
-    attrs : maxpool and avgpool kernel, stride, padding, end, and of avgpool exclude, as in
-        compress.model.hostops; lrn size, alpha, beta, k; dropout p
+    attrs : maxpool and avgpool kernel, stride, padding, end, dilation, those of the horizontal
+        axis, and of avgpool exclude, as in compress.model.hostops; lrn size, alpha, beta, k;
+        dropout p
+    program : of a function node
+    layout : of a take or permute node, as in compress.model.hostops
     """
 
     name: str
@@ -38,6 +43,8 @@ class NodeSpec:
     batch_norm: bool = False
     attrs: dict[str, float] = field(default_factory=dict)
     top: float | None = None
+    program: Program = ()
+    layout: Layout = ()
 
     @property
     def input(self) -> str:
@@ -47,11 +54,19 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """`nodes` in topological order; the last one is the output. shape is (C, H, W)."""
+    """`nodes` in topological order; `outputs` is the last, when none are given.
+
+    shape : (C, H, W) of the input
+    """
 
     name: str
     shape: Shape
     nodes: tuple[NodeSpec, ...]
+    outputs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.outputs and self.nodes:
+            object.__setattr__(self, "outputs", (self.nodes[-1].name,))
 
     @property
     def geometries(self) -> dict[str, Geometry]:
@@ -67,23 +82,27 @@ class NetworkSpec:
             shapes[node.name] = (
                 (g.out_channels, g.out_height, g.out_width)
                 if g is not None
-                else output_shape(node.name, node.op, node.attrs, [shapes[x] for x in node.inputs])
+                else output_shape(
+                    node.name, node.op, node.attrs, [shapes[x] for x in node.inputs], node.layout
+                )
             )
         return shapes
 
     @property
+    def classifies(self) -> bool:
+        """Whether there is one output, a vector: a number for each class."""
+        return len(self.outputs) == 1 and self.shapes[self.outputs[0]][1:] == (1, 1)
+
+    @property
     def classes(self) -> int:
-        """Outputs of the last node. Raises CosignError when they are no vector."""
-        last = self.nodes[-1]
-        if last.op == "linear" and last.geometry is not None:
-            return last.geometry.out_channels
-        channels, height, width = self.shapes[last.name]
-        if height != 1 or width != 1 or last.op != "flatten":
+        """Numbers in the output. Raises CosignError unless it is one vector."""
+        if not self.classifies:
+            shapes = self.shapes
+            given = ", ".join(" x ".join(map(str, shapes[name])) for name in self.outputs)
             raise CosignError(
-                f"{self.name}: the output is {channels} x {height} x {width}, that of a "
-                "classifier is one number per class."
+                f"{self.name}: the output is {given}, that of a classifier is one number per class."
             )
-        return channels
+        return self.shapes[self.outputs[0]][0]
 
     def folded(self) -> "NetworkSpec":
         """The same layers without batch normalisation, as a trained network is executed."""
@@ -161,13 +180,20 @@ class Builder:
         op: HostOpName | Literal["dropout"],
         *sources: str,
         relu: bool = False,
+        top: float | None = None,
+        program: Program = (),
+        layout: Layout = (),
         **attrs: float,
     ) -> str:
         """Any node without weights."""
         sources = sources or (self.last,)
         check_inputs(name, op, len(sources))
-        shape = output_shape(name, op, attrs, [self._shape(name, source) for source in sources])
-        return self._append(NodeSpec(name, op, sources, relu=relu, attrs=attrs), shape)
+        shapes = [self._shape(name, source) for source in sources]
+        shape = output_shape(name, op, attrs, shapes, layout)
+        node = NodeSpec(
+            name, op, sources, relu=relu, attrs=attrs, top=top, program=program, layout=layout
+        )
+        return self._append(node, shape)
 
     def maxpool(self, name: str, kernel: int, stride: int, padding: int = 0) -> str:
         return self.host(name, "maxpool", kernel=kernel, stride=stride, padding=padding)

@@ -20,12 +20,16 @@ class Pretrained:
     biases : by layer, float32 [out]
     pixels : mean and standard deviation by channel of pixels of 0..1 that it was trained on, where
         that is known
+    outputs : what the outputs are called in the file that they come from
+    notes : what was changed or left out in reading it, a sentence each
     """
 
     spec: NetworkSpec
     weights: dict[str, np.ndarray]
     biases: dict[str, np.ndarray]
     pixels: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    outputs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """SHA-256 over structure and weights, hex."""

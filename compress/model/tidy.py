@@ -36,7 +36,7 @@ def tidy(model: CompressedModel) -> CompressedModel:
 
 def _readers(model: CompressedModel, layer: Layer) -> list[Layer]:
     """The layers that read this one, through maxpool and flatten; none when others do too."""
-    if layer.geometry.groups != 1 or layer is model.nodes[-1]:
+    if layer.geometry.groups != 1 or layer.name in model.outputs:
         return []
     readers: list[Layer] = []
     carriers = {layer.name}
@@ -47,7 +47,7 @@ def _readers(model: CompressedModel, layer: Layer) -> list[Layer]:
             if node.geometry.groups != 1:
                 return []
             readers.append(node)
-        elif node.op in ("maxpool", "flatten") and node is not model.nodes[-1]:
+        elif node.op in ("maxpool", "flatten") and node.name not in model.outputs:
             carriers.add(node.name)
         else:
             return []

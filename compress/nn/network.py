@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from compress.model.functions import Program, evaluate
 from compress.model.graph import Geometry
-from compress.model.hostops import pooling_window
+from compress.model.hostops import Layout, pooling_window
 from compress.model.nodes import NetworkSpec, NodeSpec
 from compress.model.pretrained import Pretrained
 
@@ -73,22 +74,90 @@ def _rectified(y: Tensor, top: float | None) -> Tensor:
 
 def _pooled(node: NodeSpec, x: Tensor) -> Tensor:
     channels, height, width = x.shape[1:]
-    kernel, stride, padding, end = pooling_window(node.attrs, (channels, height, width))
+    window = pooling_window(node.attrs, (channels, height, width))
+    kernel, stride, padding, end, dilation = window
     largest = node.op == "maxpool"
-    pool = functional.max_pool2d if largest else functional.avg_pool2d
     exclude = bool(node.attrs.get("exclude", 0))
     if end == padding and not exclude:
-        return pool(x, kernel, stride, padding)
-    margin = (padding, end, padding, end)
-    y = pool(functional.pad(x, margin, value=-torch.inf if largest else 0.0), kernel, stride)
-    if exclude:
-        inside = functional.pad(torch.ones_like(x[:1, :1]), margin)
-        y = y / pool(inside, kernel, stride)
-    return y
+        if largest:
+            return functional.max_pool2d(x, kernel, stride, padding, dilation)
+        if dilation == (1, 1):
+            return functional.avg_pool2d(x, kernel, stride, padding)
+    margin = (padding[1], end[1], padding[0], end[0])
+    if largest:
+        padded = functional.pad(x, margin, value=-torch.inf)
+        return functional.max_pool2d(padded, kernel, stride, 0, dilation)
+
+    def mean(y: Tensor) -> Tensor:
+        y = functional.pad(y, margin)
+        if dilation == (1, 1):
+            return functional.avg_pool2d(y, kernel, stride)
+        ones = torch.ones(y.shape[1], 1, *kernel, dtype=y.dtype, device=y.device)
+        return functional.conv2d(
+            y, ones / (kernel[0] * kernel[1]), None, stride, 0, dilation, groups=y.shape[1]
+        )
+
+    return mean(x) / mean(torch.ones_like(x[:1, :1])) if exclude else mean(x)
+
+
+_WORDS: dict[str, Callable[..., Tensor]] = {
+    "add": torch.add,
+    "sub": torch.sub,
+    "mul": torch.mul,
+    "div": torch.div,
+    "max": torch.maximum,
+    "min": torch.minimum,
+    "pow": torch.pow,
+    "neg": torch.neg,
+    "abs": torch.abs,
+    "sign": torch.sign,
+    "exp": torch.exp,
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "erf": torch.erf,
+    "softplus": functional.softplus,
+    "round": torch.round,
+    "floor": torch.floor,
+    "ceil": torch.ceil,
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "atan": torch.atan,
+}
+
+
+_OF_MAPS = ("maxpool", "avgpool", "lrn", "take", "permute")  # vectors are maps of one pixel
+
+
+def _function(program: Program, x: Tensor) -> Tensor:
+    """A node's function of a map [N, C, H, W] or of vectors [N, C]."""
+    numbers = tuple(
+        x.new_tensor(item) if isinstance(item, int | float) else item for item in program
+    )
+    shape = (-1,) + (1,) * (x.dim() - 2)
+    return evaluate(numbers, x, _WORDS, lambda each: x.new_tensor(each).reshape(shape))
+
+
+def _taken(layout: Layout, x: Tensor) -> Tensor:
+    """What the layout lists of each axis; -1 is zeros, which lie one beyond the end."""
+    x = functional.pad(x, (0, 1, 0, 1, 0, 1))
+    for axis, places in enumerate(layout, start=1):
+        index = torch.tensor(places, device=x.device) % x.shape[axis]
+        x = x.index_select(axis, index)
+    return x
+
+
+def _permuted(layout: Layout, x: Tensor) -> Tensor:
+    sizes, order, shape = layout
+    moved = x.reshape(len(x), *sizes).permute(0, *(axis + 1 for axis in order))
+    return moved.reshape(len(x), *shape)
 
 
 class Network(nn.Module):
-    """A NetworkSpec in torch: float32 [N, C, H, W] normalised images to [N, classes] logits.
+    """A NetworkSpec in torch: float32 [N, C, H, W] normalised images to its first output.
+
+    That of a classifier is its logits, [N, classes].
 
     `weights` ([out, in / groups, kh, kw] or [out, in]) and `biases` ([out]) are the parameters
     by layer name; where the batch is normalised, the bias is the normalisation's. `layers` and
@@ -127,11 +196,16 @@ class Network(nn.Module):
         if observe is not None:
             for name, value in values.items():
                 observe(name, value)
-        return values[self.spec.nodes[-1].name]
+        y = values[self.spec.outputs[0]]
+        return y.flatten(1) if y.shape[2:] == (1, 1) else y  # of a pooling, say
 
     def compute(self, node: NodeSpec, *inputs: Tensor) -> Tensor:
         """One node's output."""
+        if len({x.dim() for x in inputs}) > 1 or node.op in _OF_MAPS:
+            inputs = tuple(x[:, :, None, None] if x.dim() == 2 else x for x in inputs)
         x, attrs = inputs[0], node.attrs
+        if node.op == "linear":
+            x = x.flatten(1)
         if node.geometry is not None:
             flat = node.op == "conv" and x.dim() == 2
             y = self.layers[module_key(node.name)](x[:, :, None, None] if flat else x)
@@ -154,6 +228,14 @@ class Network(nn.Module):
             return torch.cat(inputs, 1)
         if node.op == "flatten":
             return torch.flatten(x, 1)
+        if node.op == "function":
+            return _function(node.program, x)
+        if node.op == "mul":
+            return x * inputs[1]
+        if node.op == "take":
+            return _taken(node.layout, x)
+        if node.op == "permute":
+            return _permuted(node.layout, x)
         return functional.dropout(x, attrs["p"], self.training)
 
 
@@ -184,7 +266,7 @@ def scale_to_data(network: Network, x: Tensor) -> None:
     and their mean colour, would otherwise drown what tells them apart.
     """
     values = {"input": x}
-    last = network.spec.nodes[-1].name
+    last = network.spec.outputs[0]
     for node in network.spec.nodes:
         if node.geometry is not None:
             weight = network.weights[node.name]

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compress.model.hostops import SCALE_KEEPING
 from compress.model.nodes import NetworkSpec
 from compress.nn.network import Network
 
@@ -14,7 +15,7 @@ SCALE_BITS = 14
 _TOP = 127
 _BINS = 4096
 # Keep their input's scale; dropout does nothing in the machine.
-_SCALE_KEEPING = ("maxpool", "flatten", "dropout")
+_SCALE_KEEPING = (*SCALE_KEEPING, "dropout")
 Batches = Callable[[], Iterable[Tensor]]
 """Yields normalised calibration images, float32 [N, C, H, W], the same at every call."""
 
@@ -27,14 +28,14 @@ def scales(
 ) -> dict[str, float]:
     """Real value of one int8 unit of every node, in `scale_bits` bits; the input's is given.
 
-    A scale is judged by what finally reads it, after pooling. The output keeps its largest
-    value: clipped logits would tie.
+    A scale is judged by what finally reads it, after pooling. Outputs keep their largest value:
+    clipped logits would tie.
     """
     spec = network.spec
     owners = _owners(spec)
     last_reader = {owner: name for name, owner in owners.items()}
     watched = {name: owner for owner, name in last_reader.items() if owner != "input"}
-    output = owners[spec.nodes[-1].name]
+    outputs = {owners[name] for name in spec.outputs}
     largest = dict.fromkeys(watched.values(), 0.0)
     for name, values in _activations(network, batches):
         if name in watched:
@@ -47,7 +48,7 @@ def scales(
             magnitude = values.abs()
             counts[owner] += torch.histc(magnitude[magnitude > 0], _BINS, 0, largest[owner])
     tops = {
-        owner: top if owner == output else best_clip(counts[owner].numpy(), top)
+        owner: top if owner in outputs else best_clip(counts[owner].numpy(), top)
         for owner, top in largest.items()
     }
     found = {owner: shortened(top / _TOP, scale_bits) or 1.0 for owner, top in tops.items()}

@@ -4,13 +4,14 @@ Weights have their levels. What is added here: the scale of every activation, fo
 images; biases in accumulator units; and each layer's requantisation constants.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import numpy as np
 
 from compress.data.datasets import Dataset
 from compress.data.pixels import some_images
+from compress.model import functions
 from compress.model.graph import (
     CompressedModel,
     Geometry,
@@ -22,13 +23,14 @@ from compress.model.graph import (
 )
 from compress.model.hostops import HostOp, Shape, pooling_window
 from compress.model.levels import Levels
-from compress.model.nodes import NodeSpec
+from compress.model.nodes import NetworkSpec, NodeSpec
 from compress.nn.network import Network
 from compress.posttrain.calibration import SCALE_BITS, Batches, scales, shortened
 from compress.zoo.networks import entry_for
 from cosign import CosignError
 
 _BATCH = 50
+_LARGEST = 128  # magnitude of an int8
 
 
 def input_spec(
@@ -44,12 +46,14 @@ def assemble(
     source: InputSpec,
     batches: Batches,
     scale_bits: int = SCALE_BITS,
+    note: Callable[[str], None] = lambda _: None,
 ) -> CompressedModel:
     """The compressed model of a quantised network.
 
     network : its weights are q * level
     levels : of its weights, by layer; they and no others come into the model
     batches : the scales of activations that they give are rounded to `scale_bits` significant bits
+    note : gets a line for each branch of an add or concat that is too small for its int8 units
 
     Raises CosignError when batch normalisation is not folded or a scale is out of range.
     """
@@ -62,6 +66,42 @@ def assemble(
         )
     network.eval()
     units = scales(network, batches, source.scale, scale_bits)
+    biases = {name: bias.detach().double().numpy() for name, bias in network.biases.items()}
+    model = _model(spec, source, levels, biases, units)
+    for line in _lost_branches(model, units):
+        note(line)
+    return model
+
+
+def blank(spec: NetworkSpec) -> CompressedModel:
+    """The network with a single weight in every layer and one scale for all activations.
+
+    Whether a network can be written, read and packed for a core depends on little else.
+    """
+    channels = spec.shape[0]
+    source = input_spec(spec.shape, (0.0,) * channels, (1.0,) * channels)
+    levels = {}
+    for name, geometry in spec.geometries.items():
+        values = np.zeros((geometry.out_channels, geometry.columns), np.int8)
+        values[0, 0] = 1
+        levels[name] = Levels(values, 1.0, 1)
+    biases = {name: np.zeros(g.out_channels) for name, g in spec.geometries.items()}
+    units = dict.fromkeys(spec.shapes, source.scale)
+    return _model(spec.folded(), source, levels, biases, units)
+
+
+def _model(
+    spec: NetworkSpec,
+    source: InputSpec,
+    levels: Mapping[str, Levels],
+    biases: Mapping[str, np.ndarray],
+    units: dict[str, float],
+) -> CompressedModel:
+    """The nodes as the machine has them.
+
+    biases : by layer, float64, real
+    units : real value of one unit of every node's output, and of the input
+    """
     alias = {"input": "input"}  # a dropout is its input
     shapes = spec.shapes
     nodes: list[Node] = []
@@ -74,12 +114,20 @@ def assemble(
         made: Node
         if node.op == "conv" or node.op == "linear":
             assert node.geometry is not None
-            bias = network.biases[node.name].detach().double().numpy()
-            made = _layer(node, node.geometry, inputs[0], levels[node.name], bias, units)
+            made = _layer(
+                node, node.geometry, inputs[0], levels[node.name], biases[node.name], units
+            )
         else:
-            made = HostOp(node.name, node.op, inputs, _attributes(node, shapes[node.input], units))
+            table = b""
+            if node.op == "function":
+                table = functions.table(
+                    node.name, node.program, units[node.input], units[node.name]
+                )
+            attributes = _attributes(node, shapes[node.input], units)
+            made = HostOp(node.name, node.op, inputs, attributes, table, node.layout)
         nodes.append(made)
-    return CompressedModel(spec.name, source, tuple(nodes))
+    outputs = tuple(alias[name] for name in spec.outputs)
+    return CompressedModel(spec.name, source, tuple(nodes), outputs)
 
 
 def from_dataset(
@@ -87,12 +135,13 @@ def from_dataset(
     levels: Mapping[str, Levels],
     dataset: Dataset,
     scale_bits: int = SCALE_BITS,
+    note: Callable[[str], None] = lambda _: None,
 ) -> CompressedModel:
     """As `assemble`, calibrated on some training images."""
     count = entry_for(network.spec).calibration_images
     source = input_spec(dataset.shape, dataset.mean, dataset.std)
     images = partial(some_images, dataset, count, _BATCH)
-    return assemble(network, levels, source, images, scale_bits)
+    return assemble(network, levels, source, images, scale_bits, note)
 
 
 def _attributes(node: NodeSpec, shape: Shape, units: dict[str, float]) -> dict[str, float]:
@@ -104,6 +153,10 @@ def _attributes(node: NodeSpec, shape: Shape, units: dict[str, float]) -> dict[s
     if node.op == "avgpool":
         height, width = pooling_window(attrs, shape).kernel
         factors = [factors[0] / (height * width)]
+    elif node.op == "function":
+        return {"out_scale": units[node.name]}
+    elif node.op == "mul":
+        factors = [factors[0] * units[node.inputs[1]]]
     elif node.op not in ("add", "concat", "relu"):
         return attrs
     # One shift for all: the largest factor gets 16 significant bits.
@@ -114,6 +167,20 @@ def _attributes(node: NodeSpec, shape: Shape, units: dict[str, float]) -> dict[s
     if node.op == "add":
         attrs["relu"] = int(node.relu)
     return attrs
+
+
+def _lost_branches(model: CompressedModel, units: Mapping[str, float]) -> Iterator[str]:
+    """What to say of branches of which not even the largest value reaches half a unit."""
+    for node in model.nodes:
+        if not isinstance(node, HostOp) or node.op not in ("add", "concat"):
+            continue
+        for number, name in enumerate(node.inputs):
+            if _LARGEST * node.attrs[f"mul{number}"] * 2 < 2 ** node.attrs["shift"]:
+                smaller = units[node.name] / units[name]
+                yield (
+                    f"{node.op} {node.name!r}: its branch {name!r} is zero in the integers, since "
+                    f"it is {smaller:.3g} times smaller than the whole."
+                )
 
 
 def _layer(

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from compress.admm import reconstruct
 from compress.admm.constraints import cut, put_on_levels
-from compress.data import synthetic
+from compress.data import imagefiles, synthetic
 from compress.data.pixels import normalised
 from compress.exchange import state_dicts
 from compress.model.graph import CompressedModel, InputSpec
 from compress.nn.network import Network, fold, scale_to_data
+from compress.posttrain.balance import balance
 from compress.posttrain.integers import assemble, input_spec
 from compress.zoo.density import kept_weights
 from compress.zoo.networks import spec_of
@@ -67,7 +68,7 @@ def compress(
 
     densities, bits : remaining over all weights, and n, by layer
     pixels : calibration images, uint8 [N, C, H, W]
-    progress : receives one line per layer that takes time
+    progress : receives one line per layer that takes time, and what is worth knowing of branches
     """
     keep = kept_weights(network.spec, densities)
 
@@ -75,12 +76,13 @@ def compress(
         for start in range(0, len(some), _BATCH):
             yield normalised(source, some[start : start + _BATCH])
 
+    few = pixels[spread(len(pixels), CALIBRATION_IMAGES["magnitude"])]
+    balance(network, lambda: batches(few), progress)
     if method == "magnitude":
         levels = put_on_levels(network.weights, cut(network.weights, keep), bits)
     else:
         levels = reconstruct.prune_and_quantize(network, keep, bits, batches(pixels), progress)
-    few = pixels[spread(len(pixels), CALIBRATION_IMAGES["magnitude"])]
-    return assemble(network, levels, source, lambda: batches(few))
+    return assemble(network, levels, source, lambda: batches(few), note=progress)
 
 
 def spread(available: int, count: int) -> np.ndarray:
@@ -102,21 +104,12 @@ def calibration_images(
         )
     if not folder.is_dir():
         raise CosignError(f"{folder} does not exist; --images needs a folder of images.")
-    suffixes = set(Image.registered_extensions())
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    paths = imagefiles.listed(folder)
     if not paths:
-        raise CosignError(f"{folder} holds no image; --images needs a folder of images.")
-    return np.stack([_read(paths[index], shape) for index in spread(len(paths), count)])
-
-
-def _read(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            return _fit(image.convert("RGB"), shape)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise CosignError(
-            f"cannot read the image {path} ({error}); repair or remove it."
-        ) from error
+        held = imagefiles.other_suffixes(folder)
+        raise CosignError(f"{folder} holds no image{held}; --images needs a folder of images.")
+    chosen = [paths[index] for index in spread(len(paths), count)]
+    return np.stack([_fit(imagefiles.opened(path, "RGB"), shape) for path in chosen])
 
 
 def _fit(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:

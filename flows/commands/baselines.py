@@ -10,7 +10,7 @@ from pathlib import Path
 
 from compress.zoo.networks import NETWORKS, recipe
 from cosign import locked
-from cosign.options import check_names, count, positive, pruning_ratio
+from cosign.options import add_classes, check_names, count, positive, pruning_ratio
 
 RATIOS = (10.0, 20.0, 40.0, 80.0, 160.0)
 
@@ -28,6 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help="default: all")
     parser.add_argument("--data", help="as for `cosign run` (default: the network's)")
+    add_classes(parser)
     parser.add_argument(
         "--budget",
         type=positive(float),
@@ -57,7 +58,9 @@ def run(options: argparse.Namespace) -> int:
     methods = options.methods or list(baselines.METHODS)
     check_names("--methods", methods, baselines.METHODS)
     reporter = Reporter(Console(stderr=True), options.quiet)
-    dataset = load_dataset(options.network, options.data, options.seed, reporter.note)
+    dataset = load_dataset(
+        options.network, options.data, options.seed, reporter.note, options.classes
+    )
     base = baselines.with_budget(recipe(options.network, len(dataset.classes)), options.budget)
     base = dataclasses.replace(base, threads=options.threads or base.threads)
     wanted = [(method, ratio) for ratio in options.ratios for method in methods]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from compress.file import container
 from cosign import __version__
-from cosign.options import add_json, publish
+from cosign.options import add_classes, add_json, output, publish
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -18,12 +18,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the data set (default: mnist for one channel, cifar10 for 32 x 32, else "
         "the generated set)",
     )
+    add_classes(parser)
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print, write; raises CosignError on a damaged file or data that do not fit."""
-    from compress.data.images import test_split  # torch: --help does without
+    from compress.data import classes  # torch: --help does without
+    from compress.data.datasets import is_folder
+    from compress.data.images import test_split
     from flows.loop import assemble
     from flows.report.results import SCHEMA
     from sim import golden
@@ -32,15 +35,23 @@ def run(options: argparse.Namespace) -> int:
     model, sizes = container.inspect(options.model)
     small = {1: "mnist", 3: "cifar10"} if model.input.shape[1:] == (32, 32) else {1: "mnist"}
     data = options.data or small.get(model.input.shape[0], "synthetic")
-    dataset, pixels = test_split(model.name, model.input.shape, data)
+    order = options.classes
+    if order is None and is_folder(data):
+        order = classes.beside(options.model, Path(data))
+    lines = output(options.json)
+    dataset, pixels = test_split(
+        model.name, model.input.shape, data, order, lambda line: print(line, file=lines)
+    )
     labels = dataset.test.labels
     right, images = golden.correct(model, pixels, labels), len(labels)
+    words = ["cosign", "evaluate", str(options.model), "--data", data]
+    words += ["--classes", order] if order is not None else []
     found = assemble.compression(model, sizes, options.model.stat().st_size)
     content = {
         "schema": SCHEMA,
         "written_by": __version__,
         "network": model.name,
-        "command": shlex.join(["cosign", "evaluate", str(options.model), "--data", data]),
+        "command": shlex.join(words),
         "dataset": assemble.data(dataset),
         "accuracy": {"integer": right / images},
         "compression": found,

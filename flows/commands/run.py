@@ -102,6 +102,7 @@ def run(options: argparse.Namespace) -> int:
     from flows.loop.rundir import RunDir
     from flows.report import tables, terminal
 
+    reporter = Reporter(Console(stderr=True), options.quiet)
     if options.resume:
         run = RunDir.resume(options.resume)
         if options.network not in (None, run.config.network):
@@ -109,7 +110,7 @@ def run(options: argparse.Namespace) -> int:
                 f"{run.path} is a run of {run.config.network}, not of {options.network}."
             )
         pretrained = inputs.pretrained(run.config)
-        loop.preflight(run.config, run.path, pretrained)
+        loop.preflight(run.config, run.path, pretrained, reporter.note)
     else:
         config, pretrained = training_config(options)
         config = dataclasses.replace(
@@ -122,10 +123,9 @@ def run(options: argparse.Namespace) -> int:
         )
         name = config.network if pretrained is None else pretrained.spec.name
         path = options.out or _free_folder(name)
-        loop.preflight(config, path, pretrained)
+        loop.preflight(config, path, pretrained, reporter.note)
         run = RunDir.create(path, config)
 
-    reporter = Reporter(Console(stderr=True), options.quiet)
     try:
         with contextlib.ExitStack() as stack:
             stack.enter_context(run.locked())

@@ -40,9 +40,11 @@ def run(options: argparse.Namespace) -> int:
     # torch takes seconds, and --help does without
     from rich.console import Console
 
+    from compress.data import classes
+    from compress.data.datasets import is_folder
     from compress.file import container
     from compress.model.tidy import tidy
-    from compress.nn.network import pretrained_network
+    from compress.posttrain.rehearsal import rehearse
     from compress.train import distributed, export, stages
     from flows.loop import inputs
     from flows.loop.progress import Reporter
@@ -58,9 +60,11 @@ def run(options: argparse.Namespace) -> int:
             out = options.out or Path("runs") / f"{named}-trained"
             dataset = inputs.dataset(config, pretrained, reporter.note)
             recipe = inputs.recipe(config, pretrained, len(dataset.classes))
+            rehearse(recipe.spec)
             if leads:
                 stack.enter_context(locked(out))
         dataset = dataclasses.replace(dataset, workers=workers)
+        start = inputs.start(pretrained, dataset, reporter.note) if pretrained else None
         stack.enter_context(reporter.running())
         for stage in stages.STAGES:
             with reporter.stage(stage):
@@ -71,13 +75,15 @@ def run(options: argparse.Namespace) -> int:
                     out / "checkpoints",
                     config.seed,
                     reporter.show,
-                    pretrained_network(pretrained) if pretrained else None,
+                    start,
                 )
         if not leads:
             return 0
-        model = tidy(export.export(result, dataset))
+        model = tidy(export.export(result, dataset, reporter.note))
         path = out / "model.cosign"
         container.save(model, path)
+        if is_folder(config.data):
+            classes.write(dataset.classes, out / classes.FILE)
     weights = sum(layer.geometry.weights for layer in model.layers)
     kept, left = sum(result.kept.values()), sum(layer.nnz for layer in model.layers)
     dead = sum(layer.dead for layer in model.layers)

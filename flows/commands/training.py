@@ -6,7 +6,15 @@ from pathlib import Path
 from compress.model.pretrained import Pretrained
 from compress.zoo.networks import NETWORKS, entry_of, is_foreign, preset
 from cosign import CosignError
-from cosign.options import add_pixels, bits_or_auto, count, fraction, positive
+from cosign.options import (
+    add_classes,
+    add_pixels,
+    bits_or_auto,
+    count,
+    fraction,
+    pixels_of,
+    positive,
+)
 from flows.loop.rundir import RunConfig
 
 
@@ -26,6 +34,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "imagenet fetches those of resnet50-v1",
     )
     parser.add_argument("--data", help="an ImageNet folder, or imagenette (default: the network's)")
+    add_classes(parser)
     parser.add_argument(
         "--alpha",
         help="preset of layer-wise densities, named after the paper's; a JSON file {layer: "
@@ -66,7 +75,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 
 def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained | None]:
     """What these options ask for, and the user's own network. Raises CosignError on nonsense."""
-    from compress.data.datasets import NAMED
+    from compress.data import classes, datasets
 
     network, alpha = preset(options.network or "", options.alpha)
     foreign = is_foreign(network)
@@ -77,11 +86,9 @@ def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained 
         raise CosignError(f"{network} has its own weights; leave --weights out.")
     if not foreign and options.weights is None and entry_of(network).needs_weights:
         raise CosignError(f"{network} is not trained from nothing; give its weights by --weights.")
-    if (options.mean is None) != (options.std is None):
-        raise CosignError("--mean and --std belong together; give both.")
-    if options.mean is not None and not foreign and options.weights is None:
+    if (options.mean or options.std) and not foreign and options.weights is None:
         raise CosignError("--mean and --std are for a network of your own, or --weights.")
-    pretrained, digest, weights = None, "", options.weights
+    pretrained, digest, weights, pixels = None, "", options.weights, None
     if foreign or weights is not None:
         from compress.exchange import sources
 
@@ -91,11 +98,15 @@ def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained 
             weights = str(Path(weights).resolve())
         pretrained = sources.load(network, weights)
         digest = pretrained.digest()
-    local = options.data not in (None, *NAMED)
+        pixels = pixels_of(options, pretrained.spec.shape[0])
+    datasets.check_order(options.data, options.classes)
+    local = datasets.is_folder(options.data)
+    order = classes.unusual(Path(options.data), options.classes) if local else None
     config = RunConfig(
         network=network,
         weights=weights,
         data=str(Path(options.data).resolve()) if local else options.data,
+        classes=order,
         alpha=alpha,
         targets=options.targets,
         distill=options.distill,
@@ -104,7 +115,7 @@ def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained 
         rate=options.rate,
         seed=options.seed,
         digest=digest,
-        mean=options.mean,
-        std=options.std,
+        mean=list(pixels[0]) if pixels else None,
+        std=list(pixels[1]) if pixels else None,
     )
     return config, pretrained

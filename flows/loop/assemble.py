@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 import cosign
+from compress.data import classes
 from compress.data.datasets import Dataset
 from compress.file.packing import Sizes
 from compress.model.graph import CompressedModel, Layer
@@ -138,6 +139,7 @@ def command(config: RunConfig) -> str:
     for option in ("weights", "data", "alpha", "bits"):
         value = getattr(config, option)
         words += [f"--{option}", str(value)] if value is not None else []
+    words += ["--classes", classes.FILE] if config.classes else []
     for path in config.liberty_files:
         words += ["--liberty", str(path)]
     for option in ("mean", "std"):

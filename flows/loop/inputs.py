@@ -1,12 +1,18 @@
 """What a run starts from: network, data and recipe, built in or the user's own."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 from compress.data import datasets
 from compress.data.datasets import Dataset
+from compress.data.pixels import some_images
 from compress.exchange import sources
+from compress.model.graph import Geometry
+from compress.model.nodes import NetworkSpec
 from compress.model.pretrained import Pretrained
+from compress.nn.network import Network, pretrained_network
+from compress.posttrain.balance import balance
 from compress.train import recipes
 from compress.zoo import networks
 from compress.zoo.networks import is_foreign
@@ -16,6 +22,7 @@ from flows.loop.rundir import RunConfig
 
 _SMALL = 1_000_000  # weights, up to which a network's linear layers are executed, on many images
 _MANY = 16
+_BALANCED_ON = 16  # training images
 
 
 def pretrained(config: RunConfig) -> Pretrained | None:
@@ -38,18 +45,29 @@ def dataset(
     config: RunConfig, network: Pretrained | None, note: Callable[[str], None] | None = None
 ) -> Dataset:
     """The run's data. Raises CosignError when they do not fit the network."""
+    # In the order that the run began with, whatever the folder's classes.txt says by now.
+    order = (config.classes or "text") if datasets.is_folder(config.data) else None
     if network is None:
-        return datasets.load_dataset(config.network, config.data, config.seed, note)
+        return datasets.load_dataset(config.network, config.data, config.seed, note, order)
     pixels = network.pixels
     if config.mean is not None and config.std is not None:
         pixels = (tuple(config.mean), tuple(config.std))
-    loaded = datasets.load_for(network.spec.shape, config.data, config.seed, pixels, note)
+    loaded = datasets.load_for(network.spec.shape, config.data, config.seed, pixels, note, order)
     if len(loaded.classes) != network.spec.classes:
         raise CosignError(
             f"{config.network} has {network.spec.classes} outputs, but {loaded.name} has "
             f"{len(loaded.classes)} classes; give data with one class for each output."
         )
     return loaded
+
+
+def start(network: Pretrained, data: Dataset, note: Callable[[str], None]) -> Network:
+    """The network with its weights, branches of its concats in one range.
+
+    note : gets a line for each branch that was scaled
+    """
+    images = functools.partial(some_images, data, _BALANCED_ON, _BALANCED_ON)
+    return balance(pretrained_network(network), images, note)
 
 
 def recipe(config: RunConfig, network: Pretrained | None, classes: int) -> Recipe:
@@ -82,6 +100,13 @@ def rtl_images(config: RunConfig, network: Pretrained | None) -> int:
         return networks.entry_of(config.network).rtl_images
     weights = sum(geometry.weights for geometry in network.spec.geometries.values())
     return _MANY if is_small(weights) else 1
+
+
+def accelerated(spec: NetworkSpec) -> dict[str, Geometry]:
+    """Layers that the machine executes: all of a small network, else the convolutions."""
+    known = spec.geometries
+    small = is_small(sum(geometry.weights for geometry in known.values()))
+    return {name: g for name, g in known.items() if g.kind == "conv" or small}
 
 
 def is_small(weights: int) -> bool:

@@ -14,12 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from compress.data.datasets import NAMED, Dataset
+from compress.data import classes
+from compress.data.datasets import Dataset, is_folder
 from compress.file import container
 from compress.model.graph import CompressedModel, Geometry, Layer
+from compress.model.nodes import NetworkSpec
 from compress.model.pretrained import Pretrained
 from compress.model.tidy import tidy
-from compress.nn.network import pretrained_network
+from compress.nn.network import Network
+from compress.posttrain.rehearsal import rehearse
 from compress.train import evaluation, export, results, stages
 from compress.zoo.recipe import Recipe
 from cosign import CosignError, write_json
@@ -32,6 +35,8 @@ from flows.report import html, plots
 from flows.report.results import Results
 from flows.report.rounds import Feedback
 from rtl import verilog
+from rtl.program.fit import batch_of, fit
+from rtl.program.pack import pack_layer
 from sim import build, golden, verify
 from sim.run import simulators_dir
 from sim.workload import random_layers
@@ -43,19 +48,28 @@ _BYTES_PER_WEIGHT = 64
 """Of checkpoints: weights, Z, U, optimiser state, twice while one replaces another."""
 
 
-def preflight(config: RunConfig, path: Path, network: Pretrained | None) -> None:
-    """Refuse in a second what would fail after an hour: tools, library, preset, disk.
+def preflight(
+    config: RunConfig,
+    path: Path,
+    network: Pretrained | None,
+    note: Callable[[str], None] | None = None,
+) -> None:
+    """Refuse in seconds what would fail after an hour: tools, library, preset, file, cores, disk,
+    images.
 
     network : with the weights that it comes with, if it does
+    note : receives what is to be said of an image folder
     """
     build.tools()
     pdk.find_pdk(config.liberty_files)
     if shutil.which("sta") is None:
         raise CosignError("OpenSTA (`sta`) is not installed; run `apt install opensta`.")
-    if network is not None:  # its data are as likely to be wrong as the rest of what is asked
-        inputs.dataset(config, network)
-    classes = network.spec.classes if network is not None else 10
-    recipe = inputs.recipe(config, network, classes)
+    if is_folder(config.data) and not Path(str(config.data)).is_dir():
+        raise CosignError(f"--data {config.data} is no folder; give an ImageNet folder.")
+    if network is not None or is_folder(config.data):
+        inputs.dataset(config, network, note)  # as likely to be wrong as the rest of what is asked
+    outputs = network.spec.classes if network is not None else 10
+    recipe = inputs.recipe(config, network, outputs)
     widest = max(recipe.bits.values()) if recipe.bits else 8
     for core in (config.cores.sparse, config.cores.dense):  # which execute the network
         if core.weight_bits < widest:
@@ -63,6 +77,7 @@ def preflight(config: RunConfig, path: Path, network: Pretrained | None) -> None
                 f"the core {core.name} takes levels of {core.weight_bits} bits, the run may make "
                 f"them of {widest}; raise its weight_bits or give --bits."
             )
+    _rehearse(config, recipe.spec)
     weights = sum(geometry.weights for geometry in recipe.spec.geometries.values())
     needed = weights * _BYTES_PER_WEIGHT + (500 << 20)
     folders = (path.absolute(), *path.absolute().parents)
@@ -73,8 +88,17 @@ def preflight(config: RunConfig, path: Path, network: Pretrained | None) -> None
             f"the run needs about {needed / 1e9:.1f} GB in {place}, where {free / 1e9:.1f} GB are "
             "free; choose another --out."
         )
-    if config.data not in (None, *NAMED) and not Path(config.data).is_dir():
-        raise CosignError(f"--data {config.data} is no folder; give an ImageNet folder.")
+
+
+def _rehearse(config: RunConfig, spec: NetworkSpec) -> None:
+    """Write the network with next to no weights, read it, and pack its layers for the cores."""
+    names = inputs.accelerated(spec)
+    layers = [layer for layer in rehearse(spec).layers if layer.name in names]
+    cores = config.cores
+    fitted = {core: fit(core, layers, config.images) for core in CoreReports.needed(cores)}
+    for core in (cores.sparse, cores.dense):  # which execute the network
+        for layer in layers:
+            pack_layer(layer, fitted[core], batch_of(layer.geometry, config.images))
 
 
 def restart(run: RunDir, first: str) -> None:
@@ -106,6 +130,8 @@ def run(run: RunDir, reporter: Reporter, log: logs.Log, network: Pretrained | No
     measured = assemble.build(run, loop.dataset, loop.model, loop.machines, loop.profile, found)
     write_json(run.path / "results.json", measured.to_json())
     run.config.cores.write(run.path / assemble.CORES)
+    if is_folder(run.config.data):
+        classes.write(loop.dataset.classes, run.path / classes.FILE)
     html.write(measured, loop.model.layers, run.path / "report.html")
     plots.write_png(plots.break_even(measured), run.path / "break-even.png")
     return measured
@@ -126,11 +152,20 @@ class Loop:
 
     @functools.cached_property
     def dataset(self) -> Dataset:
-        return inputs.dataset(self.config, self.pretrained, self.reporter.note)
+        # What is to be said of a folder the preflight has said.
+        note = None if is_folder(self.config.data) else self.reporter.note
+        return inputs.dataset(self.config, self.pretrained, note)
 
     @functools.cached_property
     def recipe(self) -> Recipe:
         return inputs.recipe(self.config, self.pretrained, len(self.dataset.classes))
+
+    @functools.cached_property
+    def start(self) -> Network | None:
+        """What the dense stage begins with, if the network comes with weights."""
+        if self.pretrained is None:
+            return None
+        return inputs.start(self.pretrained, self.dataset, self.reporter.note)
 
     @functools.cached_property
     def profile(self) -> HardwareProfile:
@@ -154,9 +189,7 @@ class Loop:
     @functools.cached_property
     def accelerated(self) -> dict[str, Geometry]:
         """Layers that the machine executes: all of a small network, else the convolutions."""
-        known = self.recipe.spec.geometries
-        small = inputs.is_small(sum(geometry.weights for geometry in known.values()))
-        return {name: g for name, g in known.items() if g.kind == "conv" or small}
+        return inputs.accelerated(self.recipe.spec)
 
     @functools.cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -190,7 +223,7 @@ class Loop:
             self.path / "checkpoints",
             self.config.seed,
             self._trained_a_step,
-            pretrained_network(self.pretrained) if self.pretrained else None,
+            self.start,
         )
 
     def _trained_a_step(self, stage: str, step: int, steps: int, metrics: dict[str, Any]) -> None:
@@ -209,7 +242,7 @@ def _train(stage: str, loop: Loop) -> dict[str, Any]:
 
 
 def _export(loop: Loop) -> dict[str, Any]:
-    model = tidy(export.export(loop.trained("quantize"), loop.dataset))
+    model = tidy(export.export(loop.trained("quantize"), loop.dataset, loop.reporter.note))
     container.save(model, loop.path / "model.cosign")
     sizes = container.inspect(loop.path / "model.cosign")[1]
     return {name: dataclasses.asdict(size) for name, size in sizes.items()}

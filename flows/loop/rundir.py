@@ -38,6 +38,7 @@ class RunConfig:
     network : name of a built-in network, an ONNX file, or package.module:factory
     weights : file that a built-in network has its weights from, or "imagenet"; None trains it here
     data : None (the network's own default), a folder, or a named set
+    classes : folders of an image folder in the order of outputs, where it is not sorted as text
     alpha : preset of layer-wise densities, a JSON file or a ratio; None for the recipe's default
     targets : pruning ratios that the prune stage goes through
     distill : share of the dense network's answers in the loss, 0..1
@@ -57,6 +58,7 @@ class RunConfig:
     network: str
     weights: str | None = None
     data: str | None = None
+    classes: list[str] | None = None
     alpha: str | None = None
     targets: AtLeastOne = 1
     distill: Share = 0.0

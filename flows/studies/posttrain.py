@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
+from compress.data import imagefiles
 from compress.data.imagefolder import FolderSplit
 from compress.data.pixels import normalised
 from compress.exchange import state_dicts
@@ -61,8 +61,7 @@ def photographs(folder: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
 
     Raises CosignError unless there are 1,000 class folders.
     """
-    suffixes = set(Image.registered_extensions())
-    paths = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in suffixes)
+    paths = [path for path in imagefiles.listed(folder) if path.parent.parent == folder]
     names = sorted({path.parent.name for path in paths})
     if len(names) != CLASSES:
         raise CosignError(

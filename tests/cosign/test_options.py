@@ -20,7 +20,6 @@ from cosign import CosignError, options
         (options.bits_or_auto, "1", 1),
         (options.pruning_ratio, "40x", 40.0),
         (options.pruning_ratio, "1", 1.0),
-        (options.numbers, "1,2.5", [1.0, 2.5]),
     ],
 )
 def test_values(kind, text, value):
@@ -44,13 +43,51 @@ def test_values(kind, text, value):
         (options.bits_or_auto, "0", "0 is neither 1 to 8 nor auto"),
         (options.pruning_ratio, "0.9x", "0.9x is no pruning ratio; it must be at least 1x"),
         (options.pruning_ratio, "x", "x is no pruning ratio; write 40x"),
-        (options.numbers, "1,", "1, is no list of numbers"),
     ],
 )
 def test_a_wrong_value_is_a_sentence(kind, text, sentence):
     with pytest.raises(argparse.ArgumentTypeError) as raised:
         kind(text)
     assert str(raised.value) == sentence
+
+
+def pixels(*arguments: str, channels: int = 3):
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    options.add_pixels(parser)
+    return options.pixels_of(parser.parse_args(arguments), channels)
+
+
+def test_pixels_by_channel_or_one_number_for_all():
+    assert pixels() is None
+    assert pixels("--mean", "0.5", "--std", "0.25") == ((0.5,) * 3, (0.25,) * 3)
+    assert pixels("--mean", "0,.5,1", "--std", "1") == ((0.0, 0.5, 1.0), (1.0,) * 3)
+    assert pixels("--mean", "0.5", "--std", "0.25", channels=1) == ((0.5,), (0.25,))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--mean", "0.5"], "--mean and --std belong together"),
+        (["--std", "0.5"], "--mean and --std belong together"),
+        (
+            ["--mean", "0,0", "--std", "1"],
+            "--mean has 2 numbers, but the network reads images of 3",
+        ),
+        (["--mean", "0", "--std", "1,1"], "--std has 2 numbers, but the network reads images"),
+        (["--std", "0,0,0"], "0 is not positive"),
+        (["--std", "1,-1,1"], "-1 is not positive"),
+        (["--std", "inf"], "inf is not positive"),
+        (["--std", "nan"], "nan is not positive"),
+        (["--mean", "nan"], "nan is not between 0 and 1"),
+        (["--mean", "123.675,116.28,103.53"], "divide what is of 0 to 255 by 255"),
+        (["--mean", "1,"], " is no number"),
+        (["--mean", "R,G,B"], "R is no number"),
+    ],
+)
+def test_pixels_that_no_network_reads(arguments, sentence):
+    with pytest.raises((CosignError, argparse.ArgumentError)) as raised:
+        pixels(*arguments)
+    assert sentence in str(raised.value)
 
 
 def test_a_name_that_nobody_knows():

@@ -155,6 +155,81 @@ def test_pooling_equals_nested_loops(case):
             assert y[n, c, i, j] == slow_requantize(sum(pixels), attrs["mul0"], attrs["shift"])
 
 
+@st.composite
+def odd_pools(draw) -> tuple[HostOp, np.ndarray]:
+    """Windows that differ by axis, dilated, with another padding at the end."""
+    op = draw(st.sampled_from(["maxpool", "avgpool"]))
+    attrs, size = {}, []
+    for suffix in ("", "1"):
+        kernel, dilation = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+        reach = dilation * (kernel - 1) + 1
+        padding, end = draw(st.integers(0, reach // 2)), draw(st.integers(0, reach - 1))
+        attrs |= {f"kernel{suffix}": kernel, f"dilation{suffix}": dilation}
+        attrs |= {f"padding{suffix}": padding, f"end{suffix}": end}
+        attrs |= {f"stride{suffix}": draw(st.integers(1, 3))}
+        size.append(reach + draw(st.integers(0, 4)))
+    if op == "avgpool":
+        attrs |= {"mul0": draw(st.integers(0, 65535)), "shift": draw(st.integers(1, 24))}
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    return HostOp("pool", op, ("input",), attrs), rng.integers(-128, 128, (1, 2, *size), np.int8)
+
+
+@given(odd_pools())
+def test_windows_of_any_shape_equal_nested_loops(case):
+    op, x = case
+    a = op.attrs
+    y = golden.HOST_OPS[op.op](op, x)
+    assert y.shape[1:] == op.output_shape([x.shape[1:]])
+    for n, c, i, j in np.ndindex(y.shape):
+        places = [
+            [
+                at * a[f"stride{s}"] - a[f"padding{s}"] + tap * a[f"dilation{s}"]
+                for tap in range(a[f"kernel{s}"])
+            ]
+            for at, s in ((i, ""), (j, "1"))
+        ]
+        pixels = [
+            int(x[n, c, row, column])
+            for row in places[0]
+            for column in places[1]
+            if 0 <= row < x.shape[2] and 0 <= column < x.shape[3]
+        ]
+        if op.op == "maxpool":
+            assert y[n, c, i, j] == max(pixels, default=-128)
+        else:
+            assert y[n, c, i, j] == slow_requantize(sum(pixels), a["mul0"], a["shift"])
+
+
+@given(st.integers(0, 65535), st.integers(1, 30), st.integers(0, 2**32), st.integers(0, 3))
+def test_mul_and_add_of_maps_that_repeat(mul0, shift, seed, axis):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-128, 128, (1, 2, 3, 2), np.int8)
+    small = [1, 2, 3, 2]
+    if axis:
+        small[axis] = 1
+    y = rng.integers(-128, 128, small, np.int8)
+    product = golden.HOST_OPS["mul"](
+        HostOp("p", "mul", ("a", "b"), {"mul0": mul0, "shift": shift}), x, y
+    )
+    attrs = {"mul0": mul0, "mul1": 7, "shift": shift, "relu": 0}
+    total = golden.HOST_OPS["add"](HostOp("s", "add", ("a", "b"), attrs), x, y)
+    full = np.broadcast_to(y, x.shape)
+    for at in np.ndindex(x.shape):
+        assert product[at] == slow_requantize(int(x[at]) * int(full[at]), mul0, shift)
+        assert total[at] == slow_requantize(int(x[at]) * mul0 + int(full[at]) * 7, 1, shift)
+
+
+def test_function_take_and_permute_by_hand():
+    x = np.array([[[[1, 2], [3, 4]], [[-5, 6], [7, -128]]]], np.int8)
+    tables = np.stack([np.arange(-128, 128), -np.arange(-128, 128).clip(-127)]).astype(np.int8)
+    op = HostOp("f", "function", ("input",), {"out_scale": 1.0}, tables.tobytes())
+    assert golden.HOST_OPS["function"](op, x)[0, 1].tolist() == [[5, -6], [-7, 127]]
+    op = HostOp("t", "take", ("input",), layout=((1, -1), (0,), (1, 1, 0)))
+    assert golden.HOST_OPS["take"](op, x)[0].tolist() == [[[6, 6, -5]], [[0, 0, 0]]]
+    op = HostOp("p", "permute", ("input",), layout=((2, 4), (1, 0), (8, 1, 1)))
+    assert golden.HOST_OPS["permute"](op, x).reshape(-1).tolist() == [1, -5, 2, 6, 3, 7, 4, -128]
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     st.integers(0, 65535),

@@ -180,11 +180,13 @@ def test_bad_folders_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["truncated", "text"])
 def test_an_unreadable_image_is_named(tmp_path: Path, damage: str) -> None:
     root = folder(tmp_path)
+    dataset = datasets.load_dataset("alexnet", str(root), seed=0)
     path = root / "val" / "n0" / "0.JPEG"
     path.write_bytes(path.read_bytes()[:2000] if damage == "truncated" else b"hello")
-    dataset = datasets.load_dataset("alexnet", str(root), seed=0)
     with pytest.raises(CosignError, match=r"cannot read the image .*val/n0/0\.JPEG"):
         dataset.test.images(np.array([0]))
+    with pytest.raises(CosignError, match=r"1 of 2 images in .* cannot be read: val/n0/0\.JPEG"):
+        datasets.load_dataset("alexnet", str(root), seed=0)
 
 
 # --- imagenette -------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnx_models import session
@@ -25,12 +25,13 @@ from compress.data.pixels import normalised
 from compress.exchange import convert
 from compress.exchange.onnx_writer import scales_of
 from compress.file import container
-from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer
+from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer, Node
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network, scale_to_data
 from compress.posttrain import pipeline
 from compress.posttrain.integers import input_spec
 from compress.zoo.lenet5 import LENET5
+from cosign import CosignError
 from sim import golden
 
 CONSTANT = ((0.4, 0.45, 0.5), (0.2, 0.25, 0.3))
@@ -56,13 +57,46 @@ def all_operations() -> NetworkSpec:
     return net.spec()
 
 
+def newer_operations() -> NetworkSpec:
+    """Tables, takes, permutes, products, broadcasts, dilated windows; three outputs."""
+    net = Builder("newer", (4, 11, 13))
+    net.conv("stem", 6, 3, padding=1, relu=False)
+    tanh = net.host("tanh", "function", program=("x", "tanh"))
+    slopes = net.host(
+        "slopes", "function", program=("x", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), "mul", "x", "max")
+    )
+    net.host("gate", "avgpool", slopes, kernel=0, stride=1, padding=0)
+    net.conv("squeeze", 6, 1, relu=False)
+    gate = net.host("sigmoid", "function", program=("x", "sigmoid"))
+    gated = net.host("gated", "mul", tanh, gate)
+    net.host("shifted", "add", gated, gate)
+    net.host(
+        "shuffled", "take",
+        layout=((0, 3, 1, 4, 2, 5), tuple(range(10, -1, -1)), (-1, *range(13), -1)),
+    )  # fmt: skip
+    net.host("turned", "permute", layout=((6, 11, 15), (0, 2, 1), (6, 15, 11)))
+    wide = {"kernel": 3, "stride": 2, "padding": 2, "dilation": 2, "kernel1": 2, "stride1": 1}
+    net.host("largest", "maxpool", "turned", **wide, padding1=0, end1=1, dilation1=1)
+    net.host("mean", "avgpool", "turned", **wide, padding1=1, dilation1=3, exclude=1)
+    net.host("counted", "avgpool", "turned", kernel=2, stride=2, padding=0, dilation=3)
+    net.conv("head", 3, 3, relu=False, source="counted")
+    net.host("flatten", "flatten", "mean")
+    net.linear("fc", 5, relu=False)
+    return dataclasses.replace(net.spec(), outputs=("fc", "head", "largest"))
+
+
+@pytest.fixture(scope="module")
+def newer() -> tuple[CompressedModel, np.ndarray]:
+    return compressed(newer_operations(), 5)
+
+
 def compressed(spec: NetworkSpec, bits: int, seed: int = 0) -> tuple[CompressedModel, np.ndarray]:
     """The network with random weights, and pixels to run it on."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (6, *spec.shape), np.uint8)
     network = Network(spec).eval()
-    source = input_spec(spec.shape, *CONSTANT)
+    source = input_spec(spec.shape, *((*part, 0.5)[: spec.shape[0]] for part in CONSTANT))
     scale_to_data(network, normalised(source, pixels))
     for bias in network.biases.values():
         torch.nn.init.normal_(bias, std=0.3)
@@ -91,6 +125,25 @@ def test_qdq_is_the_integer_model_at_every_node(bits: int, seed: int) -> None:
         np.testing.assert_array_equal(got, wanted[name], err_msg=name)
 
 
+def test_qdq_of_newer_operations(newer: tuple[CompressedModel, np.ndarray]) -> None:
+    model, pixels = newer
+    wanted = golden.trace(model, model.input.quantize(pixels))
+    for name, got in every_value(model, pixels):
+        np.testing.assert_array_equal(got, wanted[name], err_msg=name)
+
+
+def test_qdq_has_all_outputs(newer: tuple[CompressedModel, np.ndarray], tmp_path: Path) -> None:
+    model, pixels = newer
+    for form in convert.FORMATS:
+        convert.write(model, form, tmp_path / form, golden.trace)
+    running = session((tmp_path / "qdq").read_bytes())
+    assert [value.name for value in running.get_outputs()] == ["logits", "logits-2", "logits-3"]
+    wanted = golden.trace(model, model.input.quantize(pixels))
+    for name, got in zip(model.outputs, running.run(None, {"input": pixels}), strict=True):
+        scale = np.float32(scales_of(model)[name])
+        np.testing.assert_array_equal(got, wanted[name].reshape(got.shape) * scale)
+
+
 def test_qdq_logits_and_batches() -> None:
     model, pixels = compressed(all_operations(), 4)
     running = session(convert.FORMATS["qdq"](model))
@@ -99,6 +152,112 @@ def test_qdq_logits_and_batches() -> None:
     for count in (1, 6):
         got = running.run(None, {"input": pixels[:count]})[0]
         np.testing.assert_array_equal(got, units[:count] * scale)
+
+
+HARD_NAMES = (
+    "logits", "logits-2", "Conv_5", "Add_3", "Quant_0", "constant_0", "constant_1", "pixel_table",
+    "input.quantized", "a.weight", "a.weight.quantized", "a.bias", "a.levels", "a", "node", "",
+    " ", "two words", "/features/0/Conv", "größe", "畳み込み", "x" * 300,
+)  # fmt: skip
+
+
+def renamed(model: CompressedModel, names: Sequence[str]) -> CompressedModel:
+    """The same network, its nodes called `names`."""
+    new = {"input": "input"} | {
+        node.name: name for node, name in zip(model.nodes, names, strict=True)
+    }
+    nodes: list[Node] = []
+    for node in model.nodes:
+        if isinstance(node, Layer):
+            nodes.append(dataclasses.replace(node, name=new[node.name], input=new[node.input]))
+        else:
+            inputs = tuple(new[name] for name in node.inputs)
+            nodes.append(dataclasses.replace(node, name=new[node.name], inputs=inputs))
+    outputs = tuple(new[name] for name in model.outputs)
+    return dataclasses.replace(model, nodes=tuple(nodes), outputs=outputs)
+
+
+@pytest.fixture(scope="module")
+def everything() -> tuple[CompressedModel, np.ndarray]:
+    return compressed(all_operations(), 4)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_names_of_nodes_are_never_those_that_the_writers_make_up(
+    everything: tuple[CompressedModel, np.ndarray], tmp_path: Path, data: st.DataObject
+) -> None:
+    model, _ = everything
+    count = len(model.nodes)
+    drawn = st.sampled_from(HARD_NAMES) | st.text(max_size=12).filter(lambda name: name != "input")
+    names = data.draw(st.lists(drawn, min_size=count, max_size=count, unique=True))
+    model = renamed(model, names)
+    for form in ("qdq", "qonnx"):
+        file = tmp_path / f"m.{form}"
+        convert.write(model, form, file, golden.trace)
+        graph = onnx.load(file).graph
+        tensors = [name for node in graph.node for name in node.output]
+        tensors += [value.name for value in (*graph.initializer, *graph.input)]
+        assert len(set(tensors)) == len(tensors)
+        assert {name for name in names if name} <= set(tensors)
+
+
+def test_two_poolings_have_constants_of_their_own() -> None:
+    """Of these, long and alike in their first row."""
+    net = Builder("poolings", (1, 24, 24))
+    net.conv("conv", 2, 1)
+    net.host("wide", "avgpool", kernel=3, stride=1, padding=1, exclude=1)
+    net.maxpool("less", 2, 1)
+    net.host("narrow", "avgpool", kernel=3, stride=1, padding=1, exclude=1)
+    mean = {"exclude": 1, "mul0": 40000, "shift": 18, "kernel": 3, "stride": 1, "padding": 1}
+    torch.manual_seed(0)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 1, 24, 24), np.uint8)
+    model = pipeline.compress(
+        Network(net.spec()).eval(), input_spec((1, 24, 24), (0.5,), (0.5,)), {"conv": 1.0},
+        {"conv": 8}, pixels,
+    )  # fmt: skip
+    nodes = [
+        node if isinstance(node, Layer) or node.op != "avgpool"
+        else dataclasses.replace(node, attrs=mean)
+        for node in model.nodes
+    ]  # fmt: skip
+    model = dataclasses.replace(model, nodes=tuple(nodes))
+    wanted = golden.trace(model, model.input.quantize(pixels))
+    for name, got in every_value(model, pixels):
+        np.testing.assert_array_equal(got, wanted[name], err_msg=name)
+
+
+def test_a_network_and_its_only_node_without_a_name(tmp_path: Path) -> None:
+    model = dataclasses.replace(renamed(tie_layer(3, 1 << 15, 16, 5), [""]), name="")
+    for form in convert.FORMATS:
+        convert.write(model, form, tmp_path / form, golden.trace)
+    assert len(onnx.load(tmp_path / "qdq").graph.name) > 0
+
+
+@pytest.mark.parametrize("form", ["qdq", "qonnx", "safetensors"])
+def test_what_fails_its_check_leaves_no_file(
+    everything: tuple[CompressedModel, np.ndarray],
+    form: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The bytes of a network that differs in one weight, or in its first layer's stride."""
+    model, _ = everything
+    first = model.layers[0]
+    assert isinstance(first, Layer)
+    levels = first.dense_levels()
+    levels[0, 0] = 1 if levels[0, 0] <= 0 else -1
+    kept = {f.name: getattr(first, f.name) for f in dataclasses.fields(first)}
+    for derived in ("row_ptr", "col_idx", "levels"):
+        del kept[derived]
+    other = dataclasses.replace(model, nodes=(Layer.from_dense(levels, **kept), *model.nodes[1:]))
+    blob = convert.FORMATS[form](other)
+    if form == "qonnx":  # whose values are not compared
+        blob = blob.replace(b"strides", b"stridez")
+    monkeypatch.setitem(convert.FORMATS, form, lambda _: blob)
+    with pytest.raises(CosignError, match=rf"everything as {form} fails its check, so .* is not"):
+        convert.write(model, form, tmp_path / "m", golden.trace)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
@@ -149,11 +308,16 @@ def test_halves_are_rounded_up_and_large_sums_stay_exact(levels: int) -> None:
                 np.testing.assert_array_equal(got, wanted)
 
 
-def test_qonnx_is_the_integer_model_but_for_single_units() -> None:
-    model, pixels = compressed(all_operations(), 4)
+@pytest.mark.parametrize("network", ["everything", "newer"])
+def test_qonnx_is_the_integer_model_but_for_single_units(
+    network: str, request: pytest.FixtureRequest
+) -> None:
+    model, pixels = request.getfixturevalue(network)
     wrapper = ModelWrapper(onnx.load_model_from_string(convert.FORMATS["qonnx"](model)))
     wrapper = wrapper.transform(InferShapes())
-    mean, std = (np.array(part, np.float32)[:, None, None] for part in CONSTANT)
+    mean, std = (
+        np.array(part, np.float32)[:, None, None] for part in (model.input.mean, model.input.std)
+    )
     wanted = golden.trace(model, model.input.quantize(pixels))
     scales, off, values = scales_of(model), 0, 0
     for number, image in enumerate(pixels):

@@ -193,6 +193,13 @@ def test_export_command_of_an_onnx_file(tmp_path: Path, capsys: pytest.CaptureFi
     command = ["export", "--network", str(tmp_path / "small.onnx"), "--out", str(out)]
     assert main([*command, "--ratio", "1"]) == 0
     assert container.load(out).name == "small"
+    assert main([*command, "--ratio", "1", "--mean", "0.5", "--std", "0.25"]) == 0
+    assert container.load(out).input.mean == (0.5, 0.5, 0.5)
+    before = out.read_bytes()
+    for wrong in (["--mean", "0.5"], ["--mean", "0", "--std", "1,1"], ["--std", "0,0,0"]):
+        capsys.readouterr()
+        assert main([*command, "--ratio", "1", *wrong]) == 2
+        assert out.read_bytes() == before
     assert main([*command, "--alpha", str(tmp_path / "no.json")]) == 2
     assert main([*command, "--ratio", "0.5"]) == 2
     message = capsys.readouterr().err

@@ -112,6 +112,45 @@ def test_as_many_classes_as_outputs(network: Path, tmp_path: Path) -> None:
         inputs.dataset(asked, inputs.pretrained(asked))
 
 
+def test_a_run_keeps_the_order_of_classes_that_it_began_with(network: Path, tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "photos", 3)
+    for split in ("train", "val"):
+        (folder / split / "class2").rename(folder / split / "class10")
+        (folder / split / "class1").rename(folder / split / "class9")
+    words = [str(network), "--data", str(folder)]
+    with pytest.raises(CosignError, match="class0, class10, class9 as text"):
+        asked_by(words)
+    asked, own = asked_by([*words, "--classes", "numeric"])
+    assert asked.classes == ["class0", "class9", "class10"]
+    (folder / "classes.txt").write_text("class10\nclass9\nclass0\n")
+    assert inputs.dataset(asked, own).classes == ("class0", "class9", "class10")
+    text, _ = asked_by([*words, "--classes", "text"])
+    assert text.classes is None
+    assert inputs.dataset(text, own).classes == ("class0", "class10", "class9")
+    listed, _ = asked_by(words)
+    assert listed.classes == ["class10", "class9", "class0"]
+    again = shlex.split(assemble.command(listed))
+    assert again[again.index("--classes") + 1] == "classes.txt"
+    (folder / "train" / "class10").rename(folder / "train" / "class11")
+    with pytest.raises(CosignError, match="are others than this run began with"):
+        inputs.dataset(asked, own)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_damaged_image_is_told_before_anything_runs(
+    own: bool, network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = photographs(tmp_path / "photos", 3)
+    (folder / "train" / "class1" / "2.png").write_bytes(b"")
+    words = [str(network) if own else "alexnet", "--data", str(folder)]
+    assert main(["run", *words, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "1 of 18 images in" in error
+    assert "train/class1/2.png (it is empty); repair or remove it." in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_images_of_another_size(network: Path) -> None:
     asked = config(network)
     with pytest.raises(CosignError, match="reads 3 x 8 x 8 images, MNIST's are 1 x 28 x 28"):
@@ -120,9 +159,9 @@ def test_images_of_another_size(network: Path) -> None:
 
 def test_normalisation_by_channel(tmp_path: Path) -> None:
     folder = str(photographs(tmp_path / "photos", 2))
-    with pytest.raises(CosignError, match="--mean and --std need 3 numbers"):
+    with pytest.raises(CosignError, match="the mean of pixels has 1 numbers, the input 3 channels"):
         datasets.load_for((3, 8, 8), folder, 0, ((0.5,), (0.5,)))
-    with pytest.raises(CosignError, match="--std is 0, must be positive"):
+    with pytest.raises(CosignError, match="standard deviation of pixels is 0, 0, 0, must be pos"):
         datasets.load_for((3, 8, 8), folder, 0, ((0.5,) * 3, (0.0,) * 3))
     with pytest.raises(CosignError, match="photographs have 1 or 3 channels"):
         datasets.load_for((4, 8, 8), folder, 0)
@@ -162,6 +201,7 @@ def test_command_line_refuses_in_one_sentence(
         ([str(cut)], "cut.onnx is not a whole ONNX model"),
         ([str(tmp_path / "no.onnx")], "cannot read"),
         ([str(network), "--mean", "0,0,0"], "--mean and --std belong together"),
+        ([str(network), "--mean", "0", "--std", "1,1"], "--std has 2 numbers, but the network"),
         (["lenet5", "--mean", "0", "--std", "1"], "are for a network of your own"),
         (["no_such_module:net"], "cannot be called"),
         ([str(network), "--out", str(tmp_path / "run")], "MNIST's are 1 x 28 x 28"),

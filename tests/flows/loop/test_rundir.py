@@ -108,6 +108,14 @@ def test_cores_must_take_the_levels(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_what_a_core_cannot_execute_is_told_before_training(tmp_path):
+    narrow = dataclasses.replace(CoreSet().sparse, mul_bits=8)
+    cores = CoreSet(sparse=narrow, candidates=())
+    with pytest.raises(CosignError, match=r"'conv1' does not fit the core: mul .* mul_bits = 8"):
+        loop.preflight(RunConfig("lenet5", cores=cores), tmp_path / "run", None)
+    assert not (tmp_path / "run").exists()
+
+
 def test_refusals(tmp_path):
     with pytest.raises(CosignError, match="not a run directory"):
         RunDir.resume(tmp_path)

@@ -1,0 +1,90 @@
+"""Operations of ONNX that compute nothing: they only say where numbers go.
+
+`onnx.reference` runs them on the places of a value in place of its numbers.
+"""
+
+import numpy as np
+import onnx
+from onnx import helper
+from onnx.reference import ReferenceEvaluator
+
+from compress.exchange.onnx_operands import Attributes, Operands
+from compress.exchange.views import Value
+
+_EVALUATED = (
+    *("DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Reshape"),
+    *("Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze"),
+)
+_OPSET = 18
+
+
+def _moved(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:
+    x = at.values[node.input[0]]
+    constants = {
+        source: at.constant(name, node, number)
+        for number, source in enumerate(node.input)
+        if number and source
+    }
+    results = _evaluated(at, name, node, {node.input[0]: x.places, **constants})
+    return [Value(x.node, result, x.head) for result in results]
+
+
+def _evaluated(
+    at: Operands, name: str, node: onnx.NodeProto, inputs: dict[str, np.ndarray]
+) -> list[np.ndarray]:
+    given = [
+        helper.make_tensor_value_info(
+            source, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
+        for source, array in inputs.items()
+    ]
+    outputs = [onnx.ValueInfoProto(name=output) for output in node.output]
+    graph = helper.make_graph([node], "moves", given, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)])
+    try:
+        return [np.asarray(result) for result in ReferenceEvaluator(model).run(None, inputs)]
+    except Exception as error:  # the evaluator raises what numpy does on impossible arguments
+        at.trace.refuse(name, f"is a {node.op_type} that does not fit what it reads ({error})")
+
+
+def _same(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:
+    return [at.values[node.input[0]]]
+
+
+def _pad(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:
+    value = at.constant(name, node, 2, 0.0)
+    if a.get("mode", b"constant") == b"constant" and np.any(value):
+        at.trace.refuse(name, f"pads with {float(np.ravel(value)[0]):g}; read are zeros")
+    kept = helper.make_node("Pad", [*node.input[:2], "", *node.input[3:]], node.output, **a)
+    return _moved(at, name, kept, a)
+
+
+def _resize(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:
+    """Axis by axis: the evaluator works pixel by pixel."""
+    x = at.values[node.input[0]]
+    mode = a.get("mode", b"nearest").decode()
+    if mode != "nearest":
+        at.trace.refuse(name, f"resizes by {mode} interpolation; read is the nearest pixel")
+    rank = len(x.shape)
+    axes = [axis % rank for axis in a.pop("axes", range(rank))]
+    scales, sizes = (at.constant(name, node, number) for number in (2, 3))
+    by_scale = scales is not None and np.size(scales)
+    given = np.ravel(scales if by_scale else sizes)
+    places = x.places
+    for axis, amount in zip(axes, given, strict=True):
+        inputs = {"x": np.arange(x.shape[axis], dtype=np.float32)}
+        kind = "scales" if by_scale else "sizes"
+        inputs[kind] = np.array([amount], np.float32 if by_scale else np.int64)
+        names = ["x", "", "scales"] if by_scale else ["x", "", "", "sizes"]
+        single = helper.make_node("Resize", names, node.output, **a)
+        (chosen,) = _evaluated(at, name, single, inputs)
+        places = places.take(chosen.astype(np.int64), axis)
+    return [Value(x.node, places, x.head)]
+
+
+MOVES = {
+    **dict.fromkeys(_EVALUATED, _moved),
+    **dict.fromkeys(("Cast", "Identity", "Dropout"), _same),
+    "Pad": _pad,
+    "Resize": _resize,
+}

@@ -1,0 +1,104 @@
+"""Functions of one number, as activations are: written down, evaluated, tabulated.
+
+A `Program` is in postfix order: "x" is the argument, a number is itself, a tuple of numbers has one
+for each channel, every other word takes one or two values from the stack and leaves one. x times
+sigmoid(x) is ("x", "x", "sigmoid", "mul").
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from cosign import CosignError
+
+Program = tuple[str | float | tuple[float, ...], ...]
+
+ARITIES = {
+    **dict.fromkeys(("add", "sub", "mul", "div", "max", "min", "pow"), 2),
+    **dict.fromkeys(
+        ("neg", "abs", "sign", "exp", "log", "sqrt", "tanh", "sigmoid", "erf", "softplus"), 1
+    ),
+    **dict.fromkeys(("round", "floor", "ceil", "sin", "cos", "atan"), 1),
+}
+_NUMPY: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "max": np.maximum,
+    "min": np.minimum,
+    "pow": np.power,
+    "neg": np.negative,
+    "abs": np.abs,
+    "sign": np.sign,
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "tanh": np.tanh,
+    "sigmoid": special.expit,
+    "erf": special.erf,
+    "softplus": lambda x: np.logaddexp(x, 0.0),
+    "round": np.rint,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "sin": np.sin,
+    "cos": np.cos,
+    "atan": np.arctan,
+}
+
+
+def evaluate(
+    program: Iterable[Any],
+    x: Any,
+    words: Mapping[str, Callable[..., Any]] = _NUMPY,
+    by_channel: Callable[[tuple[float, ...]], Any] = lambda numbers: np.reshape(
+        numbers, (-1, 1, 1)
+    ),
+) -> Any:
+    """The function's values at `x`, numpy or whatever `words` compute with.
+
+    by_channel : makes an operand of one number for each channel; by default for [..., C, H, W]
+    """
+    stack: list[Any] = []
+    for item in program:
+        if isinstance(item, str) and item != "x":
+            count = ARITIES[item]
+            operands = stack[-count:]
+            del stack[-count:]
+            stack.append(words[item](*operands))
+        elif isinstance(item, tuple):
+            stack.append(by_channel(item))
+        else:
+            stack.append(x if item == "x" else item)
+    (result,) = stack
+    return result
+
+
+def channels(program: Program) -> int:
+    """For how many channels the program has numbers; 1 when it is the same for all."""
+    return max((len(item) for item in program if isinstance(item, tuple)), default=1)
+
+
+def composed(outer: Program, inner: Program) -> Program:
+    """outer(inner(x))."""
+    return tuple(part for item in outer for part in (inner if item == "x" else (item,)))
+
+
+def table(name: str, program: Program, in_scale: float, out_scale: float) -> bytes:
+    """int8 [256], or [channels, 256], as bytes: outputs of the inputs -128..127.
+
+    clamp(floor(f(x * in_scale) / out_scale + 1/2)), in float64. Raises CosignError, naming the
+    node, where the function has no value.
+    """
+    x = np.arange(-128, 128) * in_scale
+    with np.errstate(all="ignore"):
+        y = evaluate(program, x, by_channel=lambda numbers: np.reshape(numbers, (-1, 1)))
+        y = np.floor(np.broadcast_to(y, (channels(program), 256)) / out_scale + 0.5)
+    if np.isnan(y).any():
+        raise CosignError(
+            f"node {name!r} has no value at {x[np.isnan(y).any(axis=0).argmax()]:.4g}, which its "
+            "input can be."
+        )
+    return np.clip(y, -128, 127).astype(np.int8).tobytes()
