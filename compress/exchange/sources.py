@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from compress.exchange import onnx_import, state_dicts
 from compress.model.hostops import Shape
 from compress.model.pretrained import Pretrained
+from compress.zoo.networks import is_onnx
 from cosign import CosignError
 
 _SIDE = {1: 28, 3: 224}  # pixels of images of so many channels, where the module does not say
@@ -33,7 +34,7 @@ def load(network: str, weights: str | None = None) -> Pretrained:
     """
     if weights is not None:
         return _with_weights(network, state_dicts.find(network, weights))
-    if network.endswith(".onnx"):
+    if is_onnx(network):
         return onnx_import.read(Path(network))
     module = _build(network)
     shape = _input_shape(network, module)
