@@ -1,4 +1,4 @@
-"""What options of commands have in common: types of values for argparse, and --json."""
+"""What options of commands have in common: types of values for argparse, --liberty, --json."""
 
 import argparse
 import sys
@@ -164,6 +164,18 @@ def check_names(option: str, asked: Iterable[str], known: Collection[str]) -> No
     for name in asked:
         if name not in known:
             raise CosignError(f"{option}: there is no {name!r}; choose from {', '.join(known)}.")
+
+
+def add_liberty(parser: argparse.ArgumentParser) -> None:
+    """`options.liberty`, the files of a cell library; none of them for NanGate 45."""
+    parser.add_argument(
+        "--liberty",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="cell library instead of NanGate 45; again for each further file of it",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser, what: str = "the figures") -> None:

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_flatten_with_path
 from compress.exchange import onnx_import, state_dicts
 from compress.model.hostops import Shape
 from compress.model.pretrained import Pretrained
+from compress.zoo.networks import is_onnx
 from cosign import CosignError
 
 _SIDE = {1: 28, 3: 224}  # pixels of images of so many channels, where the module does not say
@@ -37,7 +38,7 @@ def load(network: str, weights: str | None = None, outputs: Sequence[str] = ()) 
     """
     if weights is not None:
         return _with_weights(network, state_dicts.find(network, weights))
-    if network.endswith(".onnx"):
+    if is_onnx(network):
         return onnx_import.read(Path(network), outputs)
     module = _build(network)
     shape = _input_shape(network, module)

@@ -9,7 +9,7 @@ from compress.file.container import load
 from compress.model.graph import Geometry
 from compress.zoo.networks import spec_of
 from cosign import CosignError
-from cosign.options import add_json, count, output, positive, pruning_ratio, publish
+from cosign.options import add_json, add_liberty, count, output, positive, pruning_ratio, publish
 from flows.measure.workload import RandomMasks
 from flows.report import paper
 from rtl.config import CoreConfig
@@ -17,7 +17,6 @@ from rtl.coreset import CoreSet
 from rtl.options import add_cores, cores_of
 from rtl.program.fit import batch_of, fit
 from synth.breakeven import ACCOUNTINGS, PORTIONS, Curve, Workload, measure
-from synth.options import add_liberty
 from synth.report import CoreReport, synthesize_many
 from synth.sram import MODELS
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError
-from cosign.options import add_json, count, fraction, positive, publish
+from cosign.options import add_json, add_liberty, count, fraction, positive, publish
 from flows.commands.training import add_training_options, training_config
 from rtl.options import add_cores, cores_of
-from synth.options import add_liberty
 
 EXAMPLES = """\
 examples:

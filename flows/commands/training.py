@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from compress.model.pretrained import Pretrained
-from compress.zoo.networks import NETWORKS, entry_of, is_foreign, preset
+from compress.zoo.networks import NETWORKS, entry_of, is_foreign, is_onnx, preset
 from cosign import CosignError
 from cosign.options import (
     add_classes,
@@ -96,7 +96,7 @@ def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained 
     if foreign or weights is not None:
         from compress.exchange import sources
 
-        if network.endswith(".onnx"):
+        if is_onnx(network):
             network = str(Path(network).resolve())
         if weights not in (None, "imagenet"):
             weights = str(Path(weights).resolve())
