@@ -111,9 +111,11 @@ def run(options: argparse.Namespace) -> int:
                 f"{run.path} is a run of {run.config.network}, not of {options.network}."
             )
         pretrained = inputs.pretrained(run.config)
+        inputs.tell(run.config.network, pretrained, reporter.note)
         loop.preflight(run.config, run.path, pretrained, reporter.note)
     else:
         config, pretrained = training_config(options)
+        inputs.tell(config.network, pretrained, reporter.note)
         config = dataclasses.replace(
             config,
             images=options.images or inputs.rtl_images(config, pretrained),

@@ -58,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
         )
         with distributed.first():
             config, pretrained = training_config(options)
+            inputs.tell(config.network, pretrained, reporter.note)
             workers = _workers(options.workers)
             named = pretrained.spec.name if pretrained else options.network
             out = options.out or Path("runs") / f"{file_name(named)}-trained"
