@@ -54,7 +54,11 @@ def levels_of(values: np.ndarray, q: float | np.ndarray, bits: int | np.ndarray)
 
 
 def quantize(values: np.ndarray, mask: np.ndarray, bits: int) -> Levels:
-    """Nearest levels where `mask` holds, by the best interval for them; zero elsewhere."""
+    """Nearest levels where `mask` holds, by the best interval for them; zero elsewhere.
+
+    A weight that is zero has no level near it and stays zero, as in a layer that adds nothing.
+    """
+    mask = mask & (values != 0)
     kept = values[mask]
     q = best_interval(kept, bits)
     levels = np.zeros(values.shape, np.int8)

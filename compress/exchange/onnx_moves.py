@@ -52,11 +52,18 @@ def _same(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[
 
 
 def _pad(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:
-    value = at.constant(name, node, 2, 0.0)
+    x, value = at.values[node.input[0]], at.constant(name, node, 2, 0.0)
     if a.get("mode", b"constant") == b"constant" and np.any(value):
-        at.trace.refuse(name, f"pads with {float(np.ravel(value)[0]):g}; read are zeros")
-    kept = helper.make_node("Pad", [*node.input[:2], "", *node.input[3:]], node.output, **a)
-    return _moved(at, name, kept, a)
+        at.trace.refuse(name, f"pads with {float(np.ravel(value)[0]):g}, read are zeros")
+    axes = np.ravel(at.constant(name, node, 3, range(len(x.shape)))).tolist()
+    pads = np.ravel(at.constant(name, node, 1))
+    places = x.places
+    for axis, before, after in zip(axes, *np.split(pads, 2), strict=True):  # below 0 it crops
+        kept = range(max(0, -before), places.shape[axis] - max(0, -after))
+        places = places.take(kept, axis)
+    single = helper.make_node("Pad", ["x", "pads", "", "axes"], node.output, **a)
+    inputs = {"x": places, "pads": np.maximum(pads, 0), "axes": np.array(axes)}
+    return [Value(x.node, result, x.head) for result in _evaluated(at, name, single, inputs)]
 
 
 def _resize(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:

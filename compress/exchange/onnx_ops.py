@@ -161,6 +161,15 @@ def _pool(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value
     pads = list(_pads(size, a, kernel, strides, dilations))
     average = node.op_type == "AveragePool"
     exclude = average and not a.get("count_include_pad", 0)
+    if average and not exclude and a.get("ceil_mode", 0) and any(pads):
+        # padding counts, what hangs over it does not: so that it can be told, it becomes zeros
+        above, left, below, right = pads
+        margins = ((0, 0),) * (len(x.shape) - 2) + ((above, below), (left, right))
+        x = Value(x.node, np.pad(x.places, margins))
+        size, last = map_shape(x.shape)[1:], (below, right)
+        pads = [0] * 4
+    else:
+        last = (0, 0)
     if a.get("ceil_mode", 0):
         for axis, length in enumerate(size):
             # a last window that hangs over, unless it would start in the padding
@@ -168,9 +177,7 @@ def _pool(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value
             rest = (length + pads[axis] + pads[axis + 2] - reach) % strides[axis]
             over = (strides[axis] - rest) % strides[axis]
             starts = length + pads[axis + 2] + over - reach
-            if over and starts < length:
-                if average and not exclude and any(pads):
-                    at.trace.refuse(name, "averages padding, in windows that hang over")
+            if over and starts < length - last[axis]:
                 exclude = average
                 pads[axis + 2] += over
     where: Pads = (pads[0], pads[1], pads[2], pads[3])
@@ -199,17 +206,18 @@ def _reduce(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Val
 
 
 def _lrn(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
-    if a["size"] % 2 == 0:
-        at.trace.refuse(name, f"normalises over {a['size']} channels, read are odd numbers")
-    return at.trace.host(
+    x = at.value(name, node)
+    turn = -1 if a["size"] % 2 == 0 else 1  # even windows reach one channel further behind
+    y = at.trace.host(
         name,
         "lrn",
-        at.value(name, node),
+        Value(x.node, x.places[:, ::turn]),
         size=a["size"],
         alpha=a.get("alpha", 1e-4),
         beta=a.get("beta", 0.75),
         k=a.get("bias", 1.0),
     )
+    return Value(y.node, y.places[:, ::turn])
 
 
 def _concat(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
