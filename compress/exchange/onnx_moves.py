@@ -54,7 +54,9 @@ def _same(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[
 def _pad(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:
     x, value = at.values[node.input[0]], at.constant(name, node, 2, 0.0)
     if a.get("mode", b"constant") == b"constant" and np.any(value):
-        at.trace.refuse(name, f"pads with {float(np.ravel(value)[0]):g}, read are zeros")
+        at.trace.refuse(
+            name, f"pads with {float(np.ravel(value)[0]):g}", "pad with zeros or the edge"
+        )
     axes = np.ravel(at.constant(name, node, 3, range(len(x.shape)))).tolist()
     pads = np.ravel(at.constant(name, node, 1))
     places = x.places
@@ -71,7 +73,11 @@ def _resize(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> lis
     x = at.values[node.input[0]]
     mode = a.get("mode", b"nearest").decode()
     if mode != "nearest":
-        at.trace.refuse(name, f"resizes by {mode} interpolation; read is the nearest pixel")
+        at.trace.refuse(
+            name,
+            f"resizes by {mode} interpolation, read is the nearest pixel",
+            'export it with mode "nearest", or as a ConvTranspose',
+        )
     rank = len(x.shape)
     axes = [axis % rank for axis in a.pop("axes", range(rank))]
     scales, sizes = (at.constant(name, node, number) for number in (2, 3))

@@ -313,7 +313,8 @@ HEADS = {
     "argmax": Kind(lambda g: g("ArgMax", g.head(g.body()), axis=1)),
     "argmax of a softmax": Kind(lambda g: g("ArgMax", g("Softmax", g.head(g.body())), axis=1)),
     "softmax inside": Kind(
-        lambda g: g.dense(g("Softmax", g.head(g.body())), 5), refused="leave out"
+        lambda g: g.dense(g("Softmax", g.head(g.body())), 5),
+        refused="; leave it out with --output y8_0.",
     ),
     "a map": Kind(lambda g: g.fold(g("GlobalAveragePool", g.body()), 6, 5, 1)),
     "one number": Kind(lambda g: g.dense(g.flat(g.body()), _MAP, 1), error=0.1),
@@ -327,7 +328,8 @@ HEADS = {
         )
     ),
     "best five": Kind(
-        lambda g: g("TopK", g.head(g.body()), [2], outputs=2), refused="leave out with --output"
+        lambda g: g("TopK", g.head(g.body()), [2], outputs=2),
+        refused="; leave it out with --output y7_0.",
     ),
     "boxes": Kind(
         lambda g: g(
@@ -337,7 +339,7 @@ HEADS = {
             [3],
         ),
         (1, 1, 12, 12),
-        refused="leave out with --output",
+        refused="; leave it out with --output y8_0 --output y17_0.",
     ),
 }
 
@@ -429,7 +431,8 @@ LAYERS = {
         lambda g: g("Einsum", g.flat(g.body()), g.weights(_MAP, 5), equation="nk,ko->no")
     ),
     "product of two maps": Kind(
-        _of_map(lambda g, y: g("MatMul", y, g.fold(y, 6, 6, 1))), refused="two computed"
+        _of_map(lambda g, y: g("MatMul", y, g.fold(y, 6, 6, 1))),
+        refused="computed, not constant; leave it out with --output y5_0",
     ),
     "recurrent": Kind(_recurrent, (1, 1, 12, 12), refused="GRU"),
 }
@@ -487,7 +490,7 @@ POOLS = {
     ),
     "euclidean": Kind(
         _of_layer(lambda g, y: g("LpPool", y, kernel_shape=[2, 2], strides=[2, 2]), 100),
-        refused="is a LpPool",
+        refused="of the kind LpPool, which the machine has not; use AveragePool or MaxPool, or",
     ),
     "largest of all": Kind(_of_map(lambda g, y: g("GlobalMaxPool", y), 6)),
     "mean of columns, then of rows": Kind(
@@ -574,9 +577,11 @@ ACTS = {
         op: Kind(lambda g, op=op: g.head(g.body(act=op)))
         for op in (
             *("LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Elu", "Selu", "Celu"),
-            *("Softplus", "Softsign", "Mish", "ThresholdedRelu"),
+            *("Softplus", "Softsign"),
         )
     },
+    "ThresholdedRelu": Kind(lambda g: g.head(g.body(act="ThresholdedRelu")), error=0.1),
+    "Mish": Kind(lambda g: g.head(g.body(act="Mish")), opset=18),
     "Gelu": Kind(lambda g: g.head(g.body(act="Gelu")), opset=20),
     "Gelu of parts": Kind(
         _of_map(
@@ -624,7 +629,7 @@ ACTS = {
     "square": Kind(_of_map(lambda g, y: g("Pow", g.fold(y, 6, 6), np.float32(2)))),
     "of instances": Kind(
         _of_map(lambda g, y: g("InstanceNormalization", y, np.ones(6), np.zeros(6))),
-        refused="is an InstanceNormalization",
+        refused="of the kind InstanceNormalization, which the machine has not; train it with batch",
     ),
     "of layers": Kind(
         lambda g: g.dense(g("LayerNormalization", g.flat(g.body()), np.ones(_MAP)), _MAP),
@@ -646,7 +651,7 @@ ACTS = {
         _of_map(
             lambda g, y: g.relu(g.norm(g.fold(y, 6, 6, 1), 6, variance=[0, 1e-12, 1, 1, 1, 1]))
         ),
-        error=0.1,
+        error=0.2,
     ),
     "normalised in training": Kind(
         _of_map(
@@ -672,7 +677,7 @@ JOINS = {
     "the image": Kind(lambda g: g.head(g.relu(g("Add", g.fold("x", 1, 1), "x")), 144)),
     "its own mean": Kind(_of_map(lambda g, y: g("Add", y, g("GlobalAveragePool", y)))),
     "difference": Kind(lambda g: _both(g, "Sub")),
-    "product": Kind(lambda g: _both(g, "Mul")),
+    "product": Kind(lambda g: _both(g, "Mul"), error=0.1),
     "quotient": Kind(
         _of_map(lambda g, y: g("Div", y, g("Add", g("Sigmoid", g.fold(y, 6, 6, 1)), np.float32(1))))
     ),
@@ -738,7 +743,7 @@ WEIGHTS = {
     ),
     "all zero": Kind(_weighted(lambda weight: weight.fill(0))),
     "pruned already": Kind(_weighted(_sparse)),
-    "one of 50": Kind(_weighted(_outlier)),
+    "one of 50": Kind(_weighted(_outlier), error=0.1),
     "channels 10,000 apart": Kind(_weighted(_channels_apart)),
     "all the same": Kind(_weighted(lambda weight: weight.fill(0.25))),
     "not a number": Kind(_weighted(_spoilt), refused="not finite"),
