@@ -50,7 +50,7 @@ def _programs(a: Attributes) -> dict[str, Program]:
         "Cos": ("x", "cos"),
         "Atan": ("x", "atan"),
         "Reciprocal": (1.0, "x", "div"),
-        "LeakyRelu": below(("x", leak, "mul")) if leak >= 0 else ("x",),
+        "LeakyRelu": ("x", 0.0, "max", "x", 0.0, "min", leak, "mul", "add"),
         "Elu": below(exponential(slope)),
         "Celu": below(exponential(slope, slope)),
         "Selu": below(exponential(_SELU[0] if alpha is None else alpha), gamma),
@@ -76,8 +76,6 @@ FUNCTIONS = tuple(_programs({}))
 def _function(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     x = at.value(name, node)
     program = _programs(a)[node.op_type]
-    if program == ("x",):
-        at.trace.refuse(name, "is a LeakyRelu that falls below 0")
     return at.trace.function(name, x, program)
 
 
@@ -179,7 +177,9 @@ def _sum(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
 
 def _batch_norm(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     if a.get("training_mode", 0):
-        at.trace.refuse(name, "is a BatchNormalization in training; export with training=False")
+        at.trace.refuse(
+            name, "is a BatchNormalization in training", "export it with training=False"
+        )
     x = at.value(name, node)
     gamma, beta, mean, var = (
         np.asarray(at.constant(name, node, number), np.float64).reshape(

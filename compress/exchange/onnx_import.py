@@ -20,7 +20,8 @@ from compress.exchange.onnx_load import damaged
 from compress.exchange.onnx_moves import MOVES
 from compress.exchange.onnx_operands import Operands
 from compress.exchange.onnx_ops import OPERATIONS
-from compress.exchange.tracer import Tracer
+from compress.exchange.onnx_remedies import REMEDIES, remedy
+from compress.exchange.tracer import Refusal, Tracer
 from compress.exchange.views import Value
 from compress.model.hostops import Shape
 from compress.model.pretrained import Pretrained
@@ -69,7 +70,7 @@ class _Reader:
 
     def __init__(self, plain: Cleaned, name: str, where: str, bytes_in: bool) -> None:
         self.graph, self.where = plain.model.graph, where
-        self.notes = list(plain.notes)
+        self.notes, self.names = list(plain.notes), plain.names
         constants = {tensor.name: _array(tensor, where) for tensor in self.graph.initializer}
         if len(self.graph.input) != 1:
             names = ", ".join(value.name for value in self.graph.input)
@@ -85,8 +86,14 @@ class _Reader:
         self.sigmoids: dict[str, Value] = {}  # by the output of a sigmoid, what it reads
 
     def imported(self) -> Pretrained:
+        sources = {name: node.input for node in self.graph.node for name in node.output}
         for node in self.graph.node:
-            self._node(node)
+            try:
+                self._node(node)
+            except Refusal as error:
+                instead = error.instead or REMEDIES.get(node.op_type, "")
+                ways = remedy(node.input, sources, self.names, instead)
+                raise CosignError(f"{error.sentence}{ways}.") from error
         values = self.operands.values
         outputs: dict[str, Value] = {}
         for output in self.graph.output:
@@ -128,10 +135,7 @@ class _Reader:
             if node.op_type == "Sigmoid" and first is not None and len(first.shape) == 2:
                 self.sigmoids[node.output[0]] = first
         else:
-            read = ", ".join(sorted({*OPERATIONS, *ELEMENTWISE, *MOVES, *_ENDS}))
-            self.trace.refuse(
-                name, f"is a {node.op_type}, which the machine has not; it has {read}"
-            )
+            self.trace.refuse(name, f"is of the kind {node.op_type}, which the machine has not")
 
 
 def _name(node: onnx.NodeProto) -> str:

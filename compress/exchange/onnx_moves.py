@@ -52,11 +52,20 @@ def _same(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[
 
 
 def _pad(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:
-    value = at.constant(name, node, 2, 0.0)
+    x, value = at.values[node.input[0]], at.constant(name, node, 2, 0.0)
     if a.get("mode", b"constant") == b"constant" and np.any(value):
-        at.trace.refuse(name, f"pads with {float(np.ravel(value)[0]):g}; read are zeros")
-    kept = helper.make_node("Pad", [*node.input[:2], "", *node.input[3:]], node.output, **a)
-    return _moved(at, name, kept, a)
+        at.trace.refuse(
+            name, f"pads with {float(np.ravel(value)[0]):g}", "pad with zeros or the edge"
+        )
+    axes = np.ravel(at.constant(name, node, 3, range(len(x.shape)))).tolist()
+    pads = np.ravel(at.constant(name, node, 1))
+    places = x.places
+    for axis, before, after in zip(axes, *np.split(pads, 2), strict=True):  # below 0 it crops
+        kept = range(max(0, -before), places.shape[axis] - max(0, -after))
+        places = places.take(kept, axis)
+    single = helper.make_node("Pad", ["x", "pads", "", "axes"], node.output, **a)
+    inputs = {"x": places, "pads": np.maximum(pads, 0), "axes": np.array(axes)}
+    return [Value(x.node, result, x.head) for result in _evaluated(at, name, single, inputs)]
 
 
 def _resize(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:
@@ -64,7 +73,11 @@ def _resize(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> lis
     x = at.values[node.input[0]]
     mode = a.get("mode", b"nearest").decode()
     if mode != "nearest":
-        at.trace.refuse(name, f"resizes by {mode} interpolation; read is the nearest pixel")
+        at.trace.refuse(
+            name,
+            f"resizes by {mode} interpolation, read is the nearest pixel",
+            'export it with mode "nearest", or as a ConvTranspose',
+        )
     rank = len(x.shape)
     axes = [axis % rank for axis in a.pop("axes", range(rank))]
     scales, sizes = (at.constant(name, node, number) for number in (2, 3))

@@ -12,6 +12,11 @@ from compress.model.hostops import HostOpName
 
 _Operation = Callable[[Operands, str, onnx.NodeProto, Attributes], Value]
 Pair = tuple[int, int]
+_FLAT = "use one for pictures or for rows"
+
+
+def _dimensions(count: int) -> str:
+    return f"is a convolution in {count} dimensions, read are 1 and 2"
 
 
 def _pair(given: Sequence[int]) -> Pair:
@@ -23,7 +28,7 @@ def _pair(given: Sequence[int]) -> Pair:
 def _conv(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     x, weight = at.value(name, node), at.constant(name, node, 1)
     if weight.ndim not in (3, 4):
-        at.trace.refuse(name, f"is a convolution in {weight.ndim - 2} dimensions, read are 1 and 2")
+        at.trace.refuse(name, _dimensions(weight.ndim - 2), _FLAT)
     if weight.ndim == 3:
         weight = weight[:, :, None]
     strides, dilations = (_pair(a.get(key, (1, 1))) for key in ("strides", "dilations"))
@@ -52,7 +57,7 @@ def _conv_transpose(at: Operands, name: str, node: onnx.NodeProto, a: Attributes
     """The convolution with the turned kernel of a map with zeros between its pixels."""
     x, weight = at.value(name, node), at.constant(name, node, 1)
     if weight.ndim not in (3, 4):
-        at.trace.refuse(name, f"is a convolution in {weight.ndim - 2} dimensions, read are 1 and 2")
+        at.trace.refuse(name, _dimensions(weight.ndim - 2), _FLAT)
     if weight.ndim == 3:
         weight = weight[:, :, None]
     groups = a.get("group", 1)
@@ -63,7 +68,7 @@ def _conv_transpose(at: Operands, name: str, node: onnx.NodeProto, a: Attributes
         else (0, a.get("output_padding", (0,))[0])
     )
     if "output_shape" in a or a.get("auto_pad", b"NOTSET") != b"NOTSET":
-        at.trace.refuse(name, "pads by the size of its output; export it with explicit pads")
+        at.trace.refuse(name, "pads by the size of its output", "export it with explicit pads")
     given = tuple(a.get("pads", (0, 0, 0, 0)))
     pads = given if len(given) == 4 else (0, given[0], 0, given[1])
     inputs, outputs = weight.shape[:2]
@@ -99,7 +104,7 @@ def _with(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
 
 def _gemm(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     if at.is_constant(node, 0):
-        at.trace.refuse(name, "is a Gemm of constant rows; export it as MatMul")
+        at.trace.refuse(name, "is a Gemm of constant rows", "export it as MatMul")
     x, weight = at.value(name, node), at.constant(name, node, 1)
     if a.get("transA", 0):
         x = Value(x.node, x.places.T)
@@ -146,7 +151,9 @@ def _einsum(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Val
         or first[-1:] not in shared
         or result != first[:-1] + "".join(letter for letter in second if letter not in shared)
     ):
-        at.trace.refuse(name, f"is the Einsum {equation}; read are products with a matrix")
+        at.trace.refuse(
+            name, f"is the Einsum {equation}, read are products with a matrix", "use MatMul"
+        )
     x, weight = at.value(name, node, int(left)), at.constant(name, node, int(not left))
     return at.trace.linear(name, x, weight.T if second[0] in shared else weight, None)
 
@@ -157,10 +164,19 @@ def _pool(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value
     kernel = _pair(a["kernel_shape"])
     strides, dilations = (_pair(a.get(key, (1, 1))) for key in ("strides", "dilations"))
     if len(a["kernel_shape"]) > 2 or any(output for output in node.output[1:]):
-        at.trace.refuse(name, "is a pooling in three dimensions, or one that gives indices")
+        at.trace.refuse(name, "is a pooling in three dimensions, or one that gives indices", _FLAT)
     pads = list(_pads(size, a, kernel, strides, dilations))
     average = node.op_type == "AveragePool"
     exclude = average and not a.get("count_include_pad", 0)
+    if average and not exclude and a.get("ceil_mode", 0) and any(pads):
+        # padding counts, what hangs over it does not: so that it can be told, it becomes zeros
+        above, left, below, right = pads
+        margins = ((0, 0),) * (len(x.shape) - 2) + ((above, below), (left, right))
+        x = Value(x.node, np.pad(x.places, margins))
+        size, last = map_shape(x.shape)[1:], (below, right)
+        pads = [0] * 4
+    else:
+        last = (0, 0)
     if a.get("ceil_mode", 0):
         for axis, length in enumerate(size):
             # a last window that hangs over, unless it would start in the padding
@@ -168,9 +184,7 @@ def _pool(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value
             rest = (length + pads[axis] + pads[axis + 2] - reach) % strides[axis]
             over = (strides[axis] - rest) % strides[axis]
             starts = length + pads[axis + 2] + over - reach
-            if over and starts < length:
-                if average and not exclude and any(pads):
-                    at.trace.refuse(name, "averages padding, in windows that hang over")
+            if over and starts < length - last[axis]:
                 exclude = average
                 pads[axis + 2] += over
     where: Pads = (pads[0], pads[1], pads[2], pads[3])
@@ -199,17 +213,18 @@ def _reduce(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Val
 
 
 def _lrn(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
-    if a["size"] % 2 == 0:
-        at.trace.refuse(name, f"normalises over {a['size']} channels, read are odd numbers")
-    return at.trace.host(
+    x = at.value(name, node)
+    turn = -1 if a["size"] % 2 == 0 else 1  # even windows reach one channel further behind
+    y = at.trace.host(
         name,
         "lrn",
-        at.value(name, node),
+        Value(x.node, x.places[:, ::turn]),
         size=a["size"],
         alpha=a.get("alpha", 1e-4),
         beta=a.get("beta", 0.75),
         k=a.get("bias", 1.0),
     )
+    return Value(y.node, y.places[:, ::turn])
 
 
 def _concat(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
@@ -218,7 +233,7 @@ def _concat(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Val
         if at.is_constant(node, number):
             constant = at.constant(name, node, number)
             if np.any(constant):
-                at.trace.refuse(name, f"joins the constant {node.input[number]!r}; read are zeros")
+                at.trace.refuse(name, f"joins the constant {node.input[number]!r}, read are zeros")
             parts.append(at.trace.zeros(np.shape(constant)))
         else:
             parts.append(at.value(name, node, number))

@@ -92,13 +92,22 @@ def _output_names(returned: Any) -> list[str]:
 
 
 class _LrnFunction(torch.autograd.Function):
+    """ONNX's LRN, whose windows of even size reach one channel further behind, torch's before."""
+
     @staticmethod
     def symbolic(g: Any, x: Any, size: int, alpha: float, beta: float, k: float) -> Any:
         return g.op("LRN", x, size_i=size, alpha_f=alpha, beta_f=beta, bias_f=k)
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
-        return nn.functional.local_response_norm(x, size, alpha, beta, k)
+        return _turned(
+            nn.functional.local_response_norm(_turned(x, size), size, alpha, beta, k), size
+        )
+
+
+def _turned(x: Tensor, size: int) -> Tensor:
+    """With the last channel first where windows of `size` have no middle."""
+    return x if size % 2 else x.flip(1)
 
 
 class _Lrn(nn.Module):
@@ -109,7 +118,8 @@ class _Lrn(nn.Module):
         self.attributes = (lrn.size, lrn.alpha, lrn.beta, lrn.k)
 
     def forward(self, x: Tensor) -> Any:
-        return _LrnFunction.apply(x, *self.attributes)
+        size = self.attributes[0]
+        return _turned(_LrnFunction.apply(_turned(x, size), *self.attributes), size)
 
 
 def _name_lrn(module: nn.Module) -> None:

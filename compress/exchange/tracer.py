@@ -31,6 +31,14 @@ Pads = tuple[int, int, int, int]  # above, left, below, right
 _MOST_SCALES = 1 << 16  # of numbers that are scaled each by its own
 
 
+class Refusal(CosignError):
+    """What a node computes is not read; `instead` is what to do about it, if that is known."""
+
+    def __init__(self, sentence: str, instead: str) -> None:
+        super().__init__(f"{sentence}; {instead}." if instead else f"{sentence}.")
+        self.sentence, self.instead = sentence, instead
+
+
 class Tracer:
     """Collects nodes; `finish` returns the network. `where` begins every error's sentence."""
 
@@ -64,7 +72,7 @@ class Tracer:
             self.refuse(
                 name,
                 f"convolves {_product(x.shape)} with a kernel of {_product(weight.shape)} in "
-                f"{groups} groups; only 1-D and 2-D convolutions that fit are read",
+                f"{groups} groups, which do not fit",
             )
         if min(pads) < 0:
             self.refuse(name, f"has the padding {pads}")
@@ -489,9 +497,9 @@ class Tracer:
 
     # The network
 
-    def refuse(self, name: str, what: str) -> NoReturn:
-        """Raise the CosignError that names a node."""
-        raise CosignError(f"{self.where}: node {name!r} {what}.")
+    def refuse(self, name: str, what: str, instead: str = "") -> NoReturn:
+        """Raise the Refusal that names a node."""
+        raise Refusal(f"{self.where}: node {name!r} {what}", instead)
 
     def finish(
         self,
@@ -539,7 +547,9 @@ class Tracer:
             bias = np.zeros(len(weight))
         for what, values in (("weight", weight), ("bias", bias)):
             if not np.isfinite(values).all():
-                self.refuse(node, f"has a {what} that is not finite")
+                raise CosignError(
+                    f"{self.where}: node {node!r} has a {what} that is not finite; train it again."
+                )
         self._graph.weights[node] = np.asarray(weight, np.float64)
         self._graph.biases[node] = np.asarray(bias, np.float64).reshape(len(weight))
 

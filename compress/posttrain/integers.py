@@ -31,6 +31,7 @@ from compress.zoo.networks import entry_for
 from cosign import CosignError
 
 _BATCH = 50
+_BIAS_PARTS = 256
 _LARGEST = 128  # magnitude of an int8
 
 
@@ -182,6 +183,11 @@ def _lost_branches(model: CompressedModel, units: Mapping[str, float]) -> Iterat
                 )
 
 
+def _without_weights(node: NodeSpec, units: Mapping[str, float]) -> float:
+    """q of a layer of biases alone, which come to parts of its output's unit."""
+    return units[node.name] / units[node.input] / _BIAS_PARTS
+
+
 def _layer(
     node: NodeSpec,
     geometry: Geometry,
@@ -190,7 +196,7 @@ def _layer(
     bias: np.ndarray,
     units: dict[str, float],
 ) -> Layer:
-    q = shortened(levels.q)
+    q = shortened(levels.q if levels.values.any() else _without_weights(node, units))
     unit = units[node.input] * q  # real value of one accumulator unit
     mul, shift = fixed_point(unit / units[node.name])
     return Layer.from_dense(
