@@ -171,7 +171,7 @@ def _file(
         )
 
     def rows(some: np.ndarray | slice) -> np.ndarray:
-        chosen = np.asarray(array[some])
+        chosen = np.array(array[some])
         return chosen.reshape(len(chosen), -1)[:, places].reshape(len(chosen), *shape)
 
     if array.dtype == np.uint8:
