@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from compress.posttrain.samples import Samples
 
 _MEASURED = 16  # images
+_OF_LARGE = 8  # of built-in networks, of which some are
 _MACS = 1_000_000_000  # of an image, up to which a built-in network's outputs are measured
 
 
@@ -130,7 +131,7 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
     weights = options.weights and state_dicts.find(options.network, options.weights, _say)
     count = pipeline.CALIBRATION_IMAGES[options.method]
     large = sum(geometry.macs for geometry in entry.spec.geometries.values()) > _MACS
-    held = 0 if large else _MEASURED
+    held = 0 if large else _OF_LARGE
     found = samples.collect(entry.spec.shape, options.images, options.seed, count, held)
     if weights is None:
         network, source = pipeline.untrained(options.network, found.calibration, options.seed)
