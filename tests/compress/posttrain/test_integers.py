@@ -6,14 +6,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compress.admm.constraints import put_on_levels
 from compress.file import container
 from compress.model.graph import fixed_point
 from compress.model.levels import Levels, max_level
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network
-from compress.posttrain.calibration import best_clip
+from compress.posttrain.calibration import best_clip, scales
 from compress.posttrain.integers import assemble, input_spec
 from cosign import CosignError
+from sim import golden
 
 
 @given(st.floats(1e-9, 1e4))
