@@ -1,4 +1,4 @@
-"""What options of commands have in common: types of values for argparse, and --json."""
+"""What options of commands have in common: types of values for argparse, --liberty, --json."""
 
 import argparse
 import sys
@@ -143,6 +143,19 @@ def add_classes(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """The option --output, as `outputs`, for a network of one's own."""
+    parser.add_argument(
+        "--output",
+        dest="outputs",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an output of a network of your own, or a value inside it, that is computed instead "
+        "of all its outputs; may be given several times",
+    )
+
+
 def check_names(option: str, asked: Iterable[str], known: Collection[str]) -> None:
     """As `choices` of argparse, for names that are slow to import.
 
@@ -151,6 +164,18 @@ def check_names(option: str, asked: Iterable[str], known: Collection[str]) -> No
     for name in asked:
         if name not in known:
             raise CosignError(f"{option}: there is no {name!r}; choose from {', '.join(known)}.")
+
+
+def add_liberty(parser: argparse.ArgumentParser) -> None:
+    """`options.liberty`, the files of a cell library; none of them for NanGate 45."""
+    parser.add_argument(
+        "--liberty",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="cell library instead of NanGate 45; again for each further file of it",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser, what: str = "the figures") -> None:

@@ -4,6 +4,7 @@ What is read is in `onnx_ops`, `onnx_functions` and `onnx_moves`; all else is re
 softmax or the like at an output is left out, since it changes no order.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,6 +79,7 @@ class _Reader:
                 "several outputs, choose those that need one input only (--output)."
             )
         shape, value = _input(self.graph)
+        self.layout = value.places[0] if len(value.places) == 1 else value.places
         self.pixels = ((0.0,) * shape[0], (1 / 255,) * shape[0]) if bytes_in else None
         self.trace = Tracer(name, shape, where)
         self.operands = Operands(self.trace, constants, {self.graph.input[0].name: value})
@@ -110,7 +112,8 @@ class _Reader:
             elif value.head is not None:
                 self.notes.append(f"{output.name}: {value.head} at its end is left out")
             outputs[output.name] = value
-        return self.trace.finish(outputs, self.pixels, tuple(self.notes))
+        made = self.trace.finish(outputs, self.pixels, tuple(self.notes))
+        return dataclasses.replace(made, layout=self.layout)
 
     def _node(self, node: onnx.NodeProto) -> None:
         name, values = _name(node), self.operands.values

@@ -144,15 +144,10 @@ class Tracer:
                 name, f"multiplies {_product(x.shape)} by {_product(weight.shape[::-1])} weights"
             )
         if math.prod(outer) > 1:
-            sizes = (1, *outer) if len(outer) == 1 else outer
-            vectors = x.places.reshape(-1, columns).T
-            shape = (columns, sizes[-2] if len(outer) < 4 else math.prod(sizes[:-1]), sizes[-1])
-            moved = Value(
-                x.node, vectors.reshape(1, columns, math.prod(outer) // shape[2], shape[2])
-            )
-            y = self.conv(name, moved, weight[:, :, None, None], bias)
-            turned = np.moveaxis(y.places[0], 0, -1)
-            return Value(y.node, turned.reshape(*outer, len(weight)))
+            vectors = x.places.reshape(-1, columns).T.reshape(1, columns, -1, outer[-1])
+            y = self.conv(name, Value(x.node, vectors), weight[:, :, None, None], bias)
+            rows = np.moveaxis(y.places[0], 0, -1)
+            return Value(y.node, rows.reshape(*outer, len(weight)))
         places, source = x.places.reshape(-1), self.source(x)
         volume = math.prod(source)
         node = x.node
@@ -184,7 +179,7 @@ class Tracer:
         if np.all(scales == 1) and not shifts.any():
             return x
         single = np.ptp(scales) == 0 and np.ptp(shifts) == 0
-        if single and self._graph.nodes.get(x.node) and self._is_function(x.node, relu=True):
+        if single and not self._is_layer(x.node):  # into which it would go
             program: Program = ("x", float(scales.flat[0]), "mul", float(shifts.flat[0]), "add")
             return self.function(name, x, program)
         channels = self.source(x)[0]
@@ -224,7 +219,7 @@ class Tracer:
         if not (x.places > 0).all() and np.any(evaluate(program, np.zeros(1)) != 0):
             x = self._settled(name, x)
         node = x.node
-        if self._is_function(node, relu=True):
+        if self._is_function(node):
             node, inner = self._derived[node]
             program = composed(program, inner)
         made = self._make(name, self._build.host, "function", node, program=program)
@@ -291,9 +286,11 @@ class Tracer:
                 return node, program, chains[1][node]
         return None
 
-    def _is_function(self, node: str, relu: bool = False) -> bool:
-        made = self._graph.nodes.get(node)
-        return made is not None and (made.op == "function" or (relu and made.op == "relu"))
+    def _is_function(self, node: str) -> bool:
+        return node != "input" and self._graph.nodes[node].op == "function"
+
+    def _is_layer(self, node: str) -> bool:
+        return node in self._graph.weights
 
     def _by_number(self, x: Value, numbers: np.ndarray, rest: float) -> np.ndarray | None:
         """`numbers`, which broadcast to x, for each number of its node; `rest` where x has none.
@@ -393,6 +390,8 @@ class Tracer:
         if len(nodes) < 2:
             joined = np.concatenate([value.places for value in values], axis)
             return Value(nodes[0] if nodes else "input", joined)
+        if not all(value.places.any() for value in values):
+            return self._with_zeros(name, values, axis)
         first = values[0]
         rank = len(first.shape)
         order = (_turn(first, self.source(first)) if rank == 4 else None) or tuple(range(1, rank))
@@ -417,6 +416,19 @@ class Tracer:
             in_order(value.shape) + start for value, start in zip(values, starts[:-1], strict=True)
         ]
         return Value(node, np.concatenate(numbers, axis))
+
+    def _with_zeros(self, name: str, values: Sequence[Value], axis: int) -> Value:
+        """Joined, with the zeros among them put in between afterwards."""
+        joined = self.concat(name, [value for value in values if value.places.any()], axis)
+        parts, start = [], 0
+        for value in values:
+            size = value.shape[axis]
+            if value.places.any():
+                parts.append(joined.places.take(range(start, start + size), axis))
+                start += size
+            else:
+                parts.append(value.places)
+        return Value(joined.node, np.concatenate(parts, axis))
 
     def zeros(self, shape: Sequence[int]) -> Value:
         """Zeros, which are places of nothing."""
@@ -504,10 +516,10 @@ class Tracer:
             else:
                 node = self._node(name, value.node, places.reshape(-1, 1, 1))
             ends.setdefault(node, name)
-        if "input" in ends:
-            raise CosignError(f"{self.where}: the network has no layer.")
         self._graph.outputs = list(ends)
         graph = fuse(self._graph)
+        if not any(node.geometry for node in graph.nodes.values()) or "input" in ends:
+            raise CosignError(f"{self.where}: the network has no layer with weights.")
         spec = NetworkSpec(
             self._build.name, self._build.shape, tuple(graph.nodes.values()), tuple(graph.outputs)
         )

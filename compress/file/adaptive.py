@@ -121,13 +121,19 @@ class Encoder(_Predictor):
 
 
 class Decoder(_Predictor):
-    def __init__(self, payload: bytes, schema: int) -> None:
+    """`most` decisions can be read from the payload."""
+
+    def __init__(self, payload: bytes, schema: int, most: int) -> None:
         super().__init__(schema)
+        self._left = most
         words = np.frombuffer(payload + bytes(-len(payload) % 4), "<u4").astype(np.uint32)
         self._coder = constriction.stream.stack.AnsCoder(words)
         self._bernoulli = constriction.stream.model.Bernoulli
 
     def _code(self, answer: int | None, chance: int) -> int:
+        self._left -= 1
+        if self._left < 0:
+            raise CosignError("the entropy-coded stream is too short for what it spells out")
         return int(self._coder.decode(self._bernoulli(chance / _ONE, perfect=True)))
 
     def finish(self) -> None:

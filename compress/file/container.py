@@ -9,7 +9,7 @@ import struct
 import zlib
 from pathlib import Path
 
-from compress.file import header, schema2
+from compress.file import header, limits, schema2
 from compress.file.adaptive import Decoder, Encoder
 from compress.file.entropy import code_layer
 from compress.file.feeding import Feeding
@@ -24,6 +24,7 @@ SCHEMA = 5
 _MAGIC = b"COSIGN"
 _PREFIX = struct.Struct("<6sH")  # magic, schema
 _CRC = struct.Struct("<I")
+_UNFIT = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 def to_bytes(model: CompressedModel, coding: str | None = None) -> bytes:
@@ -72,7 +73,7 @@ def parse(blob: bytes, source: str = "model.cosign") -> tuple[CompressedModel, d
         return _decode(*_sections(blob), schema) if schema > 2 else schema2.read(blob)
     except CosignError as error:
         raise CosignError(f"{source}: {error}") from error
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+    except _UNFIT as error:
         raise CosignError(
             f"{source}: the contents do not fit schema {schema} ({error})."
         ) from error
@@ -106,7 +107,13 @@ def _decode(head: bytes, weights: bytes, schema: int) -> tuple[CompressedModel, 
         if isinstance(entry, LayerHead)
     }
     stream = weights[fields.position :]
-    decoder = Decoder(stream, schema)
+    adaptive = [
+        entry.geometry
+        for entry in heads
+        if isinstance(entry, LayerHead) and entry.coding == "adaptive"
+    ]
+    rows = sum(2 * g.out_channels + g.in_channels for g in adaptive)
+    decoder = Decoder(stream, schema, limits.decisions(rows, len(stream)))
     feeding = Feeding(source)
     nodes: list[Node] = []
     for number, entry in enumerate(heads):

@@ -3,6 +3,7 @@
 import math
 from decimal import Decimal
 
+from compress.file.limits import MOST_UNPACKED
 from cosign import CosignError
 
 _LONGEST = 10
@@ -54,6 +55,13 @@ class FieldReader:
     def __init__(self, data: bytes, position: int = 0) -> None:
         self.data = data
         self.position = position
+        self._unpacked = 0
+
+    def unpack(self, count: int) -> None:
+        """Note that so many bytes come of fewer that are stored. Raises when it is enough."""
+        self._unpacked += count
+        if self._unpacked > MOST_UNPACKED:
+            raise CosignError(f"tables and layouts hold more than {MOST_UNPACKED:,} bytes")
 
     def whole(self) -> int:
         value = 0
@@ -83,6 +91,8 @@ class FieldReader:
         zigzag = head >> 2
         power = -(zigzag + 1 >> 1) if zigzag & 1 else zigzag >> 1
         value = float(f"{mantissa}e{power}") if head & 1 else math.ldexp(mantissa, power)
+        if not math.isfinite(value):
+            raise CosignError("a number in the header is too large")
         return -value if head & 2 else value
 
     def raw(self, count: int) -> bytes:

@@ -6,7 +6,7 @@ sizes of maps, scales handed on, requantisation constants. docs/format.md has th
 
 from dataclasses import dataclass, field
 
-from compress.file import layouts
+from compress.file import layouts, limits
 from compress.file.fields import FieldReader, FieldWriter
 from compress.file.packing import CODINGS, PARAMETERS, LayerHead, Packed
 from compress.model.graph import (
@@ -123,12 +123,16 @@ def read(
     std = tuple(fields.real() for _ in range(shape[0]))
     source = InputSpec(shape, fields.real() or finest_scale(mean, std), mean, std)
     known, nodes = Known(source), []
-    for _ in range(fields.whole()):
+    count = fields.whole()
+    if not 1 <= count <= limits.MOST_NODES:
+        raise CosignError(f"the network has {count:,} nodes, must have 1 to {limits.MOST_NODES:,}")
+    for _ in range(count):
         nodes.append(_read_node(fields, known))
         known.add(nodes[-1])
+    limits.check_maps(known.shapes.values())
     outputs: tuple[str, ...] = ()
     if schema > 4:
-        outputs = tuple(nodes[fields.whole()].name for _ in range(fields.whole()))
+        outputs = tuple(nodes[number].name for number in fields.counted(len(nodes)))
     if fields.position != len(data):
         raise CosignError("the header holds more than its nodes")
     return name, source, nodes, outputs
@@ -250,7 +254,7 @@ def _read_node(fields: FieldReader, known: Known) -> LayerHead | HostOp:
     inputs: tuple[str, ...] = (known.last,)
     if flags & _WIRED:
         order = list(known.shapes)[::-1]
-        inputs = tuple(order[fields.whole()] for _ in range(fields.whole()))
+        inputs = tuple(order[number] for number in fields.counted(limits.MOST_INPUTS))
     if op in ("conv", "linear"):
         return _read_layer(fields, known, op, name, inputs[0], flags)
     attrs: dict[str, float] = {}
@@ -289,6 +293,7 @@ def _read_layer(
     else:
         kernel_size = fields.whole() if kind == "conv" else 1
         geometry = _geometry(kind, known.shapes[source], out_channels, kernel_size)
+    limits.check_geometry(geometry)
     q, out_scale = fields.real(), fields.real()
     in_scale = fields.real() if more & _SCALED else known.scales[source]
     if in_scale is None:

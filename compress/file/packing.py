@@ -13,12 +13,14 @@ import numpy as np
 from compress.file import ans, coding
 from compress.file.adaptive import Encoder
 from compress.file.entropy import Arrays, Grid, code_layer
+from compress.file.limits import check_symbols
 from compress.model.graph import Geometry, Layer
 from compress.model.levels import codes_to_levels, level_codes
 from cosign import CosignError
 
 FIXED = ("relative", "absolute", "bitmask")
 CODINGS = (*FIXED, "ans", "adaptive")
+_WIDEST_INDEX = 32  # bits
 _MOST_DECISIONS = 1 << 17
 """Weights among live rows and channels up to which `adaptive` is tried: a second or two."""
 
@@ -131,8 +133,12 @@ def take(head: LayerHead, raw: Callable[[int], bytes]) -> Packed:
         return Packed(head.coding, head.parameters)
     rows, columns = head.geometry.out_channels, head.geometry.columns
     nnz, bits, entries = head.parameters[:3]
+    if nnz > rows * columns or bits > _WIDEST_INDEX or head.parameters[-1] < 1:
+        raise CosignError(f"layer {head.name!r} announces more than it can have")
     if head.coding == "ans":
         index, data = head.parameters[3:5]
+        check_symbols(entries, index, head.geometry)
+        check_symbols(nnz, data, head.geometry)
     else:
         index = coding.index_bytes(head.coding, bits, entries, rows, columns)
         data = (nnz * head.bits + 7) // 8

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from compress.file import coding
+from compress.file import coding, limits
 from compress.file.packing import Sizes
 from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer, Node
 from compress.model.hostops import HostOp
@@ -41,11 +41,15 @@ def read(blob: bytes) -> tuple[CompressedModel, dict[str, Sizes]]:
         else:
             nodes.append(HostOp(**fields))
     model = CompressedModel(head["name"], InputSpec(**head["input"]), tuple(nodes))
+    if not nodes:
+        raise CosignError("the network has no nodes")
+    limits.check_maps(model.shapes.values())
     return model, sizes
 
 
 def _layer(head: dict[str, Any], sections: dict[bytes, bytes]) -> Layer:
     geometry = Geometry(**head["geometry"])
+    limits.check_geometry(geometry)
     index = coding.EncodedIndex(payload=sections[b"INDX"], **head["index"])
     row_ptr, col_idx = coding.decode_index(
         index, geometry.out_channels, geometry.columns, head["nnz"]
@@ -61,6 +65,18 @@ def _layer(head: dict[str, Any], sections: dict[bytes, bytes]) -> Layer:
         bias=bias - (1 << (bias_bits - 1)),
         **{key: head[key] for key in _FIELDS},
     )
+
+
+def _unpacked(payload: bytes) -> bytes:
+    """The JSON text. Raises CosignError when it is damaged, or larger than any network's."""
+    unpacker = zlib.decompressobj()
+    try:
+        text = unpacker.decompress(payload, limits.LARGEST_HEAD)
+    except zlib.error as error:
+        raise CosignError(f"the header cannot be unpacked ({error})") from error
+    if not unpacker.eof:
+        raise CosignError("the header is cut off, or larger than any network's")
+    return text
 
 
 def _read_sections(blob: bytes) -> tuple[dict[str, Any], dict[int, dict[bytes, bytes]]]:
@@ -83,7 +99,7 @@ def _read_sections(blob: bytes) -> tuple[dict[str, Any], dict[int, dict[bytes, b
         if len(payload) != length or zlib.crc32(payload) != crc:
             raise broken
         if tag == b"HEAD":
-            head = json.loads(zlib.decompress(payload))
+            head = json.loads(_unpacked(payload))
         else:
             sections.setdefault(number, {})[tag] = payload
     if head is None or position != len(blob):

@@ -16,6 +16,11 @@ import numpy as np
 from compress.model.hostops import HostOp, Shape
 from compress.model.levels import max_level
 from cosign import CosignError
+from cosign.names import is_printable
+
+LARGEST_BIAS = 1 << 38
+"""Magnitude of a bias, in accumulator units: the widest accumulator, of 40 bits, holds it beside
+a filter's sums, and whatever these are, an output that has it saturates."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Geometry:
     def __post_init__(self) -> None:
         for name in ("kernel", "stride", "padding", "dilation"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        positive = (
+        positive: tuple[int, ...] = (
             self.in_channels,
             self.out_channels,
             self.in_height,
@@ -55,7 +60,15 @@ class Geometry:
             *self.stride,
             *self.dilation,
         )
-        if self.kind not in ("conv", "linear") or min(positive) < 1 or min(self.padding) < 0:
+        whole = all(type(size) is int for size in (*positive, *self.padding))
+        pairs = (self.kernel, self.stride, self.padding, self.dilation)
+        if (
+            self.kind not in ("conv", "linear")
+            or not whole
+            or {len(pair) for pair in pairs} != {2}
+            or min(positive) < 1
+            or min(self.padding) < 0
+        ):
             raise CosignError(f"impossible layer geometry {self}.")
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise CosignError(
@@ -146,12 +159,21 @@ class Layer:
         rows = self.geometry.out_channels
         nnz = len(self.levels)
         demand(1 <= self.bits <= 8, f"bits is {self.bits}, must be 1..8")
-        demand(np.isfinite(self.q) and self.q > 0, f"interval q is {self.q}, must be positive")
+        for what, value in (
+            ("interval q", self.q),
+            ("input scale", self.in_scale),
+            ("output scale", self.out_scale),
+        ):
+            demand(0 < value < math.inf, f"{what} is {value}, must be positive")
         demand(self.row_ptr.shape == (rows + 1,), f"row_ptr must have {rows + 1} entries")
         demand(self.row_ptr[0] == 0 and self.row_ptr[-1] == nnz, "row_ptr does not span the levels")
         demand(bool(np.all(np.diff(self.row_ptr) >= 0)), "row_ptr decreases")
         demand(self.col_idx.shape == (nnz,), "as many column indices as levels are needed")
         demand(self.bias.shape == (rows,), f"bias must have {rows} entries")
+        demand(
+            rows == 0 or int(np.abs(self.bias).max()) <= LARGEST_BIAS,
+            f"a bias is beyond {LARGEST_BIAS:,}",
+        )
         if nnz:
             demand(
                 self.col_idx.min() >= 0 and self.col_idx.max() < self.geometry.columns,
@@ -275,6 +297,9 @@ class CompressedModel:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
+        for name in (self.name, *(node.name for node in self.nodes)):
+            if not is_printable(name):
+                raise CosignError(f"the name {name!r} holds characters that cannot be shown.")
         shapes: dict[str, Shape] = {"input": self.input.shape}
         for node in self.nodes:
             for source in node.inputs:

@@ -158,6 +158,9 @@ def _bounds(key: str) -> tuple[float, float]:
         "size": (1, 1 << 15),
         "in_scale": (1e-30, 1e30),
         "out_scale": (1e-30, 1e30),
+        "alpha": (0, 1e30),
+        "beta": (0, 1e3),
+        "k": (1e-30, 1e30),
     }.get(key.rstrip("1"), (-1e300, 1e300))
 
 

@@ -22,6 +22,8 @@ class Pretrained:
         that is known
     outputs : what the outputs are called in the file that they come from
     notes : what was changed or left out in reading it, a sentence each
+    layout : of each number that the file reads of an image, in the file's axes, its place in the
+        flattened (C, H, W); int64; None where the file's axes are these
     """
 
     spec: NetworkSpec
@@ -30,6 +32,7 @@ class Pretrained:
     pixels: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     outputs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    layout: np.ndarray | None = None
 
     def digest(self) -> str:
         """SHA-256 over structure and weights, hex."""

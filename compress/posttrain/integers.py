@@ -13,6 +13,7 @@ from compress.data.datasets import Dataset
 from compress.data.pixels import some_images
 from compress.model import functions
 from compress.model.graph import (
+    LARGEST_BIAS,
     CompressedModel,
     Geometry,
     InputSpec,
@@ -121,9 +122,7 @@ def _model(
         else:
             table = b""
             if node.op == "function":
-                table = functions.table(
-                    node.name, node.program, units[node.input], units[node.name]
-                )
+                table = functions.table(node.program, units[node.input], units[node.name])
             attributes = _attributes(node, shapes[node.input], units)
             made = HostOp(node.name, node.op, inputs, attributes, table, node.layout)
         nodes.append(made)
@@ -207,7 +206,7 @@ def _layer(
         geometry=geometry,
         bits=levels.bits,
         q=q,
-        bias=np.rint(bias / unit).astype(np.int64),
+        bias=np.rint(np.clip(bias / unit, -LARGEST_BIAS, LARGEST_BIAS)).astype(np.int64),
         mul=mul,
         shift=shift,
         relu=node.relu,

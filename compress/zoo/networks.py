@@ -81,7 +81,11 @@ def preset(
 
 def is_foreign(network: str) -> bool:
     """Whether `network` names an ONNX file or a factory, `package.module:function`."""
-    return network.endswith(".onnx") or ":" in network
+    return is_onnx(network) or ":" in network
+
+
+def is_onnx(network: str) -> bool:
+    return network.lower().endswith(".onnx")
 
 
 def entry_for(spec: NetworkSpec, networks: Networks = NETWORKS) -> Entry:

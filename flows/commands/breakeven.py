@@ -9,7 +9,8 @@ from compress.file.container import load
 from compress.model.graph import Geometry
 from compress.zoo.networks import spec_of
 from cosign import CosignError
-from cosign.options import add_json, count, output, positive, pruning_ratio, publish
+from cosign.names import file_name
+from cosign.options import add_json, add_liberty, count, output, positive, pruning_ratio, publish
 from flows.measure.workload import RandomMasks
 from flows.report import paper
 from rtl.config import CoreConfig
@@ -17,7 +18,6 @@ from rtl.coreset import CoreSet
 from rtl.options import add_cores, cores_of
 from rtl.program.fit import batch_of, fit
 from synth.breakeven import ACCOUNTINGS, PORTIONS, Curve, Workload, measure
-from synth.options import add_liberty
 from synth.report import CoreReport, synthesize_many
 from synth.sram import MODELS
 
@@ -155,7 +155,7 @@ def _draw(curves: list[Curve], against: str, out: Path) -> None:
     for curve in strongest:
         by_layer.setdefault(curve.layer, []).append(curve)
     for layer, found in by_layer.items():
-        plots.write_png(plots.fig4(found, layer), out / f"{layer}.png")
+        plots.write_png(plots.fig4(found, layer), out / f"{file_name(layer)}.png")
     if len(by_layer) > 1:
         first = strongest[0].core, strongest[0].sram_model
         alike = [curve for curve in strongest if (curve.core, curve.sram_model) == first]

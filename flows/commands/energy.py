@@ -12,12 +12,11 @@ import numpy as np
 
 from compress.file.container import load
 from cosign import CosignError, sha256
-from cosign.options import add_json, output, positive, publish
+from cosign.options import add_json, add_liberty, output, positive, publish
 from flows.measure import energy
 from rtl.options import add_cores, cores_of
 from sim import build
 from sim.golden import trace
-from synth.options import add_liberty
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from cosign import CosignError, locked, read_toml
-from cosign.options import add_json, positive, publish
+from cosign.options import add_json, add_liberty, positive, publish
 from flows.loop.progress import Reporter
 from flows.sweep import parse
 from flows.sweep.measure import Outcome
@@ -20,7 +20,6 @@ from flows.sweep.results import objectives_of, results, table
 from flows.sweep.spec import AXES, Point, Spec
 from flows.sweep.store import Row, opened, spec_in
 from rtl.options import add_cores, cores_of
-from synth.options import add_liberty
 from synth.pdk import find_pdk
 from synth.report import toolchain
 from synth.sram import MODELS
@@ -86,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
             chosen = search.Studies(spec, jobs, {h: objectives(row) for h, row in known.items()})
         else:
             chosen = search.Grid(points.values(), set(known))
-        reporter = Reporter(Console(stderr=True))
+        reporter = Reporter(Console(stderr=True, markup=False, emoji=False))
         through = len(known)
 
         def report(point: Point, outcome: Outcome | None, reason: str) -> None:

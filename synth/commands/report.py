@@ -3,9 +3,8 @@
 import argparse
 from pathlib import Path
 
-from cosign.options import add_json, publish
+from cosign.options import add_json, add_liberty, publish
 from rtl import options as core_options
-from synth.options import add_liberty
 from synth.report import CoreReport, synthesize
 from synth.sram import MODELS
 

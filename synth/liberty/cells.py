@@ -7,8 +7,10 @@ delay cells say it in their names alone.
 import dataclasses
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from cosign import CosignError
 from synth.liberty import expression
@@ -91,13 +93,15 @@ class LibCell:
 class Header:
     """What a library says for all of its cells: units, defaults, the axes of its tables.
 
-    `loads` has by template the number of the axis that is the load, and its default values.
+    `loads` has by template the axis that is the load, and its default values; `max_transition` is
+    in the library's unit.
     """
 
     time_ns: float
     capacitance_ff: float
     input_ff: float
     max_load_ff: float
+    max_transition: float
     loads: Mapping[str, tuple[str, str]]
 
     @classmethod
@@ -115,6 +119,7 @@ class Header:
             capacitance,
             capacitance * library.number("default_input_pin_cap"),
             capacitance * library.number("default_max_capacitance"),
+            library.number("default_max_transition"),
             loads,
         )
 
@@ -210,22 +215,43 @@ def _input_ff(pin: Group, header: Header) -> float:
     return header.capacitance_ff * values[0] if values else header.input_ff
 
 
-def _tables(group: Group) -> Iterator[Group]:
+def _tables(group: Group, kinds: Sequence[str] = ("cell_rise", "cell_fall")) -> Iterator[Group]:
     for timing in group.all("timing"):
-        for kind in ("cell_rise", "cell_fall"):
+        for kind in kinds:
             yield from timing.all(kind)
 
 
 def _max_load_ff(pin: Group, header: Header) -> float:
-    """What the pin may drive: as it says, as its tables reach, or as the library says."""
+    """What the pin may drive: as it says, as its tables reach, or as the library says.
+
+    Some say what was characterised instead: less where edges get slower than they may.
+    """
     if pin.get("max_capacitance"):
-        return header.capacitance_ff * pin.number("max_capacitance")
-    reached = 0.0
-    for table in _tables(pin):
-        axis, default = header.loads.get(table.name, ("", ""))
-        raw = next((raw for name, raw in table.lists if name == axis), default)
-        reached = max([reached, *_numbers(raw)])
-    return header.capacitance_ff * reached or header.max_load_ff
+        said = header.capacitance_ff * pin.number("max_capacitance")
+    else:
+        reached = max((max(_loads(t, header), default=0.0) for t in _tables(pin)), default=0.0)
+        said = header.capacitance_ff * reached or header.max_load_ff
+    return min([said, *_edge_limits_ff(pin, header)])
+
+
+def _edge_limits_ff(pin: Group, header: Header) -> Iterator[float]:
+    """Loads at which edges take as long as they may, if the input's is the steepest."""
+    most = pin.number("max_transition", header.max_transition)
+    for table in _tables(pin, ("rise_transition", "fall_transition")):
+        loads = _loads(table, header)
+        rows = [
+            _numbers(row) for name, raw in table.lists if name == "values" for row in split(raw)
+        ]
+        by_row = header.loads.get(table.name, ("", ""))[0] == "index_1" and len(rows) > 1
+        steep = [row[0] for row in rows if row] if by_row else rows[0] if rows else []
+        if most > 0 and len(steep) == len(loads) > 1 and steep[-1] > most:
+            yield header.capacitance_ff * float(np.interp(most, steep, loads))
+
+
+def _loads(table: Group, header: Header) -> list[float]:
+    """The axis of a table that is the load; empty where it has none."""
+    axis, default = header.loads.get(table.name, ("", ""))
+    return _numbers(next((raw for name, raw in table.lists if name == axis), default))
 
 
 def _numbers(raw: str) -> list[float]:

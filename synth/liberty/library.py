@@ -99,7 +99,7 @@ def read_library(*paths: Path) -> Library:
     """Read a standard cell library, from one file or from several.
 
     Raises CosignError, in a sentence, when a file is missing, is no Liberty, or the library lacks
-    what mapping needs: a D flip-flop, a buffer, an inverter, a gate of two inputs.
+    what mapping needs: a D flip-flop, a buffer, an inverter, a gate of two inputs, delays.
     """
     top, sha256 = files.read(paths)
     where = " and ".join(map(str, paths))
@@ -114,6 +114,8 @@ def read_library(*paths: Path) -> Library:
     inverters = _ladder_of(cells, passes=False)
     if not inverters:
         raise CosignError(f"{where} has no inverter; use a complete standard cell library.")
+    if inverters[0].delay_ns is None:
+        raise CosignError(f"{where} has no delay tables; give the library with its timing.")
     cells, flip_flops = _with_flip_flops(cells, inverters[0].area_um2, where)
     buffers = _ladder_of(cells, passes=True)
     if not buffers:

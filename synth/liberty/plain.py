@@ -17,6 +17,8 @@ _UNUSED = (
     "output_current_",
     "receiver_capacitance",
     "ccsn_",
+    "input_ccb",
+    "output_ccb",
     "noise_",
     "propagated_noise",
     "steady_state_current",

@@ -1,6 +1,7 @@
 """What a library is read as: small ones by hand, and NanGate."""
 
 import gzip
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,30 @@ def test_small_library(tmp_path: Path) -> None:
     # 0.5 fF per unit length: given points, the line between them, the slope beyond.
     assert [library.wire_load_ff(n) for n in (1, 2, 3, 5)] == pytest.approx([0.5, 1.25, 2.0, 4.0])
     assert library.wire_load_ff(100) == pytest.approx(2.0 + 1.0 * 97)
+
+
+def test_the_largest_load_may_be_that_of_the_tables(tmp_path: Path) -> None:
+    """Whichever axis has the loads, in the table or in its template."""
+    text = re.sub(r"max_capacitance : [\d.]+;", "", small.library())
+    assert read(tmp_path, text).cells["INV_X2"].max_load_ff == 120.0
+    other = re.sub(r"(index|variable)_([12])", lambda m: f"{m[1]}_{3 - int(m[2])}", text)
+    library = read_library(write(tmp_path, other, "other.lib"))
+    assert library.cells["INV_X2"].max_load_ff == 120.0
+    bare = re.sub(r'(\(grid\) \{ )index_1 \("[^"]*"\); index_2 \("[^"]*"\);', r"\1", text)
+    library = read_library(write(tmp_path, bare, "bare.lib"))
+    assert library.cells["INV_X2"].max_load_ff == 60.0
+    none = text.replace("delay_model", "default_max_capacitance : 7;\n delay_model")
+    none = none.replace("total_output_net_capacitance", "input_net_transition")
+    library = read_library(write(tmp_path, none, "none.lib"))
+    assert library.cells["INV_X2"].max_load_ff == 7.0
+
+
+def test_edges_must_not_take_too_long(tmp_path: Path) -> None:
+    """Edges of an INV_X2 take 0.4 ns with 60 fF and 0.8 ns with 120 fF."""
+    text = small.library().replace("default_max_transition : 2.0", "default_max_transition : 0.6")
+    library = read(tmp_path, text)
+    assert library.cells["INV_X2"].max_load_ff == pytest.approx(90.0)
+    assert library.cells["INV_X1"].max_load_ff == pytest.approx(45.0)
 
 
 def test_groups_nest() -> None:
@@ -97,6 +122,7 @@ def test_what_is_written_is_read_back(group: syntax.Group) -> None:
         (small.library(buffers=""), "no buffer cell"),
         (small.library(buffers=small.gate("BUF", 0.0, "A")), "BUF: no area"),
         (small.library().replace("!A", "A"), "no inverter"),
+        (small.library().replace("cell_rise", "x").replace("cell_fall", "x"), "no delay tables"),
         (f"library (a) {{ {small.INVERTERS} {small.BUFFERS} {small.flip_flop()} }}", "two inputs"),
     ],
 )

@@ -38,7 +38,7 @@ class PlainDecoder(adaptive.Decoder):
     """The adaptive decoder on that coder instead of constriction's."""
 
     def __init__(self, payload: bytes) -> None:
-        super().__init__(b"", 4)
+        super().__init__(b"", 4, 0)
         self.plain = PlainAns(payload)
 
     def _code(self, answer: int | None, chance: int) -> int:
@@ -57,7 +57,7 @@ def test_a_layer_comes_back_from_either_decoder(bits: int, seed: int, density: f
     payload = encoder.payload()
     assert encoder.bits / 8 <= len(payload) <= encoder.bits / 8 + 5
     plain = PlainDecoder(payload)
-    decoder = adaptive.Decoder(payload, 4)
+    decoder = adaptive.Decoder(payload, 4, 10_000_000)
     for one in (plain, decoder):
         arrays = code_layer(one, 7, grid, bits, 0, fed)
         for name, array in zip(("row_ptr", "col_idx", "levels", "bias"), arrays, strict=True):
@@ -70,7 +70,7 @@ def test_a_stream_with_something_left_is_refused() -> None:
     encoder = adaptive.Encoder()
     for _ in range(100):
         encoder.raw(1)
-    decoder = adaptive.Decoder(encoder.payload(), 4)
+    decoder = adaptive.Decoder(encoder.payload(), 4, 10_000_000)
     with pytest.raises(CosignError, match="holds more than its layers"):
         decoder.finish()
 

@@ -116,6 +116,58 @@ def test_every_geometry_comes_back(geometry: Geometry, seed: int, coding: str | 
     assert same(container.from_bytes(container.to_bytes(model, coding)), model)
 
 
+@st.composite
+def host_operations(draw: st.DrawFn) -> CompressedModel:
+    """A chain of the operations of schema 5, with one or several outputs."""
+    source = InputSpec((4, 6, 5), 0.02, (0.4,) * 4, (0.2,) * 4)
+    nodes: list[HostOp] = []
+    shape, name = source.shape, "input"
+    for number in range(draw(st.integers(1, 5))):
+        op = draw(st.sampled_from(["function", "take", "permute", "mul", "maxpool", "avgpool"]))
+        attrs: dict[str, float] = {}
+        table, layout, inputs = b"", (), (name,)
+        if op == "function":
+            count = draw(st.sampled_from([1, shape[0]]))
+            table = np.random.default_rng(draw(st.integers(0, 99))).bytes(256 * count)
+            attrs = {"out_scale": 0.25}
+        elif op == "take":
+            layout = tuple(
+                tuple(draw(st.lists(st.integers(-1, size - 1), min_size=1, max_size=6)))
+                for size in shape
+            )
+            if draw(st.booleans()):
+                layout = tuple(tuple(np.repeat(axis, 2).tolist()) for axis in layout)
+        elif op == "permute":
+            order = draw(st.permutations(range(3)))
+            layout = (shape, tuple(order), tuple(shape[axis] for axis in order))
+        elif op == "mul":
+            attrs, inputs = {"mul0": draw(st.integers(0, 65535)), "shift": 9}, (name, name)
+        else:
+            attrs = {"kernel": draw(st.integers(0, 1)), "kernel1": 1, "stride": 1, "stride1": 2}
+            if op == "avgpool":
+                attrs |= {"exclude": draw(st.integers(0, 1)), "mul0": 3, "shift": 4}
+        node = HostOp(f"n{number}", op, inputs, attrs, table, layout)  # type: ignore[arg-type]
+        nodes.append(node)
+        shape, name = node.output_shape([shape] * len(inputs)), node.name
+    names = [node.name for node in nodes]
+    outputs = draw(st.lists(st.sampled_from(names), unique=True, max_size=2))
+    return CompressedModel("hosts", source, tuple(nodes), tuple(outputs))
+
+
+@given(host_operations())
+def test_host_operations_and_outputs_come_back(model: CompressedModel) -> None:
+    blob = container.to_bytes(model)
+    assert same(container.from_bytes(blob), model)
+    assert blob[6] == 5 or model.outputs == (model.nodes[-1].name,)
+
+
+def test_a_take_of_more_than_an_axis_holds_is_refused() -> None:
+    source = InputSpec((1, 1, 1), 0.02, (0.4,), (0.2,))
+    node = HostOp("t", "take", ("input",), layout=((0,), (0,) * 40_000, (0,)))
+    with pytest.raises(CosignError, match="takes more than 32768 places of an axis"):
+        container.from_bytes(container.to_bytes(CompressedModel("t", source, (node,))))
+
+
 def test_a_kernel_larger_than_its_map_takes_no_more_bytes() -> None:
     """VGG's last blocks on 2 x 2 pixels: what a geometry takes does not depend on its map."""
 

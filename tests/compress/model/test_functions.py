@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from compress.model import functions
 from compress.nn.network import _function as in_torch
-from cosign import CosignError
 
 SWISH: functions.Program = ("x", "x", "sigmoid", "mul")
 
@@ -39,20 +38,23 @@ def test_every_word_is_the_same_in_numpy_and_torch(word: str, numbers: list[floa
 
 
 def test_a_table_rounds_half_up_and_saturates() -> None:
-    table = np.frombuffer(functions.table("n", ("x", 0.5, "mul"), 1.0, 1.0), np.int8)
+    table = np.frombuffer(functions.table(("x", 0.5, "mul"), 1.0, 1.0), np.int8)
     assert table[128 + 3] == 2  # 1.5
     assert table[128 - 3] == -1  # -1.5
-    steep = np.frombuffer(functions.table("n", ("x", 4.0, "mul"), 1.0, 1.0), np.int8)
+    steep = np.frombuffer(functions.table(("x", 4.0, "mul"), 1.0, 1.0), np.int8)
     assert (steep[0], steep[-1]) == (-128, 127)
 
 
 def test_tables_by_channel() -> None:
     program = ("x", (1.0, -2.0), "mul")
-    tables = np.frombuffer(functions.table("n", program, 1.0, 1.0), np.int8).reshape(2, 256)
+    tables = np.frombuffer(functions.table(program, 1.0, 1.0), np.int8).reshape(2, 256)
     assert (tables[0, 130], tables[1, 130]) == (2, -4)
     assert functions.channels(program) == 2
 
 
-def test_a_function_without_a_value_names_its_node() -> None:
-    with pytest.raises(CosignError, match="node 'root' has no value at -128"):
-        functions.table("root", ("x", "sqrt"), 1.0, 1.0)
+def test_where_a_function_has_no_value_its_table_has_0() -> None:
+    root = np.frombuffer(functions.table(("x", "sqrt"), 1.0, 1.0), np.int8)
+    assert root[128 + 16] == 4
+    assert not root[:128].any()
+    inverse = np.frombuffer(functions.table((1.0, "x", "div"), 1.0, 1.0), np.int8)
+    assert inverse[128] == 127

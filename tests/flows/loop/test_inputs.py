@@ -211,3 +211,30 @@ def test_command_line_refuses_in_one_sentence(
         assert message in error
         assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_starts_with_branches_of_one_range(tmp_path: Path) -> None:
+    """What reads the concat weighs its small branch as much more: the same function, balanced."""
+    graph = onnx_models.Graph()
+    small, large = (graph.conv("x", 3, 4, name, kernel=1) for name in ("small", "large"))
+    small = graph.node("Mul", small, graph.constant("factor", [2.0**-16]), name="scaled")
+    joint = graph.node("Concat", small, large, name="joint", axis=1)
+    head = graph.conv(joint, 8, 3, "head", kernel=1)
+    graph.node("Flatten", graph.node("GlobalAveragePool", head, name="mean"), name="flat")
+    for constant in graph.constants:
+        if constant.name == "head.weight":
+            weight = np.array(onnx.numpy_helper.to_array(constant))
+            weight[:, :4] *= 2.0**16
+            constant.CopyFrom(onnx.numpy_helper.from_array(weight, "head.weight"))
+    onnx.save(graph.model(), tmp_path / "apart.onnx")
+    asked = config(tmp_path / "apart.onnx", data=str(photographs(tmp_path / "data", 3)))
+    own = inputs.pretrained(asked)
+    assert own is not None
+    data, lines = inputs.dataset(asked, own), []
+    started = inputs.start(own, data, lines.append)
+    assert len(lines) == 1
+    assert "'joint': its branch 'small' is scaled by 65536" in lines[0]
+    x = torch.randn(2, 3, 8, 8)
+    assert torch.equal(started(x), pretrained_network(own)(x))
+    ranges = started.weights["head"].detach().abs().amax(dim=(0, 2, 3))
+    assert ranges.max() < 8 * ranges.min()

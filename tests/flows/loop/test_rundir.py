@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import shlex
 
 import pytest
 from hypothesis import given, settings
 from made_values import made
 
 from cosign import CosignError
-from flows.loop import loop
+from flows.loop import assemble, loop
 from flows.loop.rundir import RunConfig, RunDir
 from rtl.coreset import CoreSet
 
@@ -27,6 +28,17 @@ def test_a_finished_stage_is_not_run_again(tmp_path):
     assert again.run("dense", work) == {"accuracy": 0.5}
     assert len(calls) == 1
     assert set(again.wall_s()) == {"dense"}
+
+
+@pytest.mark.parametrize("liberty", [None, "kit.lib", ["gates.lib", "flip flops.lib.gz"]])
+def test_all_files_of_a_cell_library_are_kept(liberty, tmp_path):
+    """Of older runs the one, as text; the command to repeat a run has each."""
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5", liberty=liberty))
+    config = RunDir.resume(run.path).config
+    files = [liberty] if isinstance(liberty, str) else liberty or []
+    assert [str(path) for path in config.liberty_files] == files
+    words = shlex.split(assemble.command(config))
+    assert [words[i + 1] for i, word in enumerate(words) if word == "--liberty"] == files
 
 
 def test_cores_are_kept_by_content(tmp_path):
