@@ -99,7 +99,7 @@ def test_layers_are_called_as_their_weights(module: str) -> None:
     [
         (
             "norm_of_each",
-            r"their_nets:norm_of_each: node '/1/InstanceNormalization' is of the kind Inst",
+            r"their_nets:norm_of_each: node '/1/InstanceNormalization' is of the kind I",
         ),
         ("wrong", r"their_nets:wrong does not compute an image of 3 x 28 x 28"),
         ("six_channels", "set the module's attribute input_shape"),
