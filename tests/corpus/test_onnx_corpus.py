@@ -5,15 +5,20 @@ file and export are those of `benchmarks.onnx_corpus`. Public files are looked f
 shared/data/real/onnx of any folder above.
 """
 
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
 import pytest
+import shortcut_a
 import torch
 from onnx_kinds import KINDS, Kind
 
 from benchmarks.onnx_corpus import verdict
+from compress.exchange import sources
+from compress.nn.network import pretrained_network
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +94,25 @@ def test_public_files(name: str) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_public_files_that_are_no_networks(name: str) -> None:
     assert REFUSED[name] in verdict(real(name)).refused
+
+
+@pytest.mark.parametrize("factory", ["untrained", "trained"])
+@pytest.mark.parametrize("form", ["module", "file"])
+def test_shortcuts_without_weights(factory: str, form: str, tmp_path: Path) -> None:
+    """ResNet-20 of option A, from torch's module and from its export: 19 convolutions, no other."""
+    torch.manual_seed(0)
+    theirs = getattr(shortcut_a, factory)().eval()
+    if form == "module":
+        read = sources.load(f"shortcut_a:{factory}")
+    else:
+        path = tmp_path / "resnet20.onnx"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(theirs, (torch.zeros(1, 3, 32, 32),), path, dynamo=False)
+        read = sources.load(str(path))
+    x = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(pretrained_network(read)(x), theirs(x), atol=1e-4, rtol=1e-4)
+    operations = Counter(node.op for node in read.spec.nodes)
+    assert operations == {"conv": 19, "add": 9, "take": 2, "avgpool": 1, "linear": 1}
+    assert sum(weight.size for weight in read.weights.values()) == 268_336
