@@ -5,10 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 REMEDIES: dict[str, str] = {
     **dict.fromkeys(
-        (
-            *("GroupNormalization", "InstanceNormalization", "LayerNormalization"),
-            *("LpNormalization", "MeanVarianceNormalization", "RMSNormalization"),
-        ),
+        (*("LpNormalization", "MeanVarianceNormalization", "RMSNormalization"),),
         "train it with batch normalisation, whose statistics are constants",
     ),
     **dict.fromkeys(
