@@ -14,7 +14,8 @@ import onnx
 import pytest
 import shortcut_a
 import torch
-from onnx_kinds import KINDS, Kind
+from onnx_kinds import KINDS
+from onnx_net import Kind
 
 from benchmarks.onnx_corpus import verdict
 from compress.exchange import sources
