@@ -1,4 +1,4 @@
-"""Names that users give to networks and layers: data, never part of a path or a terminal's codes."""
+"""Names that users give to networks and layers: data, no part of a path, no terminal's codes."""
 
 import hashlib
 import unicodedata
