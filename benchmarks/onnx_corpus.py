@@ -148,7 +148,10 @@ def _executed(path: Path, network: Pretrained) -> tuple[str, np.ndarray, list[np
     ]
     for by, model, runner in ways[1:] if plain.scales else ways:
         try:
-            return by, *_run(runner(_without_heads(model, network)))
+            names = [value.name for value in model.graph.output]
+            inputs, outputs = _run(runner(_without_heads(model, network)))
+            kept = zip(names, outputs, strict=True)  # two that are one but for a head are one
+            return by, inputs, [output for name, output in kept if name in network.outputs]
         except Exception as error:  # onnxruntime raises many kinds on what it does not take
             failed = error
     raise failed

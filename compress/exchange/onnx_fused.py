@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from compress.exchange.onnx_quantised import Dequantiser, Rule
-from compress.exchange.onnx_rewriting import Rewriting, attribute, given
+from compress.exchange.onnx_rewriting import Rewriting, array, attribute, given
 
 _WINDOW = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 
@@ -110,11 +110,27 @@ def _scaled_tanh(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
     at.give(at.op("Mul", at.op("Tanh", inner), at.constant(attribute(node, "alpha", 1.0))))
 
 
+def _group_norm(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
+    """InstanceNormalization of the groups, for which ONNX infers a shape."""
+    x, scale, shift = node.inputs
+    groups, factors, terms = attribute(node, "num_groups", 1), array(scale), array(shift)
+    if x is None or x.shape is None or factors is None or terms is None:
+        return
+    grouped = at.op("Reshape", x, at.constant([0, groups, -1], dtype=np.int64))
+    parts = (at.constant(np.ones(groups)), at.constant(np.zeros(groups)))
+    normal = at.op("InstanceNormalization", grouped, *parts, **given(node, "epsilon"))
+    y = at.op("Reshape", normal, at.op("Shape", x))
+    sizes = (-1, *[1] * (len(x.shape) - 2))
+    scaled = at.op("Mul", y, at.constant(factors.reshape(sizes), scale))
+    at.give(at.op("Add", scaled, at.constant(terms.reshape(sizes), shift)))
+
+
 FUSED: dict[str, Rule] = {
     "FusedConv": _conv,
     "FusedGemm": _gemm,
     "FusedMatMul": _matmul,
     "TransposeMatMul": _matmul,
+    "GroupNormalization": _group_norm,
     "Gelu": _gelu,
     "BiasGelu": _gelu,
     "FastGelu": _gelu,

@@ -8,6 +8,7 @@ import onnx
 from compress.exchange.onnx_operands import Attributes, Operands
 from compress.exchange.tracer import Pads
 from compress.exchange.views import Value, map_shape
+from compress.model.functions import Program
 from compress.model.hostops import HostOpName
 
 _Operation = Callable[[Operands, str, onnx.NodeProto, Attributes], Value]
@@ -204,12 +205,14 @@ def _reduce(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Val
     axes = [int(axis) for axis in np.ravel(given)]
     if not axes and a.get("noop_with_empty_axes", 0):
         return x
-    op: HostOpName = "maxpool" if node.op_type == "ReduceMax" else "avgpool"
+    before, op, after = _REDUCTIONS[node.op_type]
+    if before:
+        x = at.trace.function(f"{name}.each", x, before)
     y = at.trace.reduce(name, op, x, axes, bool(a.get("keepdims", 1)))
-    if node.op_type != "ReduceSum":
-        return y
-    count = x.places.size // max(1, y.places.size)
-    return at.trace.affine(f"{name}.sum", y, float(count), 0.0)
+    if op == "avgpool" and node.op_type != "ReduceMean":
+        count = x.places.size // max(1, y.places.size)
+        y = at.trace.affine(f"{name}.sum", y, float(count), 0.0)
+    return at.trace.function(f"{name}.result", y, after) if after else y
 
 
 def _lrn(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
@@ -240,6 +243,18 @@ def _concat(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Val
     return at.trace.concat(name, parts, a["axis"])
 
 
+_NEGATIVE: Program = ("x", "neg")
+_SQUARE: Program = ("x", "x", "mul")
+# what is done to each number, the largest or the mean of them, and what is done to that
+_REDUCTIONS: dict[str, tuple[Program, HostOpName, Program]] = {
+    "ReduceL1": (("x", "abs"), "avgpool", ()),
+    "ReduceL2": (_SQUARE, "avgpool", ("x", "sqrt")),
+    "ReduceMax": ((), "maxpool", ()),
+    "ReduceMean": ((), "avgpool", ()),
+    "ReduceMin": (_NEGATIVE, "maxpool", _NEGATIVE),
+    "ReduceSum": ((), "avgpool", ()),
+    "ReduceSumSquare": (_SQUARE, "avgpool", ()),
+}
 OPERATIONS: dict[str, _Operation] = {
     "AveragePool": _pool,
     "Concat": _concat,
@@ -251,5 +266,5 @@ OPERATIONS: dict[str, _Operation] = {
     "MatMul": _matmul,
     "MaxPool": _pool,
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),
-    **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax"), _reduce),
+    **dict.fromkeys(_REDUCTIONS, _reduce),
 }

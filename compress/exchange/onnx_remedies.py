@@ -5,10 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 REMEDIES: dict[str, str] = {
     **dict.fromkeys(
-        (
-            *("GroupNormalization", "InstanceNormalization", "LayerNormalization"),
-            *("LpNormalization", "MeanVarianceNormalization", "RMSNormalization"),
-        ),
+        (*("LpNormalization", "MeanVarianceNormalization", "RMSNormalization"),),
         "train it with batch normalisation, whose statistics are constants",
     ),
     **dict.fromkeys(
@@ -25,7 +22,7 @@ def remedy(
     names: Collection[str],
     instead: str,
 ) -> str:
-    """What a sentence about a node ends with, from "; " on; "" where there is nothing to do.
+    """What a sentence about a node ends with, from "; " on; "" where nothing helps.
 
     inputs : of the node
     sources : by value, what the node that makes it reads
@@ -37,6 +34,8 @@ def remedy(
     if before:
         outputs = " ".join(f"--output {shlex.quote(name)}" for name in before)
         ways.append(f"leave it out with {outputs}")
+    elif names and not ways:
+        ways.append("choose outputs that do not need it (--output)")
     return f"; {', or '.join(ways)}" if ways else ""
 
 
