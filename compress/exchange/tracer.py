@@ -37,7 +37,7 @@ class Tracer:
     def __init__(self, name: str, shape: Shape, where: str) -> None:
         self.where = where
         self._build = Builder(name, shape)
-        self._graph = Graph()
+        self._graph = Graph(shapes=self._build.shapes)
         self._derived: dict[str, tuple[str, Program]] = {}  # computed number by number from another
         self._moved: dict[tuple[str, Shape, bytes], str] = {}
 
@@ -143,15 +143,39 @@ class Tracer:
         places, source = x.places.reshape(-1), self.source(x)
         volume = math.prod(source)
         node = x.node
-        if views.is_whole(places, volume):  # in any order: the weights' columns go along
-            ordered = np.empty_like(weight)
-            ordered[:, places - 1] = weight
-            weight = ordered
-            places = in_order((volume,))
+        filled = places > 0
+        if len(np.unique(places[filled])) == volume:  # in any order: the weights' columns go along
+            ordered = np.zeros((len(weight), volume), weight.dtype)
+            if len(places) == volume:
+                ordered[:, places - 1] = weight
+            else:  # columns that read the same number are one
+                np.add.at(ordered.T, places[filled] - 1, weight.T[filled])
+            weight, places = ordered, in_order((volume,))
         node = self._node(name, node, places.reshape(-1, 1, 1))
         made = self._make(name, self._build.linear, len(weight), relu=False, source=node)
         self._weigh(made, weight, bias)
         return self.value(made, (*outer, len(weight)))
+
+    def grouped(self, name: str, x: Value, weight: np.ndarray) -> Value:
+        """[..., groups, in] to [..., groups, out]: a linear layer for each group.
+
+        Weights are float32 [groups, out, in].
+        """
+        groups, outputs, inputs = weight.shape
+        outer = x.shape[:-2]
+        if groups == 1:
+            y = self.linear(name, Value(x.node, x.places.reshape(*outer, inputs)), weight[0], None)
+            return Value(y.node, y.places.reshape(*outer, 1, outputs))
+        vectors = x.places.reshape(-1, groups * inputs).T
+        y = self.conv(
+            name,
+            Value(x.node, vectors.reshape(1, len(vectors), -1, outer[-1] if outer else 1)),
+            weight.reshape(-1, inputs, 1, 1),
+            None,
+            groups=groups,
+        )
+        rows = np.moveaxis(y.places[0], 0, -1)
+        return Value(y.node, rows.reshape(*outer, groups, outputs))
 
     # Number by number
 
@@ -235,15 +259,14 @@ class Tracer:
             node, first, second = common
             return self.function(name, Value(node, a.places), (*first, *second, op))
         if op == "sub":
-            return self.combine(name, "add", a, self._negative(name, b))
+            return self.combine(name, "add", a, self.negative(name, b))
         if op == "div":
             return self.combine(name, "mul", a, self.function(name, b, (1.0, "x", "div")))
         if op == "max":
-            more = self.relu(name, self.combine(name, "sub", b, a))
-            return self.combine(name, "add", a, more)
+            return self._largest(name, self._spread(a, shape), self._spread(b, shape))
         if op == "min":
-            less = (self._negative(name, value) for value in (a, b))
-            return self._negative(name, self.combine(name, "max", *less))
+            less = (self.negative(name, value) for value in (a, b))
+            return self.negative(name, self.combine(name, "max", *less))
         a, b = self._spread(a, shape), self._spread(b, shape)
         if not views.is_whole(a.places, math.prod(self.source(a))):
             a, b = b, a
@@ -260,7 +283,20 @@ class Tracer:
         host: HostOpName = "add" if op == "add" else "mul"
         return replace(a, node=self._make(name, self._build.host, host, a.node, second_node))
 
-    def _negative(self, name: str, x: Value) -> Value:
+    def _largest(self, name: str, a: Value, b: Value) -> Value:
+        """max(a, b), both of one shape: the largest of each pair of neighbours in a row."""
+        joined = self.concat(name, (a, b), axis=min(1, len(a.shape) - 1))
+        pairs = (
+            joined.places.reshape(2, *a.shape)
+            if len(a.shape) == 1
+            else np.moveaxis(joined.places.reshape(a.shape[0], 2, *a.shape[1:]), 1, 0)
+        )
+        channels, height, width = map_shape(a.shape)
+        rows = np.moveaxis(pairs, 0, -1).reshape(1, channels, height, 2 * width)
+        y = self.pool(name, "maxpool", Value(joined.node, rows), (1, 2), (1, 2), (0, 0, 0, 0))
+        return Value(y.node, y.places.reshape(a.shape))
+
+    def negative(self, name: str, x: Value) -> Value:
         return self.affine(f"{name}.negative", x, -1.0, 0.0)
 
     def _common(self, a: str, b: str) -> tuple[str, Program, Program] | None:
