@@ -3,6 +3,8 @@
 `onnx.reference` runs them on the places of a value in place of its numbers.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 from onnx import helper
@@ -16,6 +18,7 @@ _EVALUATED = (
     *("Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze"),
 )
 _OPSET = 18
+_LARGEST_PAD = 1e4  # in magnitude; more is meant as infinity
 
 
 def _moved(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:
@@ -54,9 +57,22 @@ def _same(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[
 def _pad(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:
     value = at.constant(name, node, 2, 0.0)
     if a.get("mode", b"constant") == b"constant" and np.any(value):
-        at.trace.refuse(name, f"pads with {float(np.ravel(value)[0]):g}; read are zeros")
+        return [_padded_with(at, name, node, a, float(np.ravel(value)[0]))]
     kept = helper.make_node("Pad", [*node.input[:2], "", *node.input[3:]], node.output, **a)
     return _moved(at, name, kept, a)
+
+
+def _padded_with(
+    at: Operands, name: str, node: onnx.NodeProto, a: Attributes, number: float
+) -> Value:
+    """Zeros around what is less by the number, which then is added."""
+    if abs(number) > _LARGEST_PAD:
+        at.trace.refuse(name, f"pads with {number:g}; read are numbers in the range of a map's")
+    x = at.trace.affine(f"{name}.less", at.value(name, node), 1.0, -number)
+    below = replace(at, values={**at.values, node.input[0]: x})
+    zeros = helper.make_node("Pad", [*node.input[:2], "", *node.input[3:]], node.output, **a)
+    (padded,) = _moved(below, name, zeros, a)
+    return at.trace.affine(name, padded, 1.0, number)
 
 
 def _resize(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:

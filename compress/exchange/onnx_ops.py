@@ -245,6 +245,8 @@ def _lp_normal(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> 
 def _lrn(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     if a["size"] % 2 == 0:
         at.trace.refuse(name, f"normalises over {a['size']} channels, read are odd numbers")
+    if at.value(name, node).shape[0] > 1:
+        at.trace.refuse(name, "normalises several images at once, read is one")
     return at.trace.host(
         name,
         "lrn",

@@ -58,8 +58,12 @@ class Tracer:
         dilation: tuple[int, int] = (1, 1),
         groups: int = 1,
     ) -> Value:
-        """A convolution of [1, C, H, W] or [1, C, W], float32 [out, in / groups, kh, kw]."""
+        """A convolution of [N, C, H, W] or [N, C, W], float32 [out, in / groups, kh, kw]."""
         channels, height, width = map_shape(x.shape)
+        images = x.shape[0]
+        if images > 1:  # that a graph makes of one: as many groups with the same weights
+            weight, groups = np.tile(weight, (images, *[1] * (weight.ndim - 1))), groups * images
+            bias = None if bias is None else np.tile(bias, images)
         if weight.ndim != 4 or len(x.shape) not in (3, 4) or weight.shape[1] * groups != channels:
             self.refuse(
                 name,
@@ -104,8 +108,8 @@ class Tracer:
         )
         self._weigh(made, kernel, bias)
         _, rows, columns = self._build.shapes[made]
-        shape = (1, len(kernel), columns) if len(x.shape) == 3 else (1, len(kernel), rows, columns)
-        return self.value(made, shape)
+        maps = images, len(kernel) // images
+        return self.value(made, (*maps, columns) if len(x.shape) == 3 else (*maps, rows, columns))
 
     def _feed(
         self, name: str, node: str, places: np.ndarray, weight: np.ndarray, groups: int
@@ -337,8 +341,9 @@ class Tracer:
         """A node without weights that reads a map and gives one. Impossible shapes raise."""
         node = self._make(name, self._build.host, op, self.map(name, x), **attrs)
         channels, height, width = self._build.shapes[node]
-        flat = {2: (channels,), 3: (channels, width)}.get(len(x.shape), (channels, height, width))
-        return self.value(node, (1, *flat))
+        images = x.shape[0] if len(x.shape) in (2, 3, 4) else 1
+        sides = {2: (), 3: (width,)}.get(len(x.shape), (height, width))
+        return self.value(node, (images, channels // images, *sides))
 
     def pool(
         self,
@@ -418,6 +423,8 @@ class Tracer:
         if len(nodes) < 2:
             joined = np.concatenate([value.places for value in values], axis)
             return Value(nodes[0] if nodes else "input", joined)
+        if (scaled := self._scaled_parts(name, values, axis)) is not None:
+            return scaled
         if not all(value.places.any() for value in values):
             return self._with_zeros(name, values, axis)
         first = values[0]
@@ -457,6 +464,31 @@ class Tracer:
             else:
                 parts.append(value.places)
         return Value(joined.node, np.concatenate(parts, axis))
+
+    def _scaled_parts(self, name: str, values: Sequence[Value], axis: int) -> Value | None:
+        """Parts of one node, each scaled and shifted on its own, joined and then scaled; or None.
+
+        So are the channels of pixels normalised, one by one.
+        """
+        sources = set()
+        numbers: list[list[np.ndarray]] = [[], []]
+        for value in values:
+            channels = (value.places - 1) // math.prod(self.source(value)[1:])
+            node, scale, shift = value.node, np.ones(1), np.zeros(1)
+            while node in self._graph.affine:
+                shift = shift + scale * self._graph.biases[node]
+                scale = scale * self._graph.weights[node].reshape(-1)
+                node = self._graph.nodes[node].input
+            if node == value.node or not (value.places > 0).all():
+                return None
+            sources.add(node)
+            numbers[0].append(scale[channels])
+            numbers[1].append(shift[channels])
+        if len(sources) > 1:
+            return None
+        places = np.concatenate([value.places for value in values], axis)
+        scales, shifts = (np.concatenate(parts, axis) for parts in numbers)
+        return self.affine(name, Value(sources.pop(), places), scales, shifts)
 
     def zeros(self, shape: Sequence[int]) -> Value:
         """Zeros, which are places of nothing."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from imported import assert_same
+from imported import assert_same, read
 from onnx import helper
 from onnx_models import Graph
 
@@ -181,4 +181,91 @@ def test_products_of_stacks(left: tuple[int, ...] | None, right: tuple[int, ...]
         for sizes in (left, right)
     ]
     graph.node("MatMul", *inputs, name="product")
+    assert_same(graph.model())
+
+
+def test_channels_normalised_one_by_one() -> None:
+    graph = Graph()
+    parts = []
+    for channel, (scale, shift) in enumerate([(2.0, 0.5), (0.7, -1.0), (1.5, 0.1)]):
+        place = graph.constant(f"place{channel}", channel, np.int64)
+        y = graph.node("Gather", "x", place, name=f"channel{channel}", axis=1)
+        y = graph.node(
+            "Unsqueeze", y, graph.constant(f"axis{channel}", [1], np.int64), name=f"u{y}"
+        )
+        y = graph.node("Mul", y, graph.constant(f"scale{channel}", scale), name=f"mul{channel}")
+        parts.append(
+            graph.node("Add", y, graph.constant(f"shift{channel}", shift), name=f"add{channel}")
+        )
+    joined = graph.node("Concat", *parts, name="joined", axis=1)
+    graph.conv(joined, 3, 4, "c", pads=[1, 1, 1, 1])
+    assert ops(assert_same(graph.model())) == ["affine", "conv"]
+
+
+def test_operations_that_change_nothing_are_no_nodes() -> None:
+    graph = Graph()
+    y = graph.node("Flatten", graph.conv("x", 3, 4, "c", kernel=8), name="flat")
+    y = graph.node("Softmax", y, name="softmax", axis=1)
+    y = graph.node("Mul", graph.constant("one", [1.0]), y, name="mul")
+    graph.node("Add", y, graph.constant("zero", [0.0]), name="add")
+    imported = read(graph.model())
+    assert ops(imported) == ["conv"]
+    assert "left out" in imported.notes[0]
+
+
+@pytest.mark.parametrize("op", ["Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal"])
+def test_a_choice_by_comparison_is_one_function(op: str) -> None:
+    graph = Graph()
+    y = graph.node("Relu", graph.conv("x", 3, 4, "c"), name="relu")
+    other = graph.node("Mul", y, graph.constant("tenth", 0.1), name="mul")
+    bound = graph.constant("bound", [[[0.0]], [[0.2]], [[0.5]], [[0.0]]])
+    for number, inputs in enumerate([(y, bound), (bound, y)]):
+        mask = graph.node(op, *inputs, name=f"mask{number}")
+        mask = graph.node("Not", mask, name=f"not{number}")
+        other = graph.node("Where", mask, y, other, name=f"where{number}")
+    assert ops(assert_same(graph.model())) == ["conv", "function"]
+
+
+def test_a_choice_of_two_maps() -> None:
+    graph = Graph()
+    a, b = graph.conv("x", 3, 4, "a"), graph.conv("x", 3, 4, "b")
+    first = graph.node("Greater", a, b, name="first")
+    second = graph.node("Less", a, graph.constant("one", 1.0), name="second")
+    mask = graph.node("And", first, second, name="and")
+    graph.node("Where", mask, a, graph.random("rest", 4, 1, 1), name="where")
+    assert_same(graph.model())
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_old_resizing_counts_from_the_corner(mode: str) -> None:
+    graph = Graph((1, 3, 4, 5))
+    scales = graph.constant("scales", [1, 1, 2, 3])
+    graph.node("Resize", graph.conv("x", 3, 3, "c", kernel=1), scales, name="up", mode=mode)
+    assert_same(graph.model(opset=10))
+
+
+def test_padding_with_a_number() -> None:
+    graph = Graph()
+    pads = graph.constant("pads", [0, 0, 1, 2, 0, 0, 0, 1], np.int64)
+    y = graph.node("Relu", graph.conv("x", 3, 4, "c"), name="relu")
+    y = graph.node("Pad", y, pads, graph.constant("number", -0.5), name="pad")
+    graph.conv(y, 4, 2, "d")
+    assert ops(assert_same(graph.model())) == ["conv", "function", "take", "conv"]
+
+
+def test_images_made_of_one_are_groups() -> None:
+    graph = Graph((1, 6, 8, 8))
+    y = graph.node("Reshape", "x", graph.constant("two", [2, 3, 8, 8], np.int64), name="images")
+    y = graph.node("Relu", graph.conv(y, 3, 4, "c", pads=[1, 0, 0, 1]), name="relu")
+    y = graph.node("MaxPool", graph.batch_norm(y, 4, "bn"), name="pool", kernel_shape=[2, 2])
+    y = graph.node("GlobalAveragePool", y, name="mean")
+    graph.node("Reshape", y, graph.constant("flat", [1, 8], np.int64), name="end")
+    imported = assert_same(graph.model())
+    assert [g.groups for g in imported.spec.geometries.values()] == [2, 8]
+
+
+def test_the_mean_of_three_maps() -> None:
+    graph = Graph()
+    parts = [graph.conv("x", 3, 4, name) for name in "abc"]
+    graph.node("Mean", *parts, name="mean")
     assert_same(graph.model())
