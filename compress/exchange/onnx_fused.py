@@ -1,4 +1,4 @@
-"""Operations that runtimes fuse, and those that ONNX had once, as ONNX's own nodes.
+"""Operations that runtimes fuse, and those that ONNX had once, as ONNX's plainest nodes.
 
 Source: onnxruntime, docs/ContribOperators.md; onnx, docs/Operators.md of release 1.2.
 """
@@ -110,6 +110,21 @@ def _scaled_tanh(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
     at.give(at.op("Mul", at.op("Tanh", inner), at.constant(attribute(node, "alpha", 1.0))))
 
 
+def _group_norm(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
+    """ONNX's own, whose shape its tools do not infer: images of the groups, normalised."""
+    x, scale, shift = node.inputs
+    if x is None or x.shape is None or not all(isinstance(size, int) for size in x.shape[1:]):
+        return
+    groups = attribute(node, "num_groups", 1)
+    sizes = np.array([0, groups, -1]), np.array([0, *x.shape[1:]]), [-1, *[1] * (len(x.shape) - 2)]
+    split, whole, line = (at.constant(part, dtype=np.int64) for part in sizes)
+    ones, zeros = at.constant(np.ones(groups)), at.constant(np.zeros(groups))
+    epsilon = attribute(node, "epsilon", 1e-5)
+    y = at.op("InstanceNormalization", at.op("Reshape", x, split), ones, zeros, epsilon=epsilon)
+    y = at.op("Mul", at.op("Reshape", y, whole), at.op("Reshape", scale, line))
+    at.give(at.op("Add", y, at.op("Reshape", shift, line)))
+
+
 FUSED: dict[str, Rule] = {
     "FusedConv": _conv,
     "FusedGemm": _gemm,
@@ -120,6 +135,7 @@ FUSED: dict[str, Rule] = {
     "FastGelu": _gelu,
     "QuickGelu": _swish(1.702),
     "Swish": _swish(1.0),
+    "GroupNormalization": _group_norm,
     "ImageScaler": _affine,
     "Affine": _affine,
     "Scale": _affine,

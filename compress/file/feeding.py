@@ -26,7 +26,8 @@ class Feeding:
             alive = self._alive[first]
             self._pixels[node.name] = self._pixels.get(first, shapes[0][1:])
         elif node.op == "add":
-            alive = np.any([self._channels(name) for name in node.inputs], axis=0)
+            parts = [self._channels(name) for name in node.inputs]
+            alive = np.logical_or(*parts)
         elif node.op == "concat":
             alive = np.concatenate([self._channels(name) for name in node.inputs])
         elif node.op == "take":

@@ -322,11 +322,11 @@ def test_unknown_operations() -> None:
         read(graph.model())
 
 
-def test_softmax_inside() -> None:
+def test_a_logarithm_of_shares_inside() -> None:
     graph = Graph()
-    y = graph.node("Softmax", graph.conv("x", 3, 2, "c"), name="attention", axis=1)
+    y = graph.node("LogSoftmax", graph.conv("x", 3, 2, "c"), name="shares", axis=1)
     graph.conv(y, 2, 2, "d")
-    with pytest.raises(CosignError, match="node 'd' reads the Softmax 'attention', which is read"):
+    with pytest.raises(CosignError, match="node 'd' reads the LogSoftmax 'shares', which is read"):
         read(graph.model())
 
 
