@@ -264,6 +264,7 @@ def randomized(path: Path) -> onnx.ModelProto:
     ("name", "layers", "weights"),
     [
         ("squeezenet", 26, 1_231_552),
+        ("shufflenet", 50, 1_365_464),
         ("inception_v1", 58, 6_990_272),
         ("inception_v2", 70, 11_174_080),
         ("densenet121", 183, 7_928_544),
