@@ -32,6 +32,7 @@ from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network
 from compress.posttrain import pipeline
 from compress.posttrain.integers import input_spec
+from compress.posttrain.samples import collect
 from cosign import write_json
 
 _HELD_OUT = 32
@@ -145,7 +146,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     count = pipeline.CALIBRATION_IMAGES["oneshot"] + _HELD_OUT
-    pixels = pipeline.calibration_images((3, 224, 224), options.photos, 0, count)
+    pixels = collect((3, 224, 224), options.photos, 0, count).calibration
     order = np.random.default_rng(0).permutation(len(pixels))
     result = {
         spec.name: measure(

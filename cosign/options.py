@@ -143,6 +143,19 @@ def add_classes(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """The option --output, as `outputs`, for a network of one's own."""
+    parser.add_argument(
+        "--output",
+        dest="outputs",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an output of a network of your own, or a value inside it, that is computed instead "
+        "of all its outputs; may be given several times",
+    )
+
+
 def check_names(option: str, asked: Iterable[str], known: Collection[str]) -> None:
     """As `choices` of argparse, for names that are slow to import.
 

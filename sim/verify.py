@@ -16,6 +16,7 @@ import numpy as np
 
 from compress.model.graph import CompressedModel, Layer
 from cosign import CosignError, read_json, write_json
+from cosign.names import file_name
 from rtl.config import CoreConfig
 from rtl.program.pack import pack_layer
 from sim import golden
@@ -214,7 +215,7 @@ class _Machine:
     def _file(self, layer: Layer) -> Path | None:
         if self.work is None:
             return None
-        name = f"{self.config.core}-{self.config.hash}-{layer.name.replace('/', '_')}.json"
+        name = f"{self.config.core}-{self.config.hash}-{file_name(layer.name)}.json"
         return Path(self.work) / name
 
     def _fingerprint(self, layer: Layer, inputs: np.ndarray) -> str:

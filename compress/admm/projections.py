@@ -20,6 +20,7 @@ _BLOCK = 1 << 20
 # Values that stand for all in a closer scan, and the share of the error it must save to count.
 _SAMPLE = 4096
 _WORTHWHILE = 1e-3
+_ROUNDING = 1e-9  # of sums of as many values as there are pieces, with room
 
 
 def prune_mask(values: np.ndarray, keep: int) -> np.ndarray:
@@ -53,7 +54,11 @@ def levels_of(values: np.ndarray, q: float | np.ndarray, bits: int | np.ndarray)
 
 
 def quantize(values: np.ndarray, mask: np.ndarray, bits: int) -> Levels:
-    """Nearest levels where `mask` holds, by the best interval for them; zero elsewhere."""
+    """Nearest levels where `mask` holds, by the best interval for them; zero elsewhere.
+
+    A weight that is zero has no level near it and stays zero, as in a layer that adds nothing.
+    """
+    mask = mask & (values != 0)
     kept = values[mask]
     q = best_interval(kept, bits)
     levels = np.zeros(values.shape, np.int8)
@@ -163,13 +168,24 @@ def weighted_interval(values: np.ndarray, importance: np.ndarray, bits: int) -> 
 
 
 def _exact(prefix: _Prefix) -> float:
-    edges = np.unique((np.unique(prefix.sorted)[:, None] / prefix.halves).reshape(-1))
-    beyond = 2 * max(prefix.sorted[-1], edges[-1] if len(edges) else 0.0)
-    edges = np.concatenate([[0.0], edges, [beyond]])
-    a, b = prefix.coefficients((edges[:-1] + edges[1:]) / 2)
+    values, counts = np.unique(prefix.sorted, return_counts=True)
+    edges = (values[:, None] / prefix.halves).reshape(-1)
+    order = np.argsort(edges, kind="stable")
+    edges = edges[order]
+    # From piece to piece a value goes from level k + 1 to k, which changes A and B by little.
+    steps = np.outer(counts, 2 * prefix.halves).reshape(-1)[order]
+    moved = np.repeat(values * counts, len(prefix.halves))[order]
+    top = float(prefix.top)
+    a = np.append(0.0, np.cumsum(-steps)) + top * top * len(prefix.sorted)
+    b = np.append(0.0, np.cumsum(-moved)) + top * prefix.sums[-1]
     # A piece's own parabola may have its minimum outside the piece. The error there is then
-    # smaller still under the right assignment, so no candidate misleads, and the piece that
-    # holds the global minimum contributes it.
+    # smaller still under the right assignment, so no piece misleads, and the one that holds the
+    # global minimum S2 - B^2 / A contributes it. The sums above have rounded, so the few that come
+    # close to the best are computed again.
+    gain = b * b / a
+    near = np.flatnonzero(gain >= gain.max() - _ROUNDING * prefix.square)
+    ends = np.concatenate([[0.0], edges, [2 * max([prefix.sorted[-1], *edges[-1:]])]])
+    a, b = prefix.coefficients((ends[near] + ends[near + 1]) / 2)
     candidates = b / a
     return float(candidates[np.argmin(prefix.error(candidates))])
 

@@ -25,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write; raises CosignError on a damaged file, and when what would be written is wrong."""
     from compress.exchange import convert  # onnx: --help does without
-    from sim import golden  # the one thing that a command here has of another room
+    from sim import golden  # the one thing that commands here have of another room
 
     convert.write(container.load(options.model), options.to, options.out, golden.trace)
     return 0

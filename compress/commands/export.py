@@ -2,14 +2,37 @@
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from compress.commands.inspect import inspect, table
 from compress.file import container
+from compress.model.graph import InputSpec
+from compress.model.nodes import size_of
 from compress.zoo.density import uniform, uniform_but_delicate
 from compress.zoo.networks import NETWORKS, entry_for, is_foreign, preset
 from cosign import CosignError
-from cosign.options import add_json, add_pixels, bits, count, pixels_of, pruning_ratio, publish
+from cosign.options import (
+    add_json,
+    add_outputs,
+    add_pixels,
+    bits,
+    count,
+    pixels_of,
+    pruning_ratio,
+    publish,
+)
+
+if TYPE_CHECKING:
+    from compress.nn.network import Network
+    from compress.posttrain.samples import Samples
+
+_MEASURED = 16  # images
+_OF_LARGE = 8  # of built-in networks, of which some are
+_MACS = 1_000_000_000  # of an image, up to which a built-in network's outputs are measured
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -50,10 +73,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images",
         type=Path,
-        metavar="DIR",
-        help="images to calibrate on (default: generated ones)",
+        metavar="DIR|FILE",
+        help="a folder of images, or a .npy or .npz file, [N, C, H, W] or as the network's own "
+        "file has it, of uint8 pixels or of floats as the network reads them; calibrated is on "
+        "some, and errors are measured on others (default: generated ones)",
     )
     add_pixels(parser)
+    add_outputs(parser)
     parser.add_argument("--seed", type=count, default=0, help="of weights and generated images")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
     add_json(parser, "the sizes")
@@ -61,16 +87,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write, and show the sizes; raises CosignError on what does not fit together."""
-    note = _export(options)
+    note, fidelity = _export(options)
     report = inspect(options.out)
-    publish(report, options.json, f"{table(report)}\n{note}")
+    text = [table(report), *([] if fidelity is None else [_errors(fidelity)]), note]
+    publish(report | {"fidelity": fidelity}, options.json, "\n".join(text))
     return 0
 
 
-def _export(options: argparse.Namespace) -> str:
-    """Write the file that the options ask for; returns what to say about its weights."""
+def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
+    """Write the file that the options ask for.
+
+    Returns what to say about its weights, and how near its outputs are to the float network's.
+    """
     from compress.exchange import state_dicts
-    from compress.posttrain import pipeline  # torch: --help does without
+    from compress.posttrain import pipeline, samples  # torch: --help does without
 
     options.network, options.alpha = preset(options.network, options.alpha)
     if (options.alpha is None) == (options.ratio is None):
@@ -82,8 +112,12 @@ def _export(options: argparse.Namespace) -> str:
             f"unknown network {options.network!r}; choose {', '.join(NETWORKS)}, or give an ONNX "
             "file."
         )
-    if options.mean is not None or options.std is not None:
-        raise CosignError("--mean and --std are for a network of your own.")
+    for given, option in (
+        (options.mean or options.std, "--mean and --std are"),
+        (options.outputs, "--output is"),
+    ):
+        if given:
+            raise CosignError(f"{option} for a network of your own.")
     if not 0 <= options.seed < 1 << 63:
         raise CosignError(f"seed is {options.seed}, must be 0 or more and below 2**63.")
     entry = NETWORKS[options.network]
@@ -96,39 +130,39 @@ def _export(options: argparse.Namespace) -> str:
         chosen = entry.densities(options.alpha)
     weights = options.weights and state_dicts.find(options.network, options.weights, _say)
     count = pipeline.CALIBRATION_IMAGES[options.method]
-    pixels = pipeline.calibration_images(entry.spec.shape, options.images, options.seed, count)
+    large = sum(geometry.macs for geometry in entry.spec.geometries.values()) > _MACS
+    held = 0 if large else _OF_LARGE
+    found = samples.collect(entry.spec.shape, options.images, options.seed, count, held)
     if weights is None:
-        network, source = pipeline.untrained(options.network, pixels, options.seed)
+        network, source = pipeline.untrained(options.network, found.calibration, options.seed)
     else:
         network, source = pipeline.load(options.network, weights)
-    model = pipeline.compress(network, source, chosen, bits, pixels, options.method, _say)
-    container.save(model, options.out)
-    images = f"{len(pixels)} {'generated images' if options.images is None else 'images'}"
-    if options.images is not None:
-        images += f" of {options.images}"
+    fidelity = _written(options, network, source, chosen, bits, found, network.spec.outputs)
     if weights is None:
         return (
             f"The weights are UNTRAINED (random, seed {options.seed}): the file has the structure "
-            f"of {options.network} and no accuracy. Calibrated on {images}."
-        )
+            f"of {options.network} and no accuracy. Calibrated on {found.words}."
+        ), fidelity
     return (
         f"Weights of {options.weights}, pruned and quantised without retraining. Calibrated on "
-        f"{images}."
-    )
+        f"{found.words}."
+    ), fidelity
 
 
-def _export_own(options: argparse.Namespace) -> str:
+def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
     """The same of an ONNX file or a torch module, with the weights that it has."""
     from compress.exchange import sources, state_dicts
     from compress.nn.network import pretrained_network
-    from compress.posttrain import pipeline
+    from compress.posttrain import pipeline, samples
     from compress.posttrain.integers import input_spec
     from compress.posttrain.rehearsal import rehearse
     from compress.train import recipes
 
     if options.weights is not None:
         raise CosignError(f"{options.network} has its own weights; leave --weights out.")
-    own = sources.load(options.network)
+    own = sources.load(options.network, outputs=options.outputs)
+    for note in own.notes:
+        _say(f"{options.network}: {note}.")
     spec = own.spec
     if options.ratio is None:
         chosen = recipes.pretrained_densities(own, options.alpha)
@@ -137,21 +171,90 @@ def _export_own(options: argparse.Namespace) -> str:
     bits = entry_for(spec).bits.by_layer(spec)
     if options.bits is not None:
         bits = dict.fromkeys(bits, options.bits)
-    if spec.shape[0] not in (1, 3):
-        raise CosignError(
-            f"{options.network} reads images of {spec.shape[0]} channels, calibrated is on 1 or 3."
-        )
-    told = pixels_of(options, spec.shape[0])
-    source = input_spec(spec.shape, *(told or state_dicts.pixels_of(spec)))
-    count = pipeline.CALIBRATION_IMAGES[options.method]
-    pixels = pipeline.calibration_images(spec.shape, options.images, options.seed, count)
+    told = pixels_of(options, spec.shape[0]) or own.pixels
     rehearse(spec)
+    found = samples.collect(
+        spec.shape,
+        options.images,
+        options.seed,
+        pipeline.CALIBRATION_IMAGES[options.method],
+        _MEASURED,
+        told,
+        own.layout,
+    )
+    source = input_spec(spec.shape, *(told or found.pixels or state_dicts.pixels_of(spec)))
     network = pretrained_network(own)
-    model = pipeline.compress(network, source, chosen, bits, pixels, options.method, _say)
-    container.save(model, options.out)
-    return (
+    fidelity = _written(options, network, source, chosen, bits, found, own.outputs, own.scales)
+    words = [
         f"Weights of {options.network}, pruned and quantised without retraining. Calibrated on "
-        f"{len(pixels)} images{f' of {options.images}' if options.images else ', generated ones'}."
+        f"{found.words}."
+    ]
+    if own.scales:
+        words.append("Scales of activations that the file gives are taken from it.")
+    if found.pixels is not None:
+        words.append(
+            f"Pixels of 0 to 255 are numbers from the least to the largest of their channel in "
+            f"{options.images}."
+        )
+    elif told is None and spec.shape[0] not in (1, 3):
+        words.append("Pixels of 0 to 255 become -2 to 2; say what they are by --mean and --std.")
+    return " ".join(words), fidelity
+
+
+def _written(
+    options: argparse.Namespace,
+    network: "Network",
+    source: InputSpec,
+    chosen: dict[str, float],
+    bits: dict[str, int],
+    found: "Samples",
+    names: Sequence[str],
+    known: Mapping[str, float] = MappingProxyType({}),
+) -> dict[str, Any] | None:
+    """Compress, measure and write; returns the errors of outputs, None without images held.
+
+    names : what to call each output of `network`
+    known : scales of activations that its file gives, by node
+    """
+    from compress.posttrain import fidelity, pipeline
+    from sim import golden  # the one thing that commands here have of another room
+
+    expected = fidelity.outputs(network, source, found.held) if len(found.held) else []
+    model = pipeline.compress(
+        network, source, chosen, bits, found.calibration, options.method, _say, known
+    )
+    shapes = [model.shapes[name] for name in model.outputs]
+    errors = fidelity.errors(model, expected, found.held, golden.trace) if expected else []
+    container.save(model, options.out)
+    if not errors:
+        return None
+    return {
+        "images": len(found.held),
+        "images_are": found.held_words,
+        "outputs": [
+            {"name": name, "shape": shape, "relative_rms_error": error if isfinite(error) else None}
+            for name, shape, error in zip(names, shapes, errors, strict=True)
+        ],
+    }
+
+
+def _errors(fidelity: dict[str, Any]) -> str:
+    """The errors of outputs as text."""
+    rows = [
+        (output["name"], size_of(output["shape"]), output["relative_rms_error"])
+        for output in fidelity["outputs"]
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "\n".join(
+        [
+            f"relative RMS error of the integers, on {fidelity['images_are']}, none of them "
+            "calibrated on:",
+            *(
+                f"  {name.ljust(widths[0])}  {size.rjust(widths[1])}  "
+                f"{'infinite' if error is None else f'{error:.2%}'}"
+                for name, size, error in rows
+            ),
+        ]
     )
 
 

@@ -24,6 +24,8 @@ class Graph:
     affine : depthwise layers that scale and shift, and may go into the layers around
     outputs : nodes that are read from outside
     shapes : (C, H, W) of all nodes, and of others
+    became : of a node that is gone, the one whose output its readers read since
+    changed : nodes that give other numbers than the foreign graph's
     """
 
     nodes: dict[str, NodeSpec] = field(default_factory=dict)
@@ -32,6 +34,8 @@ class Graph:
     affine: set[str] = field(default_factory=set)
     outputs: list[str] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
+    became: dict[str, str] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
 
 
 def fuse(graph: Graph) -> Graph:
@@ -88,6 +92,7 @@ def _fold_forwards(graph: Graph, node: NodeSpec, scale: np.ndarray, shift: np.nd
         for change in changes:
             change()
         _remove(graph, node)
+        del graph.became[node.name]  # whose output nobody computes any more
 
 
 def _forwards(
@@ -107,7 +112,7 @@ def _forwards(
         further = None if passed is None else _forwards(graph, reader.name, *passed)
         if further is None:
             return None
-        changes += further
+        changes += [partial(graph.changed.add, reader.name), *further]
     return changes
 
 
@@ -198,6 +203,7 @@ def _readers(graph: Graph) -> Counter[str]:
 def _remove(graph: Graph, node: NodeSpec) -> None:
     """Let the readers of a node read its input."""
     del graph.nodes[node.name]
+    graph.became[node.name] = node.input
     graph.outputs = [node.input if name == node.name else name for name in graph.outputs]
     for name, other in graph.nodes.items():
         if node.name in other.inputs:

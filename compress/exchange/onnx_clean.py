@@ -5,7 +5,7 @@ kept the weights' names.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from onnx_ir.passes import common
 from compress.exchange.onnx_fold import fold
 from compress.exchange.onnx_foreign import expand, mark_unknown, refuse_foreign, without_labels
 from compress.exchange.onnx_load import damaged, load, reason
+from compress.exchange.onnx_remedies import remedy
 from compress.exchange.onnx_shapes import fixed_inputs, one_image
 from compress.exchange.onnx_types import in_float32, nodes
 from cosign import CosignError
@@ -28,6 +29,7 @@ _IR = 10  # of ONNX's format: what knows integers of 4 bits
 _ORDINARY = ("", "ai.onnx")
 _BROADCASTING = 7  # the opset from which shapes alone say how to broadcast
 _COORDINATES = 11  # the opset from which a Resize says how it finds its pixels
+_BY_CONTENT = ("Compress", "NonMaxSuppression", "NonZero", "Unique")  # whatever its input's shape
 _TOLD = 40  # names of values in one sentence
 
 
@@ -41,11 +43,13 @@ class Cleaned:
         value's shape is known; what can be known without an image is an initialiser
     notes : what a user should be told once
     scales : by value, the real value of one step of signed 8 bits that the file itself gives it
+    names : values of the file that can be asked for as outputs
     """
 
     model: onnx.ModelProto
     notes: tuple[str, ...]
     scales: dict[str, float]
+    names: frozenset[str]
 
 
 def cleaned(model: onnx.ModelProto, where: str, outputs: Sequence[str] = ()) -> Cleaned:
@@ -71,6 +75,7 @@ def _cleaned(model: onnx.ModelProto, where: str, outputs: Sequence[str]) -> Clea
     _tidy(plain, where)
     notes: list[str] = []
     graph = _needed(ir.from_proto(plain), where, outputs, notes)
+    names = frozenset(str(value.name) for node in graph.graph for value in node.outputs)
     plain = ir.to_proto(graph)
     notes += in_float32(plain, where)
     fixed_inputs(plain, where)
@@ -78,12 +83,12 @@ def _cleaned(model: onnx.ModelProto, where: str, outputs: Sequence[str]) -> Clea
     working = ir.from_proto(plain)
     fold(working)
     steps = expand(working, notes)
-    refuse_foreign(working, where)
+    refuse_foreign(working, where, names)
     one_image(working, where)
     _prune(working)
     scales = {str(value.name): step for value, step in steps.items() if value.graph is not None}
     plain = _converted(ir.to_proto(working), where, upwards=False)
-    return Cleaned(_inferred(plain, where), tuple(notes), scales)
+    return Cleaned(_inferred(plain, where, names), tuple(notes), scales, names)
 
 
 def _tidy(model: onnx.ModelProto, where: str) -> None:
@@ -243,8 +248,13 @@ def _slopes_by_channel(model: onnx.ModelProto) -> None:
             tensor.dims.extend([1] * (slopes[tensor.name] - 2))
 
 
-def _inferred(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    """`model` with the type and shape of every value. Raises CosignError where one is not known."""
+def _inferred(model: onnx.ModelProto, where: str, names: Collection[str]) -> onnx.ModelProto:
+    """`model` with the type and shape of every value.
+
+    names : values that can be asked for as outputs
+
+    Raises CosignError where a type or shape is not known.
+    """
     for opset in list(model.opset_import):
         if opset.domain:
             model.opset_import.remove(opset)
@@ -265,12 +275,14 @@ def _inferred(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
         and value.type.tensor_type.HasField("shape")
         and all(axis.HasField("dim_value") for axis in value.type.tensor_type.shape.dim)
     }
+    sources = {name: node.input for node in model.graph.node for name in node.output}
     for node in model.graph.node:
         for name in node.output:
             if name and name not in known:
+                fixed = "" if node.op_type in _BY_CONTENT else "export it with fixed shapes"
+                ways = remedy(node.input, sources, names, fixed)
                 raise CosignError(
                     f"{where}: {name!r}, which node {node.name!r} ({node.op_type}) gives, is no "
-                    "tensor of a shape that is known without an image; take outputs before it, or "
-                    "export with fixed shapes."
+                    f"tensor of a shape that is known without an image{ways}."
                 )
     return model

@@ -1,5 +1,6 @@
 """Operations that are not ONNX's own: replaced where we know how, refused where we don't."""
 
+from collections.abc import Collection
 from typing import NoReturn
 
 import onnx
@@ -10,6 +11,7 @@ from compress.exchange.onnx_fused import FUSED
 from compress.exchange.onnx_qlinear import QLINEAR
 from compress.exchange.onnx_qonnx import QONNX
 from compress.exchange.onnx_quantised import QUANTISED, Dequantiser
+from compress.exchange.onnx_remedies import remedy
 from cosign import CosignError
 
 UNKNOWN = "unknown"  # stands for ONNX's domain where ONNX does not know the operation (any more)
@@ -86,8 +88,11 @@ def expand(model: ir.Model, notes: list[str]) -> dict[ir.Value, float]:
     return steps
 
 
-def refuse_foreign(model: ir.Model, where: str) -> None:
-    """Raises CosignError on the first node that is not one of ONNX's own on floats."""
+def refuse_foreign(model: ir.Model, where: str, names: Collection[str]) -> None:
+    """Raises CosignError on the first node that is not one of ONNX's own on floats.
+
+    names : values that can be asked for as outputs
+    """
     for node in model.graph:
         if node.op_type in _QUANTISING:
             raise CosignError(
@@ -96,11 +101,11 @@ def refuse_foreign(model: ir.Model, where: str) -> None:
                 "integers."
             )
         if node.domain:
-            _refuse(node, where)
+            _refuse(node, where, names)
 
 
-def _refuse(node: ir.Node, where: str) -> NoReturn:
-    remedy = next(
+def _refuse(node: ir.Node, where: str, names: Collection[str]) -> NoReturn:
+    own = next(
         (
             text
             for starts, text in _REMEDIES
@@ -108,11 +113,14 @@ def _refuse(node: ir.Node, where: str) -> NoReturn:
         ),
         "export it with ONNX's own operations",
     )
-    made = (value for value in node.inputs if value is not None and value.producer() is not None)
-    source = next((value.name for value in made), None)
+    assert node.graph is not None
+    sources = {str(made.name): _read(other) for other in node.graph for made in other.outputs}
     origin = "" if node.domain == UNKNOWN else f" of {node.domain}"
-    before = f", or take an output before it, such as {source!r}" if source else ""
     raise CosignError(
         f"{where}: node {node.name!r} is a {node.op_type}{origin}, which is no operation of ONNX "
-        f"itself; {remedy}{before}."
+        f"itself{remedy(_read(node), sources, names, own)}."
     )
+
+
+def _read(node: ir.Node) -> list[str]:
+    return [str(value.name) for value in node.inputs if value is not None]

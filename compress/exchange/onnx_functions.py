@@ -50,7 +50,7 @@ def _programs(a: Attributes) -> dict[str, Program]:
         "Cos": ("x", "cos"),
         "Atan": ("x", "atan"),
         "Reciprocal": (1.0, "x", "div"),
-        "LeakyRelu": below(("x", leak, "mul")) if leak >= 0 else ("x",),
+        "LeakyRelu": ("x", 0.0, "max", "x", 0.0, "min", leak, "mul", "add"),
         "Elu": below(exponential(slope)),
         "Celu": below(exponential(slope, slope)),
         "Selu": below(exponential(_SELU[0] if alpha is None else alpha), gamma),
@@ -76,8 +76,6 @@ FUNCTIONS = tuple(_programs({}))
 def _function(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     x = at.value(name, node)
     program = _programs(a)[node.op_type]
-    if program == ("x",):
-        at.trace.refuse(name, "is a LeakyRelu that falls below 0")
     return at.trace.function(name, x, program)
 
 
@@ -174,9 +172,8 @@ def _sum(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     total = at.value(name, node)
     for number in range(1, len(node.input)):
         total = at.trace.combine(name, "add", total, at.value(name, node, number))
-    if node.op_type == "Mean":
-        return at.trace.affine(name, total, 1 / len(node.input), 0.0)
-    return total
+    share = 1 / len(node.input) if node.op_type == "Mean" else 1.0
+    return at.trace.affine(f"{name}.mean", total, share, 0.0)
 
 
 # of x - y: 1 where the comparison holds, else 0
@@ -234,7 +231,9 @@ def _where(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Valu
 
 def _batch_norm(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     if a.get("training_mode", 0):
-        at.trace.refuse(name, "is a BatchNormalization in training; export with training=False")
+        at.trace.refuse(
+            name, "is a BatchNormalization in training", "export it with training=False"
+        )
     x = at.value(name, node)
     gamma, beta, mean, var = (
         np.asarray(at.constant(name, node, number), np.float64).reshape(
@@ -246,6 +245,30 @@ def _batch_norm(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) ->
     return at.trace.affine(name, x, scale, beta - mean * scale)
 
 
+def _normalised(at: Operands, name: str, x: Value, axes: list[int], epsilon: float) -> Value:
+    """x less its mean over axes, divided by its deviation, computed for each image."""
+    mean = at.trace.reduce(f"{name}.mean", "avgpool", x, axes, keep=True)
+    centred = at.trace.combine(f"{name}.centred", "sub", x, mean)
+    square = at.trace.function(f"{name}.square", centred, ("x", "x", "mul"))
+    variance = at.trace.reduce(f"{name}.variance", "avgpool", square, axes, keep=True)
+    inverse: Program = (1.0, "x", epsilon, "add", "sqrt", "div")
+    scale = at.trace.function(f"{name}.scale", variance, inverse)
+    return at.trace.combine(f"{name}.scaled", "mul", centred, scale)
+
+
+def _normalisation(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
+    """Of each channel, or of the last axes; then scaled and shifted."""
+    x, epsilon = at.value(name, node), a.get("epsilon", 1e-5)
+    scale, shift = at.constant(name, node, 1), at.constant(name, node, 2, 0.0)
+    by_channel = (-1, *[1] * (len(x.shape) - 2))
+    if node.op_type == "LayerNormalization":
+        first = a.get("axis", -1) % len(x.shape)
+        y = _normalised(at, name, x, list(range(first, len(x.shape))), epsilon)
+        return at.trace.affine(name, y, scale, shift)
+    y = _normalised(at, name, x, list(range(2, len(x.shape))), epsilon)
+    return at.trace.affine(name, y, np.reshape(scale, by_channel), np.reshape(shift, by_channel))
+
+
 ELEMENTWISE: dict[str, _Operation] = {
     **dict.fromkeys(FUNCTIONS, _function),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _arithmetic),
@@ -253,6 +276,7 @@ ELEMENTWISE: dict[str, _Operation] = {
     **dict.fromkeys(_COMPARISONS, _comparison),
     **dict.fromkeys(("And", "Or"), _both),
     "BatchNormalization": _batch_norm,
+    **dict.fromkeys(("InstanceNormalization", "LayerNormalization"), _normalisation),
     "Clip": _clip,
     "Neg": _neg,
     "Not": _not,

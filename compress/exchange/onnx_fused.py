@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from compress.exchange.onnx_quantised import Dequantiser, Rule
-from compress.exchange.onnx_rewriting import Rewriting, attribute, given
+from compress.exchange.onnx_rewriting import Rewriting, array, attribute, given
 
 _WINDOW = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 
@@ -111,18 +111,18 @@ def _scaled_tanh(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
 
 
 def _group_norm(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:
-    """ONNX's own, whose shape its tools do not infer: images of the groups, normalised."""
+    """InstanceNormalization of the groups, for which ONNX infers a shape."""
     x, scale, shift = node.inputs
-    if x is None or x.shape is None or not all(isinstance(size, int) for size in x.shape[1:]):
+    groups, factors, terms = attribute(node, "num_groups", 1), array(scale), array(shift)
+    if x is None or x.shape is None or factors is None or terms is None:
         return
-    groups = attribute(node, "num_groups", 1)
-    sizes = np.array([0, groups, -1]), np.array([0, *x.shape[1:]]), [-1, *[1] * (len(x.shape) - 2)]
-    split, whole, line = (at.constant(part, dtype=np.int64) for part in sizes)
-    ones, zeros = at.constant(np.ones(groups)), at.constant(np.zeros(groups))
-    epsilon = attribute(node, "epsilon", 1e-5)
-    y = at.op("InstanceNormalization", at.op("Reshape", x, split), ones, zeros, epsilon=epsilon)
-    y = at.op("Mul", at.op("Reshape", y, whole), at.op("Reshape", scale, line))
-    at.give(at.op("Add", y, at.op("Reshape", shift, line)))
+    grouped = at.op("Reshape", x, at.constant([0, groups, -1], dtype=np.int64))
+    parts = (at.constant(np.ones(groups)), at.constant(np.zeros(groups)))
+    normal = at.op("InstanceNormalization", grouped, *parts, **given(node, "epsilon"))
+    y = at.op("Reshape", normal, at.op("Shape", x))
+    sizes = (-1, *[1] * (len(x.shape) - 2))
+    scaled = at.op("Mul", y, at.constant(factors.reshape(sizes), scale))
+    at.give(at.op("Add", scaled, at.constant(terms.reshape(sizes), shift)))
 
 
 FUSED: dict[str, Rule] = {
@@ -130,12 +130,12 @@ FUSED: dict[str, Rule] = {
     "FusedGemm": _gemm,
     "FusedMatMul": _matmul,
     "TransposeMatMul": _matmul,
+    "GroupNormalization": _group_norm,
     "Gelu": _gelu,
     "BiasGelu": _gelu,
     "FastGelu": _gelu,
     "QuickGelu": _swish(1.702),
     "Swish": _swish(1.0),
-    "GroupNormalization": _group_norm,
     "ImageScaler": _affine,
     "Affine": _affine,
     "Scale": _affine,

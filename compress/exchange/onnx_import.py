@@ -1,9 +1,10 @@
 """ONNX files as networks: `read` one with its trained weights (no torch).
 
-What is read is in `onnx_ops`, `onnx_functions`, `onnx_norms` and `onnx_moves`; all else is refused
-by name. A softmax or the like at an output is left out, since it changes no order.
+What is read is in `onnx_ops`, `onnx_functions`, `onnx_softmax` and `onnx_moves`; all else is
+refused by name. A softmax or the like at an output is left out, since it changes no order.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,17 +18,18 @@ from compress.exchange.onnx_clean import Cleaned, cleaned, load
 from compress.exchange.onnx_functions import ELEMENTWISE
 from compress.exchange.onnx_load import damaged
 from compress.exchange.onnx_moves import MOVES
-from compress.exchange.onnx_norms import NORMS, softmax
 from compress.exchange.onnx_operands import Operands
 from compress.exchange.onnx_ops import OPERATIONS
-from compress.exchange.tracer import Tracer
+from compress.exchange.onnx_remedies import REMEDIES, remedy
+from compress.exchange.onnx_softmax import softmax
+from compress.exchange.tracer import Refusal, Tracer
 from compress.exchange.views import Value
 from compress.model.hostops import Shape
 from compress.model.pretrained import Pretrained
 from cosign import CosignError
 
 _ENDS = ("Softmax", "LogSoftmax", "ArgMax", "Hardmax")
-_COMPUTED = OPERATIONS | ELEMENTWISE | NORMS
+_COMPUTED = OPERATIONS | ELEMENTWISE
 _COLOURS = (1, 3, 4)
 
 
@@ -70,7 +72,7 @@ class _Reader:
 
     def __init__(self, plain: Cleaned, name: str, where: str, bytes_in: bool) -> None:
         self.graph, self.where = plain.model.graph, where
-        self.notes = list(plain.notes)
+        self.notes, self.scales, self.names = list(plain.notes), plain.scales, plain.names
         constants = {tensor.name: _array(tensor, where) for tensor in self.graph.initializer}
         if len(self.graph.input) != 1:
             names = ", ".join(value.name for value in self.graph.input)
@@ -79,6 +81,7 @@ class _Reader:
                 "several outputs, choose those that need one input only (--output)."
             )
         shape, value = _input(self.graph)
+        self.layout = value.places[0] if len(value.places) == 1 else value.places
         self.pixels = ((0.0,) * shape[0], (1 / 255,) * shape[0]) if bytes_in else None
         self.trace = Tracer(name, shape, where)
         self.operands = Operands(self.trace, constants, {self.graph.input[0].name: value})
@@ -86,8 +89,14 @@ class _Reader:
         self.ends = _ends(self.graph)
 
     def imported(self) -> Pretrained:
+        sources = {name: node.input for node in self.graph.node for name in node.output}
         for node in self.graph.node:
-            self._node(node)
+            try:
+                self._node(node)
+            except Refusal as error:
+                instead = error.instead or REMEDIES.get(node.op_type, "")
+                ways = remedy(node.input, sources, self.names, instead)
+                raise CosignError(f"{error.sentence}{ways}.") from error
         values = self.operands.values
         outputs: dict[str, Value] = {}
         for output in self.graph.output:
@@ -106,7 +115,11 @@ class _Reader:
             elif value.head is not None:
                 self.notes.append(f"{output.name}: {value.head} at its end is left out")
             outputs[output.name] = value
-        return self.trace.finish(outputs, self.pixels, tuple(self.notes))
+        scales = [
+            (value, self.scales[name]) for name, value in values.items() if name in self.scales
+        ]
+        made = self.trace.finish(outputs, self.pixels, tuple(self.notes), scales)
+        return dataclasses.replace(made, layout=self.layout)
 
     def _node(self, node: onnx.NodeProto) -> None:
         name, values = _name(node), self.operands.values
@@ -130,10 +143,7 @@ class _Reader:
             if node.op_type == "Sigmoid" and first is not None and len(first.shape) == 2:
                 self.sigmoids[node.output[0]] = first
         else:
-            read = ", ".join(sorted({*_COMPUTED, *MOVES, *_ENDS}))
-            self.trace.refuse(
-                name, f"is a {node.op_type}, which the machine has not; it has {read}"
-            )
+            self.trace.refuse(name, f"is of the kind {node.op_type}, which the machine has not")
 
 
 def _ends(graph: onnx.GraphProto) -> set[str]:

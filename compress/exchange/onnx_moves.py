@@ -3,8 +3,6 @@
 `onnx.reference` runs them on the places of a value in place of its numbers.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import onnx
 from onnx import helper
@@ -55,24 +53,24 @@ def _same(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[
 
 
 def _pad(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:
-    value = at.constant(name, node, 2, 0.0)
-    if a.get("mode", b"constant") == b"constant" and np.any(value):
-        return [_padded_with(at, name, node, a, float(np.ravel(value)[0]))]
-    kept = helper.make_node("Pad", [*node.input[:2], "", *node.input[3:]], node.output, **a)
-    return _moved(at, name, kept, a)
-
-
-def _padded_with(
-    at: Operands, name: str, node: onnx.NodeProto, a: Attributes, number: float
-) -> Value:
-    """Zeros around what is less by the number, which then is added."""
+    x, number = at.values[node.input[0]], 0.0
+    if a.get("mode", b"constant") == b"constant":
+        number = float(np.ravel(at.constant(name, node, 2, 0.0))[0])
     if abs(number) > _LARGEST_PAD:
-        at.trace.refuse(name, f"pads with {number:g}; read are numbers in the range of a map's")
-    x = at.trace.affine(f"{name}.less", at.value(name, node), 1.0, -number)
-    below = replace(at, values={**at.values, node.input[0]: x})
-    zeros = helper.make_node("Pad", [*node.input[:2], "", *node.input[3:]], node.output, **a)
-    (padded,) = _moved(below, name, zeros, a)
-    return at.trace.affine(name, padded, 1.0, number)
+        at.trace.refuse(name, f"pads with {number:g}", "pad with zeros or the edge")
+    if number:  # around what is less by it
+        x = at.trace.affine(f"{name}.less", at.value(name, node), 1.0, -number)
+    axes = np.ravel(at.constant(name, node, 3, range(len(x.shape)))).tolist()
+    pads = np.ravel(at.constant(name, node, 1))
+    places = x.places
+    for axis, before, after in zip(axes, *np.split(pads, 2), strict=True):  # below 0 it crops
+        kept = range(max(0, -before), places.shape[axis] - max(0, -after))
+        places = places.take(kept, axis)
+    single = helper.make_node("Pad", ["x", "pads", "", "axes"], node.output, **a)
+    inputs = {"x": places, "pads": np.maximum(pads, 0), "axes": np.array(axes)}
+    (padded,) = _evaluated(at, name, single, inputs)
+    y = Value(x.node, padded, x.head)
+    return [at.trace.affine(name, y, 1.0, number) if number else y]
 
 
 def _resize(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:

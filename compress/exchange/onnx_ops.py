@@ -14,11 +14,11 @@ from compress.model.hostops import HostOpName
 
 _Operation = Callable[[Operands, str, onnx.NodeProto, Attributes], Value]
 Pair = tuple[int, int]
+_FLAT = "use one for pictures or for rows"
 
-_REDUCTIONS = (
-    *("ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"),
-    "ReduceSumSquare",
-)
+
+def _dimensions(count: int) -> str:
+    return f"is a convolution in {count} dimensions, read are 1 and 2"
 
 
 def _pair(given: Sequence[int]) -> Pair:
@@ -30,7 +30,7 @@ def _pair(given: Sequence[int]) -> Pair:
 def _conv(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     x, weight = at.value(name, node), at.constant(name, node, 1)
     if weight.ndim not in (3, 4):
-        at.trace.refuse(name, f"is a convolution in {weight.ndim - 2} dimensions, read are 1 and 2")
+        at.trace.refuse(name, _dimensions(weight.ndim - 2), _FLAT)
     if weight.ndim == 3:
         weight = weight[:, :, None]
     strides, dilations = (_pair(a.get(key, (1, 1))) for key in ("strides", "dilations"))
@@ -59,7 +59,7 @@ def _conv_transpose(at: Operands, name: str, node: onnx.NodeProto, a: Attributes
     """The convolution with the turned kernel of a map with zeros between its pixels."""
     x, weight = at.value(name, node), at.constant(name, node, 1)
     if weight.ndim not in (3, 4):
-        at.trace.refuse(name, f"is a convolution in {weight.ndim - 2} dimensions, read are 1 and 2")
+        at.trace.refuse(name, _dimensions(weight.ndim - 2), _FLAT)
     if weight.ndim == 3:
         weight = weight[:, :, None]
     groups = a.get("group", 1)
@@ -70,7 +70,7 @@ def _conv_transpose(at: Operands, name: str, node: onnx.NodeProto, a: Attributes
         else (0, a.get("output_padding", (0,))[0])
     )
     if "output_shape" in a or a.get("auto_pad", b"NOTSET") != b"NOTSET":
-        at.trace.refuse(name, "pads by the size of its output; export it with explicit pads")
+        at.trace.refuse(name, "pads by the size of its output", "export it with explicit pads")
     given = tuple(a.get("pads", (0, 0, 0, 0)))
     pads = given if len(given) == 4 else (0, given[0], 0, given[1])
     inputs, outputs = weight.shape[:2]
@@ -106,7 +106,7 @@ def _with(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
 
 def _gemm(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     if at.is_constant(node, 0):
-        at.trace.refuse(name, "is a Gemm of constant rows; export it as MatMul")
+        at.trace.refuse(name, "is a Gemm of constant rows", "export it as MatMul")
     x, weight = at.value(name, node), at.constant(name, node, 1)
     if a.get("transA", 0):
         x = Value(x.node, x.places.T)
@@ -181,10 +181,19 @@ def _pool(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value
     kernel = _pair(a["kernel_shape"])
     strides, dilations = (_pair(a.get(key, (1, 1))) for key in ("strides", "dilations"))
     if len(a["kernel_shape"]) > 2 or any(output for output in node.output[1:]):
-        at.trace.refuse(name, "is a pooling in three dimensions, or one that gives indices")
+        at.trace.refuse(name, "is a pooling in three dimensions, or one that gives indices", _FLAT)
     pads = list(_pads(size, a, kernel, strides, dilations))
     average = node.op_type == "AveragePool"
     exclude = average and not a.get("count_include_pad", 0)
+    if average and not exclude and a.get("ceil_mode", 0) and any(pads):
+        # padding counts, what hangs over it does not: so that it can be told, it becomes zeros
+        above, left, below, right = pads
+        margins = ((0, 0),) * (len(x.shape) - 2) + ((above, below), (left, right))
+        x = Value(x.node, np.pad(x.places, margins))
+        size, last = map_shape(x.shape)[1:], (below, right)
+        pads = [0] * 4
+    else:
+        last = (0, 0)
     if a.get("ceil_mode", 0):
         for axis, length in enumerate(size):
             # a last window that hangs over, unless it would start in the padding
@@ -192,9 +201,7 @@ def _pool(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value
             rest = (length + pads[axis] + pads[axis + 2] - reach) % strides[axis]
             over = (strides[axis] - rest) % strides[axis]
             starts = length + pads[axis + 2] + over - reach
-            if over and starts < length:
-                if average and not exclude and any(pads):
-                    at.trace.refuse(name, "averages padding, in windows that hang over")
+            if over and starts < length - last[axis]:
                 exclude = average
                 pads[axis + 2] += over
     where: Pads = (pads[0], pads[1], pads[2], pads[3])
@@ -212,50 +219,45 @@ def _reduce(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Val
     x = at.value(name, node)
     given = at.constant(name, node, 1, a.get("axes", ()))
     axes = [int(axis) for axis in np.ravel(given)]
-    keep = bool(a.get("keepdims", 1))
     if not axes and a.get("noop_with_empty_axes", 0):
         return x
-    kind = node.op_type.removeprefix("Reduce")
-    if kind in ("Max", "Mean"):
-        return at.trace.reduce(name, "maxpool" if kind == "Max" else "avgpool", x, axes, keep)
-    if kind == "Min":
-        return at.trace.negative(
-            name, at.trace.reduce(name, "maxpool", at.trace.negative(name, x), axes, keep)
-        )
-    return _sum_of(at, name, kind, x, axes, keep)
+    return _reduced(at, name, node.op_type, x, axes, bool(a.get("keepdims", 1)))
 
 
-def _sum_of(at: Operands, name: str, kind: str, x: Value, axes: Sequence[int], keep: bool) -> Value:
-    """The sum over axes of numbers, of their magnitudes (L1) or squares; of these the root (L2)."""
-    inner: dict[str, Program] = {"L1": ("x", "abs"), "L2": ("x", "x", "mul")}
-    inner["SumSquare"] = inner["L2"]
-    if kind in inner:
-        x = at.trace.function(f"{name}.{kind}", x, inner[kind])
-    y = at.trace.reduce(name, "avgpool", x, axes, keep)
-    y = at.trace.affine(f"{name}.sum", y, float(x.places.size // max(1, y.places.size)), 0.0)
-    return at.trace.function(f"{name}.root", y, ("x", "sqrt")) if kind == "L2" else y
+def _reduced(
+    at: Operands, name: str, kind: str, x: Value, axes: Sequence[int], keep: bool
+) -> Value:
+    before, op, after = _REDUCTIONS[kind]
+    if before:
+        x = at.trace.function(f"{name}.each", x, before)
+    y = at.trace.reduce(name, op, x, axes, keep)
+    if op == "avgpool" and kind != "ReduceMean":
+        count = x.places.size // max(1, y.places.size)
+        y = at.trace.affine(f"{name}.sum", y, float(count), 0.0)
+    return at.trace.function(f"{name}.result", y, after) if after else y
 
 
-def _lp_normal(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
+def _unit_length(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     x = at.value(name, node)
-    length = _sum_of(at, name, f"L{a.get('p', 2)}", x, [a.get("axis", -1)], keep=True)
+    length = _reduced(at, name, f"ReduceL{a.get('p', 2)}", x, [a.get("axis", -1)], keep=True)
     return at.trace.combine(name, "div", x, length)
 
 
 def _lrn(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
-    if a["size"] % 2 == 0:
-        at.trace.refuse(name, f"normalises over {a['size']} channels, read are odd numbers")
-    if at.value(name, node).shape[0] > 1:
+    x = at.value(name, node)
+    if x.shape[0] > 1:
         at.trace.refuse(name, "normalises several images at once, read is one")
-    return at.trace.host(
+    turn = -1 if a["size"] % 2 == 0 else 1  # even windows reach one channel further behind
+    y = at.trace.host(
         name,
         "lrn",
-        at.value(name, node),
+        Value(x.node, x.places[:, ::turn]),
         size=a["size"],
         alpha=a.get("alpha", 1e-4),
         beta=a.get("beta", 0.75),
         k=a.get("bias", 1.0),
     )
+    return Value(y.node, y.places[:, ::turn])
 
 
 def _concat(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
@@ -264,13 +266,25 @@ def _concat(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Val
         if at.is_constant(node, number):
             constant = at.constant(name, node, number)
             if np.any(constant):
-                at.trace.refuse(name, f"joins the constant {node.input[number]!r}; read are zeros")
+                at.trace.refuse(name, f"joins the constant {node.input[number]!r}, read are zeros")
             parts.append(at.trace.zeros(np.shape(constant)))
         else:
             parts.append(at.value(name, node, number))
     return at.trace.concat(name, parts, a["axis"])
 
 
+_NEGATIVE: Program = ("x", "neg")
+_SQUARE: Program = ("x", "x", "mul")
+# what is done to each number, the largest or the mean of them, and what is done to that
+_REDUCTIONS: dict[str, tuple[Program, HostOpName, Program]] = {
+    "ReduceL1": (("x", "abs"), "avgpool", ()),
+    "ReduceL2": (_SQUARE, "avgpool", ("x", "sqrt")),
+    "ReduceMax": ((), "maxpool", ()),
+    "ReduceMean": ((), "avgpool", ()),
+    "ReduceMin": (_NEGATIVE, "maxpool", _NEGATIVE),
+    "ReduceSum": ((), "avgpool", ()),
+    "ReduceSumSquare": (_SQUARE, "avgpool", ()),
+}
 OPERATIONS: dict[str, _Operation] = {
     "AveragePool": _pool,
     "Concat": _concat,
@@ -282,6 +296,6 @@ OPERATIONS: dict[str, _Operation] = {
     "MatMul": _matmul,
     "MaxPool": _pool,
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),
-    "LpNormalization": _lp_normal,
+    "LpNormalization": _unit_length,
     **dict.fromkeys(_REDUCTIONS, _reduce),
 }

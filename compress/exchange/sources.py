@@ -5,11 +5,13 @@ import importlib
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten_with_path
 
 from compress.exchange import onnx_import, state_dicts
 from compress.model.hostops import Shape
@@ -21,21 +23,23 @@ _SIDE = {1: 28, 3: 224}  # pixels of images of so many channels, where the modul
 _OPSET = 17
 
 
-def load(network: str, weights: str | None = None) -> Pretrained:
+def load(network: str, weights: str | None = None, outputs: Sequence[str] = ()) -> Pretrained:
     """The network of `model.onnx` or `package.module:factory` with its weights, or a built-in one
     with those of a file, batch normalisation folded.
 
     weights : of a built-in network, as `state_dicts.load_weights` reads them, or "imagenet", which
         fetches them
+    outputs : of a network of one's own, by their names in the file, or values inside it; () is all
 
     A factory takes no arguments and returns a torch.nn.Module; the module's attribute
     `input_shape` (C, H, W) says what it reads, else it is 1 x 28 x 28 or 3 x 224 x 224 by the
-    channels of its first convolution. Raises CosignError on what cannot be read.
+    channels of its first convolution. Its outputs are called by the keys of the dict that it
+    returns, or output, output.0, output.1... Raises CosignError on what cannot be read.
     """
     if weights is not None:
         return _with_weights(network, state_dicts.find(network, weights))
     if is_onnx(network):
-        return onnx_import.read(Path(network))
+        return onnx_import.read(Path(network), outputs)
     module = _build(network)
     shape = _input_shape(network, module)
     _name_lrn(module)
@@ -43,15 +47,19 @@ def load(network: str, weights: str | None = None) -> Pretrained:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             path = Path(folder) / "module.onnx"
             warnings.simplefilter("ignore")
+            images = torch.zeros(1, *shape)
+            with torch.no_grad():
+                returned = module.eval()(images)
             # Tracing to ONNX, which only one importer then has to understand. PRESERVE keeps
             # BatchNorm and the names of weights.
             torch.onnx.export(
-                module.eval(),
-                (torch.zeros(1, *shape),),
+                module,
+                (images,),
                 path,
                 opset_version=_OPSET,
                 training=torch.onnx.TrainingMode.PRESERVE,
                 dynamo=False,
+                output_names=_output_names(returned),
             )
             blob = path.read_bytes()
     except Exception as error:  # tracing runs the module's own code
@@ -60,7 +68,7 @@ def load(network: str, weights: str | None = None) -> Pretrained:
             f"({_first_line(error)}); set its attribute input_shape, or export it to ONNX yourself."
         ) from error
     name = network.rpartition(":")[2].replace(".", "-")
-    return onnx_import.from_bytes(blob, name, network)
+    return onnx_import.from_bytes(blob, name, network, outputs)
 
 
 def _with_weights(network: str, path: Path) -> Pretrained:
@@ -72,14 +80,34 @@ def _with_weights(network: str, path: Path) -> Pretrained:
     return Pretrained(ready.spec, weights, biases, pixels)
 
 
+def _output_names(returned: Any) -> list[str]:
+    """Of each tensor in what a module returns, its keys and places there."""
+    names = []
+    for path, leaf in tree_flatten_with_path(returned)[0]:
+        if isinstance(leaf, Tensor):
+            parts = [str(getattr(step, "key", getattr(step, "idx", step))) for step in path]
+            named = parts and not parts[0].isdigit()
+            names.append(".".join(parts if named else ["output", *parts]))
+    return names
+
+
 class _LrnFunction(torch.autograd.Function):
+    """ONNX's LRN, whose windows of even size reach one channel further behind, torch's before."""
+
     @staticmethod
     def symbolic(g: Any, x: Any, size: int, alpha: float, beta: float, k: float) -> Any:
         return g.op("LRN", x, size_i=size, alpha_f=alpha, beta_f=beta, bias_f=k)
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
-        return nn.functional.local_response_norm(x, size, alpha, beta, k)
+        return _turned(
+            nn.functional.local_response_norm(_turned(x, size), size, alpha, beta, k), size
+        )
+
+
+def _turned(x: Tensor, size: int) -> Tensor:
+    """With the last channel first where windows of `size` have no middle."""
+    return x if size % 2 else x.flip(1)
 
 
 class _Lrn(nn.Module):
@@ -90,7 +118,8 @@ class _Lrn(nn.Module):
         self.attributes = (lrn.size, lrn.alpha, lrn.beta, lrn.k)
 
     def forward(self, x: Tensor) -> Any:
-        return _LrnFunction.apply(x, *self.attributes)
+        size = self.attributes[0]
+        return _turned(_LrnFunction.apply(_turned(x, size), *self.attributes), size)
 
 
 def _name_lrn(module: nn.Module) -> None:

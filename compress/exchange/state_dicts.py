@@ -77,10 +77,11 @@ def load(network: str, path: Path) -> tuple[Network, Normalisation]:
 
 
 def pixels_of(spec: NetworkSpec) -> Normalisation:
-    """What a network reads whose weights do not say."""
+    """What a network reads whose weights do not say; -2 to 2 where it reads no images."""
     if spec.shape == cifar10.SHAPE:
         return CIFAR10
-    return {1: MNIST, 3: IMAGENET}[spec.shape[0]]
+    channels = spec.shape[0]
+    return {1: MNIST, 3: IMAGENET}.get(channels, ((0.5,) * channels, (0.25,) * channels))
 
 
 def load_weights(network: Network, path: Path) -> Normalisation:

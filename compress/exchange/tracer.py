@@ -31,6 +31,14 @@ Pads = tuple[int, int, int, int]  # above, left, below, right
 _MOST_SCALES = 1 << 16  # of numbers that are scaled each by its own
 
 
+class Refusal(CosignError):
+    """What a node computes is not read; `instead` is what to do about it, if that is known."""
+
+    def __init__(self, sentence: str, instead: str) -> None:
+        super().__init__(f"{sentence}; {instead}." if instead else f"{sentence}.")
+        self.sentence, self.instead = sentence, instead
+
+
 class Tracer:
     """Collects nodes; `finish` returns the network. `where` begins every error's sentence."""
 
@@ -68,7 +76,7 @@ class Tracer:
             self.refuse(
                 name,
                 f"convolves {_product(x.shape)} with a kernel of {_product(weight.shape)} in "
-                f"{groups} groups; only 1-D and 2-D convolutions that fit are read",
+                f"{groups} groups, which do not fit",
             )
         if min(pads) < 0:
             self.refuse(name, f"has the padding {pads}")
@@ -557,17 +565,21 @@ class Tracer:
 
     # The network
 
-    def refuse(self, name: str, what: str) -> NoReturn:
-        """Raise the CosignError that names a node."""
-        raise CosignError(f"{self.where}: node {name!r} {what}.")
+    def refuse(self, name: str, what: str, instead: str = "") -> NoReturn:
+        """Raise the Refusal that names a node."""
+        raise Refusal(f"{self.where}: node {name!r} {what}", instead)
 
     def finish(
         self,
         outputs: dict[str, Value],
         pixels: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
         notes: tuple[str, ...] = (),
+        scales: Sequence[tuple[Value, float]] = (),
     ) -> Pretrained:
-        """The network up to `outputs`, folded and fused."""
+        """The network up to `outputs`, folded and fused.
+
+        scales : of values, in the order in which they are computed, as `Pretrained.scales`
+        """
         ends: dict[str, str] = {}
         for name, value in outputs.items():
             places = value.places
@@ -590,7 +602,19 @@ class Tracer:
             pixels,
             tuple(ends.values()),
             notes,
+            scales=self._scales(graph, scales),
         )
+
+    def _scales(self, graph: Graph, of: Sequence[tuple[Value, float]]) -> dict[str, float]:
+        """By node of the fused network. Of nodes that became one, the last says the scale."""
+        found: dict[str, float] = {}
+        for value, scale in of:
+            name, whole = value.node, math.prod(self._build.shapes[value.node])
+            while name in graph.became:
+                name = graph.became[name]
+            if name in graph.nodes and name not in graph.changed and value.places.size == whole:
+                found[name] = scale
+        return found
 
     def _make(self, name: str, method: Callable[..., str], *args: Any, **options: Any) -> str:
         """Let the builder make a node; returns its name."""
@@ -607,7 +631,9 @@ class Tracer:
             bias = np.zeros(len(weight))
         for what, values in (("weight", weight), ("bias", bias)):
             if not np.isfinite(values).all():
-                self.refuse(node, f"has a {what} that is not finite")
+                raise CosignError(
+                    f"{self.where}: node {node!r} has a {what} that is not finite; train it again."
+                )
         self._graph.weights[node] = np.asarray(weight, np.float64)
         self._graph.biases[node] = np.asarray(bias, np.float64).reshape(len(weight))
 

@@ -26,8 +26,8 @@ class Feeding:
             alive = self._alive[first]
             self._pixels[node.name] = self._pixels.get(first, shapes[0][1:])
         elif node.op == "add":
-            parts = [self._channels(name) for name in node.inputs]
-            alive = np.logical_or(*parts)
+            parts = np.broadcast_arrays(*map(self._channels, node.inputs))
+            alive = np.any(parts, axis=0)
         elif node.op == "concat":
             alive = np.concatenate([self._channels(name) for name in node.inputs])
         elif node.op == "take":

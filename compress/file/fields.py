@@ -58,10 +58,10 @@ class FieldReader:
         self._unpacked = 0
 
     def unpack(self, count: int) -> None:
-        """Note that so many numbers follow from fewer that are stored; raises when it is enough."""
+        """Note that so many bytes come of fewer that are stored. Raises when it is enough."""
         self._unpacked += count
         if self._unpacked > MOST_UNPACKED:
-            raise CosignError(f"tables and layouts hold more than {MOST_UNPACKED:,} numbers")
+            raise CosignError(f"tables and layouts hold more than {MOST_UNPACKED:,} bytes")
 
     def whole(self) -> int:
         value = 0

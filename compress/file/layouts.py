@@ -9,6 +9,7 @@ from compress.model.hostops import HostOp, Layout, Shape
 from cosign import CosignError
 
 LARGEST_AXIS = 1 << 15  # of what a node takes
+_PLACE_BYTES = 8
 LARGEST_RANK = 8  # of what a node permutes
 
 
@@ -71,7 +72,7 @@ def _read_places(fields: FieldReader, size: int) -> tuple[int, ...]:
             raise CosignError("a node takes what its input has not")
         if (len(places) + length) * repeats > LARGEST_AXIS:
             raise CosignError(f"a node takes more than {LARGEST_AXIS} places of an axis")
-        fields.unpack(length * repeats)
+        fields.unpack(length * repeats * _PLACE_BYTES)
         places += [first + step * at for at in range(length)]
     return tuple(place for place in places for _ in range(repeats))
 

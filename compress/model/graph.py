@@ -16,6 +16,7 @@ import numpy as np
 from compress.model.hostops import HostOp, Shape
 from compress.model.levels import max_level
 from cosign import CosignError
+from cosign.names import is_printable
 
 LARGEST_BIAS = 1 << 38
 """Magnitude of a bias, in accumulator units: the widest accumulator, of 40 bits, holds it beside
@@ -296,6 +297,9 @@ class CompressedModel:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
+        for name in (self.name, *(node.name for node in self.nodes)):
+            if not is_printable(name):
+                raise CosignError(f"the name {name!r} holds characters that cannot be shown.")
         shapes: dict[str, Shape] = {"input": self.input.shape}
         for node in self.nodes:
             for source in node.inputs:

@@ -98,7 +98,7 @@ class NetworkSpec:
         """Numbers in the output. Raises CosignError unless it is one vector."""
         if not self.classifies:
             shapes = self.shapes
-            given = ", ".join(" x ".join(map(str, shapes[name])) for name in self.outputs)
+            given = ", ".join(size_of(shapes[name]) for name in self.outputs)
             raise CosignError(
                 f"{self.name}: the output is {given}, that of a classifier is one number per class."
             )
@@ -117,6 +117,11 @@ class NetworkSpec:
                 for node in self.nodes
             ),
         )
+
+
+def size_of(shape: Shape) -> str:
+    """A map's as "3 x 8 x 8", a vector's as "10"."""
+    return " x ".join(map(str, shape[:1] if shape[1:] == (1, 1) else shape))
 
 
 def _pair(size: Size) -> tuple[int, int]:

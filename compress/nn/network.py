@@ -23,7 +23,7 @@ class _LocalResponseNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
-        scale = _channel_sum(x * x, size).mul_(alpha / size).add_(k)
+        scale = _channel_sum(x * x, size // 2, (size - 1) // 2).mul_(alpha / size).add_(k)
         # s ** -0.75 by square roots is several times faster than pow
         power = (scale * scale.sqrt()).rsqrt_() if beta == 0.75 else scale.pow(-beta)
         y = x * power
@@ -34,16 +34,21 @@ class _LocalResponseNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
         x, y, scale, power = ctx.saved_tensors
-        shared = _channel_sum((grads[0] * y).div_(scale), ctx.size).mul_(x).mul_(ctx.factor)
+        after, before = ctx.size // 2, (ctx.size - 1) // 2  # who sees x, not whom x sees
+        shared = _channel_sum((grads[0] * y).div_(scale), before, after).mul_(x).mul_(ctx.factor)
         return (grads[0] * power).sub_(shared), None, None, None, None
 
 
-def _channel_sum(x: Tensor, size: int) -> Tensor:
+def _channel_sum(x: Tensor, before: int, after: int) -> Tensor:
+    """Sums over so many channels before and after each, and itself."""
     total = x.clone()
     channels = x.shape[1]
-    for shift in range(1, size // 2 + 1):
-        total[:, shift:] += x[:, : channels - shift]
-        total[:, : channels - shift] += x[:, shift:]
+    for shift in range(1, before + 1):
+        total[:, shift:] += x[:, : max(0, channels - shift)]
+        if shift <= after:
+            total[:, : max(0, channels - shift)] += x[:, shift:]
+    for shift in range(before + 1, after + 1):
+        total[:, : max(0, channels - shift)] += x[:, shift:]
     return total
 
 

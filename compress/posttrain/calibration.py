@@ -1,7 +1,8 @@
 """Scales of activations, found on calibration images (docs/method.md)."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -25,16 +26,24 @@ def scales(
     batches: Batches,
     input_scale: float,
     scale_bits: int,
+    known: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, float]:
     """Real value of one int8 unit of every node, in `scale_bits` bits; the input's is given.
 
-    A scale is judged by what finally reads it, after pooling. Outputs keep their largest value:
-    clipped logits would tie.
+    A scale is judged by what is finally read of it, after pooling, of all branches. Outputs keep
+    their largest value: clipped logits would tie.
+
+    known : scales that the network's file gives, by node; they are taken as they are. A quantised
+        file found them on images of its own. LeNet-5 from onnxruntime's quantiser in 8 bits has an
+        error of 1.0 % of its outputs with them, calibrated on digits without them 1.1 %, and on
+        generated images, which are unlike digits, 86 %.
     """
     spec = network.spec
     owners = _owners(spec)
-    last_reader = {owner: name for name, owner in owners.items()}
-    watched = {name: owner for owner, name in last_reader.items() if owner != "input"}
+    read = {
+        name for node in spec.nodes for name in node.inputs if owners[name] != owners[node.name]
+    }
+    watched = {name: owners[name] for name in (*read, *spec.outputs) if owners[name] != "input"}
     outputs = {owners[name] for name in spec.outputs}
     largest = dict.fromkeys(watched.values(), 0.0)
     for name, values in _activations(network, batches):
@@ -51,7 +60,9 @@ def scales(
         owner: top if owner in outputs else best_clip(counts[owner].numpy(), top)
         for owner, top in largest.items()
     }
-    found = {owner: shortened(top / _TOP, scale_bits) or 1.0 for owner, top in tops.items()}
+    tops |= {owners[name]: scale * _TOP for name, scale in known.items() if owners[name] in tops}
+    # Units of what is always zero matter to the biases behind it alone, which come to multiples.
+    found = {owner: shortened(top / _TOP, scale_bits) or input_scale for owner, top in tops.items()}
     found["input"] = input_scale
     return {name: found[owner] for name, owner in owners.items()}
 

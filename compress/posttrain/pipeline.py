@@ -5,27 +5,26 @@ calibration images (compress.admm.reconstruct). The accuracy is that of no retra
 untrained network the file has the structure and nothing else.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from compress.admm import reconstruct
 from compress.admm.constraints import cut, put_on_levels
-from compress.data import imagefiles, synthetic
 from compress.data.pixels import normalised
 from compress.exchange import state_dicts
 from compress.model.graph import CompressedModel, InputSpec
 from compress.nn.network import Network, fold, scale_to_data
 from compress.posttrain.balance import balance
 from compress.posttrain.integers import assemble, input_spec
+from compress.posttrain.samples import spread
 from compress.zoo.density import kept_weights
 from compress.zoo.networks import spec_of
-from cosign import CosignError
 
 Method = Literal["magnitude", "oneshot"]
 # Of each method; scales of activations need no more than the fewer.
@@ -63,11 +62,13 @@ def compress(
     pixels: np.ndarray,
     method: Method = "magnitude",
     progress: Callable[[str], None] = lambda _: None,
+    known: Mapping[str, float] = MappingProxyType({}),
 ) -> CompressedModel:
     """The compressed model of a folded network, whose weights and biases are changed.
 
     densities, bits : remaining over all weights, and n, by layer
     pixels : calibration images, uint8 [N, C, H, W]
+    known : scales of activations that the network's file gives, by node
     progress : receives one line per layer that takes time, and what is worth knowing of branches
     """
     keep = kept_weights(network.spec, densities)
@@ -77,45 +78,10 @@ def compress(
             yield normalised(source, some[start : start + _BATCH])
 
     few = pixels[spread(len(pixels), CALIBRATION_IMAGES["magnitude"])]
-    balance(network, lambda: batches(few), progress)
+    changed = balance(network, lambda: batches(few), progress)
+    still = {name: scale for name, scale in known.items() if name not in changed}
     if method == "magnitude":
         levels = put_on_levels(network.weights, cut(network.weights, keep), bits)
     else:
         levels = reconstruct.prune_and_quantize(network, keep, bits, batches(pixels), progress)
-    return assemble(network, levels, source, lambda: batches(few), note=progress)
-
-
-def spread(available: int, count: int) -> np.ndarray:
-    """Indices of at most `count` of `available` things, evenly spread."""
-    return np.unique(np.linspace(0, available - 1, min(count, available)).astype(np.int64))
-
-
-def calibration_images(
-    shape: tuple[int, int, int], folder: Path | None, seed: int, count: int
-) -> np.ndarray:
-    """uint8 [N, C, H, W]: `count` images spread over a folder, or generated ones; scaled, cropped.
-
-    Raises CosignError when the folder is missing, holds no image, or one is unreadable.
-    """
-    if folder is None:
-        generated = (synthetic.generate(seed, 0, index) for index in range(count))
-        return np.stack(
-            [_fit(Image.fromarray(image.transpose(1, 2, 0)), shape) for image in generated]
-        )
-    if not folder.is_dir():
-        raise CosignError(f"{folder} does not exist; --images needs a folder of images.")
-    paths = imagefiles.listed(folder)
-    if not paths:
-        held = imagefiles.other_suffixes(folder)
-        raise CosignError(f"{folder} holds no image{held}; --images needs a folder of images.")
-    chosen = [paths[index] for index in spread(len(paths), count)]
-    return np.stack([_fit(imagefiles.opened(path, "RGB"), shape) for path in chosen])
-
-
-def _fit(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
-    """Scaled to cover height and width, centre cropped: uint8 [C, H, W]."""
-    channels, height, width = shape
-    fitted = ImageOps.fit(
-        image.convert("L" if channels == 1 else "RGB"), (width, height), Image.Resampling.BILINEAR
-    )
-    return np.asarray(fitted).reshape(height, width, channels).transpose(2, 0, 1)
+    return assemble(network, levels, source, lambda: batches(few), note=progress, known=still)

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
     methods = options.methods or list(baselines.METHODS)
     check_names("--methods", methods, baselines.METHODS)
-    reporter = Reporter(Console(stderr=True), options.quiet)
+    reporter = Reporter(Console(stderr=True, markup=False, emoji=False), options.quiet)
     dataset = load_dataset(
         options.network, options.data, options.seed, reporter.note, options.classes
     )

@@ -9,6 +9,7 @@ from compress.file.container import load
 from compress.model.graph import Geometry
 from compress.zoo.networks import spec_of
 from cosign import CosignError
+from cosign.names import file_name
 from cosign.options import add_json, add_liberty, count, output, positive, pruning_ratio, publish
 from flows.measure.workload import RandomMasks
 from flows.report import paper
@@ -154,7 +155,7 @@ def _draw(curves: list[Curve], against: str, out: Path) -> None:
     for curve in strongest:
         by_layer.setdefault(curve.layer, []).append(curve)
     for layer, found in by_layer.items():
-        plots.write_png(plots.fig4(found, layer), out / f"{layer}.png")
+        plots.write_png(plots.fig4(found, layer), out / f"{file_name(layer)}.png")
     if len(by_layer) > 1:
         first = strongest[0].core, strongest[0].sram_model
         alike = [curve for curve in strongest if (curve.core, curve.sram_model) == first]

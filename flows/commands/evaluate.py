@@ -1,12 +1,15 @@
 """Accuracy of a file's integers on a whole test split, by the golden model."""
 
 import argparse
+import dataclasses
 import shlex
 import time
 from pathlib import Path
 
 from compress.file import container
-from cosign import __version__
+from compress.model.graph import CompressedModel
+from compress.model.nodes import size_of
+from cosign import CosignError, __version__
 from cosign.options import add_classes, add_json, output, publish
 
 
@@ -19,6 +22,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "the generated set)",
     )
     add_classes(parser)
+    parser.add_argument(
+        "--output", metavar="NODE", help="of several outputs, the one that has the classes"
+    )
     add_json(parser)
 
 
@@ -33,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
     started = time.monotonic()
     model, sizes = container.inspect(options.model)
+    model = _classifier(model, options.output)
     small = {1: "mnist", 3: "cifar10"} if model.input.shape[1:] == (32, 32) else {1: "mnist"}
     data = options.data or small.get(model.input.shape[0], "synthetic")
     order = options.classes
@@ -42,10 +49,17 @@ def run(options: argparse.Namespace) -> int:
     dataset, pixels = test_split(
         model.name, model.input.shape, data, order, lambda line: print(line, file=lines)
     )
+    (name,) = model.outputs
+    if len(dataset.classes) != model.shapes[name][0]:
+        raise CosignError(
+            f"{model.name} has {model.shapes[name][0]} outputs, {dataset.name} has "
+            f"{len(dataset.classes)} classes; give data with one class for each output."
+        )
     labels = dataset.test.labels
     right, images = golden.correct(model, pixels, labels), len(labels)
     words = ["cosign", "evaluate", str(options.model), "--data", data]
     words += ["--classes", order] if order is not None else []
+    words += ["--output", options.output] if options.output is not None else []
     found = assemble.compression(model, sizes, options.model.stat().st_size)
     content = {
         "schema": SCHEMA,
@@ -65,3 +79,17 @@ def run(options: argparse.Namespace) -> int:
     )
     publish(content, options.json, text)
     return 0
+
+
+def _classifier(model: CompressedModel, output: str | None) -> CompressedModel:
+    """The model up to its one vector of scores. Raises CosignError when it has not that."""
+    outputs = (output,) if output is not None else model.outputs
+    given = ", ".join(f"{name} ({size_of(model.shapes[name])})" for name in model.outputs)
+    if output is not None and output not in model.outputs:
+        raise CosignError(f"{model.name} has no output {output!r}; it has {given}.")
+    if len(outputs) > 1 or model.shapes[outputs[0]][1:] != (1, 1):
+        raise CosignError(
+            f"{model.name} gives {given}, and accuracy is of one vector, a number for each class; "
+            "choose that by --output, or see the errors that cosign compress export tells."
+        )
+    return dataclasses.replace(model, outputs=outputs)

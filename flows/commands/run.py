@@ -10,6 +10,7 @@ from pathlib import Path
 
 from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError
+from cosign.names import file_name
 from cosign.options import add_json, add_liberty, count, fraction, positive, publish
 from flows.commands.training import add_training_options, training_config
 from rtl.options import add_cores, cores_of
@@ -102,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
     from flows.loop.rundir import RunDir
     from flows.report import tables, terminal
 
-    reporter = Reporter(Console(stderr=True), options.quiet)
+    reporter = Reporter(Console(stderr=True, markup=False, emoji=False), options.quiet)
     if options.resume:
         run = RunDir.resume(options.resume)
         if options.network not in (None, run.config.network):
@@ -110,9 +111,11 @@ def run(options: argparse.Namespace) -> int:
                 f"{run.path} is a run of {run.config.network}, not of {options.network}."
             )
         pretrained = inputs.pretrained(run.config)
+        inputs.tell(run.config.network, pretrained, reporter.note)
         loop.preflight(run.config, run.path, pretrained, reporter.note)
     else:
         config, pretrained = training_config(options)
+        inputs.tell(config.network, pretrained, reporter.note)
         config = dataclasses.replace(
             config,
             images=options.images or inputs.rtl_images(config, pretrained),
@@ -122,7 +125,7 @@ def run(options: argparse.Namespace) -> int:
             cores=cores_of(options),
         )
         name = config.network if pretrained is None else pretrained.spec.name
-        path = options.out or _free_folder(name)
+        path = options.out or _free_folder(file_name(name))
         loop.preflight(config, path, pretrained, reporter.note)
         run = RunDir.create(path, config)
 

@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
             chosen = search.Studies(spec, jobs, {h: objectives(row) for h, row in known.items()})
         else:
             chosen = search.Grid(points.values(), set(known))
-        reporter = Reporter(Console(stderr=True))
+        reporter = Reporter(Console(stderr=True, markup=False, emoji=False))
         through = len(known)
 
         def report(point: Point, outcome: Outcome | None, reason: str) -> None:

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from cosign import locked
+from cosign.names import file_name
 from cosign.options import count
 from flows.commands.training import add_training_options, training_config
 
@@ -52,12 +53,15 @@ def run(options: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         stack.enter_context(distributed.joined())
         leads = distributed.rank() == 0
-        reporter = Reporter(Console(stderr=True), options.quiet or not leads)
+        reporter = Reporter(
+            Console(stderr=True, markup=False, emoji=False), options.quiet or not leads
+        )
         with distributed.first():
             config, pretrained = training_config(options)
+            inputs.tell(config.network, pretrained, reporter.note)
             workers = _workers(options.workers)
             named = pretrained.spec.name if pretrained else options.network
-            out = options.out or Path("runs") / f"{named}-trained"
+            out = options.out or Path("runs") / f"{file_name(named)}-trained"
             dataset = inputs.dataset(config, pretrained, reporter.note)
             recipe = inputs.recipe(config, pretrained, len(dataset.classes))
             rehearse(recipe.spec)

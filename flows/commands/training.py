@@ -8,6 +8,7 @@ from compress.zoo.networks import NETWORKS, entry_of, is_foreign, is_onnx, prese
 from cosign import CosignError
 from cosign.options import (
     add_classes,
+    add_outputs,
     add_pixels,
     bits_or_auto,
     count,
@@ -33,6 +34,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "dict named as in torchvision or a converted Caffe model, a layers model of TensorFlow.js; "
         "imagenet fetches those of resnet50-v1",
     )
+    add_outputs(parser)
     parser.add_argument("--data", help="an ImageNet folder, or imagenette (default: the network's)")
     add_classes(parser)
     parser.add_argument(
@@ -86,6 +88,8 @@ def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained 
         raise CosignError(f"{network} has its own weights; leave --weights out.")
     if not foreign and options.weights is None and entry_of(network).needs_weights:
         raise CosignError(f"{network} is not trained from nothing; give its weights by --weights.")
+    if options.outputs and not foreign:
+        raise CosignError("--output is for a network of your own.")
     if (options.mean or options.std) and not foreign and options.weights is None:
         raise CosignError("--mean and --std are for a network of your own, or --weights.")
     pretrained, digest, weights, pixels = None, "", options.weights, None
@@ -96,7 +100,7 @@ def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained 
             network = str(Path(network).resolve())
         if weights not in (None, "imagenet"):
             weights = str(Path(weights).resolve())
-        pretrained = sources.load(network, weights)
+        pretrained = sources.load(network, weights, options.outputs)
         digest = pretrained.digest()
         pixels = pixels_of(options, pretrained.spec.shape[0])
     datasets.check_order(options.data, options.classes)
@@ -105,6 +109,7 @@ def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained 
     config = RunConfig(
         network=network,
         weights=weights,
+        outputs=options.outputs or None,
         data=str(Path(options.data).resolve()) if local else options.data,
         classes=order,
         alpha=alpha,

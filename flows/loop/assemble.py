@@ -99,11 +99,16 @@ def build(
     machines: Machines,
     profile: HardwareProfile,
     stages: dict[str, Any],
+    notes: tuple[str, ...] = (),
 ) -> Results:
-    """The results of a run, from what its `stages` returned."""
+    """The results of a run, from what its `stages` returned.
+
+    notes : of the network's reading
+    """
     config, wall_s = run.config, run.wall_s()
     found = values.parse(stages, _Found, f"{run.path}/stages", "repeat it with --from STAGE")
     layers = tuple(_layer(layer, machines, found, config) for layer in model.layers)
+    of_file = (f"Of the network's file, {note}." for note in notes)
     return Results(
         network=model.name,
         command=command(config),
@@ -127,7 +132,7 @@ def build(
         energy=_energy(run),
         table_9=_table_9(layers, found.evaluate) if config.network == "alexnet" else None,
         admm={"prune": found.prune.iterations(), "quantize": found.quantize.iterations()},
-        remarks=_remarks(layers, model, dataset, profile),
+        remarks=(*of_file, *_remarks(layers, model, dataset, profile)),
         provenance=_provenance(config, profile, machines),
         wall_s={stage: wall_s[stage] for stage in stages},
     )
@@ -140,6 +145,8 @@ def command(config: RunConfig) -> str:
         value = getattr(config, option)
         words += [f"--{option}", str(value)] if value is not None else []
     words += ["--classes", classes.FILE] if config.classes else []
+    for name in config.outputs or ():
+        words += ["--output", name]
     for path in config.liberty_files:
         words += ["--liberty", str(path)]
     for option in ("mean", "std"):

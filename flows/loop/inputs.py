@@ -9,7 +9,7 @@ from compress.data.datasets import Dataset
 from compress.data.pixels import some_images
 from compress.exchange import sources
 from compress.model.graph import Geometry
-from compress.model.nodes import NetworkSpec
+from compress.model.nodes import NetworkSpec, size_of
 from compress.model.pretrained import Pretrained
 from compress.nn.network import Network, pretrained_network
 from compress.posttrain.balance import balance
@@ -33,7 +33,7 @@ def pretrained(config: RunConfig) -> Pretrained | None:
     """
     if config.weights is None and not is_foreign(config.network):
         return None
-    network = sources.load(config.network, config.weights)
+    network = sources.load(config.network, config.weights, config.outputs or ())
     if network.digest() != config.digest:
         raise CosignError(
             f"{config.network} is another network than this run began with; start a new run."
@@ -41,10 +41,18 @@ def pretrained(config: RunConfig) -> Pretrained | None:
     return network
 
 
+def tell(name: str, network: Pretrained | None, note: Callable[[str], None]) -> None:
+    """What was changed or left out in reading a network that comes with weights."""
+    for line in network.notes if network is not None else ():
+        note(f"{name}: {line}.")
+
+
 def dataset(
     config: RunConfig, network: Pretrained | None, note: Callable[[str], None] | None = None
 ) -> Dataset:
-    """The run's data. Raises CosignError when they do not fit the network."""
+    """The run's data. Raises CosignError when they do not fit the network, or nothing does."""
+    if network is not None:
+        _check_classifies(config.network, network)
     # In the order that the run began with, whatever the folder's classes.txt says by now.
     order = (config.classes or "text") if datasets.is_folder(config.data) else None
     if network is None:
@@ -56,9 +64,25 @@ def dataset(
     if len(loaded.classes) != network.spec.classes:
         raise CosignError(
             f"{config.network} has {network.spec.classes} outputs, but {loaded.name} has "
-            f"{len(loaded.classes)} classes; give data with one class for each output."
+            f"{len(loaded.classes)} classes; give data with one class for each output, or where "
+            "they are no classes compress it without training: cosign compress export."
         )
     return loaded
+
+
+def _check_classifies(name: str, network: Pretrained) -> None:
+    """Raises CosignError unless the network's output is a number for each class."""
+    if network.spec.classifies:
+        return
+    given = ", ".join(
+        f"{output} ({size_of(network.spec.shapes[node])})"
+        for output, node in zip(network.outputs, network.spec.outputs, strict=True)
+    )
+    raise CosignError(
+        f"{name} gives {given}, and what is trained gives one vector, a number for each class; "
+        "choose that by --output NAME, or compress the network as it is without training: cosign "
+        "compress export."
+    )
 
 
 def start(network: Pretrained, data: Dataset, note: Callable[[str], None]) -> Network:
@@ -67,7 +91,9 @@ def start(network: Pretrained, data: Dataset, note: Callable[[str], None]) -> Ne
     note : gets a line for each branch that was scaled
     """
     images = functools.partial(some_images, data, _BALANCED_ON, _BALANCED_ON)
-    return balance(pretrained_network(network), images, note)
+    made = pretrained_network(network)
+    balance(made, images, note)
+    return made
 
 
 def recipe(config: RunConfig, network: Pretrained | None, classes: int) -> Recipe:

@@ -127,7 +127,10 @@ def run(run: RunDir, reporter: Reporter, log: logs.Log, network: Pretrained | No
         if found[name] is None:
             with reporter.stage(name):
                 found[name] = run.run(name, functools.partial(stage, loop))
-    measured = assemble.build(run, loop.dataset, loop.model, loop.machines, loop.profile, found)
+    notes = network.notes if network is not None else ()
+    measured = assemble.build(
+        run, loop.dataset, loop.model, loop.machines, loop.profile, found, notes
+    )
     write_json(run.path / "results.json", measured.to_json())
     run.config.cores.write(run.path / assemble.CORES)
     if is_folder(run.config.data):

@@ -104,7 +104,7 @@ class Reporter:
     def note(self, text: str) -> None:
         """One line that stays."""
         if not self.quiet:
-            self.console.print(text, highlight=False)
+            self.console.print(text, highlight=False, markup=False)
 
     def _task(self, stage: str) -> TaskID:
         if stage not in self._tasks:

@@ -37,6 +37,7 @@ class RunConfig:
     ----------
     network : name of a built-in network, an ONNX file, or package.module:factory
     weights : file that a built-in network has its weights from, or "imagenet"; None trains it here
+    outputs : of a network of one's own, where not all of its file; values inside it too
     data : None (the network's own default), a folder, or a named set
     classes : folders of an image folder in the order of outputs, where it is not sorted as text
     alpha : preset of layer-wise densities, a JSON file or a ratio; None for the recipe's default
@@ -57,6 +58,7 @@ class RunConfig:
 
     network: str
     weights: str | None = None
+    outputs: list[str] | None = None
     data: str | None = None
     classes: list[str] | None = None
     alpha: str | None = None
@@ -108,6 +110,8 @@ class RunDir:
         content = read_json(file)
         if isinstance(content, dict) and content.get("schema") == 2:  # all had the default cores
             content = {"cores": dataclasses.asdict(CoreSet()), **content}
+        if isinstance(content, dict):  # older ones had no choice of these
+            content = {"outputs": None, "classes": None, **content}
         return cls(path, values.parse(content, RunConfig, str(file), "start a new run", READ))
 
     def locked(self) -> AbstractContextManager[None]:

@@ -40,6 +40,7 @@ plt.rcParams.update(
         "svg.fonttype": "none",
         "svg.hashsalt": "cosign",
         "text.color": INK,
+        "text.parse_math": False,  # a $ in a layer's name is a $
         "xtick.color": INK,
         "ytick.color": INK,
         "font.size": 10,

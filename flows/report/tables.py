@@ -18,8 +18,8 @@ _WIDTH = 140
 
 def console() -> Console:
     """Standard output, wide enough for our tables where it is no terminal."""
-    found = Console()
-    return found if found.is_terminal else Console(width=_WIDTH)
+    found = Console(markup=False, emoji=False)
+    return found if found.is_terminal else Console(width=_WIDTH, markup=False, emoji=False)
 
 
 def new_table(title: str, *columns: str) -> Table:

@@ -23,6 +23,7 @@ from compress.exchange import state_dicts
 from compress.file import container
 from compress.model.graph import CompressedModel
 from compress.posttrain import pipeline
+from compress.posttrain.samples import spread
 from compress.zoo.density import uniform
 from compress.zoo.networks import spec_of
 from cosign import CosignError, read_json, write_json
@@ -135,7 +136,7 @@ def run(photos: Path, out: Path, count: int, wanted: Iterable[Case]) -> dict[str
     record = out / "oneshot.json"
     pixels, labels = photographs(photos, spec_of(NETWORK).shape[1])
     weights = state_dicts.fetch(NETWORK, _say)
-    calibration = pixels[::2][pipeline.spread(len(pixels[::2]), count)]
+    calibration = pixels[::2][spread(len(pixels[::2]), count)]
     scored, right = pixels[1::2], labels[1::2]
     about = {
         "schema": SCHEMA,

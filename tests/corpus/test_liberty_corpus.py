@@ -357,7 +357,10 @@ KITS = {
         "DFFHQNx1_ASAP7_75t_R",
         tuple(
             f"{n}_ASAP7_75t_R"
-            for n in ("HB1xp67", *(f"BUFx{n}" for n in "2 3 4 5 6f 8 10 12 16f 24".split()))
+            for n in (
+                "HB1xp67",
+                *(f"BUFx{n}" for n in ["2", "3", "4", "5", "6f", "8", "10", "12", "16f", "24"]),
+            )
         ),
         ("TIEHIx1_ASAP7_75t_R.H", "TIELOx1_ASAP7_75t_R.L"),
         {"HB4xp67_ASAP7_75t_R": "times as slow", "CKINVDCx8_ASAP7_75t_R": "clock cell"},

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from compress.data import imagefiles, imagefolder
-from compress.posttrain import pipeline
+from compress.posttrain.samples import collect
 from cosign import CosignError
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -168,7 +168,7 @@ def test_images_stand_upright(tmp_path: Path, suffix: str, orientation: int) -> 
     assert np.abs(found[4::8, 4::8].astype(int) - shown[4::8, 4::8]).max() <= 6
     decoded = imagefolder.decode(path, (1, 8, 8))  # at a coarser scale
     assert decoded.shape[2] > decoded.shape[1]
-    calibration = pipeline.calibration_images((1, 16, 32), tmp_path, 0, 1)[0, 0]
+    calibration = collect((1, 16, 32), tmp_path, 0, 1).calibration[0, 0]
     assert np.abs(calibration[4::8, 4::8].astype(int) - shown[4::8, 4::8]).max() <= 6
 
 
@@ -181,9 +181,7 @@ def test_calibration_and_training_read_the_same_pixels(tmp_path: Path) -> None:
     wide = np.random.default_rng(0).integers(0, 65536, (8, 8), np.uint16)
     Image.fromarray(wide).save(tmp_path / "wide.png")
     trained = imagefolder.decode(tmp_path / "wide.png", (3, 8, 8))
-    np.testing.assert_array_equal(
-        pipeline.calibration_images((3, 8, 8), tmp_path, 0, 1)[0], trained
-    )
+    np.testing.assert_array_equal(collect((3, 8, 8), tmp_path, 0, 1).calibration[0], trained)
 
 
 def test_which_files_are_images(tmp_path: Path) -> None:
@@ -223,4 +221,4 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
     for name in ("a.heic", "b.HEIC", "c.txt"):
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(CosignError, match=r"holds no image \(but 2 \.heic, 1 \.txt\)"):
-        pipeline.calibration_images((3, 8, 8), tmp_path, 0, 1)
+        collect((3, 8, 8), tmp_path, 0, 1)

@@ -194,6 +194,6 @@ def test_what_is_foreign_is_refused_with_the_nearest_remedy(kind, domain, remedy
     sentence = str(caught.value)
     assert sentence.startswith(f"net.onnx: node 'odd' is a {kind}")
     assert remedy in sentence
-    assert sentence.endswith("or take an output before it, such as 'conv'.")
+    assert sentence.endswith("or leave it out with --output conv.")
     taken = cleaned(bare(graph, 17, domain), "net.onnx", ["conv"])
     assert [node.op_type for node in taken.model.graph.node] == ["Conv"]

@@ -319,7 +319,7 @@ def test_unknown_opset(opset: int) -> None:
 def test_unknown_operations() -> None:
     graph = Graph()
     graph.node("LpPool", graph.conv("x", 3, 2, "c"), name="norms", kernel_shape=[2, 2])
-    with pytest.raises(CosignError, match=r"net\.onnx: node 'norms' is a LpPool, which"):
+    with pytest.raises(CosignError, match=r"net\.onnx: node 'norms' is of the kind LpPool, which"):
         read(graph.model())
 
 

@@ -37,7 +37,7 @@ def test_lenet5_computes_what_torch_does() -> None:
     assert torch.allclose(network(x), y, atol=1e-6)
 
 
-@pytest.mark.parametrize(("size", "beta"), [(5, 0.75), (3, 0.5), (1, 0.75)])
+@pytest.mark.parametrize(("size", "beta"), [(5, 0.75), (3, 0.5), (1, 0.75), (2, 0.75), (6, 0.5)])
 def test_lrn_and_its_gradient_are_torchs(size: int, beta: float) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 7, 4, 3, dtype=torch.double, requires_grad=True)

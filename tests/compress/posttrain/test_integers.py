@@ -6,14 +6,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compress.admm.constraints import put_on_levels
 from compress.file import container
 from compress.model.graph import fixed_point
 from compress.model.levels import Levels, max_level
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network
-from compress.posttrain.calibration import best_clip
+from compress.posttrain.calibration import best_clip, scales
 from compress.posttrain.integers import assemble, input_spec
 from cosign import CosignError
+from sim import golden
 
 
 @given(st.floats(1e-9, 1e4))
@@ -82,4 +84,47 @@ def test_the_file_has_the_levels_that_quantisation_returned(
         found = levels[layer.name]
         assert np.array_equal(layer.dense_levels(), found.values.reshape(len(layer.bias), -1))
         assert layer.bits == bits
-        assert layer.q == pytest.approx(found.q, rel=2.0**-14)
+        if layer.nnz:
+            assert layer.q == pytest.approx(found.q, rel=2.0**-14)
+
+
+def test_a_layer_without_weights_gives_its_biases() -> None:
+    """To a part of a unit, whatever unit its own input has."""
+    net = Builder("biases", (1, 4, 4))
+    net.conv("off", 2, 1)
+    net.host("flatten", "flatten")
+    net.linear("fc", 3, relu=False)
+    network = Network(net.spec())
+    with torch.no_grad():
+        network.weights["off"].zero_()
+        network.weights["fc"].zero_()
+        network.biases["off"].copy_(torch.tensor([-1.0, -2.0]))  # nothing passes the ReLU
+        network.biases["fc"].copy_(torch.tensor([0.7, -0.31, 0.052]))
+    masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in network.weights.items()}
+    levels = put_on_levels(network.weights, masks, dict.fromkeys(masks, 8))
+    model = assemble(
+        network, levels, input_spec((1, 4, 4), (0.5,), (0.25,)), lambda: [torch.ones(1, 1, 4, 4)]
+    )
+    back = container.from_bytes(container.to_bytes(model))
+    assert [layer.nnz for layer in back.layers] == [0, 0]
+    units = golden.run(back, np.zeros((1, 1, 4, 4), np.int8)).reshape(-1)
+    scale = back.layers[-1].out_scale
+    assert units * scale == pytest.approx(network.biases["fc"].detach().numpy(), abs=0.51 * scale)
+
+
+def test_a_scale_is_that_of_all_branches_that_are_read() -> None:
+    """Not of the one that comes last, which may have small values only."""
+    net = Builder("branches", (2, 1, 1))
+    net.conv("conv", 2, 1)
+    halves = [
+        net.host(f"half{channel}", "take", "conv", layout=((channel,), (0,), (0,)))
+        for channel in (0, 1)
+    ]
+    for half in halves:
+        net.conv(f"{half}.conv", 2, 1, source=half)
+    net.host("sum", "add", "half0.conv", "half1.conv")
+    network = Network(net.spec())
+    with torch.no_grad():
+        network.weights["conv"].copy_(torch.tensor([[10.0, 0], [0, 1]])[..., None, None])
+    found = scales(network, lambda: [torch.ones(1, 2, 1, 1)], 1.0, 14)
+    assert found["conv"] * 127 == pytest.approx(10, rel=0.1)

@@ -17,7 +17,7 @@ from compress.file import container
 from compress.model.graph import CompressedModel
 from compress.model.nodes import NetworkSpec, NodeSpec
 from compress.nn.network import Network
-from compress.posttrain import pipeline
+from compress.posttrain.samples import collect
 from compress.zoo import networks
 from compress.zoo.density import kept_weights
 from compress.zoo.lenet5 import LENET5, lenet5_spec
@@ -85,12 +85,12 @@ def test_images_are_scaled_cropped_and_in_order(tmp_path: Path) -> None:
     (tmp_path / "class").mkdir()
     Image.fromarray(np.full((9, 9), 7, np.uint8)).save(tmp_path / "class" / "c.png")
     (tmp_path / "a.txt").write_text("not an image")
-    pixels = pipeline.calibration_images((3, 10, 10), tmp_path, 0, 5)
+    pixels = collect((3, 10, 10), tmp_path, 0, 5).calibration
     assert pixels.shape == (2, 3, 10, 10)
     assert (pixels[0] == 255).all()
     assert (pixels[1] == 7).all()
-    assert (pipeline.calibration_images((3, 10, 10), tmp_path, 0, 1) == 255).all()
-    assert pipeline.calibration_images((1, 10, 10), tmp_path, 0, 2).shape == (2, 1, 10, 10)
+    assert (collect((3, 10, 10), tmp_path, 0, 1).calibration == 255).all()
+    assert collect((1, 10, 10), tmp_path, 0, 2).calibration.shape == (2, 1, 10, 10)
 
 
 @pytest.mark.parametrize("method", ["magnitude", "oneshot"])
@@ -255,7 +255,7 @@ def test_a_full_network_becomes_a_file_and_runs(
     spec = networks.spec_of(network)
     keep = kept_weights(spec, networks.densities(network, alpha))
     assert {layer.name: layer.nnz for layer in model.layers} == keep
-    pixels = pipeline.calibration_images(spec.shape, None, seed=9, count=2)
+    pixels = collect(spec.shape, None, seed=9, count=2).calibration
     scores = golden.run(model, model.input.quantize(pixels))[..., 0, 0]
     with torch.no_grad():
         logits = small.float_twin(model, spec)(normalised(model.input, pixels)).numpy()

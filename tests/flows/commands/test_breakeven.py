@@ -3,8 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from compress.file import container
+from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer
+from cosign.names import file_name
 from flows.__main__ import main
 from rtl.coreset import CoreSet
 
@@ -40,6 +44,23 @@ def test_curves_against_both_dense_cores_under_both_models(tmp_path: Path, capsy
     printed = capsys.readouterr()
     assert json.loads(printed.out) == content
     assert "conv2 sparse against dense-2d-2x2" in printed.err
+
+
+def test_a_layers_name_is_no_path_and_no_markup(tmp_path: Path, capsys):
+    name = "../../$[/conv1]"
+    geometry = Geometry("conv", 2, 4, 4, 4, (3, 3), padding=(1, 1))
+    dense = np.tile(np.array([1, -1, 2], np.int8), (4, 6))
+    fields = {"bits": 3, "q": 0.1, "mul": 40_000, "shift": 20, "relu": True}
+    scales = {"in_scale": 1.0, "out_scale": 1.0, "bias": np.zeros(4)}
+    layer = Layer.from_dense(dense, name=name, input="input", geometry=geometry, **fields, **scales)
+    source = InputSpec((2, 4, 4), 0.02, (0.5, 0.5), (0.5, 0.5))
+    container.save(CompressedModel("net", source, (layer,)), tmp_path / "m.cosign")
+    out = tmp_path / "in" / "it"
+    line = ["breakeven", "--model", str(tmp_path / "m.cosign"), "--cores", str(SMALL)]
+    assert main([*line, "--layers", name, "--ratios", "2", "--out", str(out)]) == 0
+    assert name in capsys.readouterr().out
+    assert [path.name for path in out.glob("*.png")] == [f"{file_name(name)}.png"]
+    assert {path.name for path in tmp_path.iterdir()} == {"m.cosign", "in"}
 
 
 @pytest.mark.parametrize(
