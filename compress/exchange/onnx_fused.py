@@ -1,4 +1,4 @@
-"""Operations that runtimes fuse, and those that ONNX had once, as ONNX's plainest nodes.
+"""Operations that runtimes fuse, and those that ONNX had once, as ONNX's own nodes.
 
 Source: onnxruntime, docs/ContribOperators.md; onnx, docs/Operators.md of release 1.2.
 """
