@@ -1,10 +1,13 @@
 """Fewer nodes for the same function: what an imported graph goes through before it is a network."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
+from compress.model.hostops import Shape
 from compress.model.nodes import NodeSpec
 
 _TRANSPARENT = ("maxpool", "flatten")  # a ReLU before is a ReLU after
@@ -18,9 +21,11 @@ class Graph:
     ----------
     nodes : by name, in topological order
     weights, biases : of the layers by name, float64 [out, ...] and [out]
-    affine : depthwise layers that scale and shift, and may go into the layer before
+    affine : depthwise layers that scale and shift, and may go into the layers around
     outputs : nodes that are read from outside
+    shapes : (C, H, W) of all nodes, and of others
     became : of a node that is gone, the one whose output its readers read since
+    changed : nodes that give other numbers than the foreign graph's
     """
 
     nodes: dict[str, NodeSpec] = field(default_factory=dict)
@@ -28,7 +33,9 @@ class Graph:
     biases: dict[str, np.ndarray] = field(default_factory=dict)
     affine: set[str] = field(default_factory=set)
     outputs: list[str] = field(default_factory=list)
+    shapes: dict[str, Shape] = field(default_factory=dict)
     became: dict[str, str] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
 
 
 def fuse(graph: Graph) -> Graph:
@@ -41,6 +48,9 @@ def fuse(graph: Graph) -> Graph:
             del graph.nodes[node.name]
     for name in [name for name in graph.nodes if name in graph.affine]:
         _fold(graph, graph.nodes[name])
+    for name in reversed(list(graph.nodes)):
+        if (given := _scale_and_shift(graph, graph.nodes[name])) is not None:
+            _fold_forwards(graph, graph.nodes[name], *given)
     for name in [node.name for node in graph.nodes.values() if node.op == "relu"]:
         _fuse_relu(graph, graph.nodes[name])
     for name in [node.name for node in graph.nodes.values() if node.op == "avgpool"]:
@@ -57,6 +67,97 @@ def _fold(graph: Graph, node: NodeSpec) -> None:
     graph.weights[before.name] = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
     graph.biases[before.name] = graph.biases[before.name] * scale + graph.biases[node.name]
     _remove(graph, node)
+    graph.affine.discard(node.name)
+
+
+_Change = Callable[[], None]
+
+
+def _scale_and_shift(graph: Graph, node: NodeSpec) -> tuple[np.ndarray, np.ndarray] | None:
+    """By channel, of a node that does nothing else."""
+    if node.name in graph.affine:
+        return graph.weights[node.name].reshape(-1), graph.biases[node.name]
+    if node.op == "function":
+        match node.program:
+            case ("x", float(scale), "mul", float(shift), "add"):
+                channels = graph.shapes[node.name][0]
+                return np.full(channels, scale), np.full(channels, shift)
+    return None
+
+
+def _fold_forwards(graph: Graph, node: NodeSpec, scale: np.ndarray, shift: np.ndarray) -> None:
+    """Put a scale and shift into all layers that read it, if it reaches nothing else."""
+    changes = _forwards(graph, node.name, scale, shift)
+    if changes:
+        for change in changes:
+            change()
+        _remove(graph, node)
+        del graph.became[node.name]  # whose output nobody computes any more
+
+
+def _forwards(
+    graph: Graph, name: str, scale: np.ndarray, shift: np.ndarray
+) -> list[_Change] | None:
+    """What makes the readers of a node do its scale and shift; None where one of them cannot."""
+    if name in graph.outputs:
+        return None
+    changes: list[_Change] = []
+    for reader in [node for node in graph.nodes.values() if name in node.inputs]:
+        if reader.geometry is not None:
+            if shift.any() and any(reader.geometry.padding):
+                return None
+            changes.append(partial(_absorb, graph, reader, scale, shift))
+            continue
+        passed = _passed(graph, reader, name, scale, shift)
+        further = None if passed is None else _forwards(graph, reader.name, *passed)
+        if further is None:
+            return None
+        changes += [partial(graph.changed.add, reader.name), *further]
+    return changes
+
+
+def _absorb(graph: Graph, reader: NodeSpec, scale: np.ndarray, shift: np.ndarray) -> None:
+    """Let a layer scale and shift what it reads."""
+    weight = graph.weights[reader.name]
+    assert reader.geometry is not None
+    groups = reader.geometry.groups
+    by_filter = np.repeat(np.arange(groups), len(weight) // groups)
+    scales, shifts = (part.reshape(groups, -1)[by_filter] for part in (scale, shift))
+    sums = weight.reshape(*weight.shape[:2], -1).sum(axis=2)
+    graph.biases[reader.name] = graph.biases[reader.name] + (sums * shifts).sum(axis=1)
+    graph.weights[reader.name] = weight * scales.reshape(*scales.shape, *[1] * (weight.ndim - 2))
+
+
+def _passed(
+    graph: Graph, reader: NodeSpec, name: str, scale: np.ndarray, shift: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The scale and shift of what a node without weights gives; None where they are not such."""
+    if reader.op == "flatten":
+        _, height, width = graph.shapes[name]
+        return np.repeat(scale, height * width), np.repeat(shift, height * width)
+    if reader.op == "maxpool" and scale.min() > 0:
+        return scale, shift
+    if reader.op == "avgpool" and not shift.any():
+        return scale, shift
+    if reader.op == "avgpool" and (reader.attrs.get("exclude") or not _pads(reader)):
+        return scale, shift
+    if reader.op == "take" and not (shift.any() and any(min(axis) < 0 for axis in reader.layout)):
+        channels_taken = np.array(reader.layout[0])
+        zeros = channels_taken < 0
+        return np.where(zeros, 1, scale[channels_taken]), np.where(zeros, 0, shift[channels_taken])
+    if reader.op == "concat":
+        parts = [
+            (scale, shift) if part == name else (np.ones(channels), np.zeros(channels))
+            for part in reader.inputs
+            for channels in graph.shapes[part][:1]
+        ]
+        joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
+        return joined[0], joined[1]
+    return None
+
+
+def _pads(node: NodeSpec) -> bool:
+    return any(node.attrs.get(key) for key in ("padding", "padding1", "end", "end1"))
 
 
 def _fuse_relu(graph: Graph, node: NodeSpec) -> None:

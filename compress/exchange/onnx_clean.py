@@ -28,6 +28,7 @@ OPSET = 22  # of ONNX, of every cleaned model; what came later, images do not ne
 _IR = 10  # of ONNX's format: what knows integers of 4 bits
 _ORDINARY = ("", "ai.onnx")
 _BROADCASTING = 7  # the opset from which shapes alone say how to broadcast
+_COORDINATES = 11  # the opset from which a Resize says how it finds its pixels
 _BY_CONTENT = ("Compress", "NonMaxSuppression", "NonZero", "Unique")  # whatever its input's shape
 _TOLD = 40  # names of values in one sentence
 
@@ -201,6 +202,8 @@ def _converted(model: onnx.ModelProto, where: str, upwards: bool) -> onnx.ModelP
             model = version_converter.convert_version(model, _BROADCASTING - 1)
             _slopes_by_channel(model)
         converted = version_converter.convert_version(model, OPSET)
+        if version < _COORDINATES:
+            _coordinates(converted)
     except Exception as error:
         raise CosignError(
             f"{where} cannot be brought from opset {version} of ONNX to {OPSET} "
@@ -215,6 +218,17 @@ def _converted(model: onnx.ModelProto, where: str, upwards: bool) -> onnx.ModelP
                     f"ONNX knows only after opset {OPSET}; export it with opset {OPSET}."
                 )
     return converted
+
+
+def _coordinates(model: onnx.ModelProto) -> None:
+    """How old Resize and Upsample find their pixels, which the converter does not say."""
+    for node in model.graph.node:
+        if node.op_type == "Resize":
+            for key, way in (
+                ("coordinate_transformation_mode", "asymmetric"),
+                ("nearest_mode", "floor"),
+            ):
+                node.attribute.append(onnx.helper.make_attribute(key, way))
 
 
 def _slopes_by_channel(model: onnx.ModelProto) -> None:

@@ -11,6 +11,7 @@ _WEIGHTS = (".weight", ".bias")  # how PyTorch's parameters end
 _SAME_SHAPE_SAME_VALUE = {"Reshape", "Flatten", "Expand", "Squeeze", "Unsqueeze", "Dropout"}
 _QUANTISING = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}  # read on their own
 _BROADCASTING = {"Add", "Sub", "Mul", "Div", "Max", "Min", "Pow", "Where", "Sum", "Mean"}
+_NEUTRAL = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}
 _OF_ONE = {"Concat", "Sum", "Mean", "Max", "Min"}
 
 
@@ -58,9 +59,15 @@ def _simpler(node: ir.Node) -> bool:
         )
         or (node.op_type == "Slice" and same and _forwards(node))
         or (node.op_type == "Pad" and same and not _numbers(node, 1).any())
+        or (node.op_type in _NEUTRAL and same and _is_neutral(node, 1))
     ):
         _identity(node, x)
         return True
+    if node.op_type in ("Add", "Mul") and _is_neutral(node, 0):
+        other = node.inputs[1]
+        if other is not None and other.shape is not None and other.shape == y.shape:
+            _identity(node, other)
+            return True
     return False
 
 
@@ -92,6 +99,14 @@ def _identity(node: ir.Node, x: ir.Value) -> None:
     ir.convenience.replace_nodes_and_values(
         node.graph, node, [node], [new], node.outputs[:1], new.outputs
     )
+
+
+def _is_neutral(node: ir.Node, number: int) -> bool:
+    """Whether an operand is a constant that leaves the other one as it is."""
+    value = node.inputs[number]
+    if value is None or value.const_value is None:
+        return False
+    return bool((value.const_value.numpy() == _NEUTRAL[node.op_type]).all())
 
 
 def _forwards(node: ir.Node) -> bool:

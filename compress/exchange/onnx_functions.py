@@ -176,6 +176,59 @@ def _sum(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     return at.trace.affine(f"{name}.mean", total, share, 0.0)
 
 
+# of x - y: 1 where the comparison holds, else 0
+_COMPARISONS: dict[str, Program] = {
+    "Greater": ("x", "sign", 0.0, "max"),
+    "Less": ("x", "neg", "sign", 0.0, "max"),
+    "GreaterOrEqual": (1.0, "x", "neg", "sign", 0.0, "max", "sub"),
+    "LessOrEqual": (1.0, "x", "sign", 0.0, "max", "sub"),
+    "Equal": (1.0, "x", "sign", "abs", "sub"),
+}
+
+
+def _comparison(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
+    return at.trace.function(name, _difference(at, name, node), _COMPARISONS[node.op_type])
+
+
+def _difference(at: Operands, name: str, node: onnx.NodeProto) -> Value:
+    """Of the inputs, without rounding before it is compared."""
+    less = f"{name}.less"
+    for number, scale in ((0, 1.0), (1, -1.0)):
+        if at.is_constant(node, 1 - number):
+            constant = np.asarray(at.constant(name, node, 1 - number), np.float64)
+            x = at.value(name, node, number)
+            bound = at.trace.by_channel(name, x, constant)
+            return at.trace.function(less, x, ("x", scale, "mul", bound, scale, "mul", "sub"))
+    return at.trace.combine(less, "sub", at.value(name, node, 0), at.value(name, node, 1))
+
+
+def _not(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
+    return at.trace.function(name, at.value(name, node), (1.0, "x", "sub"))
+
+
+def _both(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
+    word = "mul" if node.op_type == "And" else "max"
+    return at.trace.combine(name, word, at.value(name, node, 0), at.value(name, node, 1))
+
+
+def _where(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
+    """What is chosen where a comparison holds, and what is elsewhere, each times 0 or 1."""
+    chosen = at.value(name, node)
+    rest = at.trace.function(f"{name}.not", chosen, (1.0, "x", "sub"))
+    parts = []
+    for number, mask in ((1, chosen), (2, rest)):
+        if at.is_constant(node, number):
+            constant = np.asarray(at.constant(name, node, number), np.float64)
+            if not np.isfinite(constant).all():
+                at.trace.refuse(name, "chooses numbers that are not finite")
+            numbers = at.trace.by_channel(name, mask, constant)
+            parts.append(at.trace.function(f"{name}.{number}", mask, ("x", numbers, "mul")))
+        else:
+            other = at.value(name, node, number)
+            parts.append(at.trace.combine(f"{name}.{number}", "mul", other, mask))
+    return at.trace.combine(name, "add", *parts)
+
+
 def _batch_norm(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     if a.get("training_mode", 0):
         at.trace.refuse(
@@ -220,12 +273,16 @@ ELEMENTWISE: dict[str, _Operation] = {
     **dict.fromkeys(FUNCTIONS, _function),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div"), _arithmetic),
     **dict.fromkeys(("Max", "Min"), _extreme),
+    **dict.fromkeys(_COMPARISONS, _comparison),
+    **dict.fromkeys(("And", "Or"), _both),
     "BatchNormalization": _batch_norm,
     **dict.fromkeys(("InstanceNormalization", "LayerNormalization"), _normalisation),
     "Clip": _clip,
     "Neg": _neg,
+    "Not": _not,
     "PRelu": _prelu,
     "Pow": _pow,
     "Relu": _relu,
     **dict.fromkeys(("Sum", "Mean"), _sum),
+    "Where": _where,
 }

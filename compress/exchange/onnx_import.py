@@ -1,7 +1,7 @@
 """ONNX files as networks: `read` one with its trained weights (no torch).
 
-What is read is in `onnx_ops`, `onnx_functions` and `onnx_moves`; all else is refused by name. A
-softmax or the like at an output is left out, since it changes no order.
+What is read is in `onnx_ops`, `onnx_functions`, `onnx_softmax` and `onnx_moves`; all else is
+refused by name. A softmax or the like at an output is left out, since it changes no order.
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ from compress.exchange.onnx_moves import MOVES
 from compress.exchange.onnx_operands import Operands
 from compress.exchange.onnx_ops import OPERATIONS
 from compress.exchange.onnx_remedies import REMEDIES, remedy
+from compress.exchange.onnx_softmax import softmax
 from compress.exchange.tracer import Refusal, Tracer
 from compress.exchange.views import Value
 from compress.model.hostops import Shape
@@ -28,6 +29,7 @@ from compress.model.pretrained import Pretrained
 from cosign import CosignError
 
 _ENDS = ("Softmax", "LogSoftmax", "ArgMax", "Hardmax")
+_COMPUTED = OPERATIONS | ELEMENTWISE
 _COLOURS = (1, 3, 4)
 
 
@@ -84,6 +86,7 @@ class _Reader:
         self.trace = Tracer(name, shape, where)
         self.operands = Operands(self.trace, constants, {self.graph.input[0].name: value})
         self.sigmoids: dict[str, Value] = {}  # by the output of a sigmoid, what it reads
+        self.ends = _ends(self.graph)
 
     def imported(self) -> Pretrained:
         sources = {name: node.input for node in self.graph.node for name in node.output}
@@ -126,19 +129,30 @@ class _Reader:
             self.trace.refuse(name, f"is a {node.op_type} of constants that cannot be computed")
         if first is not None and first.head is not None and "ArgMax" in first.head:
             values[node.output[0]] = first
+        elif node.op_type == "Softmax" and node.output[0] not in self.ends:
+            values[node.output[0]] = softmax(self.operands, name, node, attributes)
         elif node.op_type in _ENDS and first is not None:
             head = f"the {node.op_type} {name!r}"
             values[node.output[0]] = Value(first.node, first.places, first.head or head)
         elif node.op_type in MOVES and first is not None:
             results = MOVES[node.op_type](self.operands, name, node, attributes)
             values.update(zip(node.output, results, strict=False))
-        elif node.op_type in OPERATIONS or node.op_type in ELEMENTWISE:
-            operation = (OPERATIONS | ELEMENTWISE)[node.op_type]
+        elif node.op_type in _COMPUTED:
+            operation = _COMPUTED[node.op_type]
             values[node.output[0]] = operation(self.operands, name, node, attributes)
             if node.op_type == "Sigmoid" and first is not None and len(first.shape) == 2:
                 self.sigmoids[node.output[0]] = first
         else:
             self.trace.refuse(name, f"is of the kind {node.op_type}, which the machine has not")
+
+
+def _ends(graph: onnx.GraphProto) -> set[str]:
+    """Values that only move on their way to the outputs."""
+    ends = {name for node in graph.node for name in node.output}
+    for node in reversed(graph.node):
+        if node.op_type not in {*MOVES, *_ENDS} or not ends.issuperset(filter(None, node.output)):
+            ends.difference_update(node.input)
+    return ends
 
 
 def _name(node: onnx.NodeProto) -> str:

@@ -16,6 +16,7 @@ _EVALUATED = (
     *("Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze"),
 )
 _OPSET = 18
+_LARGEST_PAD = 1e4  # in magnitude; more is meant as infinity
 
 
 def _moved(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:
@@ -52,11 +53,13 @@ def _same(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[
 
 
 def _pad(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:
-    x, value = at.values[node.input[0]], at.constant(name, node, 2, 0.0)
-    if a.get("mode", b"constant") == b"constant" and np.any(value):
-        at.trace.refuse(
-            name, f"pads with {float(np.ravel(value)[0]):g}", "pad with zeros or the edge"
-        )
+    x, number = at.values[node.input[0]], 0.0
+    if a.get("mode", b"constant") == b"constant":
+        number = float(np.ravel(at.constant(name, node, 2, 0.0))[0])
+    if abs(number) > _LARGEST_PAD:
+        at.trace.refuse(name, f"pads with {number:g}", "pad with zeros or the edge")
+    if number:  # around what is less by it
+        x = at.trace.affine(f"{name}.less", at.value(name, node), 1.0, -number)
     axes = np.ravel(at.constant(name, node, 3, range(len(x.shape)))).tolist()
     pads = np.ravel(at.constant(name, node, 1))
     places = x.places
@@ -65,34 +68,42 @@ def _pad(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[V
         places = places.take(kept, axis)
     single = helper.make_node("Pad", ["x", "pads", "", "axes"], node.output, **a)
     inputs = {"x": places, "pads": np.maximum(pads, 0), "axes": np.array(axes)}
-    return [Value(x.node, result, x.head) for result in _evaluated(at, name, single, inputs)]
+    (padded,) = _evaluated(at, name, single, inputs)
+    y = Value(x.node, padded, x.head)
+    return [at.trace.affine(name, y, 1.0, number) if number else y]
 
 
 def _resize(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> list[Value]:
     """Axis by axis: the evaluator works pixel by pixel."""
-    x = at.values[node.input[0]]
-    mode = a.get("mode", b"nearest").decode()
-    if mode != "nearest":
-        at.trace.refuse(
-            name,
-            f"resizes by {mode} interpolation, read is the nearest pixel",
-            'export it with mode "nearest", or as a ConvTranspose',
-        )
+    x = at.value(name, node)
+    nearest = a.get("mode", b"nearest") == b"nearest"
     rank = len(x.shape)
     axes = [axis % rank for axis in a.pop("axes", range(rank))]
     scales, sizes = (at.constant(name, node, number) for number in (2, 3))
     by_scale = scales is not None and np.size(scales)
     given = np.ravel(scales if by_scale else sizes)
-    places = x.places
+    a.pop("keep_aspect_ratio_policy", None)
     for axis, amount in zip(axes, given, strict=True):
-        inputs = {"x": np.arange(x.shape[axis], dtype=np.float32)}
+        length = x.shape[axis]
+        if amount == (1 if by_scale else length):
+            continue
         kind = "scales" if by_scale else "sizes"
-        inputs[kind] = np.array([amount], np.float32 if by_scale else np.int64)
         names = ["x", "", "scales"] if by_scale else ["x", "", "", "sizes"]
-        single = helper.make_node("Resize", names, node.output, **a)
-        (chosen,) = _evaluated(at, name, single, inputs)
-        places = places.take(chosen.astype(np.int64), axis)
-    return [Value(x.node, places, x.head)]
+        single = helper.make_node("Resize", names, ["y"], **a)
+        sought = {kind: np.array([amount], np.float32 if by_scale else np.int64)}
+        if nearest:
+            inputs = {"x": np.arange(length, dtype=np.float32), **sought}
+            (chosen,) = _evaluated(at, name, single, inputs)
+            x = Value(x.node, x.places.take(chosen.astype(np.int64), axis))
+        else:  # what becomes of each pixel alone
+            parts = [
+                _evaluated(at, name, single, {"x": pixel, **sought})[0]
+                for pixel in np.eye(length, dtype=np.float32)
+            ]
+            lines = Value(x.node, np.moveaxis(x.places, axis, -1))
+            y = at.trace.linear(f"{name}.axis{axis}", lines, np.stack(parts, axis=1), None)
+            x = Value(y.node, np.moveaxis(y.places, -1, axis))
+    return [x]
 
 
 MOVES = {

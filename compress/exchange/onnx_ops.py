@@ -1,5 +1,6 @@
 """What each operation of ONNX becomes that reads whole maps: calls of a Tracer."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -121,42 +122,57 @@ def _gemm(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value
 def _matmul(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     left = at.is_constant(node, 0)
     x = at.value(name, node, int(left))
-    weight = at.constant(name, node, int(not left))
-    if weight.ndim > 2 and weight.size == weight.shape[-1] * weight.shape[-2]:
-        weight = weight.reshape(weight.shape[-2:])
-    if weight.ndim == 1 and not left:
-        y = at.trace.linear(name, x, weight[None], None)
-        return Value(y.node, y.places[..., 0])
-    if weight.ndim != 2:
-        at.trace.refuse(name, f"multiplies by {weight.ndim} dimensions, read are 2")
-    if not left:
-        return at.trace.linear(name, x, weight.T, None)
-    columns = Value(x.node, np.swapaxes(x.places, -1, -2) if x.places.ndim > 1 else x.places)
-    y = at.trace.linear(name, columns, weight, None)
-    return Value(y.node, np.swapaxes(y.places, -1, -2) if x.places.ndim > 1 else y.places)
+    weight = np.asarray(at.constant(name, node, int(not left)))
+    while weight.ndim > 2 and weight.shape[0] == 1:
+        weight = weight[0]
+    outer = "abcdefgh"[: max(0, len(x.shape) - 2)]
+    if weight.ndim - 2 > len(outer):
+        at.trace.refuse(name, f"multiplies {len(x.shape)} dimensions by {weight.ndim}")
+    shared = outer[len(outer) + 2 - weight.ndim :] if weight.ndim > 2 else ""
+    # i is summed over; n are the lines of the value, o those of the constant
+    of_x = f"{outer}in"[: len(x.shape)] if left else f"{outer}ni"[-len(x.shape) :]
+    of_weight = f"{shared}oi"[-weight.ndim :] if left else f"{shared}io"[: weight.ndim]
+    first, second = (of_weight, of_x) if left else (of_x, of_weight)
+    result = [letter for letter in first + second if letter != "i" and letter not in outer]
+    return _product(at, name, x, of_x, weight, of_weight, outer + "".join(result))
 
 
 def _einsum(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
-    """A matrix product of a value and a constant, written as letters."""
     equation = a["equation"].decode().replace(" ", "")
     terms, _, result = equation.partition("->")
-    first, _, second = terms.partition(",")
-    if len(node.input) == 2 and at.is_constant(node, 0):
-        first, second = second, first
+    letters = terms.split(",")
+    if len(letters) != 2 or not result or "." in equation:
+        at.trace.refuse(name, f"is the Einsum {equation}; read are those of two, with a result")
     left = at.is_constant(node, 0)
-    shared = set(first) & set(second)
-    if (
-        len(node.input) != 2
-        or len(shared) != 1
-        or len(second) != 2
-        or first[-1:] not in shared
-        or result != first[:-1] + "".join(letter for letter in second if letter not in shared)
-    ):
-        at.trace.refuse(
-            name, f"is the Einsum {equation}, read are products with a matrix", "use MatMul"
-        )
     x, weight = at.value(name, node, int(left)), at.constant(name, node, int(not left))
-    return at.trace.linear(name, x, weight.T if second[0] in shared else weight, None)
+    return _product(at, name, x, letters[int(left)], weight, letters[int(not left)], result)
+
+
+def _product(
+    at: Operands, name: str, x: Value, of_x: str, weight: np.ndarray, of_weight: str, result: str
+) -> Value:
+    """Einstein's sum over letters of the axes of a value and of a constant."""
+    lines = [letter for letter in of_x if letter not in of_weight]
+    groups = [letter for letter in of_x if letter in of_weight and letter in result]
+    summed = [letter for letter in of_x if letter in of_weight and letter not in result]
+    columns = [letter for letter in of_weight if letter not in of_x]
+    if (
+        any(len(set(term)) < len(term) for term in (of_x, of_weight, result))
+        or sorted(result) != sorted([*lines, *groups, *columns])
+        or len(of_x) != len(x.shape)
+        or len(of_weight) != weight.ndim
+    ):
+        at.trace.refuse(name, f"is the product {of_x},{of_weight}->{result}, which is not read")
+    sizes = dict(zip(of_x, x.shape, strict=True))
+    outer, shared = ([sizes[letter] for letter in part] for part in (lines, groups))
+    terms = math.prod(sizes[letter] for letter in summed)
+    places = x.places.transpose([of_x.index(letter) for letter in (*lines, *groups, *summed)])
+    vectors = Value(x.node, places.reshape(*outer, math.prod(shared), terms))
+    turned = weight.transpose([of_weight.index(letter) for letter in (*groups, *columns, *summed)])
+    y = at.trace.grouped(name, vectors, turned.reshape(math.prod(shared), -1, terms))
+    made = y.places.reshape(*outer, *shared, *turned.shape[len(groups) : turned.ndim - len(summed)])
+    letters = [*lines, *groups, *columns]
+    return Value(y.node, made.transpose([letters.index(letter) for letter in result]))
 
 
 def _pool(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
@@ -205,18 +221,32 @@ def _reduce(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Val
     axes = [int(axis) for axis in np.ravel(given)]
     if not axes and a.get("noop_with_empty_axes", 0):
         return x
-    before, op, after = _REDUCTIONS[node.op_type]
+    return _reduced(at, name, node.op_type, x, axes, bool(a.get("keepdims", 1)))
+
+
+def _reduced(
+    at: Operands, name: str, kind: str, x: Value, axes: Sequence[int], keep: bool
+) -> Value:
+    before, op, after = _REDUCTIONS[kind]
     if before:
         x = at.trace.function(f"{name}.each", x, before)
-    y = at.trace.reduce(name, op, x, axes, bool(a.get("keepdims", 1)))
-    if op == "avgpool" and node.op_type != "ReduceMean":
+    y = at.trace.reduce(name, op, x, axes, keep)
+    if op == "avgpool" and kind != "ReduceMean":
         count = x.places.size // max(1, y.places.size)
         y = at.trace.affine(f"{name}.sum", y, float(count), 0.0)
     return at.trace.function(f"{name}.result", y, after) if after else y
 
 
+def _unit_length(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
+    x = at.value(name, node)
+    length = _reduced(at, name, f"ReduceL{a.get('p', 2)}", x, [a.get("axis", -1)], keep=True)
+    return at.trace.combine(name, "div", x, length)
+
+
 def _lrn(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     x = at.value(name, node)
+    if x.shape[0] > 1:
+        at.trace.refuse(name, "normalises several images at once, read is one")
     turn = -1 if a["size"] % 2 == 0 else 1  # even windows reach one channel further behind
     y = at.trace.host(
         name,
@@ -266,5 +296,6 @@ OPERATIONS: dict[str, _Operation] = {
     "MatMul": _matmul,
     "MaxPool": _pool,
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),
+    "LpNormalization": _unit_length,
     **dict.fromkeys(_REDUCTIONS, _reduce),
 }

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 REMEDIES: dict[str, str] = {
     **dict.fromkeys(
-        (*("LpNormalization", "MeanVarianceNormalization", "RMSNormalization"),),
+        (*("MeanVarianceNormalization", "RMSNormalization"),),
         "train it with batch normalisation, whose statistics are constants",
     ),
     **dict.fromkeys(

@@ -45,7 +45,7 @@ class Tracer:
     def __init__(self, name: str, shape: Shape, where: str) -> None:
         self.where = where
         self._build = Builder(name, shape)
-        self._graph = Graph()
+        self._graph = Graph(shapes=self._build.shapes)
         self._derived: dict[str, tuple[str, Program]] = {}  # computed number by number from another
         self._moved: dict[tuple[str, Shape, bytes], str] = {}
 
@@ -66,8 +66,12 @@ class Tracer:
         dilation: tuple[int, int] = (1, 1),
         groups: int = 1,
     ) -> Value:
-        """A convolution of [1, C, H, W] or [1, C, W], float32 [out, in / groups, kh, kw]."""
+        """A convolution of [N, C, H, W] or [N, C, W], float32 [out, in / groups, kh, kw]."""
         channels, height, width = map_shape(x.shape)
+        images = x.shape[0]
+        if images > 1:  # that a graph makes of one: as many groups with the same weights
+            weight, groups = np.tile(weight, (images, *[1] * (weight.ndim - 1))), groups * images
+            bias = None if bias is None else np.tile(bias, images)
         if weight.ndim != 4 or len(x.shape) not in (3, 4) or weight.shape[1] * groups != channels:
             self.refuse(
                 name,
@@ -112,8 +116,8 @@ class Tracer:
         )
         self._weigh(made, kernel, bias)
         _, rows, columns = self._build.shapes[made]
-        shape = (1, len(kernel), columns) if len(x.shape) == 3 else (1, len(kernel), rows, columns)
-        return self.value(made, shape)
+        maps = images, len(kernel) // images
+        return self.value(made, (*maps, columns) if len(x.shape) == 3 else (*maps, rows, columns))
 
     def _feed(
         self, name: str, node: str, places: np.ndarray, weight: np.ndarray, groups: int
@@ -151,15 +155,39 @@ class Tracer:
         places, source = x.places.reshape(-1), self.source(x)
         volume = math.prod(source)
         node = x.node
-        if views.is_whole(places, volume):  # in any order: the weights' columns go along
-            ordered = np.empty_like(weight)
-            ordered[:, places - 1] = weight
-            weight = ordered
-            places = in_order((volume,))
+        filled = places > 0
+        if len(np.unique(places[filled])) == volume:  # in any order: the weights' columns go along
+            ordered = np.zeros((len(weight), volume), weight.dtype)
+            if len(places) == volume:
+                ordered[:, places - 1] = weight
+            else:  # columns that read the same number are one
+                np.add.at(ordered.T, places[filled] - 1, weight.T[filled])
+            weight, places = ordered, in_order((volume,))
         node = self._node(name, node, places.reshape(-1, 1, 1))
         made = self._make(name, self._build.linear, len(weight), relu=False, source=node)
         self._weigh(made, weight, bias)
         return self.value(made, (*outer, len(weight)))
+
+    def grouped(self, name: str, x: Value, weight: np.ndarray) -> Value:
+        """[..., groups, in] to [..., groups, out]: a linear layer for each group.
+
+        Weights are float32 [groups, out, in].
+        """
+        groups, outputs, inputs = weight.shape
+        outer = x.shape[:-2]
+        if groups == 1:
+            y = self.linear(name, Value(x.node, x.places.reshape(*outer, inputs)), weight[0], None)
+            return Value(y.node, y.places.reshape(*outer, 1, outputs))
+        vectors = x.places.reshape(-1, groups * inputs).T
+        y = self.conv(
+            name,
+            Value(x.node, vectors.reshape(1, len(vectors), -1, outer[-1] if outer else 1)),
+            weight.reshape(-1, inputs, 1, 1),
+            None,
+            groups=groups,
+        )
+        rows = np.moveaxis(y.places[0], 0, -1)
+        return Value(y.node, rows.reshape(*outer, groups, outputs))
 
     # Number by number
 
@@ -243,15 +271,14 @@ class Tracer:
             node, first, second = common
             return self.function(name, Value(node, a.places), (*first, *second, op))
         if op == "sub":
-            return self.combine(name, "add", a, self._negative(name, b))
+            return self.combine(name, "add", a, self.negative(name, b))
         if op == "div":
             return self.combine(name, "mul", a, self.function(name, b, (1.0, "x", "div")))
         if op == "max":
-            more = self.relu(name, self.combine(name, "sub", b, a))
-            return self.combine(name, "add", a, more)
+            return self._largest(name, self._spread(a, shape), self._spread(b, shape))
         if op == "min":
-            less = (self._negative(name, value) for value in (a, b))
-            return self._negative(name, self.combine(name, "max", *less))
+            less = (self.negative(name, value) for value in (a, b))
+            return self.negative(name, self.combine(name, "max", *less))
         a, b = self._spread(a, shape), self._spread(b, shape)
         if not views.is_whole(a.places, math.prod(self.source(a))):
             a, b = b, a
@@ -268,7 +295,20 @@ class Tracer:
         host: HostOpName = "add" if op == "add" else "mul"
         return replace(a, node=self._make(name, self._build.host, host, a.node, second_node))
 
-    def _negative(self, name: str, x: Value) -> Value:
+    def _largest(self, name: str, a: Value, b: Value) -> Value:
+        """max(a, b), both of one shape: the largest of each pair of neighbours in a row."""
+        joined = self.concat(name, (a, b), axis=min(1, len(a.shape) - 1))
+        pairs = (
+            joined.places.reshape(2, *a.shape)
+            if len(a.shape) == 1
+            else np.moveaxis(joined.places.reshape(a.shape[0], 2, *a.shape[1:]), 1, 0)
+        )
+        channels, height, width = map_shape(a.shape)
+        rows = np.moveaxis(pairs, 0, -1).reshape(1, channels, height, 2 * width)
+        y = self.pool(name, "maxpool", Value(joined.node, rows), (1, 2), (1, 2), (0, 0, 0, 0))
+        return Value(y.node, y.places.reshape(a.shape))
+
+    def negative(self, name: str, x: Value) -> Value:
         return self.affine(f"{name}.negative", x, -1.0, 0.0)
 
     def _common(self, a: str, b: str) -> tuple[str, Program, Program] | None:
@@ -309,8 +349,9 @@ class Tracer:
         """A node without weights that reads a map and gives one. Impossible shapes raise."""
         node = self._make(name, self._build.host, op, self.map(name, x), **attrs)
         channels, height, width = self._build.shapes[node]
-        flat = {2: (channels,), 3: (channels, width)}.get(len(x.shape), (channels, height, width))
-        return self.value(node, (1, *flat))
+        images = x.shape[0] if len(x.shape) in (2, 3, 4) else 1
+        sides = {2: (), 3: (width,)}.get(len(x.shape), (height, width))
+        return self.value(node, (images, channels // images, *sides))
 
     def pool(
         self,
@@ -390,6 +431,8 @@ class Tracer:
         if len(nodes) < 2:
             joined = np.concatenate([value.places for value in values], axis)
             return Value(nodes[0] if nodes else "input", joined)
+        if (scaled := self._scaled_parts(name, values, axis)) is not None:
+            return scaled
         if not all(value.places.any() for value in values):
             return self._with_zeros(name, values, axis)
         first = values[0]
@@ -429,6 +472,31 @@ class Tracer:
             else:
                 parts.append(value.places)
         return Value(joined.node, np.concatenate(parts, axis))
+
+    def _scaled_parts(self, name: str, values: Sequence[Value], axis: int) -> Value | None:
+        """Parts of one node, each scaled and shifted on its own, joined and then scaled; or None.
+
+        So are the channels of pixels normalised, one by one.
+        """
+        sources = set()
+        numbers: list[list[np.ndarray]] = [[], []]
+        for value in values:
+            channels = (value.places - 1) // math.prod(self.source(value)[1:])
+            node, scale, shift = value.node, np.ones(1), np.zeros(1)
+            while node in self._graph.affine:
+                shift = shift + scale * self._graph.biases[node]
+                scale = scale * self._graph.weights[node].reshape(-1)
+                node = self._graph.nodes[node].input
+            if node == value.node or not (value.places > 0).all():
+                return None
+            sources.add(node)
+            numbers[0].append(scale[channels])
+            numbers[1].append(shift[channels])
+        if len(sources) > 1:
+            return None
+        places = np.concatenate([value.places for value in values], axis)
+        scales, shifts = (np.concatenate(parts, axis) for parts in numbers)
+        return self.affine(name, Value(sources.pop(), places), scales, shifts)
 
     def zeros(self, shape: Sequence[int]) -> Value:
         """Zeros, which are places of nothing."""
@@ -544,7 +612,7 @@ class Tracer:
             name, whole = value.node, math.prod(self._build.shapes[value.node])
             while name in graph.became:
                 name = graph.became[name]
-            if name in graph.nodes and value.places.size == whole:
+            if name in graph.nodes and name not in graph.changed and value.places.size == whole:
                 found[name] = scale
         return found
 

@@ -54,13 +54,15 @@ def is_whole(places: np.ndarray, volume: int) -> bool:
 
 
 def map_shape(shape: Sequence[int]) -> Shape:
-    """(C, H, W) of a foreign shape with a batch: vectors are channels, rows lie horizontally."""
-    sizes = shape[1:] if len(shape) > 1 else shape
-    if len(sizes) < 2:
-        return math.prod(sizes), 1, 1
-    if len(sizes) == 2:
-        return sizes[0], 1, sizes[1]
-    return math.prod(sizes[:-2]), sizes[-2], sizes[-1]
+    """(C, H, W) of a foreign shape with a batch: vectors are channels, rows lie horizontally.
+
+    The maps of several images, which a graph may make of one, are channels beside each other.
+    """
+    if len(shape) < 3:
+        return math.prod(shape), 1, 1
+    if len(shape) == 3:
+        return shape[0] * shape[1], 1, shape[2]
+    return math.prod(shape[:-2]), shape[-2], shape[-1]
 
 
 def taken(places: np.ndarray, source: Shape) -> Layout | None:

@@ -118,8 +118,9 @@ HEADS = {
     "sigmoid": Kind(lambda g: g("Sigmoid", g.head(g.body()))),
     "argmax": Kind(lambda g: g("ArgMax", g.head(g.body()), axis=1)),
     "argmax of a softmax": Kind(lambda g: g("ArgMax", g("Softmax", g.head(g.body())), axis=1)),
-    "softmax inside": Kind(
-        lambda g: g.dense(g("Softmax", g.head(g.body())), 5),
+    "softmax inside": Kind(lambda g: g.dense(g("Softmax", g.head(g.body())), 5)),
+    "logarithm of a softmax inside": Kind(
+        lambda g: g.dense(g("LogSoftmax", g.head(g.body())), 5),
         refused="; leave it out with --output y8_0.",
     ),
     "a map": Kind(lambda g: g.fold(g("GlobalAveragePool", g.body()), 6, 5, 1)),

@@ -224,8 +224,11 @@ MOVED = {
         of_map(lambda g, y: g("Pad", y, [0, 0, 1, 0, 0, 0, 0, 1], mode="edge"), 96)
     ),
     "pad with ones": Kind(
-        of_map(lambda g, y: g("Pad", y, [0, 0, 1, 1, 0, 0, 1, 1], np.float32(1)), 150),
-        refused="pads with 1",
+        of_map(lambda g, y: g("Pad", y, [0, 0, 1, 1, 0, 0, 1, 1], np.float32(1)), 150)
+    ),
+    "pad with less than all": Kind(
+        of_map(lambda g, y: g("Pad", y, [0, 0, 1, 1, 0, 0, 1, 1], np.float32(-np.inf)), 150),
+        refused="pads with -inf",
     ),
     "cropped by pads": Kind(of_map(lambda g, y: g("Pad", y, [0, 0, 0, -1, 0, 0, -1, 0]), 24)),
     "cropped and padded": Kind(of_map(lambda g, y: g("Pad", y, [0, -1, 0, 2, 0, 0, -1, 0]), 50)),
@@ -244,8 +247,7 @@ MOVED = {
         (1, 1, 12, 12),
     ),
     "pixels in between": Kind(
-        of_map(lambda g, y: g("Resize", y, "", np.array([1.0, 1, 2, 2]), mode="linear"), 216),
-        refused="linear",
+        of_map(lambda g, y: g("Resize", y, "", np.array([1.0, 1, 2, 2]), mode="linear"), 216)
     ),
     "focus of every second pixel": Kind(
         lambda g: g.head(

@@ -161,6 +161,16 @@ def test_host_operations_and_outputs_come_back(model: CompressedModel) -> None:
     assert blob[6] == 5 or model.outputs == (model.nodes[-1].name,)
 
 
+def test_a_layer_after_maps_of_one_and_of_many_channels_that_are_added() -> None:
+    source = InputSpec((3, 2, 2), 0.02, (0.4,) * 3, (0.2,) * 3)
+    one = HostOp("one", "take", ("input",), layout=((1,), (0, 1), (0, 1)))
+    attrs = {"mul0": 1 << 15, "mul1": 1 << 15, "shift": 16, "relu": 0}
+    added = HostOp("added", "add", ("one", "input"), attrs)
+    made = layer("conv", "added", Geometry("conv", 3, 2, 2, 2), 4, 0)
+    model = CompressedModel("added", source, (one, added, made))
+    assert same(container.from_bytes(container.to_bytes(model)), model)
+
+
 def test_a_take_of_more_than_an_axis_holds_is_refused() -> None:
     source = InputSpec((1, 1, 1), 0.02, (0.4,), (0.2,))
     node = HostOp("t", "take", ("input",), layout=((0,), (0,) * 40_000, (0,)))
