@@ -2,9 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from compress.commands.inspect import inspect, table
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from compress.posttrain.samples import Samples
 
 _MEASURED = 16  # images
+_OF_LARGE = 8  # of built-in networks, of which some are
 _MACS = 1_000_000_000  # of an image, up to which a built-in network's outputs are measured
 
 
@@ -129,7 +131,7 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
     weights = options.weights and state_dicts.find(options.network, options.weights, _say)
     count = pipeline.CALIBRATION_IMAGES[options.method]
     large = sum(geometry.macs for geometry in entry.spec.geometries.values()) > _MACS
-    held = 0 if large else _MEASURED
+    held = 0 if large else _OF_LARGE
     found = samples.collect(entry.spec.shape, options.images, options.seed, count, held)
     if weights is None:
         network, source = pipeline.untrained(options.network, found.calibration, options.seed)
@@ -182,11 +184,21 @@ def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None
     )
     source = input_spec(spec.shape, *(told or found.pixels or state_dicts.pixels_of(spec)))
     network = pretrained_network(own)
-    fidelity = _written(options, network, source, chosen, bits, found, own.outputs)
-    return (
+    fidelity = _written(options, network, source, chosen, bits, found, own.outputs, own.scales)
+    words = [
         f"Weights of {options.network}, pruned and quantised without retraining. Calibrated on "
         f"{found.words}."
-    ), fidelity
+    ]
+    if own.scales:
+        words.append("Scales of activations that the file gives are taken from it.")
+    if found.pixels is not None:
+        words.append(
+            f"Pixels of 0 to 255 are numbers from the least to the largest of their channel in "
+            f"{options.images}."
+        )
+    elif told is None and spec.shape[0] not in (1, 3):
+        words.append("Pixels of 0 to 255 become -2 to 2; say what they are by --mean and --std.")
+    return " ".join(words), fidelity
 
 
 def _written(
@@ -197,17 +209,19 @@ def _written(
     bits: dict[str, int],
     found: "Samples",
     names: Sequence[str],
+    known: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, Any] | None:
     """Compress, measure and write; returns the errors of outputs, None without images held.
 
     names : what to call each output of `network`
+    known : scales of activations that its file gives, by node
     """
     from compress.posttrain import fidelity, pipeline
     from sim import golden  # the one thing that commands here have of another room
 
     expected = fidelity.outputs(network, source, found.held) if len(found.held) else []
     model = pipeline.compress(
-        network, source, chosen, bits, found.calibration, options.method, _say
+        network, source, chosen, bits, found.calibration, options.method, _say, known
     )
     shapes = [model.shapes[name] for name in model.outputs]
     errors = fidelity.errors(model, expected, found.held, golden.trace) if expected else []

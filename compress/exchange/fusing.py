@@ -20,6 +20,7 @@ class Graph:
     weights, biases : of the layers by name, float64 [out, ...] and [out]
     affine : depthwise layers that scale and shift, and may go into the layer before
     outputs : nodes that are read from outside
+    became : of a node that is gone, the one whose output its readers read since
     """
 
     nodes: dict[str, NodeSpec] = field(default_factory=dict)
@@ -27,6 +28,7 @@ class Graph:
     biases: dict[str, np.ndarray] = field(default_factory=dict)
     affine: set[str] = field(default_factory=set)
     outputs: list[str] = field(default_factory=list)
+    became: dict[str, str] = field(default_factory=dict)
 
 
 def fuse(graph: Graph) -> Graph:
@@ -100,6 +102,7 @@ def _readers(graph: Graph) -> Counter[str]:
 def _remove(graph: Graph, node: NodeSpec) -> None:
     """Let the readers of a node read its input."""
     del graph.nodes[node.name]
+    graph.became[node.name] = node.input
     graph.outputs = [node.input if name == node.name else name for name in graph.outputs]
     for name, other in graph.nodes.items():
         if node.name in other.inputs:

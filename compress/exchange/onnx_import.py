@@ -70,7 +70,7 @@ class _Reader:
 
     def __init__(self, plain: Cleaned, name: str, where: str, bytes_in: bool) -> None:
         self.graph, self.where = plain.model.graph, where
-        self.notes, self.names = list(plain.notes), plain.names
+        self.notes, self.scales, self.names = list(plain.notes), plain.scales, plain.names
         constants = {tensor.name: _array(tensor, where) for tensor in self.graph.initializer}
         if len(self.graph.input) != 1:
             names = ", ".join(value.name for value in self.graph.input)
@@ -112,7 +112,10 @@ class _Reader:
             elif value.head is not None:
                 self.notes.append(f"{output.name}: {value.head} at its end is left out")
             outputs[output.name] = value
-        made = self.trace.finish(outputs, self.pixels, tuple(self.notes))
+        scales = [
+            (value, self.scales[name]) for name, value in values.items() if name in self.scales
+        ]
+        made = self.trace.finish(outputs, self.pixels, tuple(self.notes), scales)
         return dataclasses.replace(made, layout=self.layout)
 
     def _node(self, node: onnx.NodeProto) -> None:

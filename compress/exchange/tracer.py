@@ -506,8 +506,12 @@ class Tracer:
         outputs: dict[str, Value],
         pixels: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
         notes: tuple[str, ...] = (),
+        scales: Sequence[tuple[Value, float]] = (),
     ) -> Pretrained:
-        """The network up to `outputs`, folded and fused."""
+        """The network up to `outputs`, folded and fused.
+
+        scales : of values, in the order in which they are computed, as `Pretrained.scales`
+        """
         ends: dict[str, str] = {}
         for name, value in outputs.items():
             places = value.places
@@ -530,7 +534,19 @@ class Tracer:
             pixels,
             tuple(ends.values()),
             notes,
+            scales=self._scales(graph, scales),
         )
+
+    def _scales(self, graph: Graph, of: Sequence[tuple[Value, float]]) -> dict[str, float]:
+        """By node of the fused network. Of nodes that became one, the last says the scale."""
+        found: dict[str, float] = {}
+        for value, scale in of:
+            name, whole = value.node, math.prod(self._build.shapes[value.node])
+            while name in graph.became:
+                name = graph.became[name]
+            if name in graph.nodes and value.places.size == whole:
+                found[name] = scale
+        return found
 
     def _make(self, name: str, method: Callable[..., str], *args: Any, **options: Any) -> str:
         """Let the builder make a node; returns its name."""

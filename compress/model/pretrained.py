@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Pretrained:
     notes : what was changed or left out in reading it, a sentence each
     layout : of each number that the file reads of an image, in the file's axes, its place in the
         flattened (C, H, W); int64; None where the file's axes are these
+    scales : by node, the real value of one step of signed 8 bits, where the file gives it
     """
 
     spec: NetworkSpec
@@ -33,6 +34,7 @@ class Pretrained:
     outputs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     layout: np.ndarray | None = None
+    scales: dict[str, float] = field(default_factory=dict)
 
     def digest(self) -> str:
         """SHA-256 over structure and weights, hex."""

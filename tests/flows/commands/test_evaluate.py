@@ -107,3 +107,23 @@ def test_an_order_is_for_folders(tmp_path: Path) -> None:
     container.save(model(), tmp_path / "model.cosign")
     with pytest.raises(CosignError, match="--classes is for an image folder"):
         evaluate.run(options(str(tmp_path / "model.cosign"), "--classes", "text"))
+
+
+def test_one_output_is_evaluated_where_a_model_has_several(tmp_path: Path) -> None:
+    one, file = model(), tmp_path / "model.cosign"
+    fc = random_layer(Geometry("linear", 784, 4), 0.1, input="flatten", name="boxes")
+    several = CompressedModel("two", one.input, (*one.nodes, fc), ("boxes", "fc1"))
+    container.save(several, file)
+    with pytest.raises(CosignError, match=r"two gives boxes \(4\), fc1 \(10\), and accuracy is of"):
+        evaluate.run(options(str(file)))
+    with pytest.raises(CosignError, match=r"no output 'fc2'; it has boxes \(4\), fc1 \(10\)"):
+        evaluate.run(options(str(file), "--output", "fc2"))
+    with pytest.raises(CosignError, match="has 4 outputs, mnist has 10 classes"):
+        evaluate.run(options(str(file), "--output", "boxes"))
+    found = {}
+    for name, arguments in (("two", ["--output", "fc1"]), ("one", [])):
+        container.save(several if name == "two" else one, file)
+        path = tmp_path / f"{name}.json"
+        assert evaluate.run(options(str(file), "--json", str(path), *arguments)) == 0
+        found[name] = json.loads(path.read_text())["accuracy"]
+    assert found["one"] == found["two"]

@@ -1,6 +1,8 @@
 """What a run of a network of one's own starts from."""
 
+import argparse
 import dataclasses
+import json
 import shlex
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from cosign import CosignError, command
 from flows.__main__ import main
 from flows.commands import training
 from flows.loop import assemble, inputs
-from flows.loop.rundir import RunConfig
+from flows.loop.rundir import RunConfig, RunDir
 
 
 @pytest.fixture
@@ -238,3 +240,73 @@ def test_a_run_starts_with_branches_of_one_range(tmp_path: Path) -> None:
     assert torch.equal(started(x), pretrained_network(own)(x))
     ranges = started.weights["head"].detach().abs().amax(dim=(0, 2, 3))
     assert ranges.max() < 8 * ranges.min()
+
+
+@pytest.fixture
+def heads(tmp_path: Path) -> Path:
+    """An ONNX file with a map and two vectors, of three and of five numbers."""
+    graph = onnx_models.Graph()
+    graph.conv("x", 3, 3, "map")
+    for name, numbers in (("three", 3), ("five", 5)):
+        y = graph.node("GlobalAveragePool", "map", name=f"{name}.mean")
+        y = graph.node("Flatten", y, name=f"{name}.flat")
+        graph.node("MatMul", y, graph.random(f"{name}.w", 3, numbers), name=name)
+    model = graph.model("map")
+    for name in ("three", "five"):
+        found = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        model.graph.output.append(found)
+    onnx.save(model, tmp_path / "heads.onnx")
+    return tmp_path / "heads.onnx"
+
+
+def asked(*arguments: str) -> tuple[RunConfig, Pretrained | None]:
+    parser = argparse.ArgumentParser()
+    training.add_training_options(parser)
+    return training.training_config(parser.parse_args(arguments))
+
+
+def test_an_output_is_chosen_for_a_run_and_kept(heads: Path, tmp_path: Path) -> None:
+    data = photographs(tmp_path / "data", 3)
+    config, network = asked(str(heads), "--data", str(data), "--output", "three")
+    assert config.outputs == ["three"]
+    assert len(inputs.dataset(config, network).classes) == 3
+    run = RunDir.create(tmp_path / "run", config)
+    again = RunDir.resume(run.path).config
+    assert again == config
+    resumed = inputs.pretrained(again)
+    assert resumed is not None
+    assert resumed.spec.classes == 3
+    assert "--output three" in assemble.command(config)
+    other = dataclasses.replace(config, outputs=["five"])
+    with pytest.raises(CosignError, match="is another network than this run began with"):
+        inputs.pretrained(other)
+
+
+def test_a_run_begun_before_outputs_were_chosen_goes_on(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5"))
+    file = run.path / "config.json"
+    content = json.loads(file.read_text())
+    del content["outputs"]
+    file.write_text(json.dumps(content))
+    assert RunDir.resume(run.path).config == RunConfig("lenet5")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "given"),
+    [
+        ((), r"map \(3 x 6 x 6\), three \(3\), five \(5\), and what is trained gives one vector"),
+        (("map",), r"map \(3 x 6 x 6\), and what is trained"),
+        (("five", "three"), r"five \(5\), three \(3\), and what"),
+    ],
+)
+def test_what_is_no_classifier_is_not_trained(
+    outputs: tuple[str, ...], given: str, heads: Path
+) -> None:
+    config, network = asked(str(heads), *(f"--output={name}" for name in outputs))
+    with pytest.raises(CosignError, match=f"gives {given}.*--output NAME, or compress"):
+        inputs.dataset(config, network)
+
+
+def test_outputs_of_a_built_in_network_are_not_chosen() -> None:
+    with pytest.raises(CosignError, match="--output is for a network of your own"):
+        asked("lenet5", "--output", "fc2")
