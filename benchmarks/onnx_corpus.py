@@ -91,7 +91,8 @@ def verdict(path: Path, largest: float = np.inf) -> Verdict:
     try:
         network = onnx_import.read(path)
     except CosignError as error:
-        return Verdict(path.name, str(error).replace(str(path), path.name))
+        sentence = str(error).replace(f"{path.parent}/", "")
+        return Verdict(path.name, sentence.removeprefix(path.name).lstrip(": "))
     difference, against = _difference(path, network)
     weights = sum(weight.size for weight in network.weights.values())
     error, size = _integers(network) if weights <= largest else (None, None)

@@ -5,6 +5,8 @@ import unicodedata
 
 _LONGEST = 80  # characters; file systems hold 255 bytes
 _PLAIN = "._-"
+_OBEYED = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, ends of lines
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # the direction of text
 
 
 def file_name(name: str) -> str:
@@ -19,5 +21,5 @@ def file_name(name: str) -> str:
 
 
 def is_printable(name: str) -> bool:
-    """Whether a name can be shown: no control characters, which a terminal obeys."""
-    return all(unicodedata.category(c)[0] != "C" for c in name)
+    """Whether a name can be shown: nothing that a terminal obeys, a line's end or direction."""
+    return all(unicodedata.category(c) not in _OBEYED and c not in _TURNS for c in name)

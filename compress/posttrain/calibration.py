@@ -1,7 +1,7 @@
 """Scales of activations, found on calibration images (docs/method.md)."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from compress.model.hostops import SCALE_KEEPING
-from compress.model.nodes import NetworkSpec
+from compress.model.nodes import NetworkSpec, NodeSpec
 from compress.nn.network import Network
 
 SCALE_BITS = 14
@@ -45,17 +45,19 @@ def scales(
     }
     watched = {name: owners[name] for name in (*read, *spec.outputs) if owners[name] != "input"}
     outputs = {owners[name] for name in spec.outputs}
+    factors = _factors(spec)
     largest = dict.fromkeys(watched.values(), 0.0)
-    for name, values in _activations(network, batches):
-        if name in watched:
-            owner = watched[name]
-            largest[owner] = max(largest[owner], float(values.abs().max()))
+    for name, magnitude, _ in _weighed(network, batches, watched, factors):
+        if magnitude.numel():
+            largest[watched[name]] = max(largest[watched[name]], float(magnitude.max()))
     counts = {owner: torch.zeros(_BINS, dtype=torch.float64) for owner in largest}
-    for name, values in _activations(network, batches):
-        if name in watched and largest[watched[name]] > 0:
-            owner = watched[name]
-            magnitude = values.abs()
-            counts[owner] += torch.histc(magnitude[magnitude > 0], _BINS, 0, largest[owner])
+    for name, magnitude, weights in _weighed(network, batches, watched, factors):
+        top = largest[watched[name]]
+        if top > 0 and weights is None:
+            counts[watched[name]] += torch.histc(magnitude, _BINS, 0, top)
+        elif top > 0 and weights is not None:
+            bins = (magnitude.double() * (_BINS / top)).long().clamp_(max=_BINS - 1)
+            counts[watched[name]] += torch.bincount(bins, weights / weights.mean(), _BINS)
     tops = {
         owner: top if owner in outputs else best_clip(counts[owner].numpy(), top)
         for owner, top in largest.items()
@@ -74,6 +76,53 @@ def _owners(spec: NetworkSpec) -> dict[str, str]:
         keeps = node.op in _SCALE_KEEPING
         owners[node.name] = owners[node.input] if keeps else node.name
     return owners
+
+
+def _factors(spec: NetworkSpec) -> dict[str, str]:
+    """Nodes that only a product reads, and the earlier node that each is multiplied by.
+
+    Errors of such a factor count as much as what they are multiplied by: of a deviation's inverse
+    that is huge where a channel is always zero, nothing.
+    """
+    order = ["input", *(node.name for node in spec.nodes)]
+    readers: dict[str, list[NodeSpec]] = {}
+    for node in spec.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node)
+    found = {}
+    for name, nodes in readers.items():
+        (first, *others) = nodes
+        if first.op == "mul" and not others and name not in spec.outputs:
+            other = next((other for other in first.inputs if other != name), name)
+            if order.index(other) < order.index(name):
+                found[name] = other
+    return found
+
+
+def _weighed(
+    network: Network, batches: Batches, watched: Collection[str], factors: Mapping[str, str]
+) -> Iterator[tuple[str, Tensor, Tensor | None]]:
+    """(node, magnitudes that are not zero, weights) of every watched node for batch after batch.
+
+    Weights, if any, are of factors: the mean square of what each is multiplied by. Those that are
+    multiplied by zeros alone are left out.
+    """
+    seen: dict[str, Tensor] = {}
+    others = set(factors.values())
+    for name, values in _activations(network, batches):
+        if name in others:
+            seen[name] = values
+        if name not in watched:
+            continue
+        magnitude, kept, weights = values.abs(), values != 0, None
+        if name in factors:
+            square = seen[factors[name]].double().square()
+            square = square.expand(torch.broadcast_shapes(square.shape, values.shape))
+            for axis, size in enumerate(values.shape):
+                square = square.mean(axis, keepdim=True) if size == 1 else square
+            kept = kept & (square > 0)
+            weights = square[kept]
+        yield name, magnitude[kept], weights
 
 
 def _activations(network: Network, batches: Batches) -> Iterator[tuple[str, Tensor]]:

@@ -97,7 +97,8 @@ ACTS = {
     "absolute": Kind(of_map(lambda g, y: g("Abs", g.fold(y, 6, 6)))),
     "square": Kind(of_map(lambda g, y: g("Pow", g.fold(y, 6, 6), np.float32(2)))),
     "of instances": Kind(
-        of_map(lambda g, y: g("InstanceNormalization", y, g.rng.uniform(0.5, 2, 6), np.ones(6)))
+        of_map(lambda g, y: g("InstanceNormalization", y, g.rng.uniform(0.5, 2, 6), np.ones(6))),
+        error=0.1,
     ),
     "of groups": Kind(
         of_map(

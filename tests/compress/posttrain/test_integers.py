@@ -128,3 +128,17 @@ def test_a_scale_is_that_of_all_branches_that_are_read() -> None:
         network.weights["conv"].copy_(torch.tensor([[10.0, 0], [0, 1]])[..., None, None])
     found = scales(network, lambda: [torch.ones(1, 2, 1, 1)], 1.0, 14)
     assert found["conv"] * 127 == pytest.approx(10, rel=0.1)
+
+
+def test_a_factor_counts_as_much_as_what_it_multiplies() -> None:
+    """The inverse of a deviation is huge where a channel is always zero, which nothing sees."""
+    net = Builder("normalised", (2, 4, 4))
+    net.host("squares", "function", "input", program=("x", "x", "mul"))
+    net.host("mean", "avgpool", "squares", kernel=0, stride=1)
+    net.host("inverse", "function", "mean", program=(1.0, "x", 1e-6, "add", "sqrt", "div"))
+    net.host("scaled", "mul", "input", "inverse")
+    net.conv("conv", 2, 1, relu=False, source="scaled")
+    images = torch.randn(8, 2, 4, 4)
+    images[:, 1] = 0
+    found = scales(Network(net.spec()), lambda: [images], 0.03, 14)
+    assert found["inverse"] * 127 < 10  # that of the second channel is 1,000
