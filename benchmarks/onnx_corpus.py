@@ -24,10 +24,10 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from compress.data.pixels import normalised
-from compress.exchange import onnx_import
 from compress.exchange.convert import FORMATS
 from compress.exchange.executed import check_qdq
-from compress.exchange.onnx_clean import cleaned, load
+from compress.exchange.onnx import reader
+from compress.exchange.onnx.clean import cleaned, load
 from compress.exchange.onnx_writer import scales_of
 from compress.file import container
 from compress.model.pretrained import Pretrained
@@ -89,7 +89,7 @@ def verdict(path: Path, largest: float = np.inf) -> Verdict:
     Raises AssertionError where file or export are not what they were made of.
     """
     try:
-        network = onnx_import.read(path)
+        network = reader.read(path)
     except CosignError as error:
         sentence = str(error).replace(f"{path.parent}/", "")
         return Verdict(path.name, sentence.removeprefix(path.name).lstrip(": "))

@@ -5,13 +5,13 @@ import onnx
 import torch
 from onnx_models import compute, session
 
-from compress.exchange import onnx_import
+from compress.exchange.onnx import reader
 from compress.model.pretrained import Pretrained
 from compress.nn.network import pretrained_network
 
 
 def read(model: onnx.ModelProto) -> Pretrained:
-    return onnx_import.from_bytes(model.SerializeToString(), "net", "net.onnx")
+    return reader.from_bytes(model.SerializeToString(), "net", "net.onnx")
 
 
 def assert_same(model: onnx.ModelProto, tolerance: float = 1e-4) -> Pretrained:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten_with_path
 
-from compress.exchange import onnx_import, state_dicts
+from compress.exchange import state_dicts
+from compress.exchange.onnx import reader
 from compress.model.hostops import Shape
 from compress.model.pretrained import Pretrained
 from compress.zoo.networks import is_onnx
@@ -39,7 +40,7 @@ def load(network: str, weights: str | None = None, outputs: Sequence[str] = ()) 
     if weights is not None:
         return _with_weights(network, state_dicts.find(network, weights))
     if is_onnx(network):
-        return onnx_import.read(Path(network), outputs)
+        return reader.read(Path(network), outputs)
     module = _build(network)
     shape = _input_shape(network, module)
     _name_lrn(module)
@@ -68,7 +69,7 @@ def load(network: str, weights: str | None = None, outputs: Sequence[str] = ()) 
             f"({_first_line(error)}); set its attribute input_shape, or export it to ONNX yourself."
         ) from error
     name = network.rpartition(":")[2].replace(".", "-")
-    return onnx_import.from_bytes(blob, name, network, outputs)
+    return reader.from_bytes(blob, name, network, outputs)
 
 
 def _with_weights(network: str, path: Path) -> Pretrained:

@@ -2,8 +2,8 @@
 
 import onnx
 
-from compress.exchange.onnx_operands import Attributes, Operands
-from compress.exchange.views import Value
+from compress.exchange.onnx.operands import Attributes, Operands
+from compress.exchange.onnx.views import Value
 
 
 def softmax(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:

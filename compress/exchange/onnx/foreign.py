@@ -6,12 +6,12 @@ from typing import NoReturn
 import onnx
 import onnx_ir as ir
 
-from compress.exchange.onnx_fold import fold
-from compress.exchange.onnx_fused import FUSED
-from compress.exchange.onnx_qlinear import QLINEAR
-from compress.exchange.onnx_qonnx import QONNX
-from compress.exchange.onnx_quantised import QUANTISED, Dequantiser
-from compress.exchange.onnx_remedies import remedy
+from compress.exchange.onnx.fold import fold
+from compress.exchange.onnx.fused import FUSED
+from compress.exchange.onnx.qlinear import QLINEAR
+from compress.exchange.onnx.qonnx import QONNX
+from compress.exchange.onnx.quantised import QUANTISED, Dequantiser
+from compress.exchange.onnx.remedies import remedy
 from cosign import CosignError
 
 UNKNOWN = "unknown"  # stands for ONNX's domain where ONNX does not know the operation (any more)

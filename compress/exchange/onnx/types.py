@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from compress.exchange.onnx_load import reason
+from compress.exchange.onnx.load import reason
 from cosign import CosignError
 
 _FLOATS = {TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}

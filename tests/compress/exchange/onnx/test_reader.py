@@ -13,7 +13,7 @@ from imported import assert_same, read
 from onnx import helper, numpy_helper
 from onnx_models import Graph, compute
 
-from compress.exchange import onnx_import
+from compress.exchange.onnx import reader
 from compress.nn.network import pretrained_network
 from cosign import CosignError
 
@@ -288,9 +288,9 @@ def test_truncated_and_missing_files(tmp_path: Path) -> None:
     for length in (0, 10, len(whole) // 3, len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(CosignError, match=r"cut\.onnx is not a whole ONNX model"):
-            onnx_import.read(path)
+            reader.read(path)
     with pytest.raises(CosignError, match=r"cannot read .*absent\.onnx: No such file"):
-        onnx_import.read(tmp_path / "absent.onnx")
+        reader.read(tmp_path / "absent.onnx")
     assert os.listdir(tmp_path) == ["cut.onnx"]
 
 
@@ -508,10 +508,10 @@ def test_several_outputs_and_a_chosen_one() -> None:
     assert len(both.spec.outputs) == 2
     assert not both.spec.classifies
     assert any("Softmax 'scores' at its end is left out" in note for note in both.notes)
-    one = onnx_import.from_bytes(model.SerializeToString(), "net", "net.onnx", ["c"])
+    one = reader.from_bytes(model.SerializeToString(), "net", "net.onnx", ["c"])
     assert one.spec.outputs == ("c",)
     with pytest.raises(CosignError, match="has no output 'absent'"):
-        onnx_import.from_bytes(model.SerializeToString(), "net", "net.onnx", ["absent"])
+        reader.from_bytes(model.SerializeToString(), "net", "net.onnx", ["absent"])
 
 
 def test_a_sigmoid_at_the_end_of_a_classifier_is_left_out() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.exchange import views
+from compress.exchange.onnx import views
 from compress.model.hostops import HostOp, Layout, Shape
 from sim import golden
 

@@ -1,6 +1,6 @@
 """ONNX files as networks: `read` one with its trained weights (no torch).
 
-What is read is in `onnx_ops`, `onnx_functions`, `onnx_softmax` and `onnx_moves`; all else is
+What is read is in `ops`, `functions`, `softmax` and `moves`; all else is
 refused by name. A softmax or the like at an output is left out, since it changes no order.
 """
 
@@ -13,17 +13,18 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from compress.exchange import views
-from compress.exchange.onnx_clean import Cleaned, cleaned, load
-from compress.exchange.onnx_functions import ELEMENTWISE
-from compress.exchange.onnx_load import damaged
-from compress.exchange.onnx_moves import MOVES
-from compress.exchange.onnx_operands import Operands
-from compress.exchange.onnx_ops import OPERATIONS
-from compress.exchange.onnx_remedies import REMEDIES, remedy
-from compress.exchange.onnx_softmax import softmax
-from compress.exchange.tracer import Refusal, Tracer
-from compress.exchange.views import Value
+from compress.exchange.onnx import views
+from compress.exchange.onnx.canvas import Refusal
+from compress.exchange.onnx.clean import Cleaned, cleaned, load
+from compress.exchange.onnx.functions import ELEMENTWISE
+from compress.exchange.onnx.load import damaged
+from compress.exchange.onnx.moves import MOVES
+from compress.exchange.onnx.operands import Operands
+from compress.exchange.onnx.ops import OPERATIONS
+from compress.exchange.onnx.remedies import REMEDIES, remedy
+from compress.exchange.onnx.softmax import softmax
+from compress.exchange.onnx.tracer import Tracer
+from compress.exchange.onnx.views import Value
 from compress.model.hostops import Shape
 from compress.model.pretrained import Pretrained
 from cosign import CosignError

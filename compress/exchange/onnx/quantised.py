@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import onnx_ir as ir
 
-from compress.exchange.onnx_grids import (
+from compress.exchange.onnx.grids import (
     Grid,
     along,
     dequantised,
     limits,
 )
-from compress.exchange.onnx_rewriting import Rewriting, array, attribute
+from compress.exchange.onnx.rewriting import Rewriting, array, attribute
 
 # operations that only move integers, or choose among them
 _MOVING = {

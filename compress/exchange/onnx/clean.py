@@ -14,12 +14,12 @@ import onnx_ir as ir
 from onnx import TensorProto, inliner, numpy_helper, shape_inference, version_converter
 from onnx_ir.passes import common
 
-from compress.exchange.onnx_fold import fold
-from compress.exchange.onnx_foreign import expand, mark_unknown, refuse_foreign, without_labels
-from compress.exchange.onnx_load import damaged, load, reason
-from compress.exchange.onnx_remedies import remedy
-from compress.exchange.onnx_shapes import fixed_inputs, one_image
-from compress.exchange.onnx_types import in_float32, nodes
+from compress.exchange.onnx.fold import fold
+from compress.exchange.onnx.foreign import expand, mark_unknown, refuse_foreign, without_labels
+from compress.exchange.onnx.load import damaged, load, reason
+from compress.exchange.onnx.remedies import remedy
+from compress.exchange.onnx.shapes import fixed_inputs, one_image
+from compress.exchange.onnx.types import in_float32, nodes
 from cosign import CosignError
 
 __all__ = ["OPSET", "Cleaned", "cleaned", "load"]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from compress.exchange.onnx_quantised import Dequantiser, Rule
-from compress.exchange.onnx_rewriting import Rewriting, array, attribute, given
+from compress.exchange.onnx.quantised import Dequantiser, Rule
+from compress.exchange.onnx.rewriting import Rewriting, array, attribute, given
 
 _WINDOW = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 

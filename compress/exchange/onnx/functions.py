@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 
-from compress.exchange.onnx_operands import Attributes, Operands
-from compress.exchange.views import Value
+from compress.exchange.onnx.operands import Attributes, Operands
+from compress.exchange.onnx.views import Value
 from compress.model.functions import Program
 
 _Operation = Callable[[Operands, str, onnx.NodeProto, Attributes], Value]

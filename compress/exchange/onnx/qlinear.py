@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from compress.exchange.onnx_grids import along, dequantised
-from compress.exchange.onnx_quantised import Dequantiser, Rule
-from compress.exchange.onnx_rewriting import Rewriting, array, attribute, given
+from compress.exchange.onnx.grids import along, dequantised
+from compress.exchange.onnx.quantised import Dequantiser, Rule
+from compress.exchange.onnx.rewriting import Rewriting, array, attribute, given
 
 _TO_CHANNELS_FIRST, _TO_CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnx_models import Graph, compute
 
-from compress.exchange.onnx_clean import cleaned
+from compress.exchange.onnx.clean import cleaned
 from cosign import CosignError
 
 MICROSOFT = "com.microsoft"

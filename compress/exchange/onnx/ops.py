@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx
 
-from compress.exchange.onnx_operands import Attributes, Operands
-from compress.exchange.tracer import Pads
-from compress.exchange.views import Value, map_shape
+from compress.exchange.onnx.maps import Pads
+from compress.exchange.onnx.operands import Attributes, Operands
+from compress.exchange.onnx.views import Value, map_shape
 from compress.model.functions import Program
 from compress.model.hostops import HostOpName
 

@@ -7,7 +7,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from compress.exchange.onnx_rewriting import Rewriting, array
+from compress.exchange.onnx.rewriting import Rewriting, array
 from cosign import CosignError
 
 # operations that join their inputs place by place

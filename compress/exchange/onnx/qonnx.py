@@ -6,9 +6,9 @@ Source: qonnx, docs/qonnx-custom-ops; arXiv:2206.07527.
 import numpy as np
 import onnx_ir as ir
 
-from compress.exchange.onnx_grids import ROUNDINGS, Grid, bounds
-from compress.exchange.onnx_quantised import Dequantiser, Rule
-from compress.exchange.onnx_rewriting import Rewriting, array, attribute
+from compress.exchange.onnx.grids import ROUNDINGS, Grid, bounds
+from compress.exchange.onnx.quantised import Dequantiser, Rule
+from compress.exchange.onnx.rewriting import Rewriting, array, attribute
 
 
 def _quant(of: Dequantiser, node: ir.Node, at: Rewriting) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx_models import Graph, compute, session
 
-from compress.exchange.onnx_clean import OPSET, Cleaned, cleaned, load
+from compress.exchange.onnx.clean import OPSET, Cleaned, cleaned, load
 from cosign import CosignError
 
 BACKEND = Path(onnx.__file__).parent / "backend/test/data"

@@ -20,7 +20,7 @@ from onnxruntime.quantization import (
 from qonnx.custom_op.general.bipolar_quant import binary_quant
 from qonnx.custom_op.general.quant import quant
 
-from compress.exchange.onnx_clean import Cleaned, cleaned
+from compress.exchange.onnx.clean import Cleaned, cleaned
 from cosign import CosignError
 
 QONNX = "qonnx.custom_op.general"

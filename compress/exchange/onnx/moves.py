@@ -8,8 +8,8 @@ import onnx
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
-from compress.exchange.onnx_operands import Attributes, Operands
-from compress.exchange.views import Value
+from compress.exchange.onnx.operands import Attributes, Operands
+from compress.exchange.onnx.views import Value
 
 _EVALUATED = (
     *("DepthToSpace", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Reshape"),

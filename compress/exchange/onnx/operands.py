@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from compress.exchange.tracer import Tracer
-from compress.exchange.views import Value
+from compress.exchange.onnx.tracer import Tracer
+from compress.exchange.onnx.views import Value
 
 Attributes = dict[str, Any]
 
