@@ -17,8 +17,15 @@ Pair = tuple[int, int]
 _FLAT = "use one for pictures or for rows"
 
 
-def _dimensions(count: int) -> str:
-    return f"is a convolution in {count} dimensions, read are 1 and 2"
+def _kernel(at: Operands, name: str, node: onnx.NodeProto) -> np.ndarray:
+    """The weights of a convolution, those of rows as of pictures one pixel high: [., ., kh, kw]."""
+    weight: np.ndarray = at.constant(name, node, 1)
+    if weight.ndim not in (3, 4):
+        dimensions = weight.ndim - 2
+        at.trace.refuse(
+            name, f"is a convolution in {dimensions} dimensions, read are 1 and 2", _FLAT
+        )
+    return weight if weight.ndim == 4 else weight[:, :, None]
 
 
 def _pair(given: Sequence[int]) -> Pair:
@@ -28,11 +35,7 @@ def _pair(given: Sequence[int]) -> Pair:
 
 
 def _conv(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
-    x, weight = at.value(name, node), at.constant(name, node, 1)
-    if weight.ndim not in (3, 4):
-        at.trace.refuse(name, _dimensions(weight.ndim - 2), _FLAT)
-    if weight.ndim == 3:
-        weight = weight[:, :, None]
+    x, weight = at.value(name, node), _kernel(at, name, node)
     strides, dilations = (_pair(a.get(key, (1, 1))) for key in ("strides", "dilations"))
     pads = _pads(map_shape(x.shape)[1:], a, weight.shape[2:], strides, dilations)
     bias = at.constant(name, node, 2)
@@ -57,11 +60,7 @@ def _pads(size: Pair, a: Attributes, kernel: Pair, strides: Pair, dilations: Pai
 
 def _conv_transpose(at: Operands, name: str, node: onnx.NodeProto, a: Attributes) -> Value:
     """The convolution with the turned kernel of a map with zeros between its pixels."""
-    x, weight = at.value(name, node), at.constant(name, node, 1)
-    if weight.ndim not in (3, 4):
-        at.trace.refuse(name, _dimensions(weight.ndim - 2), _FLAT)
-    if weight.ndim == 3:
-        weight = weight[:, :, None]
+    x, weight = at.value(name, node), _kernel(at, name, node)
     groups = a.get("group", 1)
     strides, dilations = (_pair(a.get(key, (1, 1))) for key in ("strides", "dilations"))
     extra = (
