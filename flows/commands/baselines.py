@@ -48,16 +48,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train what is missing, and show the table; raises CosignError on bad input."""
     # torch takes seconds, and --help does without
-    from rich.console import Console
-
     from compress.data.datasets import load_dataset
     from flows.loop.progress import Reporter
-    from flows.report import plots
+    from flows.report import consoles, plots
     from flows.studies import baselines
 
     methods = options.methods or list(baselines.METHODS)
     check_names("--methods", methods, baselines.METHODS)
-    reporter = Reporter(Console(stderr=True, markup=False, emoji=False), options.quiet)
+    reporter = Reporter(consoles.standard_error(), options.quiet)
     dataset = load_dataset(
         options.network, options.data, options.seed, reporter.note, options.classes
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cosign import CosignError, atomic_write
 from cosign.options import add_json, publish
-from flows.report import compare, tables
+from flows.report import compare, consoles, tables
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         with atomic_write(options.html) as file:
             file.write(page.encode())
     if options.json != "-":
-        console = tables.console()
+        console = consoles.standard_output()
         for table in compare.tables_of(found):
             console.print(table)
     return 0

@@ -96,14 +96,12 @@ def run(options: argparse.Namespace) -> int:
         raise CosignError("a run keeps the cores that it began with; leave out --cores.")
 
     # Imported here: torch takes seconds, and --help and typing errors should not.
-    from rich.console import Console
-
     from flows.loop import inputs, logs, loop
     from flows.loop.progress import Reporter
     from flows.loop.rundir import RunDir
-    from flows.report import tables, terminal
+    from flows.report import consoles, terminal
 
-    reporter = Reporter(Console(stderr=True, markup=False, emoji=False), options.quiet)
+    reporter = Reporter(consoles.standard_error(), options.quiet)
     if options.resume:
         run = RunDir.resume(options.resume)
         if options.network not in (None, run.config.network):
@@ -143,7 +141,7 @@ def run(options: argparse.Namespace) -> int:
         return 130
     publish(results.to_json(), options.json)
     if not options.quiet and options.json != "-":
-        console = tables.console()
+        console = consoles.standard_output()
         terminal.show(results, console)
         console.print(f"report: {run.path / 'report.html'}")
     return 1 if results.verification.mismatches else 0

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from cosign import CosignError, locked, read_toml
 from cosign.options import add_json, add_liberty, positive, publish
 from flows.loop.progress import Reporter
+from flows.report import consoles
 from flows.sweep import parse
 from flows.sweep.measure import Outcome
 from flows.sweep.results import objectives_of, results, table
@@ -85,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
             chosen = search.Studies(spec, jobs, {h: objectives(row) for h, row in known.items()})
         else:
             chosen = search.Grid(points.values(), set(known))
-        reporter = Reporter(Console(stderr=True, markup=False, emoji=False))
+        reporter = Reporter(consoles.standard_error())
         through = len(known)
 
         def report(point: Point, outcome: Outcome | None, reason: str) -> None:

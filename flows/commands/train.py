@@ -39,8 +39,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train, or go on training, and export; raises CosignError as the stages do."""
     # torch takes seconds, and --help does without
-    from rich.console import Console
-
     from compress.data import classes
     from compress.data.datasets import is_folder
     from compress.file import container
@@ -49,13 +47,12 @@ def run(options: argparse.Namespace) -> int:
     from compress.train import distributed, export, stages
     from flows.loop import inputs
     from flows.loop.progress import Reporter
+    from flows.report import consoles
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(distributed.joined())
         leads = distributed.rank() == 0
-        reporter = Reporter(
-            Console(stderr=True, markup=False, emoji=False), options.quiet or not leads
-        )
+        reporter = Reporter(consoles.standard_error(), options.quiet or not leads)
         with distributed.first():
             config, pretrained = training_config(options)
             inputs.tell(config.network, pretrained, reporter.note)

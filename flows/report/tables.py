@@ -6,20 +6,11 @@
 import math
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from flows.report import paper
 from flows.report.results import Layer, Results
 from flows.report.rounds import Feedback, Round, State
-
-_WIDTH = 140
-
-
-def console() -> Console:
-    """Standard output, wide enough for our tables where it is no terminal."""
-    found = Console(markup=False, emoji=False)
-    return found if found.is_terminal else Console(width=_WIDTH, markup=False, emoji=False)
 
 
 def new_table(title: str, *columns: str) -> Table:
