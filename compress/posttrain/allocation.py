@@ -19,7 +19,7 @@ import numpy as np
 
 from cosign import CosignError
 
-GRID = 16_384
+GRID = 8192
 _ROUNDING = 1e-12  # relative, of sums of costs
 
 

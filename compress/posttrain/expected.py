@@ -13,7 +13,7 @@ PORTIONS = tuple(
 """Shares of a layer's weights that are pruned, at which its curve is measured."""
 SENSED = (0.5, 0.8)
 """Those at which what the network answers is measured, too."""
-FINER = 4
+FINER = 8
 """Options between two portions of the curve."""
 OFFERED = (
     0.0,

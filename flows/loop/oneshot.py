@@ -24,7 +24,7 @@ from compress.posttrain import curves
 from compress.posttrain.expected import Curves
 from compress.posttrain.integers import blank, input_spec
 from compress.posttrain.samples import spread
-from cosign import CosignError, values
+from cosign import CosignError, atomic_write, values
 from flows.loop import assemble, budgets, hardware, inputs
 from flows.loop.candidates import Candidates
 from flows.loop.images import Images, read
@@ -34,7 +34,7 @@ from flows.measure.options import LayerCycles
 from flows.measure.plan import Plan, Planner
 from flows.measure.quality import Judge
 from flows.report import results
-from flows.report.allocation import Allocation, Point
+from flows.report.allocation import Allocation, Alternative
 from flows.report.results import Results
 from sim import golden
 from sim.workload import random_layers
@@ -241,7 +241,10 @@ def _kept(loop: OneShot) -> budgets.Chosen:
 
 def _export(loop: OneShot) -> dict[str, Any]:
     file = loop.path / "model.cosign"
-    container.save(loop.candidates.model(_kept(loop).plan.keep), file)
+    keep = _kept(loop).plan.keep
+    loop.candidates.model(keep)
+    with atomic_write(file) as copy:
+        copy.write(loop.candidates.file(keep).read_bytes())
     return {name: dataclasses.asdict(size) for name, size in container.inspect(file)[1].items()}
 
 
@@ -280,11 +283,11 @@ def _tradeoff(loop: OneShot) -> Allocation:
     )
 
 
-def _point(loop: OneShot, plan: Plan) -> Point:
+def _point(loop: OneShot, plan: Plan) -> Alternative:
     quality = loop.candidates.known(plan.keep)
     file = loop.candidates.file(plan.keep)
     estimated = loop.beside + plan.bytes
-    return Point(
+    return Alternative(
         pruning_ratio=sum(curve.weights for curve in loop.curves.layers.values())
         / sum(plan.keep.values()),
         time_s=plan.time_s,

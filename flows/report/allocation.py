@@ -5,7 +5,7 @@ from typing import Literal
 from cosign.values import Amount, Count, Positive, Ratio, Share, Value
 
 
-class Point(Value, frozen=True, kw_only=True):
+class Alternative(Value, frozen=True, kw_only=True):
     """A network that could be had.
 
     Parameters
@@ -57,6 +57,6 @@ class Allocation(Value, frozen=True, kw_only=True):
     images: Count
     dense_accuracy: Share | None
     dense_time_s: Positive
-    chosen: Point
-    points: tuple[Point, ...]
+    chosen: Alternative
+    points: tuple[Alternative, ...]
     why: tuple[str, ...]

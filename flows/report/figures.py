@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from flows.report import paper
-from flows.report.allocation import Point
+from flows.report.allocation import Alternative
 from flows.report.plots import BLUE, GREEN, INK, ORANGE, PURPLE, RED, TEAL, WIDTH
 from flows.report.results import Results
 
@@ -124,12 +124,12 @@ def tradeoff(results: Results) -> Figure:
     return figure
 
 
-def _time_or_weights(point: Point) -> float:
+def _time_or_weights(point: Alternative) -> float:
     """ms of an image, or percent of the weights where no sparse core is small enough."""
     return 100 / point.pruning_ratio if point.time_s is None else 1e3 * point.time_s
 
 
-def _measured(point: Point, by_accuracy: bool) -> float:
+def _measured(point: Alternative, by_accuracy: bool) -> float:
     return 100 * ((point.accuracy if by_accuracy else point.error) or 0.0)
 
 
