@@ -22,7 +22,7 @@ from compress.posttrain.expected import PORTIONS, SENSED, Curve, Curves
 IMAGES = 32  # that errors are measured on
 _SENSED_ON = 8
 _SENSED_BYTES = 1 << 29  # of one image's values, over which fewer are taken
-_STEPS = 2  # of ADMM from one density to the next
+_STEPS = 1  # of ADMM from one density to the next
 _DESCENTS = 2
 _SAMPLE = 1 << 12  # weights, of which the bits of a level are estimated
 _INTERVALS = np.geomspace(0.25, 1, 8)

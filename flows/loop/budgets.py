@@ -17,7 +17,7 @@ RATIO = 2.0  # where nothing is said
 _TRIES = 5  # networks that a search by accuracy compresses
 _SIZES = 5  # files that are written until one is small enough
 _LESS = 0.995
-_NEAR = 0.98  # of the size that may be had, from which on a file is large enough
+_NEAR = 0.97  # of the size that may be had, from which on a file is large enough
 
 
 class Trial(Value, frozen=True, kw_only=True):
@@ -144,7 +144,10 @@ def settle(
             name: layer.data_bytes + layer.index_bytes + layer.bias_bytes
             for name, layer in layers.items()
         }
-        scales = {name: took[name] / max(_estimate(planner({}), name, plan), 1.0) for name in took}
+        plain = planner({})
+        scales = {
+            name: took[name] / max(plain.estimate(name, plan.keep[name]), 1.0) for name in took
+        }
         if sizes[-1] > size and len(sizes) > 1:  # though all layers counted with what they took
             aim *= _LESS * size / sizes[-1]
         found = planner(scales).within_bytes(min(aim, size), sizes[-1] - sum(took.values()))
@@ -162,11 +165,6 @@ def settle(
         file_bytes=tuple(sizes),
         why=(f"Files were written of {told} bytes; the largest of at most {size:,} was taken.",),
     )
-
-
-def _estimate(planner: Planner, name: str, plan: Plan) -> float:
-    curve = planner.curves.layers[name]
-    return float(planner.bytes_of(name)[np.abs(curve.keep - plan.keep[name]).argmin()])
 
 
 def _by_accuracy(

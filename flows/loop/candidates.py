@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -41,13 +42,18 @@ class Candidates:
         self._folder = folder
         self._pretrained, self._source, self._images = pretrained, source, images
         self._bits, self._note = bits, note
+        self._last: tuple[Path | None, Any] = None, None
 
     def model(self, keep: Mapping[str, int]) -> CompressedModel:
         """The network compressed to so many weights by layer, without what has no effect."""
         file = self.file(keep)
-        if not file.exists():
+        if file == self._last[0]:
+            return self._last[1]
+        if file.exists():
+            model = container.load(file)
+        else:
             weights = self._pretrained.weights
-            model = pipeline.compress(
+            pruned = pipeline.compress(
                 pretrained_network(self._pretrained),
                 self._source,
                 {name: keep[name] / weights[name].size for name in weights},
@@ -57,8 +63,10 @@ class Candidates:
                 self._note,
                 self._pretrained.scales,
             )
-            container.save(tidy(model), file)
-        return container.load(file)
+            model = tidy(pruned)
+            container.save(model, file)
+        self._last = file, model
+        return model
 
     def file(self, keep: Mapping[str, int]) -> Path:
         """Where it lies, or will."""

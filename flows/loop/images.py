@@ -192,7 +192,8 @@ def _unlabelled(source: Path, network: Pretrained, seed: int, told: Normalisatio
         network.spec.shape, source, seed, _COUNT, HELD, told, network.layout, "--data"
     )
     held = found.held
-    _check_count(len(found.calibration), str(source), len(found.calibration) + len(held))
+    own = 0 if found.held_words.endswith("(generated)") else len(held)  # of a single image
+    _check_count(len(found.calibration), str(source), len(found.calibration) + own)
 
     def part(pixels: np.ndarray) -> ArraySplit:
         return ArraySplit(pixels, np.zeros(len(pixels)))

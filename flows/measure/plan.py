@@ -141,6 +141,19 @@ class Planner:
         timed = [plan for plan in made if plan.time_s is not None]
         return min(timed, key=lambda plan: plan.time_s or 0.0, default=None)
 
+    def of(self, keep: Mapping[str, int]) -> Plan:
+        """What is expected of layers that keep so many weights, and their exact time."""
+        loss = sum(self.losses(keep).values())
+        size = sum(self.estimate(name, kept) for name, kept in keep.items())
+        return self._timed(Plan(keep=dict(keep), loss=loss, time_s=None, bytes=size))[0]
+
+    def estimate(self, name: str, kept: int) -> float:
+        """Bytes of a layer that keeps so many weights, of the nearest option."""
+        return float(self.bytes_of(name)[self._nearest(name, kept)])
+
+    def _nearest(self, name: str, kept: int) -> int:
+        return int(np.abs(self.curves.layers[name].keep - kept).argmin())
+
     def around(self, plan: Plan, factors: Iterable[float]) -> list[Plan]:
         """Plans of so many times the plan's time, or weights where it has no time."""
         found = []
@@ -157,7 +170,7 @@ class Planner:
     def losses(self, keep: Mapping[str, int]) -> dict[str, float]:
         """Expected of each layer that keeps so many weights, of the nearest option."""
         return {
-            name: float(curve.losses[np.abs(curve.keep - keep[name]).argmin()])
+            name: float(curve.losses[self._nearest(name, keep[name])])
             for name, curve in self.curves.layers.items()
         }
 
