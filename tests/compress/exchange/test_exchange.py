@@ -25,7 +25,7 @@ from compress.data.pixels import normalised
 from compress.exchange import convert
 from compress.exchange.onnx_writer import scales_of
 from compress.file import container
-from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer, Node
+from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer, Node, fixed_point
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network, scale_to_data
 from compress.posttrain import pipeline
@@ -108,6 +108,20 @@ def compressed(spec: NetworkSpec, bits: int, seed: int = 0) -> tuple[CompressedM
     return model, pixels
 
 
+def per_filter(model: CompressedModel, seed: int) -> CompressedModel:
+    """The network with a quarter to four times its q in each filter, and what follows from that."""
+    rng = np.random.default_rng(seed)
+    nodes = []
+    for node in model.nodes:
+        if isinstance(node, Layer):
+            factor = 4.0 ** rng.uniform(-1, 1, node.geometry.out_channels)
+            mul, shift = fixed_point(node.unit * factor / node.out_scale)
+            bias = np.rint(node.bias / factor).astype(np.int64)
+            node = dataclasses.replace(node, q=node.q * factor, mul=mul, shift=shift, bias=bias)
+        nodes.append(node)
+    return dataclasses.replace(model, nodes=tuple(nodes))
+
+
 def every_value(model: CompressedModel, pixels: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """(node, int8 map) as onnxruntime computes them."""
     proto = onnx.load_model_from_string(convert.FORMATS["qdq"](model))
@@ -121,6 +135,8 @@ def every_value(model: CompressedModel, pixels: np.ndarray) -> Iterator[tuple[st
 @given(st.integers(1, 8), st.integers(0, 1000))
 def test_qdq_is_the_integer_model_at_every_node(bits: int, seed: int) -> None:
     model, pixels = compressed(all_operations(), bits, seed)
+    if seed % 2:
+        model = per_filter(model, seed)
     wanted = golden.trace(model, model.input.quantize(pixels))
     for name, got in every_value(model, pixels):
         np.testing.assert_array_equal(got, wanted[name], err_msg=name)
@@ -311,7 +327,13 @@ def test_halves_are_rounded_up_and_large_sums_stay_exact(levels: int) -> None:
                 np.testing.assert_array_equal(got, wanted)
 
 
-@pytest.mark.parametrize("network", ["everything", "newer"])
+@pytest.fixture(scope="module")
+def filters(everything: tuple[CompressedModel, np.ndarray]) -> tuple[CompressedModel, np.ndarray]:
+    """That network with scales of its filters."""
+    return per_filter(everything[0], 1), everything[1]
+
+
+@pytest.mark.parametrize("network", ["everything", "newer", "filters"])
 def test_qonnx_is_the_integer_model_but_for_single_units(
     network: str, request: pytest.FixtureRequest
 ) -> None:
@@ -345,27 +367,34 @@ def test_qonnx_says_how_wide_weights_and_activations_are() -> None:
     assert [bits(name) for name in ("stem.weight.quantized", "stem", "fc2")] == [4, 7, 8]
 
 
-def test_safetensors_hold_weights_masks_and_intervals(tmp_path: Path) -> None:
-    model, _ = compressed(all_operations(), 4)
+@pytest.mark.parametrize("network", ["everything", "filters"])
+def test_safetensors_hold_weights_masks_and_intervals(
+    network: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    model, _ = request.getfixturevalue(network)
     file = tmp_path / "m.safetensors"
     convert.write(model, "safetensors", file)
     tensors = load_file(file)
+    length = int.from_bytes(file.read_bytes()[:8], "little")
+    metadata = json.loads(file.read_bytes()[8 : 8 + length])["__metadata__"]
     for layer in model.layers:
         weight = tensors[f"{layer.name}.weight"]
         dense = layer.dense_levels().reshape(weight.shape)
-        np.testing.assert_array_equal(weight, dense * np.float32(layer.q))
         np.testing.assert_array_equal(tensors[f"{layer.name}.mask"], dense != 0)
-        assert len(tensors[f"{layer.name}.bias"]) == layer.geometry.out_channels
+        q, bias = json.loads(metadata[f"{layer.name}.q"]), tensors[f"{layer.name}.bias"]
+        assert isinstance(q, float if network == "everything" else list)
+        for number, own in enumerate(np.resize(q, len(bias))):
+            np.testing.assert_array_equal(weight[number], dense[number] * np.float32(own))
+            assert own == layer.q[number]
+            assert bias[number] == np.float32(layer.bias[number] * (layer.in_scale * own))
     assert tensors["wide.weight"].shape == (6, 16, 1, 3)
     assert tensors["fc1.weight"].shape == (7, 6)
-    length = int.from_bytes(file.read_bytes()[:8], "little")
-    metadata = json.loads(file.read_bytes()[8 : 8 + length])["__metadata__"]
-    assert float(metadata["stem.q"]) == model.layers[0].q
     assert metadata["stem.bits"] == "4"
 
 
-def test_csr_multiplies_as_the_layer_does() -> None:
-    model, _ = compressed(all_operations(), 4)
+@pytest.mark.parametrize("network", ["everything", "filters"])
+def test_csr_multiplies_as_the_layer_does(network: str, request: pytest.FixtureRequest) -> None:
+    model, _ = request.getfixturevalue(network)
     matrices = convert.csr(model)
     layer = next(layer for layer in model.layers if layer.name == "fc1")
     x = np.random.default_rng(0).integers(-128, 128, (1, 6, 1, 1), np.int8)
