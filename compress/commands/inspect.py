@@ -26,11 +26,12 @@ def run(options: argparse.Namespace) -> int:
 def inspect(path: Path) -> dict[str, Any]:
     """Sizes in bytes by layer and purpose, as Tables 5 and 6 count them, and computation.
 
-    `q` is the least and the largest interval of a layer's filters that have weights, `bias_bytes`
-    include what scales of filters take. `macs` are the multiply-accumulates of one image with the weights that are left, `mac_bits`
-    their product with the bits of a weight (Table 8, where a MAC counts as two operations). `dead`
-    are those of the `filters`, neurons of a linear layer, that have no weight. `conv` sums up the
-    convolutions. `header_bytes` is the rest of the file: names, geometry, scales and checksums.
+    `q` is the least and the largest interval of a layer's filters that have weights; `bias_bytes`
+    include what scales of filters take. `macs` are the multiply-accumulates of one image with the
+    weights that are left, `mac_bits` their product with the bits of a weight (Table 8, where a MAC
+    counts as two operations). `dead` are those of the `filters`, neurons of a linear layer, that
+    have no weight. `conv` sums up the convolutions. `header_bytes` is the rest of the file: names,
+    geometry, scales and checksums.
     Raises CosignError when the file is missing or damaged.
     """
     model, sizes = container.inspect(path)
