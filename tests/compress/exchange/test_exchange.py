@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -20,16 +21,19 @@ from qonnx.transformation.infer_shapes import InferShapes
 from safetensors.numpy import load_file
 
 from compress.__main__ import main
+from compress.admm.constraints import put_on_levels
 from compress.data import mnist
 from compress.data.pixels import normalised
 from compress.exchange import convert
 from compress.exchange.onnx_writer import scales_of
 from compress.file import container
+from compress.file.packing import CODINGS
 from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer, Node, fixed_point
+from compress.model.hostops import HostOp
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network, scale_to_data
 from compress.posttrain import pipeline
-from compress.posttrain.integers import input_spec
+from compress.posttrain.integers import assemble, input_spec
 from compress.zoo.lenet5 import LENET5
 from cosign import CosignError
 from cosign.names import is_printable
@@ -169,6 +173,100 @@ def test_qdq_logits_and_batches() -> None:
     for count in (1, 6):
         got = running.run(None, {"input": pixels[:count]})[0]
         np.testing.assert_array_equal(got, units[:count] * scale)
+
+
+def qonnx_units(
+    model: CompressedModel, names: Sequence[str], image: np.ndarray
+) -> list[np.ndarray]:
+    """[C, H, W] of those nodes as qonnx computes them, in units of their scales."""
+    wrapper = ModelWrapper(onnx.load_model_from_string(convert.FORMATS["qonnx"](model)))
+    wrapper = wrapper.transform(InferShapes())
+    mean, std = (
+        np.array(part, np.float32)[:, None, None] for part in (model.input.mean, model.input.std)
+    )
+    x = ((image / np.float32(255) - mean) / std)[None].astype(np.float32)
+    context = execute_onnx(wrapper, {"input": x}, return_full_exec_context=True)
+    scales = scales_of(model)
+    return [np.rint(context[name] / scales[name]).reshape(model.shapes[name]) for name in names]
+
+
+def without_weights(model: CompressedModel) -> CompressedModel:
+    """The network with all filters but one of its first layer empty, and all of two more layers."""
+    nodes = list(model.nodes)
+    for number, node in enumerate(nodes):
+        if isinstance(node, Layer) and node.name in ("stem", "depthwise", "fc1"):
+            levels = node.dense_levels()
+            levels[int(node.name == "stem") :] = 0
+            kept = {
+                field.name: getattr(node, field.name)
+                for field in dataclasses.fields(node)
+                if field.name not in ("row_ptr", "col_idx", "levels")
+            }
+            nodes[number] = Layer.from_dense(levels, **kept)
+    return dataclasses.replace(model, nodes=tuple(nodes))
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_layers_and_filters_without_weights(
+    everything: tuple[CompressedModel, np.ndarray], each: bool, tmp_path: Path
+) -> None:
+    model, pixels = everything
+    model = without_weights(per_filter(model, 3) if each else model)
+    assert [layer.nnz > 0 for layer in model.layers] == [True, False, True, False, True]
+    for coding in (None, *CODINGS):
+        back = container.from_bytes(container.to_bytes(model, coding))
+        assert container.to_bytes(back) == container.to_bytes(model)
+    wanted = golden.trace(back, back.input.quantize(pixels))
+    for name, got in every_value(back, pixels):
+        np.testing.assert_array_equal(got, wanted[name], err_msg=name)
+    for form in convert.FORMATS:
+        convert.write(back, form, tmp_path / form, golden.trace)
+    assert not load_file(tmp_path / "safetensors")["fc1.weight"].any()
+
+
+@pytest.mark.parametrize("op", ["add", "concat"])
+@pytest.mark.parametrize("factors", [(1, 2.0**-17), (2.0**-40, 1), (2.0**40, 1), (0, 0)])
+def test_branches_of_very_different_scales(
+    op: Literal["add", "concat"], factors: tuple[float, float], tmp_path: Path
+) -> None:
+    """What is too small for the other's units adds nothing, and the output has the other's scale.
+    Both factors may be zero in a file, too."""
+    net = Builder("branches", (3, 4, 4))
+    for name in ("one", "two"):
+        net.conv(name, 4, 1, relu=False, source="input")
+    net.host("joint", op, "one", "two")
+    net.conv("last", 2, 1, relu=False)
+    torch.manual_seed(1)
+    network = Network(net.spec()).eval()
+    with torch.no_grad():
+        for name, factor in zip(("one", "two"), factors, strict=True):
+            network.weights[name].mul_(factor)
+            network.biases[name].zero_()
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 4, 4), np.uint8)
+    source = input_spec((3, 4, 4), (0.5,) * 3, (0.5,) * 3)
+    batches = [normalised(source, pixels)]
+    masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in network.weights.items()}
+    levels = put_on_levels(network.weights, masks, dict.fromkeys(masks, 8))
+    model = assemble(network, levels, source, lambda: batches)
+    joint = model.nodes[2]
+    assert isinstance(joint, HostOp)
+    assert (0 in (joint.attrs["mul0"], joint.attrs["mul1"])) == any(factors)
+    if not any(factors):
+        joint = dataclasses.replace(joint, attrs=joint.attrs | {"mul0": 0, "mul1": 0})
+        nodes = (*model.nodes[:2], joint, *model.nodes[3:])
+        model = dataclasses.replace(model, nodes=nodes)
+    model = container.from_bytes(container.to_bytes(model))
+    for form in convert.FORMATS:
+        convert.write(model, form, tmp_path / form, golden.trace)
+    scales, wanted = scales_of(model), golden.trace(model, source.quantize(pixels))
+    if any(factors):
+        assert scales["joint"] == pytest.approx(max(scales["one"], scales["two"]), rel=0.1)
+    for image, units in zip(pixels, wanted["last"], strict=True):
+        (got,) = qonnx_units(model, ["last"], image)
+        assert np.abs(got - units).max() <= 1
+    real = network(batches[0]).detach().numpy()
+    off = np.abs(wanted["last"] * scales["last"] - real).max()
+    assert off <= 0.03 * np.abs(real).max() + scales["last"]
 
 
 HARD_NAMES = (
@@ -338,20 +436,12 @@ def test_qonnx_is_the_integer_model_but_for_single_units(
     network: str, request: pytest.FixtureRequest
 ) -> None:
     model, pixels = request.getfixturevalue(network)
-    wrapper = ModelWrapper(onnx.load_model_from_string(convert.FORMATS["qonnx"](model)))
-    wrapper = wrapper.transform(InferShapes())
-    mean, std = (
-        np.array(part, np.float32)[:, None, None] for part in (model.input.mean, model.input.std)
-    )
     wanted = golden.trace(model, model.input.quantize(pixels))
-    scales, off, values = scales_of(model), 0, 0
+    off, values, names = 0, 0, [node.name for node in model.nodes]
     for number, image in enumerate(pixels):
-        x = ((image / np.float32(255) - mean) / std)[None].astype(np.float32)
-        context = execute_onnx(wrapper, {"input": x}, return_full_exec_context=True)
-        for node in model.nodes:
-            got = np.rint(context[node.name] / scales[node.name])
-            difference = np.abs(got.reshape(-1) - wanted[node.name][number].reshape(-1))
-            assert difference.max() <= 2, node.name
+        for name, got in zip(names, qonnx_units(model, names, image), strict=True):
+            difference = np.abs(got - wanted[name][number])
+            assert difference.max() <= 2, name
             off, values = off + int((difference > 0).sum()), values + difference.size
     assert off < 0.01 * values
 
