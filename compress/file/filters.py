@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compress.file import coding
+from compress.file.fields import FieldReader, FieldWriter
 from compress.model.graph import Layer, fixed_point
 from cosign import CosignError
 
@@ -17,11 +18,12 @@ _MANTISSA_BITS = 53  # of a float64
 _LARGEST_EXPONENT = 1 << 11
 _EXPONENT_BITS = 12
 _MUL_BITS, _SHIFT_BITS = 16, 6
+_EACH_Q, _EACH_REQUANTISED, _SHARED = 1, 2, 4  # flags in the header
 
 
 @dataclass(frozen=True)
 class Filters:
-    """How the entries are written.
+    """How the entries are written; by default, `UNIFORM`, there are none.
 
     Parameters
     ----------
@@ -33,11 +35,37 @@ class Filters:
         has its own
     """
 
-    mantissa: int
+    mantissa: int = 0
     lowest: int = 0
     exponent: int = 0
     requantised: bool = False
     shared: int = 0
+
+    def write(self, out: FieldWriter) -> None:
+        """Append it to a header."""
+        out.data.append(
+            _EACH_Q * bool(self.mantissa)
+            | _EACH_REQUANTISED * self.requantised
+            | _SHARED * bool(self.shared)
+        )
+        if self.mantissa:
+            out.whole(self.mantissa - 1)
+            out.integer(self.lowest)
+            out.whole(self.exponent)
+        if self.shared:
+            out.whole(self.shared)
+
+    @staticmethod
+    def read(fields: FieldReader) -> "Filters":
+        """Inverse of `write`; raises CosignError on unknown flags."""
+        flags = fields.raw(1)[0]
+        if flags > _EACH_Q | _EACH_REQUANTISED | _SHARED:
+            raise CosignError(f"a layer's scales have unknown flags {flags}")
+        mantissa, lowest, exponent = 0, 0, 0
+        if flags & _EACH_Q:
+            mantissa, lowest, exponent = fields.whole() + 1, fields.integer(), fields.whole()
+        shared = fields.whole() if flags & _SHARED else 0
+        return Filters(mantissa, lowest, exponent, bool(flags & _EACH_REQUANTISED), shared)
 
     def check(self, filters: int) -> None:
         """Raises CosignError unless entries of so many filters can be like this."""
@@ -57,6 +85,9 @@ class Filters:
     def bytes(self, filters: int) -> int:
         """Length of the payload for so many filters."""
         return sum(_bytes(self.shared or filters, width) for width in self.widths())
+
+
+UNIFORM = Filters()
 
 
 def _bytes(entries: int, width: int) -> int:
@@ -83,10 +114,10 @@ def requantised(layer: Layer) -> bool:
     return not (np.array_equal(mul, layer.mul) and np.array_equal(shift, layer.shift))
 
 
-def pack(layer: Layer) -> tuple[Filters | None, bytes]:
+def pack(layer: Layer) -> tuple[Filters, bytes]:
     """How the filters' entries are written, and the payload; nothing of a uniform layer."""
     if layer.uniform:
-        return None, b""
+        return UNIFORM, b""
     same_q = bool((layer.q == layer.q[0]).all())
     written = requantised(layer) and not _one(layer.mul, layer.shift)
     constants = np.stack([layer.q, *((layer.mul, layer.shift) if written else ())])
@@ -98,7 +129,7 @@ def pack(layer: Layer) -> tuple[Filters | None, bytes]:
         shared = len(chosen)
     q, mul, shift = layer.q[chosen], layer.mul[chosen], layer.shift[chosen]
     parts: list[np.ndarray] = [np.zeros(0, np.int64)] * 2
-    how = Filters(0, requantised=written, shared=shared)
+    how = Filters(requantised=written, shared=shared)
     if not same_q:
         fraction, exponent = np.frexp(q)
         whole = np.ldexp(fraction, _MANTISSA_BITS).astype(np.int64)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from compress.file import layouts, limits
 from compress.file.fields import FieldReader, FieldWriter
-from compress.file.filters import Filters, requantised
+from compress.file.filters import UNIFORM, Filters, requantised
 from compress.file.packing import CODINGS, PARAMETERS, LayerHead, Packed
 from compress.model.graph import (
     CompressedModel,
@@ -39,7 +39,6 @@ _WINDOW = ("stride", "padding", "end")  # of a pooling
 # Of a pooling that has _SHAPED set; otherwise they follow from the others.
 _SIDES = ("dilation", "kernel1", "stride1", "padding1", "end1", "dilation1")
 _SCALED, _REQUANTISED = 64, 128  # flags of a layer's second byte
-_EACH_Q, _EACH_REQUANTISED, _SHARED = 1, 2, 4  # flags of its third byte, in schema 6
 
 
 @dataclass
@@ -217,7 +216,7 @@ def _geometry(kind: str, shape: Shape, out_channels: int, kernel: int) -> Geomet
 def _write_layer(
     out: FieldWriter, layer: Layer, known: Known, packed: Packed, shaped: bool, version: int
 ) -> None:
-    g, each = layer.geometry, packed.filters or Filters(0)
+    g, each = layer.geometry, packed.filters
     scaled = layer.in_scale != known.scales[layer.input]
     stored = not each.requantised and requantised(layer)
     out.data.append(
@@ -227,11 +226,7 @@ def _write_layer(
         | _REQUANTISED * stored
     )
     if version > 5:
-        out.data.append(
-            _EACH_Q * bool(each.mantissa)
-            | _EACH_REQUANTISED * each.requantised
-            | _SHARED * bool(each.shared)
-        )
+        each.write(out)
     out.whole(g.out_channels)
     if shaped:
         for pair in (g.kernel, g.stride, g.padding, g.dilation):
@@ -240,11 +235,7 @@ def _write_layer(
         out.whole(g.groups)
     elif g.kind == "conv":
         out.whole(g.kernel[0])
-    if each.mantissa:
-        out.whole(each.mantissa - 1)
-        out.integer(each.lowest)
-        out.whole(each.exponent)
-    else:
+    if not each.mantissa:
         out.real(float(layer.q[0]))
     out.real(layer.out_scale)
     if scaled:
@@ -252,8 +243,6 @@ def _write_layer(
     if stored:
         out.whole(int(layer.mul[0]))
         out.whole(int(layer.shift[0]))
-    if each.shared:
-        out.whole(each.shared)
     for value in packed.parameters:
         out.whole(value)
 
@@ -287,9 +276,7 @@ def _read_layer(
     if more >> 3 & 7 >= len(CODINGS):
         raise CosignError(f"coding {more >> 3 & 7} is unknown")
     coding = CODINGS[more >> 3 & 7]
-    each = fields.raw(1)[0] if schema > 5 else 0
-    if each > _EACH_Q | _EACH_REQUANTISED | _SHARED:
-        raise CosignError(f"a layer's scales have unknown flags {each}")
+    filters = Filters.read(fields) if schema > 5 else UNIFORM
     out_channels = fields.whole()
     if flags & _SHAPED:
         kernel, stride, padding, dilation = ((fields.whole(), fields.whole()) for _ in range(4))
@@ -310,21 +297,13 @@ def _read_layer(
         kernel_size = fields.whole() if kind == "conv" else 1
         geometry = _geometry(kind, known.shapes[source], out_channels, kernel_size)
     limits.check_geometry(geometry)
-    q, mantissa, lowest, exponent = None, 0, 0, 0
-    if each & _EACH_Q:
-        mantissa, lowest, exponent = 1 + fields.whole(), fields.integer(), fields.whole()
-    else:
-        q = fields.real()
+    filters.check(out_channels)
+    q = None if filters.mantissa else fields.real()
     out_scale = fields.real()
     in_scale = fields.real() if more & _SCALED else known.scales[source]
     if in_scale is None:
         raise CosignError(f"layer {name!r} has no input scale")
     mul, shift = (fields.whole(), fields.whole()) if more & _REQUANTISED else (None, None)
-    filters = None
-    if each:
-        shared = fields.whole() if each & _SHARED else 0
-        filters = Filters(mantissa, lowest, exponent, bool(each & _EACH_REQUANTISED), shared)
-        filters.check(out_channels)
     return LayerHead(
         name,
         source,

@@ -14,7 +14,7 @@ import numpy as np
 from compress.file import ans, coding, filters
 from compress.file.adaptive import Encoder
 from compress.file.entropy import Arrays, Grid, code_layer
-from compress.file.filters import Filters, requantisation
+from compress.file.filters import UNIFORM, Filters, requantisation
 from compress.file.limits import check_symbols
 from compress.model.graph import Geometry, Layer
 from compress.model.levels import codes_to_levels, level_codes
@@ -37,7 +37,7 @@ class Packed:
     adaptive : trailing zero bits that all biases have in common; the first three payloads are
         empty
 
-    filters : how `scales` are written; None where the layer's filters do not differ
+    filters : how `scales` are written
     """
 
     coding: str
@@ -46,7 +46,7 @@ class Packed:
     data: bytes = b""
     bias: bytes = b""
     scales: bytes = b""
-    filters: Filters | None = None
+    filters: Filters = UNIFORM
 
     @property
     def payloads(self) -> tuple[bytes, ...]:
@@ -76,14 +76,12 @@ class LayerHead:
     out_scale: float
     coding: str
     parameters: tuple[int, ...]
-    filters: Filters | None = None
+    filters: Filters = UNIFORM
 
     def layer(self, arrays: Arrays, scales: bytes) -> Layer:
         """The layer with (row_ptr, col_idx, levels, bias) and the payload `scales`."""
         row_ptr, col_idx, levels, bias = arrays
-        each, requantiser = None, None
-        if self.filters:
-            each, requantiser = filters.unpack(self.filters, scales, row_ptr)
+        each, requantiser = filters.unpack(self.filters, scales, row_ptr)
         q = np.asarray(self.q, np.float64) if each is None else each
         if requantiser is None and self.mul is not None:
             requantiser = np.asarray(self.mul), np.asarray(self.shift)
@@ -170,7 +168,7 @@ def _ans(layer: Layer) -> Packed:
 def take(head: LayerHead, raw: Callable[[int], bytes]) -> Packed:
     """The layer's payloads; `raw(n)` gives the next n bytes of the weights section."""
     index, data, bias = _lengths(head)
-    scales = head.filters.bytes(head.geometry.out_channels) if head.filters else 0
+    scales = head.filters.bytes(head.geometry.out_channels)
     payloads = raw(index), raw(data), raw(bias), raw(scales)
     return Packed(head.coding, head.parameters, *payloads, filters=head.filters)
 

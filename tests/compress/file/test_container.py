@@ -32,7 +32,7 @@ def scales(rng: np.random.Generator, dead: np.ndarray) -> dict[str, object]:
     q = np.resize(intervals[rng.integers(4)], filters)
     given = {"in_scale": float(rng.uniform(1e-3, 1)), "out_scale": float(rng.uniform(1e-3, 1))}
     kind, each = rng.integers(3), (1, filters)[rng.integers(2)]
-    if kind == 0 and q.max() < 1:
+    if kind == 0 and q.min() > 1e-6 and q.max() < 1:
         return {**given, "q": q, **requantiser(given, q)}
     mul, shift = rng.integers(1 << 15, 1 << 16, each), rng.integers(1, 48, each)
     mul, shift = np.resize(mul, filters), np.resize(shift, filters)

@@ -166,17 +166,17 @@ def conv(
 ) -> None:
     """The first node, in schema 6; `each` are the flags of scales."""
     out.data += bytes([0, 4 | coding << 3, each])
-    out.whole(channels)
-    out.whole(kernel)
     if each & 1:
         out.whole(mantissa - 1)
         out.integer(lowest)
         out.whole(exponent)
-    else:
-        out.real(1.0)
-    out.real(1.0)
     if each & 4:
         out.whole(shared)
+    out.whole(channels)
+    out.whole(kernel)
+    if not each & 1:
+        out.real(1.0)
+    out.real(1.0)
     for value in parameters:
         out.whole(value)
 
