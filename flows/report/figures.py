@@ -118,6 +118,7 @@ def tradeoff(results: Results) -> Figure:
     right.set(title=f"Expected loss, {unit}")
     if all(point.expected_loss > 0 for point in points):
         right.set_yscale("log")
+        right.yaxis.set_major_formatter("{x:g}")
     if timed:
         for axes in (left, right):
             axes.axvline(1e3 * found.dense_time_s, color=INK, linewidth=1, linestyle=":")

@@ -101,7 +101,7 @@ def test_the_rtl_computes_what_was_written(results: dict, finished: Path) -> Non
 
 
 def test_the_speedup_is_had(results: dict) -> None:
-    """By the cycles of the file's own masks it is near that of random ones, which met it."""
+    """By the cycles of the file's own masks too; the plan met it by those of random ones."""
     found = results["allocation"]
     assert found["budget"] == "--speedup 3x"
     assert found["chosen"]["time_s"] <= found["dense_time_s"] / 3
@@ -110,7 +110,7 @@ def test_the_speedup_is_had(results: dict) -> None:
         row["cycles"]["dense"] / (row["speedup"] if found["ratios"][row["name"]] > 1 else 1)
         for row in results["layers"]
     )
-    assert dense / sparse == pytest.approx(3, rel=0.1)
+    assert 2.9 < dense / sparse < 4  # weights of no effect are not in the file
 
 
 def test_layers_are_dense_or_beyond_break_even(results: dict, finished: Path) -> None:
@@ -318,7 +318,5 @@ def test_the_method_decides_what_may_be_asked(
 def test_budgets_are_read_or_refused(
     arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as refused:
-        main(["run", "lenet5", *arguments])
-    assert refused.value.code == 2
+    assert main(["run", "lenet5", *arguments]) == 2
     assert sentence in capsys.readouterr().err
