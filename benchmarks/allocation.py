@@ -80,14 +80,17 @@ def measured(photos: Path, file: Path | None) -> tuple[Curves, dict[str, float]]
 
 
 def uniform(planner: Planner, seconds: float) -> Plan:
-    """The same portion of every layer that may be pruned there, the least within the time."""
-    names = planner.curves.layers
-    for place in range(len(OFFERED)):
-        keep = {name: int(curve.keep[place]) for name, curve in names.items()}
-        plan = planner.of(keep)
+    """The same portion of every layer, the least within the time."""
+    layers = planner.curves.layers
+    low, high = 0, len(OFFERED) - 1
+    while low < high:
+        place = (low + high) // 2
+        plan = planner.of({name: int(curve.keep[place]) for name, curve in layers.items()})
         if plan.time_s is not None and plan.time_s <= seconds:
-            return plan
-    return plan
+            high = place
+        else:
+            low = place + 1
+    return planner.of({name: int(curve.keep[low]) for name, curve in layers.items()})
 
 
 def main() -> None:

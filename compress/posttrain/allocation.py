@@ -56,12 +56,17 @@ class TooSmall(CosignError):
 
 
 def choose(
-    tables: Sequence[Table], budget: float, say: Callable[[float], str] = "{:g}".format
+    tables: Sequence[Table],
+    budget: float,
+    say: Callable[[float], str] = "{:g}".format,
+    quick: bool = False,
 ) -> list[int]:
     """An option of every table: costs of at most `budget` together, losses near the least.
 
     What is lost is at most a single step between neighbouring options of one layer more than the
-    least. Raises TooSmall, in which `say` writes costs, when even the cheapest options cost more.
+    least; with `quick`, which is Lagrange alone, a step of a layer's hull.
+
+    Raises TooSmall, in which `say` writes costs, when even the cheapest options cost more.
     """
     best = [table.best() for table in tables]
     chosen = [0] * len(tables)
@@ -73,7 +78,9 @@ def choose(
         pairs = list(zip(tables, best, strict=True))
         costs = [table.costs[rows] - table.costs[rows[0]] for table, rows in pairs]
         losses = [table.losses[rows] for table, rows in pairs]
-        found = (_lagrange(losses, costs, room), _on_grid(losses, costs, room))
+        found = [_lagrange(losses, costs, room)]
+        if not quick:
+            found.append(_on_grid(losses, costs, room))
         chosen = min(found, key=lambda some: sum(map(_at, losses, some)))
     return [int(rows[place]) for rows, place in zip(best, chosen, strict=True)]
 
@@ -117,10 +124,14 @@ def _on_grid(losses: Sequence[np.ndarray], costs: Sequence[np.ndarray], room: fl
     """Dynamic programming: the least loss of the layers so far within each of GRID + 1 costs."""
     whole = all((cost == np.rint(cost)).all() for cost in costs)
     cells = int(room) if whole and room <= GRID else GRID
-    unit = 1.0 if cells != GRID else room / GRID
+    unit = 1.0 if cells != GRID else max(room / GRID, np.finfo(float).tiny)
     least = np.zeros(cells + 1)
     taken = np.zeros((len(losses), cells + 1), np.int32)
-    steps = [np.ceil(cost / unit * (1 - _ROUNDING)).astype(np.int64) for cost in costs]
+    beyond = cells + 1.0  # of what does not fit at all, however small the room
+    steps = [
+        np.ceil(np.minimum(cost / unit * (1 - _ROUNDING), beyond)).astype(np.int64)
+        for cost in costs
+    ]
     for layer, loss in enumerate(losses):
         before, least = least, least + loss[0]
         for place in range(1, len(loss)):

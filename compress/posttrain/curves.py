@@ -54,7 +54,7 @@ def measure(
             curves[node.name] = _curve(layer, run, bits[node.name])
             progress(len(curves), len(spec.geometries))
         run.step()
-    return Curves(measure="kl" if spec.classifies else "mse", layers=curves)
+    return Curves(layers=curves)
 
 
 def _curve(layer: "reconstruct._Layer", run: "_Run", bits: int) -> Curve:
@@ -145,24 +145,19 @@ class _Run:
             del self._live[name]
 
     def change(self) -> float:
-        """Of the outputs, with the next node's layer as it is now.
+        """Of the outputs, with the next node's layer as it is now: their mean square change over
+        their variance, the mean over outputs.
 
-        KL divergence of a classifier's answers in nats; else the mean over outputs of the mean
-        square change over the variance.
+        The divergence of a classifier's answers says too little: where it is sure of them, as of
+        images that it was trained on, logits move far before probabilities do (docs/method.md).
         """
         found = self._outputs()
         errors = []
         for name, dense in zip(self.network.spec.outputs, self._dense, strict=True):
-            new = found[name].flatten(1).double()
-            if self.network.spec.classifies:
-                p, q = (torch.log_softmax(scores, 1) for scores in (dense, new))
-                errors.append(float((p.exp() * (p - q)).sum(1).mean()))
-            else:
-                spread = float((dense - dense.mean(0)).square().mean()) or float(
-                    dense.square().mean()
-                )
-                errors.append(float((new - dense).square().mean()) / (spread or 1.0))
-        return max(0.0, sum(errors) / len(errors))
+            change = float((found[name].flatten(1).double() - dense).square().mean())
+            spread = float((dense - dense.mean(0)).square().mean())
+            errors.append(change / (spread or float(dense.square().mean()) or 1.0))
+        return sum(errors) / len(errors)
 
     def _outputs(self) -> dict[str, Tensor]:
         """The outputs by node, from what is live on."""

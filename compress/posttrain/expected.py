@@ -1,7 +1,6 @@
 """Curves of loss over density, as values: what `compress.posttrain.curves` measures. No torch."""
 
 import itertools
-from typing import Literal
 
 import numpy as np
 
@@ -36,7 +35,8 @@ class Curve(Value, frozen=True, kw_only=True):
     ----------
     weights, nonzeros, filters : of the layer as it came
     errors : at each of PORTIONS, square error of the layer's answers over their square
-    sensed : at each of SENSED, change of the network's outputs when this layer alone is pruned
+    sensed : at each of SENSED, mean square change of the network's outputs over their variance,
+        when this layer alone is pruned
     entropies : at each of PORTIONS, bits of a level
     """
 
@@ -92,14 +92,6 @@ class Curve(Value, frozen=True, kw_only=True):
 
 
 class Curves(Value, frozen=True, kw_only=True):
-    """The curves of a network.
+    """The curves of a network, by layer."""
 
-    Parameters
-    ----------
-    measure : of the outputs' change: kl, the divergence of a classifier's answers in nats, or mse,
-        the mean square change over the variance
-    layers : by layer
-    """
-
-    measure: Literal["kl", "mse"]
     layers: dict[str, Curve]

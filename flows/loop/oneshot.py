@@ -267,7 +267,6 @@ def _tradeoff(loop: OneShot) -> Allocation:
     points = [_point(loop, other) for other in unique.values()]
     return Allocation(
         budget=budgets.words(loop.config),
-        measure=loop.curves.measure,
         ratios={
             name: curve.weights / max(1, plan.keep[name])
             for name, curve in loop.curves.layers.items()

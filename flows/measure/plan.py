@@ -106,12 +106,12 @@ class Planner:
         found = []
         for core in self.reports.sized:
             try:
-                found.append((self._on(core, seconds), core))
+                found.append((self._on(core, seconds, quick=True).loss, core))
             except TooSmall:
                 continue
-        found.sort(key=lambda some: some[0].loss)
-        for plan, core in found:
-            aim = seconds
+        found.sort(key=lambda some: some[0])
+        for _, core in found:
+            aim, plan = seconds, self._on(core, seconds)
             for _ in range(_TRIES):
                 timed, fastest = self._timed(plan)
                 if timed.time_s is not None and timed.time_s <= seconds * (1 + _ROUNDING):
@@ -213,7 +213,7 @@ class Planner:
         dense = curve.keep == curve.nonzeros
         return dense if ratio is None else dense | (curve.weights >= ratio * curve.keep)
 
-    def _on(self, core: CoreReport, seconds: float | None) -> Plan:
+    def _on(self, core: CoreReport, seconds: float | None, quick: bool = False) -> Plan:
         """The plan on one sparse core, its memories left out of account; None for the fastest."""
         offered, costs = {}, {}
         for name, curve in self.curves.layers.items():
@@ -225,17 +225,23 @@ class Planner:
                 costs[name] = np.where(curve.keep == curve.nonzeros, dense, on_sparse)
         if seconds is None:
             seconds = sum(float(costs[name][rows].min()) for name, rows in offered.items())
-        return self._chosen(offered, costs, seconds)
+        return self._chosen(offered, costs, seconds, quick)
 
     def _chosen(
-        self, offered: Mapping[str, np.ndarray], costs: Mapping[str, np.ndarray], budget: float
+        self,
+        offered: Mapping[str, np.ndarray],
+        costs: Mapping[str, np.ndarray],
+        budget: float,
+        quick: bool = False,
     ) -> Plan:
         curves = self.curves.layers
         tables = [
             Table(curves[name].losses[rows], costs[name][rows]) for name, rows in offered.items()
         ]
         keep, loss, size = {}, 0.0, 0.0
-        for (name, rows), place in zip(offered.items(), choose(tables, budget), strict=True):
+        for (name, rows), place in zip(
+            offered.items(), choose(tables, budget, quick=quick), strict=True
+        ):
             at = rows[place]
             keep[name] = int(curves[name].keep[at])
             loss += float(curves[name].losses[at])

@@ -1,7 +1,5 @@
 """The allocation of a run without training: what each layer keeps, and what else there was."""
 
-from typing import Literal
-
 from cosign.values import Amount, Count, Positive, Ratio, Share, Value
 
 
@@ -36,10 +34,8 @@ class Allocation(Value, frozen=True, kw_only=True):
     Parameters
     ----------
     budget : what was asked, as options of the command
-    measure : of expected losses: kl, divergence of a classifier's answers in nats; mse, mean square
-        change of the outputs over their variance
     ratios : pruning ratio by layer, 1 is dense
-    losses : what is expected of each layer
+    losses : what is expected of each layer: mean square change of the outputs over their variance
     break_even : ratio by layer of the machine, null when never
     images : that points are measured on, none of them calibrated on
     dense_accuracy : of the float network on them; null without labels
@@ -50,7 +46,6 @@ class Allocation(Value, frozen=True, kw_only=True):
     """
 
     budget: str
-    measure: Literal["kl", "mse"]
     ratios: dict[str, Ratio]
     losses: dict[str, Amount]
     break_even: dict[str, Ratio | None]

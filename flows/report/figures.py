@@ -114,8 +114,7 @@ def tradeoff(results: Results) -> Figure:
         left.set(title=f"Error of the outputs on {found.images:,} images, %")
     times = [_time_or_weights(point) for point in points]
     right.plot(times, [point.expected_loss for point in points], color=BLUE, linewidth=1)
-    unit = "nats" if found.measure == "kl" else "of the outputs' variance"
-    right.set(title=f"Expected loss, {unit}")
+    right.set(title="Expected change of the outputs, share of their variance")
     if all(point.expected_loss > 0 for point in points):
         right.set_yscale("log")
         right.yaxis.set_major_formatter("{x:g}")

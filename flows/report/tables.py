@@ -97,9 +97,8 @@ def allocation_table(allocation: Allocation) -> Table:
         )
     chosen = allocation.chosen
     table.add_row("all", "", times(chosen.pruning_ratio), f"{chosen.expected_loss:.3g}")
-    unit = "nats" if allocation.measure == "kl" else "of the outputs' variance"
     table.caption = "\n".join(
-        [*allocation.why, f"Losses are expected changes of the outputs, in {unit}."]
+        [*allocation.why, "Losses are mean square changes of the outputs over their variance."]
     )
     return table
 

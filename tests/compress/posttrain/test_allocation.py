@@ -65,6 +65,9 @@ def test_of_any_costs_it_is_a_step_from_the_least(some: list[Table], budget: flo
     loss, cost = totals(some, choose(some, budget))
     assert cost <= budget * (1 + 1e-9) + 1e-9
     assert loss <= min(fitting) + largest_step(some) + 1e-9
+    quick = totals(some, choose(some, budget, quick=True))
+    assert quick[0] >= loss
+    assert quick[1] <= budget * (1 + 1e-9) + 1e-9
 
 
 @given(tables(real))

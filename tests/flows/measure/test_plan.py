@@ -57,9 +57,7 @@ def curve(geometry: Geometry, hurts: float) -> Curve:
 
 
 HURTS = {"conv1": 1.0, "conv2": 0.3, "fc1": 0.02, "fc2": 0.2}
-CURVES = Curves(
-    measure="kl", layers={name: curve(g, HURTS[name]) for name, g in GEOMETRIES.items()}
-)
+CURVES = Curves(layers={name: curve(g, HURTS[name]) for name, g in GEOMETRIES.items()})
 
 
 def planner(dense_um2: float = 9e6, **break_even: float | None) -> Planner:
