@@ -136,6 +136,7 @@ _OF_TRAINING = {
     "rate": 1.0,
     "accuracy_loss": ACCURACY_LOSS,
     "rounds": ROUNDS,
+    "log": "tensorboard",
 }
 """Options that only training has, and what they are where nothing is said."""
 _OF_ONESHOT = ("speedup", "size", "loss")

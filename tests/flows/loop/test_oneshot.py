@@ -257,6 +257,8 @@ def test_a_budget_that_cannot_be_met_says_what_can(
         (["--accuracy-loss", "0.1"], "--accuracy-loss is of training, --method oneshot has none"),
         (["--budget", "2"], "--budget is of training"),
         (["--targets", "3"], "--targets is of training"),
+        (["--rounds", "0"], "--rounds is of training"),
+        (["--log", "mlflow"], "--log is of training"),
         (["--bits", "auto"], "--bits auto is chosen by training"),
         (["--alpha", "ours1"], "--method oneshot chooses densities by layer itself"),
         (["--alpha", "4x", "--size", "1MB"], "a pruning ratio and --size are two budgets"),
