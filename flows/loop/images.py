@@ -17,6 +17,7 @@ from compress.model.pretrained import Pretrained
 from compress.posttrain import samples
 from compress.posttrain.pipeline import CALIBRATION_IMAGES
 from cosign import CosignError
+from flows.loop import inputs
 from flows.loop.rundir import RunConfig
 from flows.report import results
 
@@ -81,6 +82,15 @@ def read(config: RunConfig, network: Pretrained, note: Progress | None = None) -
         )
     _check_shown(found.calibration, str(data or found.data.name))
     return found
+
+
+def reported(config: RunConfig, network: Pretrained | None) -> tuple[str, Split]:
+    """What a run's data are called, and the images that it reports on, whatever its method."""
+    if config.method == "oneshot" and network is not None:
+        found = read(config, network)
+        return found.data.name, found.test
+    dataset = inputs.dataset(config, network)
+    return dataset.name, dataset.test
 
 
 def layout(data: str) -> str:

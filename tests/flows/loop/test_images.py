@@ -68,6 +68,9 @@ def test_a_folder_without_classes(three: Pretrained, tmp_path: Path) -> None:
     sets = [found.calibration, found.val.images(np.arange(8)), found.test.images(np.arange(7))]
     every = np.concatenate(sets).reshape(60, -1)
     assert len(np.unique(every, axis=0)) == 60  # disjoint
+    name, reported = images.reported(asked(tmp_path / "photos"), three)
+    assert name == "photos"
+    np.testing.assert_array_equal(reported.images(np.arange(7)), found.test.images(np.arange(7)))
 
 
 @pytest.mark.parametrize("each", [1, 20])
