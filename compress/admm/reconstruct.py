@@ -7,6 +7,7 @@ wanted, and the one whose layers so far are compressed, which says from what it 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -14,10 +15,16 @@ from torch import Tensor
 from compress.admm import layerwise, projections
 from compress.model.graph import Geometry
 from compress.model.levels import Levels
-from compress.model.nodes import NodeSpec
-from compress.nn.network import Network
+from compress.model.nodes import NetworkSpec, NodeSpec
+from compress.nn.network import Network, rectified
 
+GAIN, MOST = 0.0, 1.5
+FISHER, LEAST, DRAWS = 8, 0.1, 4
+WORK = 3.5e11
 POSITIONS = 1 << 14  # outputs of a layer that are looked at, over all images
+_FINEST = 1 << 13
+"""Accumulator units in a unit of the output: finer ones would only need a wider accumulator."""
+_MANTISSA = 8  # bits of a filter's interval
 Progress = Callable[[str], None]
 
 
@@ -46,13 +53,22 @@ def prune_and_quantize(
     keep: Mapping[str, int],
     bits: Mapping[str, int],
     batches: Iterable[Tensor],
+    units: Mapping[str, float],
     progress: Progress = lambda _: None,
 ) -> dict[str, Levels]:
-    """The same with weights that are q * level; returns them by layer."""
+    """The same with weights that are q * level, an interval for each filter; returns them by layer.
+
+    Zero is a level, too: of `keep` weights those that are nearest to it go.
+
+    units : real value of one int8 unit of every node's output, and of the input; what layers read
+        is rounded to them, so that each makes up for that as well
+    """
     found = {}
-    for layer in _layers(network, batches):
-        pruned = layerwise.prune(layer.task, keep[layer.name])
-        found[layer.name], z = layer.quantize(pruned, pruned != 0, bits[layer.name])
+    weighing = importance(network, list(batches)[:FISHER]) if FISHER else {}
+    for layer in _layers(network, batches, units):
+        pruned = layer.pruned(keep[layer.name], weighing.get(layer.name))
+        least = units[layer.name] / units[layer.input] / _FINEST
+        found[layer.name], z = layer.quantize_filters(pruned, bits[layer.name], least)
         progress(layer.line(keep[layer.name], z))
     return found
 
@@ -74,34 +90,100 @@ def quantize(
     return found
 
 
-def _layers(network: Network, batches: Iterable[Tensor]) -> Iterator["_Layer"]:
-    """Every layer in its turn, to be changed before the next is asked for."""
+def _layers(
+    network: Network, batches: Iterable[Tensor], units: Mapping[str, float] = MappingProxyType({})
+) -> Iterator["_Layer"]:
+    """Every layer in its turn, to be changed before the next is asked for.
+
+    units : what the compressed network's nodes are rounded to, those that are given
+    """
     dense = copy.deepcopy(network)
     wanted = [{"input": x} for x in batches]  # values by node of the dense network, per batch
     got = [dict(values) for values in wanted]  # and of the compressed one
     images = sum(len(values["input"]) for values in wanted)
     rng = torch.Generator().manual_seed(0)
     last_reader = {name: node.name for node in network.spec.nodes for name in node.inputs}
+    beside = _beside(network.spec) if units else {}
     for node in network.spec.nodes:
         finished = [name for name in node.inputs if last_reader[name] == node.name]
         if node.geometry is not None:
             moments = _Moments(node.geometry, dense, node, images)
+            other = beside.get(node.name, "")
             for want, have in zip(wanted, got, strict=True):
-                want[node.name] = moments.add(want[node.input], have[node.input], rng)
-            yield _Layer(node.name, network, moments)
-        for values, net in ((wanted, dense), (got, network)):
+                owed = want[other] - have[other] if other in have else None
+                want[node.name] = moments.add(want[node.input], have[node.input], owed, rng)
+            yield _Layer(node, network, moments)
+        for values, net, rounds in ((wanted, dense, False), (got, network, bool(units))):
             for batch in values:
                 if node.name not in batch:
-                    batch[node.name] = net.compute(node, *(batch[name] for name in node.inputs))
+                    y = net.compute(node, *(batch[name] for name in node.inputs))
+                    batch[node.name] = _rounded(y, units[node.name]) if rounds else y
                 for name in finished:
                     del batch[name]
+
+
+def importance(network: Network, batches: Iterable[Tensor]) -> dict[str, Tensor]:
+    """How much an error of each filter's sums changes the outputs: float64 [out], by layer.
+
+    The diagonal of the Fisher information, summed over pixels, for labels drawn from the
+    network's own answers.
+    """
+    found: dict[str, Tensor] = {}
+    images = 0
+    with torch.enable_grad():
+        for x in batches:
+            images += len(x) * DRAWS
+            values = {"input": x.clone().requires_grad_(True)}
+            sums: dict[str, Tensor] = {}
+            for node in network.spec.nodes:
+                inputs = (values[name] for name in node.inputs)
+                if node.geometry is not None:
+                    sums[node.name] = y = network.compute(replace(node, relu=False), *inputs)
+                    values[node.name] = rectified(y.clone(), node.top) if node.relu else y
+                else:
+                    values[node.name] = network.compute(node, *inputs)
+            y = values[network.spec.outputs[0]].flatten(1)
+            p = torch.log_softmax(y, 1)
+            for draw in range(DRAWS):
+                label = torch.multinomial(p.detach().exp(), 1)
+                grads = torch.autograd.grad(p.gather(1, label).sum(), list(sums.values()), retain_graph=draw < DRAWS - 1)
+                for name, grad in zip(sums, grads, strict=True):
+                    square = grad.double().square().sum(tuple(a for a in range(grad.dim()) if a != 1))
+                    found[name] = found.get(name, 0) + square
+    return {name: value / images for name, value in found.items()}
+
+
+def _rounded(y: Tensor, unit: float) -> Tensor:
+    """The values that int8 has."""
+    return (y / unit).round_().clamp_(-128, 127).mul_(unit)
+
+
+def _beside(spec: NetworkSpec) -> dict[str, str]:
+    """Layers that an add alone reads, and what else it adds.
+
+    What the other branch has lost, such a layer can make up for.
+    """
+    readers: dict[str, list[NodeSpec]] = {}
+    for node in spec.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node)
+    found = {}
+    for node in spec.nodes:
+        first, *others = readers.get(node.name, [None])
+        if first is None or others or first.op != "add" or node.relu:
+            continue
+        same = {spec.shapes[name] for name in first.inputs}
+        if len(same) == 1 and node.name not in spec.outputs:
+            found[node.name] = next(name for name in first.inputs if name != node.name)
+    return found
 
 
 class _Layer:
     """A layer of the network, and what its weights shall minimise."""
 
-    def __init__(self, name: str, network: Network, moments: "_Moments") -> None:
-        self.name = name
+    def __init__(self, node: NodeSpec, network: Network, moments: "_Moments") -> None:
+        self.name, self.input = node.name, node.input
+        name = node.name
         self._weight, self._bias = network.weights[name], network.biases[name]
         self._moments = moments
         self.task = moments.problem(self._weight.detach().reshape(moments.shape))
@@ -111,14 +193,43 @@ class _Layer:
         self._weight.copy_(weight.reshape(self._weight.shape))
         self._bias.copy_(self._moments.bias(weight))
 
+    def pruned(self, keep: int, weighing: Tensor | None) -> Tensor:
+        if weighing is None:
+            return layerwise.prune(self.task, keep)
+        task = self.task
+        rows = weighing.to(task.weight.device).reshape(*task.weight.shape[:2], 1).sqrt()
+        rows = rows.clamp(min=LEAST * float(rows.square().mean().sqrt()))
+        rows = (rows / rows.square().mean().sqrt()).float()
+        return layerwise.prune(replace(task, weight=task.weight * rows, goal=task.goal * rows), keep) / rows
+
     def quantize(self, z: Tensor, mask: Tensor, bits: int) -> tuple[Levels, Tensor]:
         """Give the layer levels times q, near Z where `mask` holds; returns them and the new Z."""
         kept = (z / self.task.scale)[mask].numpy()
         start = projections.best_interval(kept, bits)
         levels, q = layerwise.quantize(self.task, z, mask, start, bits)
+        return self._taken(levels, q, bits)
+
+    def quantize_filters(self, z: Tensor, bits: int, least: float) -> tuple[Levels, Tensor]:
+        """The same with an interval, not below `least`, for each filter, and zero as a level."""
+        start = layerwise.intervals(self.task, z, bits, least)
+        mask = z != 0
+        levels, q = layerwise.quantize(self.task, z, mask, start, bits, zeros=True)
+        q = shortened(q * self._gain(levels * (q * self.task.scale))).clamp(min=least)
+        layerwise.sweep(self.task, levels, mask, q, bits, zeros=True)
+        return self._taken(levels, q, bits)
+
+    def _gain(self, z: Tensor) -> Tensor:
+        """What brings the outputs' variance back, [g, out, 1]."""
+        task = self.task
+        made = (z * (task.times(z) - layerwise.DAMPING * z)).sum(-1, keepdim=True).double()
+        gain = (self._moments.variance[:, :, None] / made.clamp(min=1e-30)).sqrt()
+        return gain.clamp(1.0, MOST).pow(GAIN).float()
+
+    def _taken(self, levels: Tensor, q: Tensor, bits: int) -> tuple[Levels, Tensor]:
         self.put(levels * q)
-        values = levels.reshape(self._weight.shape).numpy()
-        return Levels(values, q, bits), levels * (q * self.task.scale)
+        values = levels.reshape(self._weight.shape).cpu().numpy()
+        each = q.double().reshape(-1 if q.dim() else ()).cpu().numpy()
+        return Levels(values, each, bits), levels * (q * self.task.scale)
 
     def line(self, keep: int, z: Tensor) -> str:
         """What Z, in scaled columns, has lost."""
@@ -141,7 +252,8 @@ class _Moments:
         self._relu = node.relu
         self._weight = dense.weights[node.name].detach().reshape(self.shape)
         places = g.out_height * g.out_width
-        self._sample = min(places, max(1, POSITIONS // images))
+        wanted = min(max(POSITIONS, int(WORK / g.columns**2 / g.groups)), 1 << 17)
+        self._sample = min(places, max(1, wanted // images))
         self._wide = images * self._sample < g.columns
         self._rows: list[Tensor] = []
         self._lacks: list[Tensor] = []
@@ -151,18 +263,26 @@ class _Moments:
         self._origin: Tensor | None = None
         self._lack_sum = torch.zeros(g.groups, self.shape[1]).double()
         self._y_sum = torch.zeros(g.groups, self.shape[1]).double()
-        self._y_square = 0.0
+        self._y_square = torch.zeros(g.groups, self.shape[1]).double()
         self._count = 0
 
-    def add(self, wanted: Tensor, got: Tensor, rng: torch.Generator) -> Tensor:
-        """Take in one batch of inputs, [N, C, H, W]; returns the dense network's output."""
+    def add(
+        self, wanted: Tensor, got: Tensor, owed: Tensor | None, rng: torch.Generator
+    ) -> Tensor:
+        """Take in one batch of inputs, [N, C, H, W]; returns the dense network's output.
+
+        owed : what is asked for on top of that output, of its shape
+        """
         g = self.geometry
         answers = self._dense.compute(self._node, wanted)
         maps = answers.reshape(len(answers), *self.shape[:2], g.out_height, g.out_width)
-        chosen = torch.randperm(g.out_height * g.out_width, generator=rng)[: self._sample]
+        places = g.out_height * g.out_width
+        chosen = torch.randperm(places, generator=rng, device=rng.device)[: self._sample]
         down, right = chosen // g.out_width, chosen % g.out_width
         rows = columns_at(got.reshape(len(got), g.in_channels, g.in_height, -1), g, down, right)
         # what the answers lack, beyond the bias: Y - X Wt
+        if owed is not None:
+            maps = maps + owed.reshape(maps.shape)
         y = maps[:, :, :, down, right].permute(1, 0, 3, 2).reshape(g.groups, -1, self.shape[1])
         lacks = y - rows @ self._weight.mT
         if self._origin is None:  # near the means, so that little is lost when they are taken off
@@ -170,7 +290,7 @@ class _Moments:
         rows -= self._origin
         self._count += rows.shape[1]
         self._y_sum += y.sum(1, dtype=torch.float64)
-        self._y_square += float(y.square().sum(dtype=torch.float64))
+        self._y_square += y.square().sum(1, dtype=torch.float64)
         self._x_sum += rows.sum(1, dtype=torch.float64)
         self._lack_sum += lacks.sum(1, dtype=torch.float64)
         if self._wide:
@@ -179,11 +299,12 @@ class _Moments:
         else:
             self._second += rows.mT @ rows
             self._cross += lacks.mT @ rows
-        return torch.relu_(answers) if self._relu else answers
+        return rectified(answers, self._node.top) if self._relu else answers
 
     def problem(self, weight: Tensor) -> layerwise.Problem:
         x_mean, lack_mean = self._x_sum / self._count, self._lack_sum / self._count
-        square = self._y_square / self._count - float((self._y_sum / self._count).square().sum())
+        self.variance = self._y_square / self._count - (self._y_sum / self._count).square()
+        square = float(self.variance.sum())
         if self._wide:
             rows = (torch.cat(self._rows, 1) - x_mean[:, None].float()) / self._count**0.5
             lacks = (torch.cat(self._lacks, 1) - lack_mean[:, None].float()) / self._count**0.5
@@ -199,6 +320,12 @@ class _Moments:
         lack_mean = self._lack_sum / self._count
         moved = ((self._weight - weight).double() @ x_mean[:, :, None])[:, :, 0] + lack_mean
         return moved.reshape(-1).float()
+
+
+def shortened(q: Tensor) -> Tensor:
+    """The nearest numbers of `_MANTISSA` significant bits."""
+    mantissa, exponent = torch.frexp(q)
+    return torch.ldexp((mantissa * (1 << _MANTISSA)).round(), exponent - _MANTISSA)
 
 
 def columns_at(x: Tensor, g: Geometry, down: Tensor, right: Tensor) -> Tensor:

@@ -47,18 +47,15 @@ def assemble(
     network: Network,
     levels: Mapping[str, Levels],
     source: InputSpec,
-    batches: Batches,
-    scale_bits: int = SCALE_BITS,
+    units: Mapping[str, float],
     note: Callable[[str], None] = lambda _: None,
-    known: Mapping[str, float] = MappingProxyType({}),
 ) -> CompressedModel:
     """The compressed model of a quantised network.
 
     network : its weights are q * level
     levels : of its weights, by layer; they and no others come into the model
-    batches : the scales of activations that they give are rounded to `scale_bits` significant bits
+    units : real value of one unit of every node's output, and of the input
     note : gets a line for each branch of an add or concat that is too small for its int8 units
-    known : scales that the network's file gives, by node
 
     Raises CosignError when batch normalisation is not folded or a scale is out of range.
     """
@@ -69,8 +66,6 @@ def assemble(
             f"layer {normalised[0]!r} is batch-normalised; fold the network before its levels are "
             "found."
         )
-    network.eval()
-    units = scales(network, batches, source.scale, scale_bits, known)
     biases = {name: bias.detach().double().numpy() for name, bias in network.biases.items()}
     model = _model(spec, source, levels, biases, units)
     for line in _lost_branches(model, units):
@@ -100,7 +95,7 @@ def _model(
     source: InputSpec,
     levels: Mapping[str, Levels],
     biases: Mapping[str, np.ndarray],
-    units: dict[str, float],
+    units: Mapping[str, float],
 ) -> CompressedModel:
     """The nodes as the machine has them.
 
@@ -144,10 +139,12 @@ def from_dataset(
     count = entry_for(network.spec).calibration_images
     source = input_spec(dataset.shape, dataset.mean, dataset.std)
     images = partial(some_images, dataset, count, _BATCH)
-    return assemble(network, levels, source, images, scale_bits, note)
+    network.eval()
+    units = scales(network, images, source.scale, scale_bits)
+    return assemble(network, levels, source, units, note)
 
 
-def _attributes(node: NodeSpec, shape: Shape, units: dict[str, float]) -> dict[str, float]:
+def _attributes(node: NodeSpec, shape: Shape, units: Mapping[str, float]) -> dict[str, float]:
     """A host operation's attributes with what brings its inputs to its own unit."""
     attrs = dict(node.attrs)
     factors = [units[name] / units[node.name] for name in node.inputs]
@@ -197,11 +194,14 @@ def _layer(
     source: str,
     levels: Levels,
     bias: np.ndarray,
-    units: dict[str, float],
+    units: Mapping[str, float],
 ) -> Layer:
-    q = shortened(levels.q if levels.values.any() else _without_weights(node, units))
+    alone = _without_weights(node, units)
+    q = np.array([shortened(float(each)) if each > 0 else alone for each in levels.q.reshape(-1)])
+    if not levels.values.any():
+        q = np.array([shortened(alone)])
     unit = units[node.input] * q  # real value of one accumulator unit
-    mul, shift = fixed_point(unit / units[node.name])
+    mul, shift = zip(*(fixed_point(float(each)) for each in unit / units[node.name]), strict=True)
     return Layer.from_dense(
         levels.values.reshape(geometry.out_channels, geometry.columns),
         name=node.name,
@@ -210,8 +210,8 @@ def _layer(
         bits=levels.bits,
         q=q,
         bias=np.rint(np.clip(bias / unit, -LARGEST_BIAS, LARGEST_BIAS)).astype(np.int64),
-        mul=mul,
-        shift=shift,
+        mul=np.array(mul),
+        shift=np.array(shift),
         relu=node.relu,
         in_scale=units[node.input],
         out_scale=units[node.name],

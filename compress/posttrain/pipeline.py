@@ -21,6 +21,7 @@ from compress.exchange import state_dicts
 from compress.model.graph import CompressedModel, InputSpec
 from compress.nn.network import Network, fold, scale_to_data
 from compress.posttrain.balance import balance
+from compress.posttrain.calibration import scales
 from compress.posttrain.integers import assemble, input_spec
 from compress.posttrain.samples import spread
 from compress.zoo.density import kept_weights
@@ -80,8 +81,12 @@ def compress(
     few = pixels[spread(len(pixels), CALIBRATION_IMAGES["magnitude"])]
     changed = balance(network, lambda: batches(few), progress)
     still = {name: scale for name, scale in known.items() if name not in changed}
+    network.eval()
+    units = scales(network, lambda: batches(few), source.scale, known=still)
     if method == "magnitude":
         levels = put_on_levels(network.weights, cut(network.weights, keep), bits)
     else:
-        levels = reconstruct.prune_and_quantize(network, keep, bits, batches(pixels), progress)
-    return assemble(network, levels, source, lambda: batches(few), note=progress, known=still)
+        levels = reconstruct.prune_and_quantize(
+            network, keep, bits, batches(pixels), units, progress
+        )
+    return assemble(network, levels, source, units, progress)
