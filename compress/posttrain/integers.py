@@ -33,6 +33,7 @@ from cosign import CosignError
 
 _BATCH = 50
 _BIAS_PARTS = 256
+_FILTER_BITS = 10  # of q where filters have their own: a thousandth is less than a level's step
 _LARGEST = 128  # magnitude of an int8
 
 
@@ -84,7 +85,7 @@ def blank(spec: NetworkSpec) -> CompressedModel:
     for name, geometry in spec.geometries.items():
         values = np.zeros((geometry.out_channels, geometry.columns), np.int8)
         values[0, 0] = 1
-        levels[name] = Levels(values, 1.0, 1)
+        levels[name] = Levels(values, np.ones(()), 1)
     biases = {name: np.zeros(g.out_channels) for name, g in spec.geometries.items()}
     units = dict.fromkeys(spec.shapes, source.scale)
     return _model(spec.folded(), source, levels, biases, units)
@@ -160,7 +161,7 @@ def _attributes(node: NodeSpec, shape: Shape, units: Mapping[str, float]) -> dic
     elif node.op not in ("add", "concat", "relu"):
         return attrs
     # One shift for all: the largest factor gets 16 significant bits.
-    _, shift = fixed_point(max(factors))
+    shift = int(fixed_point(max(factors))[1])
     for number, factor in enumerate(factors):
         attrs[f"mul{number}"] = min(round(factor * 2**shift), (1 << 16) - 1)
     attrs["shift"] = shift
@@ -196,12 +197,14 @@ def _layer(
     bias: np.ndarray,
     units: Mapping[str, float],
 ) -> Layer:
-    alone = _without_weights(node, units)
-    q = np.array([shortened(float(each)) if each > 0 else alone for each in levels.q.reshape(-1)])
-    if not levels.values.any():
-        q = np.array([shortened(alone)])
+    used = levels.values.reshape(geometry.out_channels, -1).any(axis=1)
+    q = levels.q if used.any() else np.asarray(_without_weights(node, units))
+    if q.ndim:
+        q = np.where(used, q, _without_weights(node, units))
+    short = partial(shortened, bits=_FILTER_BITS if q.ndim else SCALE_BITS)
+    q = np.vectorize(short, otypes=[np.float64])(q)
     unit = units[node.input] * q  # real value of one accumulator unit
-    mul, shift = zip(*(fixed_point(float(each)) for each in unit / units[node.name]), strict=True)
+    mul, shift = fixed_point(unit / units[node.name])
     return Layer.from_dense(
         levels.values.reshape(geometry.out_channels, geometry.columns),
         name=node.name,
@@ -210,8 +213,8 @@ def _layer(
         bits=levels.bits,
         q=q,
         bias=np.rint(np.clip(bias / unit, -LARGEST_BIAS, LARGEST_BIAS)).astype(np.int64),
-        mul=np.array(mul),
-        shift=np.array(shift),
+        mul=mul,
+        shift=shift,
         relu=node.relu,
         in_scale=units[node.input],
         out_scale=units[node.name],
