@@ -219,21 +219,23 @@ def sweep(
             z[:, :, column] += change
 
 
-def intervals(task: Problem, z: Tensor, bits: int, least: float) -> Tensor:
-    """For each filter the interval whose nearest levels, zero among them, are nearest to Z.
+def intervals(weights: Tensor, scale: Tensor | float, bits: int, least: float) -> Tensor:
+    """For each filter the interval whose nearest levels, zero among them, are nearest to it.
 
-    That is the loss itself with H taken as diagonal: in scaled columns, whose variance is 1.
+    That is a layer's loss with H taken as diagonal: its columns have a variance of `scale` squared.
 
+    weights : [..., columns]
+    scale : what the error of a column is multiplied by
     least : no interval is smaller
-    Returns float32 [g, out, 1].
+
+    Returns float32 [..., 1].
     """
-    weights, top = z / task.scale, max_level(bits)
-    largest = weights.abs().amax(-1, keepdim=True).clamp_(min=1e-30) / top
-    best = torch.full_like(largest, torch.inf)
-    found = largest.clone()
-    for share in torch.logspace(0, -_RANGE[min(bits, 8)], _TRIES, 2):
-        q = (largest * float(share)).clamp(min=least)
-        error = (weights / q).round_().clamp_(-top, top).mul_(q).sub_(weights).mul_(task.scale)
+    top = max_level(bits)
+    largest = weights.abs().amax(-1, keepdim=True) / top
+    best, found = torch.full_like(largest, torch.inf), torch.full_like(largest, least)
+    for share in torch.logspace(0, -_RANGE[bits], _TRIES, 2).tolist():
+        q = (largest * share).clamp(min=least)
+        error = (weights / q).round_().clamp_(-top, top).mul_(q).sub_(weights).mul_(scale)
         error = error.square_().sum(-1, keepdim=True)
         found = torch.where(error < best, q, found)
         best = torch.minimum(error, best)

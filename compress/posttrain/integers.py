@@ -48,6 +48,24 @@ def assemble(
     network: Network,
     levels: Mapping[str, Levels],
     source: InputSpec,
+    batches: Batches,
+    scale_bits: int = SCALE_BITS,
+    note: Callable[[str], None] = lambda _: None,
+    known: Mapping[str, float] = MappingProxyType({}),
+) -> CompressedModel:
+    """As `with_units`, with the scales of activations that the quantised network itself needs.
+
+    batches, scale_bits, known : as for `calibration.scales`
+    """
+    network.eval()
+    units = scales(network, batches, source.scale, scale_bits, known)
+    return with_units(network, levels, source, units, note)
+
+
+def with_units(
+    network: Network,
+    levels: Mapping[str, Levels],
+    source: InputSpec,
     units: Mapping[str, float],
     note: Callable[[str], None] = lambda _: None,
 ) -> CompressedModel:
@@ -140,9 +158,7 @@ def from_dataset(
     count = entry_for(network.spec).calibration_images
     source = input_spec(dataset.shape, dataset.mean, dataset.std)
     images = partial(some_images, dataset, count, _BATCH)
-    network.eval()
-    units = scales(network, images, source.scale, scale_bits)
-    return assemble(network, levels, source, units, note)
+    return assemble(network, levels, source, images, scale_bits, note)
 
 
 def _attributes(node: NodeSpec, shape: Shape, units: Mapping[str, float]) -> dict[str, float]:
