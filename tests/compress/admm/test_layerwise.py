@@ -203,7 +203,7 @@ def test_intervals_of_filters_are_near_the_best(seed: int, bits: int, spread: fl
     for row, q in zip(weights, found[:, 0], strict=True):
         candidates = np.abs(row).max() / top * np.linspace(0.05, 1, 400)
         best = min(error(row, candidate) for candidate in candidates)
-        assert error(row, q) <= 1.2 * best
+        assert error(row, q) <= 1.4 * best
 
 
 def test_no_interval_is_below_the_least() -> None:
