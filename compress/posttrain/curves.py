@@ -1,9 +1,11 @@
 """What pruning a layer costs, before anything is pruned: a curve of loss over density for each.
 
 One factorisation of a layer's inputs serves all densities (compress.admm.layerwise): ADMM goes from
-one to the next as its pruning ramp does, and what is left of the layer's answers after a few steps
-of conjugate gradients is its error there. How much an error there matters to the network's answers
-is measured: at two densities the network runs with this layer alone pruned, from it on.
+one to the next as its pruning ramp does, a few steps of conjugate gradients end it, and what the
+layer's answers lack then on other images is its error there: a late layer has more columns than few
+images have pixels, and fits those almost whatever is pruned. How much an error matters to the
+network's answers is measured: at two densities the network runs with this layer alone pruned, from
+it on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +21,8 @@ from compress.model.nodes import NetworkSpec
 from compress.nn.network import Network, channels_last
 from compress.posttrain.expected import PORTIONS, SENSED, Curve, Curves
 
-IMAGES = 32  # that errors are measured on
+IMAGES = 128
+HELD = 4  # one of so many is for what is lost
 _SENSED_ON = 8
 _SENSED_BYTES = 1 << 29  # of one image's values, over which fewer are taken
 _STEPS = 1  # of ADMM from one density to the next
@@ -34,37 +37,44 @@ def measure(
     network: Network,
     bits: Mapping[str, int],
     batches: Sequence[Tensor],
+    held: Sequence[Tensor],
     progress: Progress = lambda done, of: None,
 ) -> Curves:
     """The curves of a folded network, which is left with the weights that it has.
 
     bits : of the levels of each layer
     batches : float32 [N, C, H, W] each, normalised calibration images
+    held : others, likewise, on which what layers have lost is measured
     progress : gets the layers that are done, and how many there are
     """
     spec = network.spec
     channels_last(network)  # twice as fast
-    sensed = _some(torch.cat(list(batches)), spec)
+    sensed = _some(torch.cat(list(held)), spec)
     run = _Run(network, sensed.contiguous(memory_format=torch.channels_last))
-    layers = reconstruct._layers(network, batches)
+    layers = zip(
+        reconstruct.layers(network, batches), reconstruct.layers(network, held), strict=True
+    )
     curves: dict[str, Curve] = {}
     for node in spec.nodes:
         if node.geometry is not None:
-            layer = next(layers)
-            curves[node.name] = _curve(layer, run, bits[node.name])
+            curves[node.name] = _curve(*next(layers), run, bits[node.name])
             progress(len(curves), len(spec.geometries))
         run.step()
     return Curves(layers=curves)
 
 
-def _curve(layer: "reconstruct._Layer", run: "_Run", bits: int) -> Curve:
-    task, weight = layer.task, run.network.weights[layer.name]
+def _curve(
+    layer: reconstruct.Turn, elsewhere: reconstruct.Turn, run: "_Run", bits: int
+) -> Curve:
+    """elsewhere : the layer's turn on other images"""
+    task, other, weight = layer.task, elsewhere.task, run.network.weights[layer.name]
     bias = run.network.biases[layer.name]
     dense, before = weight.detach().clone(), bias.detach().clone()
     kept = int(torch.count_nonzero(dense))
     errors, entropies, sensed = [], [], []
     for portion, z in zip(PORTIONS, _pruned(task, kept), strict=True):
-        errors.append(max(0.0, task.loss(z)) / (task.energy or 1.0))
+        lost = other.loss(z / task.scale * other.scale)
+        errors.append(max(0.0, lost) / (other.energy or 1.0))
         entropies.append(_entropy((z / task.scale)[z != 0].numpy(), bits))
         if portion in SENSED:
             layer.put(z / task.scale)

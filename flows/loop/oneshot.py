@@ -173,13 +173,19 @@ class OneShot(hardware.Loop):
 
 def _curves(loop: OneShot) -> Curves:
     pixels = loop.images.calibration[spread(len(loop.images.calibration), curves.IMAGES)]
+    held = np.arange(len(pixels)) % curves.HELD == 0
+
+    def batches(some: np.ndarray) -> list[torch.Tensor]:
+        return [
+            normalised(loop.source, some[start : start + _BATCH])
+            for start in range(0, len(some), _BATCH)
+        ]
+
     return curves.measure(
         pretrained_network(loop.own),
         dict.fromkeys(loop.spec.geometries, bits_of(loop.config)),
-        [
-            normalised(loop.source, pixels[start : start + _BATCH])
-            for start in range(0, len(pixels), _BATCH)
-        ],
+        batches(pixels[~held]),
+        batches(pixels[held]),
         lambda done, of: loop.reporter.show("curves", done, of),
     )
 
