@@ -63,9 +63,7 @@ def measure(
     return Curves(layers=curves)
 
 
-def _curve(
-    layer: reconstruct.Turn, elsewhere: reconstruct.Turn, run: "_Run", bits: int
-) -> Curve:
+def _curve(layer: reconstruct.Turn, elsewhere: reconstruct.Turn, run: "_Run", bits: int) -> Curve:
     """elsewhere : the layer's turn on other images"""
     task, other, weight = layer.task, elsewhere.task, run.network.weights[layer.name]
     bias = run.network.biases[layer.name]
