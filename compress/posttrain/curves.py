@@ -46,7 +46,7 @@ def measure(
     channels_last(network)  # twice as fast
     sensed = _some(torch.cat(list(batches)), spec)
     run = _Run(network, sensed.contiguous(memory_format=torch.channels_last))
-    layers = reconstruct._layers(network, batches)
+    layers = reconstruct.layers(network, batches)
     curves: dict[str, Curve] = {}
     for node in spec.nodes:
         if node.geometry is not None:
@@ -57,7 +57,7 @@ def measure(
     return Curves(layers=curves)
 
 
-def _curve(layer: "reconstruct._Layer", run: "_Run", bits: int) -> Curve:
+def _curve(layer: reconstruct.Turn, run: "_Run", bits: int) -> Curve:
     task, weight = layer.task, run.network.weights[layer.name]
     bias = run.network.biases[layer.name]
     dense, before = weight.detach().clone(), bias.detach().clone()
