@@ -60,12 +60,16 @@ def measured(photos: Path, file: Path | None) -> tuple[Curves, dict[str, float]]
         return values.parse(read_json(file), Curves, str(file), "delete it"), {}
     network, source = pipeline.load(NETWORK, state_dicts.fetch(NETWORK, _say))
     pixels = collect(network.spec.shape, photos, 0, curves.IMAGES).calibration
-    batches = list(normalised(source, pixels).split(_BATCH))
+    held = np.arange(len(pixels)) % curves.HELD == 0
+    batches, others = (
+        list(normalised(source, some).split(_BATCH)) for some in (pixels[~held], pixels[held])
+    )
     wall, processor = time.perf_counter(), time.process_time()
     found = curves.measure(
         network,
         dict.fromkeys(network.spec.geometries, _BITS),
         batches,
+        others,
         lambda done, of: _say(f"curve {done} of {of}"),
     )
     took = {

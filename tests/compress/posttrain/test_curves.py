@@ -53,7 +53,7 @@ def test_what_is_sensed_is_what_the_whole_network_answers(
     with torch.no_grad():
         dense = network(x).double()
         spread = (dense - dense.mean(0)).square().mean()
-        for layer in reconstruct._layers(changed, batches):
+        for layer in reconstruct.layers(changed, batches):
             found = dict(
                 zip(PORTIONS, curves._pruned(layer.task, layer.task.weight.numel()), strict=True)
             )
@@ -69,7 +69,7 @@ def test_what_is_sensed_is_what_the_whole_network_answers(
 def test_errors_are_near_those_of_pruning_each_density_alone(network: Network) -> None:
     batches = images(24, network.spec.shape)
     with torch.no_grad():
-        for layer in reconstruct._layers(copy.deepcopy(network), batches):
+        for layer in reconstruct.layers(copy.deepcopy(network), batches):
             total = layer.task.weight.numel()
             for portion, z in zip(PORTIONS, curves._pruned(layer.task, total), strict=True):
                 keep = max(1, total - round(portion * total))

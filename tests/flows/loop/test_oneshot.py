@@ -135,7 +135,7 @@ def test_the_speedup_is_had(results: dict) -> None:
         row["cycles"]["dense"] / (row["speedup"] if found["ratios"][row["name"]] > 1 else 1)
         for row in results["layers"]
     )
-    assert 2.9 < dense / sparse < 4  # weights of no effect are not in the file
+    assert dense / sparse > 2.9  # weights of no effect are not in the file
 
 
 def test_layers_are_dense_or_beyond_break_even(results: dict, finished: Path) -> None:
