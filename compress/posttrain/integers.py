@@ -33,7 +33,6 @@ from cosign import CosignError
 
 _BATCH = 50
 _BIAS_PARTS = 256
-_FINEST = 1 << 13  # accumulator units in a unit of the output
 _FILTER_BITS = 10  # of q where filters have their own: a thousandth is less than a level's step
 _LARGEST = 128  # magnitude of an int8
 
@@ -218,10 +217,7 @@ def _layer(
     alone = _without_weights(node, units)
     q, short = levels.q, partial(shortened, bits=_FILTER_BITS if levels.q.ndim else SCALE_BITS)
     if q.ndim:
-        # Finer units than the output needs would only leave the range of what requantises them.
-        least = np.maximum(q, alone * _BIAS_PARTS / _FINEST)
-        values = np.rint(values * (q / least)[:, None]).astype(np.int8)
-        q = np.where(values.any(axis=1), least, alone)
+        q = np.where(values.any(axis=1), q, alone)
     q = np.vectorize(short, otypes=[np.float64])(q if values.any() else alone)
     unit = units[node.input] * q  # real value of one accumulator unit
     mul, shift = fixed_point(unit / units[node.name])

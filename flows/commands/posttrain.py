@@ -44,6 +44,8 @@ def run(options: argparse.Namespace) -> int:
     from compress.zoo.networks import is_foreign
     from flows.studies import posttrain
 
+    if options.images != posttrain.CIFAR10:
+        posttrain.listed(Path(options.images))
     weights = options.weights or (None if is_foreign(options.network) else "imagenet")
     own = sources.load(options.network, weights)
     calibration = options.calibration or pipeline.CALIBRATION_IMAGES["oneshot"]

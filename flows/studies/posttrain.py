@@ -67,8 +67,8 @@ def cases(ratios: Sequence[float], bits: Sequence[int]) -> Iterator[Case]:
             yield Case("magnitude", ratio, n)
 
 
-def photographs(folder: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [N, 3, size, size], centres of photographs, and their classes, int64 [N].
+def listed(folder: Path) -> tuple[list[Path], np.ndarray]:
+    """Photographs and their classes, int64 [N].
 
     Raises CosignError unless there are 1,000 class folders.
     """
@@ -79,7 +79,12 @@ def photographs(folder: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
             f"{folder} holds photographs of {len(names)} classes, {CLASSES:,} are needed; give a "
             "folder with one folder of photographs for each of ImageNet's classes."
         )
-    labels = np.array([names.index(path.parent.name) for path in paths])
+    return paths, np.array([names.index(path.parent.name) for path in paths])
+
+
+def photographs(folder: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [N, 3, size, size], centres of photographs, and their classes, as `listed` has them."""
+    paths, labels = listed(folder)
     pixels = FolderSplit(paths, labels).images(np.arange(len(paths)))
     margin = (pixels.shape[-1] - size) // 2
     return pixels[:, :, margin : margin + size, margin : margin + size], labels

@@ -19,22 +19,24 @@ def network(small) -> Network:
     return fold(small.trained(small.residual_spec())).eval()
 
 
-def images(count: int, shape: tuple[int, ...]) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(5)
+def images(count: int, shape: tuple[int, ...], seed: int = 5) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
     return [torch.randn(count // 2, *shape, generator=generator) for _ in range(2)]
 
 
 @pytest.fixture(scope="module")
 def measured(network: Network) -> Curves:
     bits = dict.fromkeys(network.spec.geometries, 8)
-    return curves.measure(copy.deepcopy(network), bits, images(24, network.spec.shape))
+    shape = network.spec.shape
+    return curves.measure(copy.deepcopy(network), bits, images(24, shape), images(12, shape, 6))
 
 
 def test_the_network_keeps_its_weights(network: Network) -> None:
     used = copy.deepcopy(network)
     done: list[tuple[int, int]] = []
     bits = dict.fromkeys(network.spec.geometries, 8)
-    curves.measure(used, bits, images(24, network.spec.shape), lambda *of: done.append(of))
+    shape = network.spec.shape
+    curves.measure(used, bits, images(24, shape), images(12, shape, 6), lambda *of: done.append(of))
     for name, weight in network.weights.items():
         assert torch.equal(weight, used.weights[name])
         assert torch.equal(network.biases[name], used.biases[name])
@@ -47,7 +49,7 @@ def test_what_is_sensed_is_what_the_whole_network_answers(
 ) -> None:
     """Their change over their variance, a layer's weights pruned as its curve prunes them."""
     batches = images(24, network.spec.shape)
-    x = torch.cat(batches)
+    x = torch.cat(images(12, network.spec.shape, 6))
     x = x[torch.linspace(0, len(x) - 1, 8).long()]
     changed = copy.deepcopy(network)
     with torch.no_grad():
@@ -77,6 +79,22 @@ def test_errors_are_near_those_of_pruning_each_density_alone(network: Network) -
                 alone = layer.task.loss(layerwise.prune(layer.task, keep)) / layer.task.energy
                 error = layer.task.loss(z) / layer.task.energy
                 assert error <= 1.5 * alone + 0.02
+
+
+def test_what_few_images_cannot_tell_is_not_free() -> None:
+    """A layer of more columns than images fits them whatever is pruned, and others it does not."""
+    net = Builder("wide", (3, 8, 8))
+    net.host("flatten", "flatten")
+    net.linear("fc", 8, relu=False)
+    torch.manual_seed(2)
+    network = Network(net.spec()).eval()
+    batches = images(24, (3, 8, 8))
+    found = curves.measure(copy.deepcopy(network), {"fc": 8}, batches, images(40, (3, 8, 8), 6))
+    with torch.no_grad():
+        (layer,) = reconstruct.layers(copy.deepcopy(network), batches)
+        keep = layer.task.weight.numel() // 2
+        known = layer.task.loss(layerwise.prune(layer.task, keep)) / layer.task.energy
+    assert found.layers["fc"].errors[PORTIONS.index(0.5)] > 3 * known
 
 
 def test_losses_grow_and_costs_fall(measured: Curves) -> None:
@@ -123,9 +141,9 @@ def several_outputs() -> NetworkSpec:
 def test_of_several_outputs_the_change_is_the_mean_of_theirs() -> None:
     torch.manual_seed(1)
     network = Network(several_outputs()).eval()
-    found = curves.measure(
-        network, dict.fromkeys(network.spec.geometries, 8), images(16, (3, 8, 8))
-    )
+    shape = network.spec.shape
+    bits = dict.fromkeys(network.spec.geometries, 8)
+    found = curves.measure(network, bits, images(16, shape), images(16, shape, 6))
     for low, high in (curve.sensed for curve in found.layers.values()):
         assert 0 < low < high < 1
     # the head alone changes one of two outputs, by its own error
