@@ -61,6 +61,7 @@ def collect(
     held: int = 0,
     pixels: Normalisation | None = None,
     layout: np.ndarray | None = None,
+    option: str = "--images",
 ) -> Samples:
     """`count` samples of `shape` to calibrate on, and `held` others, as far as there are so many.
 
@@ -69,6 +70,7 @@ def collect(
         generated images
     pixels : what brings pixels to such floats; None for what covers the file's
     layout : as in compress.model.pretrained
+    option : that names `images`, for what is wrong with them
 
     Both are spread over what there is. Of few images a quarter is held, of a single one none; then
     generated ones are. Raises CosignError when there is no image, or one does not fit.
@@ -81,7 +83,7 @@ def collect(
         if images.suffix.lower() in _ARRAYS and not images.is_dir():
             source = _file(images, shape, pixels, layout)
         else:
-            source = _folder(images, shape)
+            source = _folder(images, shape, option)
         first, rest = split(source.total, count, held)
         calibration, others, own = source.take(first), source.take(rest), source.pixels
         words = f"{_images(len(first))} of {images}"
@@ -138,18 +140,18 @@ def _visible(pattern: np.ndarray, height: int, width: int) -> Image.Image:
     return image.crop((left, above, left + sides[0], above + sides[1]))
 
 
-def _folder(folder: Path, shape: Shape) -> _Source:
+def _folder(folder: Path, shape: Shape, option: str) -> _Source:
     if not folder.is_dir():
-        raise CosignError(f"{folder} does not exist; --images needs a folder of images.")
+        raise CosignError(f"{folder} does not exist; {option} needs a folder of images.")
     if shape[0] not in (1, _COLOURS):
         raise CosignError(
             f"the network reads {shape[0]} channels, the images of {folder} have 1 or 3; give "
-            "--images a .npy or .npz file, or leave it out."
+            f"{option} a .npy or .npz file, or leave it out."
         )
     paths = imagefiles.listed(folder)
     if not paths:
         held = imagefiles.other_suffixes(folder)
-        raise CosignError(f"{folder} holds no image{held}; --images needs a folder of images.")
+        raise CosignError(f"{folder} holds no image{held}; {option} needs a folder of images.")
 
     def take(some: np.ndarray) -> np.ndarray:
         found = [_fit(imagefiles.opened(paths[index], "RGB"), shape) for index in some]

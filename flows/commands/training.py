@@ -75,8 +75,13 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=count, default=0, help="of everything random (0)")
 
 
-def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained | None]:
-    """What these options ask for, and the user's own network. Raises CosignError on nonsense."""
+def training_config(
+    options: argparse.Namespace, oneshot: bool = False
+) -> tuple[RunConfig, Pretrained | None]:
+    """What these options ask for, and the user's own network. Raises CosignError on nonsense.
+
+    oneshot : whether data may be any folder of images, since nothing is trained on them
+    """
     from compress.data import classes, datasets
 
     network, alpha = preset(options.network or "", options.alpha)
@@ -105,7 +110,13 @@ def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained 
         pixels = pixels_of(options, pretrained.spec.shape[0])
     datasets.check_order(options.data, options.classes)
     local = datasets.is_folder(options.data)
-    order = classes.unusual(Path(options.data), options.classes) if local else None
+    order = None
+    if local and not oneshot:
+        order = classes.unusual(Path(options.data), options.classes)
+    elif local:
+        from flows.loop import images
+
+        order = images.unusual_order(options.data, options.classes, pretrained)
     config = RunConfig(
         network=network,
         weights=weights,

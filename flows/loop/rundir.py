@@ -19,14 +19,16 @@ from msgspec import Meta
 
 from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, locked, read_json, values, write_json
-from cosign.values import Amount, Count, Positive, Share, Value
+from cosign.values import Amount, Count, Positive, Ratio, Share, Value
 from rtl.coreset import CoreSet
 
-SCHEMA = 3
-READ = (2, SCHEMA)
+SCHEMA = 4
+READ = (2, 3, SCHEMA)
 
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
+Points = Annotated[float, Meta(ge=0, le=100)]
+Method = Literal["admm", "oneshot"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,10 @@ class RunConfig:
     accuracy_loss : validation accuracy that the feedback may cost, 0..1
     rounds : rounds of the feedback that may take weights away
     cores : that are synthesised, compared and execute the network
+    method : admm trains; oneshot prunes on calibration images alone, and `alpha` is a ratio
+    speedup : of a oneshot run, time on the dense chip over that on the sparse one, at least
+    size : of a oneshot run, bytes of the file at most
+    loss : of a oneshot run, points of accuracy below the dense network at most
     """
 
     network: str
@@ -76,6 +82,10 @@ class RunConfig:
     accuracy_loss: Share = ACCURACY_LOSS
     rounds: Count = ROUNDS
     cores: CoreSet = field(default_factory=CoreSet)
+    method: Method = "admm"
+    speedup: Ratio | None = None
+    size: AtLeastOne | None = None
+    loss: Points | None = None
 
     @property
     def liberty_files(self) -> tuple[Path, ...]:
@@ -111,7 +121,8 @@ class RunDir:
         if isinstance(content, dict) and content.get("schema") == 2:  # all had the default cores
             content = {"cores": dataclasses.asdict(CoreSet()), **content}
         if isinstance(content, dict):  # older ones had no choice of these
-            content = {"outputs": None, "classes": None, **content}
+            newer = {"method": "admm", "speedup": None, "size": None, "loss": None}
+            content = {"outputs": None, "classes": None, **newer, **content}
         return cls(path, values.parse(content, RunConfig, str(file), "start a new run", READ))
 
     def locked(self) -> AbstractContextManager[None]:
