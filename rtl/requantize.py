@@ -1,20 +1,83 @@
 """Requantisation: from accumulator scale back to int8, pipelined."""
 
-from amaranth import Module, Mux, Signal, signed
-from amaranth.lib import wiring
+from functools import reduce
+from typing import NamedTuple
+
+from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Value
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.config import CoreConfig
+from rtl.config import SHIFT_BITS, CoreConfig
 from rtl.timing import REQUANTIZE_STAGES
 
-DIGIT_BITS = 4
+MULTIPLY, SHIFT_COARSE, SHIFT_FINE = 1, 4, 5
+"""Cycles after acc and bias in which a result's digits, coarse and fine must be there."""
+PARTS = 4
+"""Sums that a product is put together of."""
+
+
+def digits_of(config: CoreConfig) -> data.ArrayLayout:
+    """A multiplier's digits to the base of 4, -2..2, the lowest first; the highest is not negative.
+
+    one, two : its magnitude
+    """
+    digit = data.StructLayout({"one": 1, "two": 1, "negative": 1})
+    return data.ArrayLayout(digit, config.mul_bits // 2 + 1)
+
+
+def recode(config: CoreConfig, mul: Value) -> Value:
+    """The digits of `mul` (Booth): -2 b[1] + b[0] + b[-1] of the bits from each one's place on.
+
+    They are half as many as bits, and so are the products to be added up.
+    """
+    bits = Cat(Const(0, 1), mul, Const(0, 2))
+    digits = []
+    for n in range(digits_of(config).length):
+        below, low, high = bits[2 * n], bits[2 * n + 1], bits[2 * n + 2]
+        digits += [below ^ low, (below == low) & (low != high), high]
+    return Cat(digits)
+
+
+class _Term(NamedTuple):
+    """A sum of products of neighbouring digits.
+
+    Parameters
+    ----------
+    place : bit of the whole product that the lowest one of `value` is
+    value : the sum, but for `owed`
+    owed : one bit, to be added at bit `at` of the whole product
+    """
+
+    place: int
+    value: Value
+    owed: Value
+    at: int
+
+
+def _term(total: Value, digit: data.View, number: int) -> _Term:
+    """total * digit. A negative product is the positive one's complement, and one is owed."""
+    once, twice = Cat(total, total[-1]), Cat(Const(0, 1), total)
+    size = len(once)
+    magnitude = (once & digit.one.replicate(size)) | (twice & digit.two.replicate(size))
+    value = (magnitude ^ digit.negative.replicate(size)).as_signed()
+    return _Term(2 * number, value, digit.negative, 2 * number)
+
+
+def _add(low: _Term, high: _Term) -> _Term:
+    """The sum of two neighbours: what the lower one is owed fits the zeros below the higher one."""
+    gap, at = high.place - low.place, low.at - low.place
+    below = Cat(Const(0, at), low.owed, Const(0, gap - at - 1))
+    value = low.value + Cat(below, high.value).as_signed()
+    return _Term(low.place, value, high.owed, high.at)
 
 
 class Requantizer(wiring.Component):
     """out = clamp((sum * mul + 2**(shift-1)) >> shift, relu ? 0 : -128, 127), sum = acc + bias.
 
-    One result a cycle, REQUANTIZE_STAGES edges later; mul (unsigned), last_shift = shift - 1
-    and relu are static. acc + bias must fit acc_bits. The rounding is done as
+    One result a cycle, REQUANTIZE_STAGES edges later. The digits of a result's mul and its shift
+    come MULTIPLY, SHIFT_COARSE and SHIFT_FINE cycles after it, when they are used: shift - 1 is
+    8 * coarse + fine. relu is static. acc + bias must fit acc_bits. The rounding is done as
     ((sum * mul >> (shift-1)) + 1) >> 1, which is the same and needs no adder of full width.
     """
 
@@ -24,8 +87,9 @@ class Requantizer(wiring.Component):
             {
                 "acc": In(signed(config.acc_bits)),
                 "bias": In(signed(config.acc_bits)),
-                "mul": In(config.mul_bits),
-                "last_shift": In(6),
+                "digits": In(digits_of(config)),
+                "coarse": In(SHIFT_BITS - 3),
+                "fine": In(3),
                 "relu": In(1),
                 "out": Out(signed(8)),
             }
@@ -33,6 +97,7 @@ class Requantizer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        bits = self._config.acc_bits + self._config.mul_bits  # of the whole product
         stages = 0
 
         def register(value, name):  # type: ignore[no-untyped-def]
@@ -40,31 +105,33 @@ class Requantizer(wiring.Component):
             m.d.sync += signal.eq(value)
             return signal
 
+        def keep(term: _Term, name: str) -> _Term:
+            value = term.value[: bits - term.place].as_signed()
+            owed = register(term.owed, f"{name}_owed")
+            return term._replace(value=register(value, name), owed=owed)
+
         total = register((self.acc + self.bias)[: len(self.acc)].as_signed(), "sum")
         stages += 1
-        # Multiply by digits of four bits, then add the partial products in pairs.
-        terms = [
-            register(total * self.mul[n : n + DIGIT_BITS], f"partial_{n}")
-            for n in range(0, len(self.mul), DIGIT_BITS)
-        ]
+        assert stages == MULTIPLY
+        # First the products of a few digits are added up, then these sums in pairs.
+        left = [_term(total, digit, n) for n, digit in enumerate(self.digits)]
+        terms = []
+        for part in range(PARTS):
+            size = -(-len(left) // (PARTS - part))
+            terms.append(keep(reduce(_add, left[:size]), f"partial_{part}"))
+            del left[:size]
         stages += 1
-        place = DIGIT_BITS
         for level in range(2):
-            pairs = [terms[n : n + 2] for n in range(0, len(terms), 2)]
-            terms = [
-                register(
-                    pair[0] + (pair[1] << place) if len(pair) > 1 else pair[0], f"pair_{level}_{n}"
-                )
-                for n, pair in enumerate(pairs)
-            ]
+            pairs = zip(terms[::2], terms[1::2], strict=True)
+            terms = [keep(_add(*pair), f"pair_{level}_{n}") for n, pair in enumerate(pairs)]
             stages += 1
-            place *= 2
-        (product,) = terms
-        coarse, fine = self.last_shift[3:], self.last_shift[:3]
-        shifted = register(_shift_right(product, coarse, 8), "shifted")
+        product = terms[0].value  # nothing is owed any more: the highest digit is not negative
+        assert stages == SHIFT_COARSE
+        shifted = register(_shift_right(product, self.coarse, 8), "shifted")
         stages += 1
+        assert stages == SHIFT_FINE
         # Ten bits are enough: what doesn't fit saturates anyway.
-        shifted = _shift_right(shifted, fine, 1)
+        shifted = _shift_right(shifted, self.fine, 1)
         high, sign = shifted[9:], shifted[-1]
         fits = high.all() | ~high.any()
         narrow = register(Mux(fits, shifted[:10].as_signed(), Mux(sign, -512, 511)), "narrow")

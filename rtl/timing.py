@@ -37,6 +37,13 @@ def output_latency(config: CoreConfig) -> int:
     return command_edge(config) + 1 + REQUANTIZE_STAGES + 1
 
 
+def bias_places(config: CoreConfig) -> int:
+    """Words of the bias stream that wait: one a filter at most, and no more than it takes to drain
+    filter after filter, when each keeps its place from its first group's command at the issue until
+    that reaches the biases."""
+    return min(config.filters, -(-(command_edge(config) + 2) // config.row_shifts))
+
+
 def output_depth(config: CoreConfig) -> int:
     """Words of the output queue: those on their way, and those that may be back-pressured."""
     return output_latency(config) + 2

@@ -34,7 +34,10 @@ def random_layer(
     rng = np.random.default_rng(seed)
     levels = random_levels(rng, geometry, density, bits)
     spread = 40 * max_level(bits) * np.sqrt(geometry.columns * density) + 1
-    scaled = {"bits": bits, "mul": min(65535, int((1 << 20) * 40 / spread)), "shift": 20}
+    mul = min(32767, int((1 << 20) * 40 / spread))
+    shift = rng.integers(17, 21, geometry.out_channels)
+    scaled: dict[str, Any] = {"bits": bits, "shift": shift}
+    scaled |= {"mul": (mul * rng.uniform(0.6, 1.4, len(shift)) / 2.0 ** (20 - shift)).astype(int)}
     scaled |= {"bias": rng.integers(-500, 500, geometry.out_channels), "relu": True}
     return layer_of(levels, geometry, **(scaled | fields))
 
@@ -92,8 +95,8 @@ def cases(draw: st.DrawFn) -> tuple[Layer, np.ndarray]:
         g,
         bits=bits,
         bias=rng.integers(-20000, 20000, g.out_channels),
-        mul=draw(st.integers(0, (1 << 16) - 1)),
-        shift=draw(st.integers(10, 30)),  # saturates at one end, rounds to zero at the other
+        mul=rng.integers(0, 1 << 16, g.out_channels),
+        shift=rng.integers(10, 31, g.out_channels),  # saturates, and rounds to zero
         relu=draw(st.booleans()),
     )
     images = draw(st.integers(1, 30)) if g.kind == "linear" else 1
