@@ -11,9 +11,9 @@ from amaranth.lib.wiring import In, Out
 from rtl.config import SHIFT_BITS, CoreConfig
 from rtl.timing import REQUANTIZE_STAGES
 
-MULTIPLY, SHIFT_COARSE, SHIFT_FINE = 1, 4, 5
+MULTIPLY, SHIFT_COARSE, SHIFT_FINE = 1, 3, 4
 """Cycles after acc and bias in which a result's digits, coarse and fine must be there."""
-PARTS = 4
+PARTS = 3
 """Sums that a product is put together of."""
 
 
@@ -113,7 +113,8 @@ class Requantizer(wiring.Component):
         total = register((self.acc + self.bias)[: len(self.acc)].as_signed(), "sum")
         stages += 1
         assert stages == MULTIPLY
-        # First the products of a few digits are added up, then these sums in pairs.
+        # The products of a few digits are added up first, then these sums. Nothing is owed then,
+        # because the highest digit is not negative.
         left = [_term(total, digit, n) for n, digit in enumerate(self.digits)]
         terms = []
         for part in range(PARTS):
@@ -121,11 +122,8 @@ class Requantizer(wiring.Component):
             terms.append(keep(reduce(_add, left[:size]), f"partial_{part}"))
             del left[:size]
         stages += 1
-        for level in range(2):
-            pairs = zip(terms[::2], terms[1::2], strict=True)
-            terms = [keep(_add(*pair), f"pair_{level}_{n}") for n, pair in enumerate(pairs)]
-            stages += 1
-        product = terms[0].value  # nothing is owed any more: the highest digit is not negative
+        product = register(reduce(_add, terms).value[:bits].as_signed(), "product")
+        stages += 1
         assert stages == SHIFT_COARSE
         shifted = register(_shift_right(product, self.coarse, 8), "shifted")
         stages += 1

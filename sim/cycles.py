@@ -87,6 +87,8 @@ class _Biases:
 
     def drain(self, end: int) -> int:
         """The last cycle of the drain of a first tile that ended in cycle `end`."""
+        if self._shifts * len(self._claims) > self._stay:  # a place is free again before its turn
+            return end + self._rows * self._shifts
         claim = end + 1
         for _ in range(self._rows):
             self._came = max(self._came + 1, self._wanted, self._claims[0] + self._stay)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from amaranth import Module, Signal
 from amaranth.sim import Simulator
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_layers import layer_of
 
@@ -43,12 +43,17 @@ extremes = st.sampled_from([-(1 << 22), -1, 0, 1, (1 << 22) - 1]) | st.integers(
         max_size=30,
     ),
     st.booleans(),
+    st.sampled_from([16, 16, 13, 12, 9, 8]),
 )
-def test_requantizer_rounds_half_up_and_saturates(sums, relu):
+@example([(600, 0, 1, 1), (-600, 0, 1, 1)], False, 16)
+@example([((1 << 22) - 1, (1 << 22) - 1, 65535, 1), (-(1 << 22), -(1 << 22), 65535, 1)], False, 16)
+def test_requantizer_rounds_half_up_and_saturates(sums, relu, mul_bits):
     """Each result with a multiplier and a shift of its own."""
-    m, mul = Module(), Signal(CONFIG.mul_bits)
-    m.submodules.part = part = Requantizer(CONFIG)
-    m.d.comb += part.digits.eq(recode(CONFIG, mul))
+    config = dataclasses.replace(CONFIG, mul_bits=mul_bits)
+    sums = [(acc, bias, mul >> 16 - mul_bits, shift) for acc, bias, mul, shift in sums]
+    m, mul = Module(), Signal(mul_bits)
+    m.submodules.part = part = Requantizer(config)
+    m.d.comb += part.digits.eq(recode(config, mul))
     results = []
 
     async def testbench(ctx):
