@@ -18,7 +18,8 @@ from compress.model.levels import max_level
 from cosign import CosignError
 from cosign.names import is_printable
 
-_OF_FILTERS = ("q", "mul", "shift")
+OF_FILTERS = ("q", "mul", "shift")
+"""Fields of a layer that have a number for each filter, beside its bias."""
 LARGEST_BIAS = 1 << 38
 """Magnitude of a bias, in accumulator units: the widest accumulator, of 40 bits, holds it beside
 a filter's sums, and whatever these are, an output that has it saturates."""
@@ -155,7 +156,7 @@ class Layer:
             ("shift", np.int64),
         ):
             array = np.ascontiguousarray(getattr(self, name), dtype=dtype)
-            if name in _OF_FILTERS and array.size == 1:
+            if name in OF_FILTERS and array.size == 1:
                 array = np.full(self.geometry.out_channels, array.item(), dtype)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
@@ -171,7 +172,7 @@ class Layer:
         demand(1 <= self.bits <= 8, f"bits is {self.bits}, must be 1..8")
         for what, value in (("input scale", self.in_scale), ("output scale", self.out_scale)):
             demand(0 < value < math.inf, f"{what} is {value}, must be positive")
-        for name in _OF_FILTERS:
+        for name in OF_FILTERS:
             demand(getattr(self, name).shape == (rows,), f"{name} must have {rows} entries, or one")
         for name, good, limits in (
             ("q", (self.q > 0) & (self.q < math.inf), "be positive"),
@@ -245,6 +246,10 @@ class Layer:
     def dead(self) -> int:
         """Filters, or neurons, without a weight."""
         return int(np.count_nonzero(np.diff(self.row_ptr) == 0))
+
+    def dense_weights(self) -> np.ndarray:
+        """q * level, float32 [out_channels, columns]."""
+        return self.dense_levels() * self.q.astype(np.float32)[:, None]
 
     def dense_levels(self) -> np.ndarray:
         """int8 [out_channels, columns] with zeros where nothing is stored."""
@@ -369,20 +374,23 @@ def finest_scale(mean: Sequence[float], std: Sequence[float]) -> float:
     return max(max(m, 1 - m) / s for m, s in zip(mean, std, strict=True)) / 127
 
 
-def fixed_point(factor: float) -> tuple[int, int]:
-    """(mul, shift) with mul / 2**shift nearest to `factor` and 2**15 <= mul < 2**16.
+def fixed_point(factor: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(mul, shift), int64, with mul / 2**shift nearest to `factor` and 2**15 <= mul < 2**16.
 
-    Raises CosignError when the shift leaves 1..47.
+    Of an array of factors, arrays. Raises CosignError when a shift leaves 1..47.
     """
-    if not factor > 0 or not math.isfinite(factor):
-        raise CosignError(f"a requantisation factor is {factor}, must be positive.")
-    mantissa, exponent = math.frexp(factor)
-    mul, shift = round(mantissa * (1 << 16)), 16 - exponent
-    if mul == 1 << 16:
-        mul, shift = 1 << 15, shift - 1
-    if not 1 <= shift <= 47:
+    factor = np.asarray(factor, np.float64)
+    good = (factor > 0) & (factor < math.inf)
+    if not good.all():
+        raise CosignError(f"a requantisation factor is {factor[~good][0]}, must be positive.")
+    mantissa, exponent = np.frexp(factor)
+    mul = np.rint(mantissa * (1 << 16)).astype(np.int64)
+    carried = mul == 1 << 16
+    mul, shift = np.where(carried, 1 << 15, mul), 16 - exponent.astype(np.int64) - carried
+    good = (shift >= 1) & (shift <= 47)
+    if not good.all():
         raise CosignError(
-            f"a requantisation factor is {factor:.3g}, outside the machine's range; the network "
-            "did not train properly."
+            f"a requantisation factor is {factor[~good][0]:.3g}, outside the machine's range; the "
+            "network did not train properly."
         )
     return mul, shift
