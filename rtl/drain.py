@@ -15,11 +15,11 @@ from amaranth.lib.wiring import In, Out
 from rtl.config import SHIFT_BITS, CoreConfig
 from rtl.fanout import delay, register_copy
 from rtl.layer import descriptor
-from rtl.requantize import MULTIPLY, SHIFT_COARSE, SHIFT_FINE, Requantizer, recode
+from rtl.requantize import MULTIPLY, SHIFT_COARSE, SHIFT_FINE, Requantizer
 from rtl.timing import REQUANTIZE_STAGES, bias_places, output_depth
 
-DIGIT_LOADS = 4
-"""Requantisers that share one copy of a multiplier's digits."""
+MUL_LOADS = 2
+"""Requantisers that share one copy of a filter's multiplier."""
 
 
 class DrainControl(wiring.Component):
@@ -196,20 +196,15 @@ class Output(wiring.Component):
         fine, coarse = self.last_shift[:3], self.last_shift[3:]
         coarse = delay(m, coarse, SHIFT_COARSE - 1, "coarse", reset_less=True)
         fine = delay(m, fine, SHIFT_FINE - 1, "fine", reset_less=True)
-        digits = recode(config, self.mul)
         assert MULTIPLY == 1
-        groups = -(-count // DIGIT_LOADS)
-        copies = (
-            [register_copy(m, digits, f"digits_{n}") for n in range(groups)]
-            if groups > 1
-            else [delay(m, digits, 1, "digits", reset_less=True)]
-        )
+        groups = -(-count // MUL_LOADS)
+        multipliers = [register_copy(m, self.mul, f"mul_{n}") for n in range(groups)]
         for n in range(count):
             m.submodules[f"requantizer_{n}"] = requantizer = Requantizer(config)
             m.d.comb += [
                 requantizer.acc.eq(self.results[n]),
                 requantizer.bias.eq(self.bias),
-                requantizer.digits.eq(copies[n // DIGIT_LOADS]),
+                requantizer.mul.eq(multipliers[n // MUL_LOADS]),
                 requantizer.coarse.eq(coarse),
                 requantizer.fine.eq(fine),
                 requantizer.relu.eq(self.layer.relu),

@@ -5,38 +5,35 @@ from typing import NamedTuple
 
 from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.hdl import Value
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.config import SHIFT_BITS, CoreConfig
 from rtl.timing import REQUANTIZE_STAGES
 
 MULTIPLY, SHIFT_COARSE, SHIFT_FINE = 1, 3, 4
-"""Cycles after acc and bias in which a result's digits, coarse and fine must be there."""
+"""Cycles after acc and bias in which a result's mul, coarse and fine must be there."""
 PARTS = 3
 """Sums that a product is put together of."""
 
 
-def digits_of(config: CoreConfig) -> data.ArrayLayout:
-    """A multiplier's digits to the base of 4, -2..2, the lowest first; the highest is not negative.
+class _Digit(NamedTuple):
+    """A multiplier's digit to the base of 4, -2..2: its magnitude, one hot, and its sign."""
 
-    one, two : its magnitude
-    """
-    digit = data.StructLayout({"one": 1, "two": 1, "negative": 1})
-    return data.ArrayLayout(digit, config.mul_bits // 2 + 1)
+    one: Value
+    two: Value
+    negative: Value
 
 
-def recode(config: CoreConfig, mul: Value) -> Value:
-    """The digits of `mul` (Booth): -2 b[1] + b[0] + b[-1] of the bits from each one's place on.
+def _digits(mul: Value) -> list[_Digit]:
+    """Those of an unsigned `mul` (Booth): -2 b[1] + b[0] + b[-1] of the bits from each one's place
+    on, the lowest first; the highest is not negative.
 
     They are half as many as bits, and so are the products to be added up.
     """
     bits = Cat(Const(0, 1), mul, Const(0, 2))
-    digits = []
-    for n in range(digits_of(config).length):
-        below, low, high = bits[2 * n], bits[2 * n + 1], bits[2 * n + 2]
-        digits += [below ^ low, (below == low) & (low != high), high]
-    return Cat(digits)
+    triples = [bits[n : n + 3] for n in range(0, len(mul) + 1, 2)]
+    return [_Digit(b[0] ^ b[1], (b[0] == b[1]) & (b[1] != b[2]), b[2]) for b in triples]
 
 
 class _Term(NamedTuple):
@@ -55,7 +52,7 @@ class _Term(NamedTuple):
     at: int
 
 
-def _term(total: Value, digit: data.View, number: int) -> _Term:
+def _term(total: Value, digit: _Digit, number: int) -> _Term:
     """total * digit. A negative product is the positive one's complement, and one is owed."""
     once, twice = Cat(total, total[-1]), Cat(Const(0, 1), total)
     size = len(once)
@@ -75,7 +72,7 @@ def _add(low: _Term, high: _Term) -> _Term:
 class Requantizer(wiring.Component):
     """out = clamp((sum * mul + 2**(shift-1)) >> shift, relu ? 0 : -128, 127), sum = acc + bias.
 
-    One result a cycle, REQUANTIZE_STAGES edges later. The digits of a result's mul and its shift
+    One result a cycle, REQUANTIZE_STAGES edges later. A result's mul (unsigned) and its shift
     come MULTIPLY, SHIFT_COARSE and SHIFT_FINE cycles after it, when they are used: shift - 1 is
     8 * coarse + fine. relu is static. acc + bias must fit acc_bits. The rounding is done as
     ((sum * mul >> (shift-1)) + 1) >> 1, which is the same and needs no adder of full width.
@@ -87,7 +84,7 @@ class Requantizer(wiring.Component):
             {
                 "acc": In(signed(config.acc_bits)),
                 "bias": In(signed(config.acc_bits)),
-                "digits": In(digits_of(config)),
+                "mul": In(config.mul_bits),
                 "coarse": In(SHIFT_BITS - 3),
                 "fine": In(3),
                 "relu": In(1),
@@ -115,7 +112,7 @@ class Requantizer(wiring.Component):
         assert stages == MULTIPLY
         # The products of a few digits are added up first, then these sums. Nothing is owed then,
         # because the highest digit is not negative.
-        left = [_term(total, digit, n) for n, digit in enumerate(self.digits)]
+        left = [_term(total, digit, n) for n, digit in enumerate(_digits(self.mul))]
         terms = []
         for part in range(PARTS):
             size = -(-len(left) // (PARTS - part))

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from amaranth import Module, Signal
 from amaranth.sim import Simulator
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -17,7 +16,7 @@ from rtl.dense import DenseAddress
 from rtl.drain import Biases, DrainControl
 from rtl.program.layout import Layout
 from rtl.program.pack import pack_layer
-from rtl.requantize import MULTIPLY, SHIFT_COARSE, SHIFT_FINE, Requantizer, recode
+from rtl.requantize import MULTIPLY, SHIFT_COARSE, SHIFT_FINE, Requantizer
 from rtl.timing import REQUANTIZE_STAGES, bias_places, command_edge, output_depth
 
 CONFIG = CoreConfig(lanes=8, act_banks=4, bank_bytes=4, acc_bits=24)
@@ -51,9 +50,7 @@ def test_requantizer_rounds_half_up_and_saturates(sums, relu, mul_bits):
     """Each result with a multiplier and a shift of its own."""
     config = dataclasses.replace(CONFIG, mul_bits=mul_bits)
     sums = [(acc, bias, mul >> 16 - mul_bits, shift) for acc, bias, mul, shift in sums]
-    m, mul = Module(), Signal(mul_bits)
-    m.submodules.part = part = Requantizer(config)
-    m.d.comb += part.digits.eq(recode(config, mul))
+    part = Requantizer(config)
     results = []
 
     async def testbench(ctx):
@@ -66,13 +63,13 @@ def test_requantizer_rounds_half_up_and_saturates(sums, relu, mul_bits):
             )
             ctx.set(part.acc, acc)
             ctx.set(part.bias, bias)
-            ctx.set(mul, multiplied[2])
+            ctx.set(part.mul, multiplied[2])
             ctx.set(part.coarse, coarse[3] - 1 >> 3)
             ctx.set(part.fine, fine[3] - 1 & 7)
             await ctx.tick()
             results.append(ctx.get(part.out))
 
-    simulate(m, testbench)
+    simulate(part, testbench)
     expected = [
         min(max(((acc + bias) * mul + (1 << (shift - 1))) >> shift, 0 if relu else -128), 127)
         for acc, bias, mul, shift in sums
