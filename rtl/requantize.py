@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from rtl.config import SHIFT_BITS, CoreConfig
 from rtl.timing import REQUANTIZE_STAGES
 
-MULTIPLY, SHIFT_COARSE, SHIFT_FINE = 1, 3, 4
+MULTIPLY, SHIFT_COARSE, SHIFT_FINE = 1, 2, 3
 """Cycles after acc and bias in which a result's mul, coarse and fine must be there."""
 PARTS = 3
 """Sums that a product is put together of."""
@@ -119,8 +119,7 @@ class Requantizer(wiring.Component):
             terms.append(keep(reduce(_add, left[:size]), f"partial_{part}"))
             del left[:size]
         stages += 1
-        product = register(reduce(_add, terms).value[:bits].as_signed(), "product")
-        stages += 1
+        product = reduce(_add, terms).value[:bits].as_signed()
         assert stages == SHIFT_COARSE
         shifted = register(_shift_right(product, self.coarse, 8), "shifted")
         stages += 1
