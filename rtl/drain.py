@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 from rtl.config import SHIFT_BITS, CoreConfig
 from rtl.fanout import delay, register_copy
 from rtl.layer import descriptor
-from rtl.requantize import MULTIPLY, SHIFT_COARSE, SHIFT_FINE, Requantizer
+from rtl.requantize import MULTIPLY, SHIFT, Requantizer
 from rtl.timing import REQUANTIZE_STAGES, bias_places, output_depth
 
 MUL_LOADS = 2
@@ -96,8 +96,7 @@ class Biases(wiring.Component):
     `ready` tells that one waits that no `claim` was made for. Claimed words come into use by
     `enter`, in the order in which they came. Those of a pass are kept in a ring: `turn` goes on
     to the next filter, with `enter` to the one that comes from the stream, else to the one that
-    was used longest ago. From the next cycle on `bias` and `mul` are the filter's; `last_shift`
-    follows a cycle later, which saves a register where it has to be delayed anyway.
+    was used longest ago. The outputs are the filter's from the next cycle on.
     """
 
     def __init__(self, config: CoreConfig):
@@ -120,7 +119,6 @@ class Biases(wiring.Component):
         m = Module()
         config = self._config
         width, places = config.bias_bits, bias_places(config)
-        at_once = config.acc_bits + config.mul_bits
         waiting = Signal(places * width, reset_less=True)  # the newest lowest
         missing = Signal(range(2 * config.filters + 1))
         count, unclaimed = Signal(range(places + 1)), Signal(range(places + 1))
@@ -138,35 +136,21 @@ class Biases(wiring.Component):
         with m.If(fire):
             m.d.sync += waiting.eq(Cat(self.i.payload, waiting))
 
-        def word(place: Value) -> Value:
-            return waiting.word_select(place, width) if places > 1 else waiting
-
-        def ring(enter: Value, turn: Value, entering: Value, name: str) -> Value:
-            size = len(entering)
-            kept = Signal(config.filters * size, name=name, reset_less=True)
-            with m.If(turn):
-                m.d.sync += kept.eq(Cat(Mux(enter, entering, kept[-size:]), kept))
-            return kept[:size]
-
-        # A cycle after a word entered, it is the first behind those that still wait.
-        enter, turn = (
-            delay(m, signal, 1, name)
-            for signal, name in ((self.enter, "enter"), (self.turn, "turn"))
-        )
-        oldest, left = word((count - 1)[: len(count)]), word(count)
-        scale = ring(self.enter, self.turn, oldest[:at_once], "scales")
-        shift = ring(enter, turn, left[at_once:], "shifts")
-        m.d.comb += [Cat(self.bias, self.mul).eq(scale), self.last_shift.eq(shift)]
+        oldest = (count - 1)[: len(count)]
+        entering = waiting.word_select(oldest, width) if places > 1 else waiting
+        ring = Signal(config.filters * width, reset_less=True)  # in use lowest, the oldest on top
+        with m.If(self.turn):
+            m.d.sync += ring.eq(Cat(Mux(self.enter, entering, ring[-width:]), ring))
+        m.d.comb += Cat(self.bias, self.mul, self.last_shift).eq(ring[:width])
         return m
 
 
 class Output(wiring.Component):
     """`drain` requantisers for each lockstep tile and the output queue, after the lanes.
 
-    `take` marks the cycle in which `results` hold a group, and `bias` and `mul` are theirs,
-    `take_last` the layer's last one; `last_shift` follows a cycle later. The word can be read from
-    `o`, with `o_last`, REQUANTIZE_STAGES + 1 cycles after `take`. `popped` tells that a word has
-    left.
+    `take` marks the cycle in which `results` hold a group, and `bias`, `mul` and `last_shift` are
+    theirs, `take_last` the layer's last one; its word can be read from `o`, with `o_last`,
+    REQUANTIZE_STAGES + 1 cycles later. `popped` tells that a word has left.
     """
 
     def __init__(self, config: CoreConfig):
@@ -193,9 +177,7 @@ class Output(wiring.Component):
         m.submodules.queue = queue = SyncFIFO(width=8 * count + 1, depth=output_depth(config))
         written = delay(m, self.take, REQUANTIZE_STAGES, "take")
         last = delay(m, self.take_last, REQUANTIZE_STAGES, "last")
-        fine, coarse = self.last_shift[:3], self.last_shift[3:]
-        coarse = delay(m, coarse, SHIFT_COARSE - 1, "coarse", reset_less=True)
-        fine = delay(m, fine, SHIFT_FINE - 1, "fine", reset_less=True)
+        last_shift = delay(m, self.last_shift, SHIFT, "shift", reset_less=True)
         assert MULTIPLY == 1
         groups = -(-count // MUL_LOADS)
         multipliers = [register_copy(m, self.mul, f"mul_{n}") for n in range(groups)]
@@ -205,8 +187,7 @@ class Output(wiring.Component):
                 requantizer.acc.eq(self.results[n]),
                 requantizer.bias.eq(self.bias),
                 requantizer.mul.eq(multipliers[n // MUL_LOADS]),
-                requantizer.coarse.eq(coarse),
-                requantizer.fine.eq(fine),
+                requantizer.last_shift.eq(last_shift),
                 requantizer.relu.eq(self.layer.relu),
                 queue.w_data.word_select(n, 8).eq(requantizer.out),
             ]

@@ -11,8 +11,8 @@ from amaranth.lib.wiring import In, Out
 from rtl.config import SHIFT_BITS, CoreConfig
 from rtl.timing import REQUANTIZE_STAGES
 
-MULTIPLY, SHIFT_COARSE, SHIFT_FINE = 1, 2, 3
-"""Cycles after acc and bias in which a result's mul, coarse and fine must be there."""
+MULTIPLY, SHIFT = 1, 2
+"""Cycles after acc and bias in which a result's mul and last_shift must be there."""
 PARTS = 3
 """Sums that a product is put together of."""
 
@@ -72,10 +72,10 @@ def _add(low: _Term, high: _Term) -> _Term:
 class Requantizer(wiring.Component):
     """out = clamp((sum * mul + 2**(shift-1)) >> shift, relu ? 0 : -128, 127), sum = acc + bias.
 
-    One result a cycle, REQUANTIZE_STAGES edges later. A result's mul (unsigned) and its shift
-    come MULTIPLY, SHIFT_COARSE and SHIFT_FINE cycles after it, when they are used: shift - 1 is
-    8 * coarse + fine. relu is static. acc + bias must fit acc_bits. The rounding is done as
-    ((sum * mul >> (shift-1)) + 1) >> 1, which is the same and needs no adder of full width.
+    One result a cycle, REQUANTIZE_STAGES edges later. A result's mul (unsigned) and last_shift
+    = shift - 1 come MULTIPLY and SHIFT cycles after it, when they are used; relu is static.
+    acc + bias must fit acc_bits. The rounding is done as ((sum * mul >> (shift-1)) + 1) >> 1,
+    which is the same and needs no adder of full width.
     """
 
     def __init__(self, config: CoreConfig):
@@ -85,8 +85,7 @@ class Requantizer(wiring.Component):
                 "acc": In(signed(config.acc_bits)),
                 "bias": In(signed(config.acc_bits)),
                 "mul": In(config.mul_bits),
-                "coarse": In(SHIFT_BITS - 3),
-                "fine": In(3),
+                "last_shift": In(SHIFT_BITS),
                 "relu": In(1),
                 "out": Out(signed(8)),
             }
@@ -120,16 +119,13 @@ class Requantizer(wiring.Component):
             del left[:size]
         stages += 1
         product = reduce(_add, terms).value[:bits].as_signed()
-        assert stages == SHIFT_COARSE
-        shifted = register(_shift_right(product, self.coarse, 8), "shifted")
+        assert stages == SHIFT
+        shifted = register(product >> self.last_shift, "shifted")
         stages += 1
-        assert stages == SHIFT_FINE
         # Ten bits are enough: what doesn't fit saturates anyway.
-        shifted = _shift_right(shifted, self.fine, 1)
         high, sign = shifted[9:], shifted[-1]
         fits = high.all() | ~high.any()
-        narrow = register(Mux(fits, shifted[:10].as_signed(), Mux(sign, -512, 511)), "narrow")
-        stages += 1
+        narrow = Mux(fits, shifted[:10].as_signed(), Mux(sign, -512, 511))
         rounded = (narrow + 1) >> 1
         low = Mux(self.relu, 0, -128)
         clamped = Mux(rounded > 127, 127, Mux(rounded < low, low, rounded))
@@ -138,10 +134,3 @@ class Requantizer(wiring.Component):
         assert stages == REQUANTIZE_STAGES
         m.d.comb += self.out.eq(register_out)
         return m
-
-
-def _shift_right(value, amount, unit: int):  # type: ignore[no-untyped-def]
-    """Arithmetic shift by amount * unit; keeps the width."""
-    for bit in range(len(amount)):
-        value = Mux(amount[bit], value >> (unit << bit), value)
-    return value

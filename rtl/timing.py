@@ -19,7 +19,7 @@ from rtl.config import CoreConfig
 ADDRESS_EDGE = 2
 ACT_EDGE = 6
 """The edge that loads the activations of an address into their registers."""
-REQUANTIZE_STAGES = 5
+REQUANTIZE_STAGES = 4
 
 
 def operand_edge(config: CoreConfig) -> int:

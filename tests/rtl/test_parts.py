@@ -16,7 +16,7 @@ from rtl.dense import DenseAddress
 from rtl.drain import Biases, DrainControl
 from rtl.program.layout import Layout
 from rtl.program.pack import pack_layer
-from rtl.requantize import MULTIPLY, SHIFT_COARSE, SHIFT_FINE, Requantizer
+from rtl.requantize import MULTIPLY, SHIFT, Requantizer
 from rtl.timing import REQUANTIZE_STAGES, bias_places, command_edge, output_depth
 
 CONFIG = CoreConfig(lanes=8, act_banks=4, bank_bytes=4, acc_bits=24)
@@ -57,15 +57,13 @@ def test_requantizer_rounds_half_up_and_saturates(sums, relu, mul_bits):
         ctx.set(part.relu, relu)
         for number in range(len(sums) + REQUANTIZE_STAGES):
             acc, bias, _, _ = sums[min(number, len(sums) - 1)]
-            multiplied, coarse, fine = (
-                sums[min(max(number - late, 0), len(sums) - 1)]
-                for late in (MULTIPLY, SHIFT_COARSE, SHIFT_FINE)
+            multiplied, shifted = (
+                sums[min(max(number - late, 0), len(sums) - 1)] for late in (MULTIPLY, SHIFT)
             )
             ctx.set(part.acc, acc)
             ctx.set(part.bias, bias)
             ctx.set(part.mul, multiplied[2])
-            ctx.set(part.coarse, coarse[3] - 1 >> 3)
-            ctx.set(part.fine, fine[3] - 1 & 7)
+            ctx.set(part.last_shift, shifted[3] - 1)
             await ctx.tick()
             results.append(ctx.get(part.out))
 
@@ -208,8 +206,6 @@ def test_each_filter_gets_its_own_bias_and_scale_however_fast_they_follow(change
                 low = (1 << config.acc_bits) - 1
                 assert ctx.get(part.bias) & low == held & low
                 assert ctx.get(part.mul) == held >> config.acc_bits & (1 << config.mul_bits) - 1
-            if cycle - 1 in used:
-                held = words[used[cycle - 1]]
                 assert ctx.get(part.last_shift) == held >> config.acc_bits + config.mul_bits
             await ctx.tick()
 
