@@ -67,6 +67,8 @@ class Training:
         want less
     weight_decay : L2 penalty of the dense stage
     warmup : steps over which a phase's learning rate rises from zero
+    fine_tune : factor on the dense stage's rate of all layers but the last, where that one alone
+        begins untrained
     calibration : training images on which pruned and quantised layers must answer as they did
         before (`compress.train.constrain`); 0 projects the weights
     """
@@ -82,6 +84,7 @@ class Training:
     beta2: float = 0.999
     weight_decay: float = 0.0
     warmup: int = 0
+    fine_tune: float = 1.0
     calibration: int = 0
 
 
@@ -116,7 +119,7 @@ class Recipe(Training):
     Parameters
     ----------
     architecture : what the dense stage trains, or where it is left as it is
-    digest : SHA-256 of structure and weights of a network that comes with them
+    digest : SHA-256 of the weights that the network comes with, if it does
     densities : remaining over all weights, 0..1: by layer, where 1 leaves it dense (alpha_i), or of
         the whole network, which `compress.train.lamp` shares out by the dense network's weights
     bits : n by layer, 1..8; None: as few as `bits_loss` allows, chosen before quantising
@@ -193,7 +196,7 @@ class Recipe(Training):
         for what in ("rounds", "calibration"):
             if getattr(self, what) < 0:
                 raise CosignError(f"{what} is {getattr(self, what)}, must not be negative.")
-        for what in ("budget", "rate"):
+        for what in ("budget", "rate", "fine_tune"):
             if getattr(self, what) <= 0:
                 raise CosignError(f"{what} is {getattr(self, what)}, must be positive.")
 

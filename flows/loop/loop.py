@@ -167,7 +167,7 @@ class Loop:
     def start(self) -> Network | None:
         """What the dense stage begins with, if the network comes with weights."""
         if self.pretrained is None:
-            return None
+            return inputs.begun(self.config, self.recipe, self.dataset)
         return inputs.start(self.pretrained, self.dataset, self.reporter.note)
 
     @functools.cached_property

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from compress.zoo.networks import entry_of, is_foreign
 from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, locked, read_json, values, write_json
 from cosign.values import Amount, Count, Positive, Share, Value
@@ -36,7 +37,8 @@ class RunConfig:
     Parameters
     ----------
     network : name of a built-in network, an ONNX file, or package.module:factory
-    weights : file that a built-in network has its weights from, or "imagenet"; None trains it here
+    weights : file that a built-in network has its weights from, "imagenet", or "imagenet-conv", all
+        but the classifier; None trains it here
     outputs : of a network of one's own, where not all of its file; values inside it too
     data : None (the network's own default), a folder, or a named set
     classes : folders of an image folder in the order of outputs, where it is not sorted as text
@@ -82,6 +84,11 @@ class RunConfig:
         """None of them for NanGate 45."""
         named = [self.liberty] if isinstance(self.liberty, str) else self.liberty or ()
         return tuple(map(Path, named))
+
+    @property
+    def learns_classifier(self) -> bool:
+        """Whether the network begins with trained layers, all but its classifier."""
+        return not is_foreign(self.network) and entry_of(self.network).features is not None
 
 
 class RunDir:
