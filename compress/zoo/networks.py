@@ -27,8 +27,8 @@ def by_name(*entries: Entry) -> Networks:
 NETWORKS = by_name(
     LENET5,
     ALEXNET,
-    ALEXNET_CONV,
     CAFFENET,
+    ALEXNET_CONV,
     VGG16,
     RESNET50,
     RESNET50_V1,
