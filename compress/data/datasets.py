@@ -231,6 +231,11 @@ def load_for(
                 "folder by --data."
             )
         dataset = _mnist(seed, progress)
+    elif data == "synthetic":
+        raise CosignError(
+            "the generated set is for networks that are trained from nothing; give an ImageNet "
+            "folder by --data."
+        )
     else:
         if shape[0] not in (1, 3):
             raise CosignError(

@@ -19,7 +19,7 @@ from compress.exchange import tfjs
 from compress.model.nodes import NetworkSpec
 from compress.nn.network import Network, fold, module_key
 from compress.zoo.entry import Modules, Naming, modules
-from compress.zoo.networks import FEATURES, NETWORKS, entry_of, spec_of
+from compress.zoo.networks import NETWORKS, entry_of, spec_of, without_classifier
 from cosign import CosignError, atomic_write, cache_dir, sha256
 
 _KERAS_PIXELS: Normalisation = (
@@ -66,7 +66,7 @@ def find(network: str, weights: str, progress: Callable[[str], None] = lambda _:
 
     Raises CosignError as `fetch` does, and on weights without a classifier.
     """
-    if weights == FEATURES:
+    if without_classifier(weights):
         raise CosignError(
             f"{weights} has no classifier, so there is nothing to compress yet; cosign run and "
             "cosign train learn one on --data, or give weights of the whole network."

@@ -89,11 +89,16 @@ def preset(
     return network, row
 
 
+def without_classifier(weights: str) -> bool:
+    """Whether `weights` are convolutions alone: FEATURES, or a .npz file of some."""
+    return weights == FEATURES or weights.lower().endswith(".npz")
+
+
 def beginning_with(network: str, weights: str | None, networks: Networks = NETWORKS) -> str:
     """The built-in network that is meant by `network` where it begins with these weights.
 
-    That is another one where `weights` are convolutions without a classifier, FEATURES or a .npz
-    file. Raises CosignError when there are none of this network, or it cannot do without.
+    That is another one where these have no classifier. Raises CosignError when there are none of
+    this network, or it cannot do without.
     """
     entry = entry_of(network, networks)
     if entry.features is not None:
@@ -103,7 +108,7 @@ def beginning_with(network: str, weights: str | None, networks: Networks = NETWO
                 "of your own."
             )
         return network
-    if weights is None or not (weights == FEATURES or weights.lower().endswith(".npz")):
+    if weights is None or not without_classifier(weights):
         return network
     if not entry.transfer:
         there = ", ".join(name for name, each in networks.items() if each.transfer)

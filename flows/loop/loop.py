@@ -66,7 +66,7 @@ def preflight(
         raise CosignError("OpenSTA (`sta`) is not installed; run `apt install opensta`.")
     if is_folder(config.data) and not Path(str(config.data)).is_dir():
         raise CosignError(f"--data {config.data} is no folder; give an ImageNet folder.")
-    if network is not None or is_folder(config.data):
+    if network is not None or is_folder(config.data) or config.learns_classifier:
         inputs.dataset(config, network, note)  # as likely to be wrong as the rest of what is asked
     outputs = network.spec.classes if network is not None else 10
     recipe = inputs.recipe(config, network, outputs)

@@ -161,9 +161,10 @@ def test_what_is_not_there(name: str, message: str, tmp_path: Path) -> None:
         )
 
 
-def test_a_whole_network_is_not_compressed_without_its_classifier() -> None:
-    with pytest.raises(CosignError, match="imagenet-conv has no classifier, so there is nothing"):
-        state_dicts.find("alexnet", "imagenet-conv")
+@pytest.mark.parametrize("weights", ["imagenet-conv", "own.npz"])
+def test_a_network_is_not_compressed_without_its_classifier(weights: str) -> None:
+    with pytest.raises(CosignError, match=f"{weights} has no classifier, so there is nothing"):
+        state_dicts.find("alexnet", weights)
 
 
 # --- the package ------------------------------------------------------------------------------
