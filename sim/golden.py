@@ -16,10 +16,12 @@ from compress.model.hostops import HostOp, pooling_window
 _BATCH = 50  # images at once: of so many, the windows of AlexNet's CONV1 take 220 MB
 
 
-def requantize(acc: np.ndarray, mul: int, shift: int, relu: bool) -> np.ndarray:
+def requantize(
+    acc: np.ndarray, mul: int | np.ndarray, shift: int | np.ndarray, relu: bool
+) -> np.ndarray:
     """int64 accumulators (bias added) to int8: round half up, saturate, fused ReLU."""
     scaled = acc * mul
-    scaled += 1 << (shift - 1)
+    scaled += np.int64(1) << (shift - 1)
     scaled >>= shift
     return np.clip(scaled, 0 if relu else -128, 127, out=scaled).astype(np.int8)
 
@@ -71,8 +73,9 @@ def layer_output(layer: Layer, x: np.ndarray, sums: Accumulate = accumulate) -> 
     `sums` may be any other way of computing what `accumulate` does.
     """
     acc = sums(layer, x)
-    acc += layer.bias[:, None, None]
-    return requantize(acc, layer.mul, layer.shift, layer.relu)
+    bias, mul, shift = (each[:, None, None] for each in (layer.bias, layer.mul, layer.shift))
+    acc += bias
+    return requantize(acc, mul, shift, layer.relu)
 
 
 def _windows(op: HostOp, x: np.ndarray, fill: int) -> Iterator[np.ndarray]:

@@ -30,12 +30,16 @@ def random_levels(
 def random_layer(
     geometry: Geometry, density: float, bits: int = 4, seed: int = 0, **fields: Any
 ) -> Layer:
-    """A layer whose outputs fill int8."""
+    """A layer whose outputs fill int8; each filter has its own q, mul and shift."""
     rng = np.random.default_rng(seed)
     levels = random_levels(rng, geometry, density, bits)
     spread = 40 * max_level(bits) * np.sqrt(geometry.columns * density) + 1
-    scaled = {"bits": bits, "mul": min(65535, int((1 << 20) * 40 / spread)), "shift": 20}
-    scaled |= {"bias": rng.integers(-500, 500, geometry.out_channels), "relu": True}
+    filters = geometry.out_channels
+    scaled = {"bits": bits, "bias": rng.integers(-500, 500, filters), "relu": True}
+    shift = rng.integers(19, 22, filters)
+    factor = rng.uniform(0.6, 1, filters) * 40 / spread
+    scaled |= {"mul": np.minimum(65535, (factor * 2**shift).astype(np.int64)), "shift": shift}
+    scaled |= {"q": rng.integers(8, 16, filters) * 2.0 ** rng.integers(-9, -6, filters)}
     return layer_of(levels, geometry, **(scaled | fields))
 
 
@@ -78,7 +82,7 @@ def geometries(draw: st.DrawFn) -> Geometry:
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Layer, np.ndarray]:
-    """A layer and int8 inputs [N, C, H, W]."""
+    """A layer, its filters alike or each with its own scales, and int8 inputs [N, C, H, W]."""
     g = draw(geometries())
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     bits = draw(st.integers(1, 8))
@@ -87,13 +91,15 @@ def cases(draw: st.DrawFn) -> tuple[Layer, np.ndarray]:
         levels[0] = 0
         levels[-1] = 0
         levels[-1, -1] = 1
+    each = draw(st.sampled_from([1, g.out_channels]))
     layer = layer_of(
         levels,
         g,
         bits=bits,
+        q=rng.uniform(0.01, 1, each),
         bias=rng.integers(-20000, 20000, g.out_channels),
-        mul=draw(st.integers(0, (1 << 16) - 1)),
-        shift=draw(st.integers(10, 30)),  # saturates at one end, rounds to zero at the other
+        mul=rng.integers(0, 1 << 16, each),
+        shift=rng.integers(10, 31, each),  # saturates at one end, rounds to zero at the other
         relu=draw(st.booleans()),
     )
     images = draw(st.integers(1, 30)) if g.kind == "linear" else 1

@@ -63,7 +63,7 @@ def quantize(values: np.ndarray, mask: np.ndarray, bits: int) -> Levels:
     q = best_interval(kept, bits)
     levels = np.zeros(values.shape, np.int8)
     levels[mask] = levels_of(kept, q, bits)
-    return Levels(levels, q, bits)
+    return Levels(levels, np.array(q), bits)
 
 
 class _Prefix:

@@ -8,6 +8,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -118,7 +119,7 @@ class _Layer:
         levels, q = layerwise.quantize(self.task, z, mask, start, bits)
         self.put(levels * q)
         values = levels.reshape(self._weight.shape).numpy()
-        return Levels(values, q, bits), levels * (q * self.task.scale)
+        return Levels(values, np.array(q), bits), levels * (q * self.task.scale)
 
     def line(self, keep: int, z: Tensor) -> str:
         """What Z, in scaled columns, has lost."""

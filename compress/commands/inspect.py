@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from compress.file import container
 from compress.model.graph import Layer
 from cosign.options import add_json, publish
@@ -24,10 +26,12 @@ def run(options: argparse.Namespace) -> int:
 def inspect(path: Path) -> dict[str, Any]:
     """Sizes in bytes by layer and purpose, as Tables 5 and 6 count them, and computation.
 
-    `macs` are the multiply-accumulates of one image with the weights that are left, `mac_bits`
-    their product with the bits of a weight (Table 8, where a MAC counts as two operations). `dead`
-    are those of the `filters`, neurons of a linear layer, that have no weight. `conv` sums up the
-    convolutions. `header_bytes` is the rest of the file: names, geometry, scales and checksums.
+    `q` is the least and the largest interval of a layer's filters that have weights; `bias_bytes`
+    include what scales of filters take. `macs` are the multiply-accumulates of one image with the
+    weights that are left, `mac_bits` their product with the bits of a weight (Table 8, where a MAC
+    counts as two operations). `dead` are those of the `filters`, neurons of a linear layer, that
+    have no weight. `conv` sums up the convolutions. `header_bytes` is the rest of the file: names,
+    geometry, scales and checksums.
     Raises CosignError when the file is missing or damaged.
     """
     model, sizes = container.inspect(path)
@@ -40,6 +44,7 @@ def inspect(path: Path) -> dict[str, Any]:
             "filters": layer.geometry.out_channels,
             "dead": layer.dead,
             "bits": layer.bits,
+            "q": _intervals(layer),
             "macs": _macs(layer),
             "mac_bits": _macs(layer) * layer.bits,
             "index_coding": sizes[layer.name].index_coding,
@@ -60,6 +65,12 @@ def inspect(path: Path) -> dict[str, Any]:
 _BYTES = ("data_bytes", "index_bytes", "bias_bytes")
 
 
+def _intervals(layer: Layer) -> list[float]:
+    live = np.diff(layer.row_ptr) > 0
+    q = layer.q[live] if live.any() else layer.q
+    return [float(q.min()), float(q.max())]
+
+
 def _macs(layer: Layer) -> int:
     return layer.nnz * layer.geometry.out_height * layer.geometry.out_width
 
@@ -78,6 +89,7 @@ def table(report: dict[str, Any]) -> str:
         "pruning",
         "dead",
         "bits",
+        "q",
         "MACs",
         "MAC x bits",
         "index",
@@ -90,16 +102,17 @@ def table(report: dict[str, Any]) -> str:
         index = layer["index_coding"]
         if layer["index_bits"]:
             index += f" {layer['index_bits']}b"
-        rows.append(_row(layer["name"], layer, str(layer["bits"]), index))
+        q = "-".join(f"{value:.3g}" for value in sorted(set(layer["q"])))
+        rows.append(_row(layer["name"], layer, str(layer["bits"]), q, index))
     total = report["total"]
     mean_bits = sum(layer["bits"] * layer["nonzeros"] for layer in report["layers"])
     if report["conv"]["weights"] not in (0, total["weights"]):
-        rows.append(_row("all conv", report["conv"], "", ""))
-    rows.append(_row("total", total, f"{mean_bits / max(total['nonzeros'], 1):.2f}", ""))
+        rows.append(_row("all conv", report["conv"], "", "", ""))
+    rows.append(_row("total", total, f"{mean_bits / max(total['nonzeros'], 1):.2f}", "", ""))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     lines = [
         "  ".join(
-            cell.ljust(width) if column in (0, 8) else cell.rjust(width)
+            cell.ljust(width) if head[column] in ("layer", "index") else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
@@ -113,9 +126,9 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join([f"{report['network']}", *lines])
 
 
-def _row(name: str, part: dict[str, Any], bits: str, index: str) -> tuple[str, ...]:
+def _row(name: str, part: dict[str, Any], bits: str, q: str, index: str) -> tuple[str, ...]:
     ratio = part["weights"] / max(part["nonzeros"], 1)
     dead = f"{part['dead']:,}/{part['filters']:,}"
-    counts = (f"{part['weights']:,}", f"{part['nonzeros']:,}", f"{ratio:.2f}x", dead, bits)
+    counts = (f"{part['weights']:,}", f"{part['nonzeros']:,}", f"{ratio:.2f}x", dead, bits, q)
     work = (f"{part[key] / 1e6:,.2f}M" for key in ("macs", "mac_bits"))
     return (name, *counts, *work, index, *(f"{part[key]:,}" for key in _BYTES))

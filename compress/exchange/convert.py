@@ -1,5 +1,6 @@
 """A compressed network in other formats: QDQ ONNX, QONNX, safetensors, and scipy's CSR matrices."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from safetensors.numpy import save as to_safetensors_bytes
 from scipy.sparse import csr_array
 
 from compress.exchange.executed import Trace, check_qdq, check_qonnx, check_safetensors
+from compress.exchange.onnx_writer import per_filter
 from compress.exchange.to_qdq import to_qdq
 from compress.exchange.to_qonnx import to_qonnx
 from compress.model.graph import CompressedModel
@@ -16,30 +18,33 @@ from cosign import CosignError, atomic_write
 
 def csr(model: CompressedModel) -> dict[str, csr_array]:
     """Every layer's weights, float32 [out_channels, columns]; a row is a filter."""
-    return {
-        layer.name: csr_array(
-            (layer.levels * np.float32(layer.q), layer.col_idx, layer.row_ptr),
+    found = {}
+    for layer in model.layers:
+        q = np.repeat(layer.q.astype(np.float32), np.diff(layer.row_ptr))
+        found[layer.name] = csr_array(
+            (layer.levels * q, layer.col_idx, layer.row_ptr),
             shape=(layer.geometry.out_channels, layer.geometry.columns),
         )
-        for layer in model.layers
-    }
+    return found
 
 
 def to_safetensors(model: CompressedModel) -> bytes:
     """`<layer>.weight` and `.bias`, float32 as PyTorch shapes them, and `.mask`, bool.
 
-    Weights are q * level. The metadata have q and the bits of every layer, as text.
+    Weights are q * level. The metadata have q and the bits of every layer, as JSON: q is a list
+    where the layer's filters have different ones.
     """
     tensors: dict[str, np.ndarray] = {}
     metadata = {"network": model.name}
     for layer in model.layers:
         g, name = layer.geometry, layer.name
         kernel = () if g.kind == "linear" else g.kernel
-        levels = layer.dense_levels().reshape(g.out_channels, g.in_channels // g.groups, *kernel)
-        tensors[f"{name}.weight"] = levels * np.float32(layer.q)
-        tensors[f"{name}.mask"] = levels != 0
-        tensors[f"{name}.bias"] = (layer.bias * (layer.in_scale * layer.q)).astype(np.float32)
-        metadata |= {f"{name}.q": repr(layer.q), f"{name}.bits": str(layer.bits)}
+        shape = (g.out_channels, g.in_channels // g.groups, *kernel)
+        tensors[f"{name}.weight"] = layer.dense_weights().reshape(shape)
+        tensors[f"{name}.mask"] = layer.dense_levels().reshape(shape) != 0
+        tensors[f"{name}.bias"] = (layer.bias * layer.unit).astype(np.float32)
+        q = per_filter(layer.q, 0).tolist()
+        metadata |= {f"{name}.q": json.dumps(q), f"{name}.bits": str(layer.bits)}
     return to_safetensors_bytes(tensors, metadata)
 
 

@@ -78,7 +78,7 @@ def check_safetensors(blob: bytes, model: CompressedModel, trace: Trace | None) 
     """Raises CosignError unless the weights that are read are the model's."""
     read = from_safetensors_bytes(blob)
     for layer in model.layers:
-        weight = layer.dense_levels() * np.float32(layer.q)
+        weight = layer.dense_weights()
         if not np.array_equal(read[f"{layer.name}.weight"].reshape(weight.shape), weight):
             raise CosignError(f"the weights of {layer.name!r} are read as others")
 

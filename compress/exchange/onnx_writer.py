@@ -117,6 +117,12 @@ class Writer:
         return self.node("Reshape", x, self.constant([0, *shape], np.int64), name=name)
 
 
+def per_filter(values: np.ndarray, behind: int) -> np.ndarray:
+    """Numbers [filters] as they meet an array with so many axes behind its filters; one number
+    where all are equal."""
+    return values[0] if (values == values[0]).all() else values.reshape(-1, *[1] * behind)
+
+
 def window_attributes(op: HostOp, shape: Shape) -> dict[str, Any]:
     """kernel_shape, strides, pads, and dilations if any, of a pooling over maps of `shape`."""
     window = pooling_window(op.attrs, shape)

@@ -14,7 +14,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from compress.exchange.onnx_writer import Writer, pixels_inside, scales_of, window_attributes
+from compress.exchange.onnx_writer import (
+    Writer,
+    per_filter,
+    pixels_inside,
+    scales_of,
+    window_attributes,
+)
 from compress.model.graph import CompressedModel, InputSpec, Layer
 from compress.model.hostops import HostOp, Shape, pooling_window
 
@@ -96,7 +102,8 @@ class _Qdq(Writer):
         total = self.constant(layer.bias.reshape(1, -1, 1, 1), np.float64, f"{own}.bias")
         for acc in sums:
             total = self.node("Add", acc, total)
-        return self._requantize(total, layer.mul, layer.shift, layer.relu, own)
+        mul, shift = per_filter(layer.mul, 2), per_filter(layer.shift, 2)
+        return self._requantize(total, mul, shift, layer.relu, own)
 
     def _host(self, op: HostOp) -> str:
         a, own = op.attrs, self.names[op.name]
@@ -193,12 +200,15 @@ class _Qdq(Writer):
         scaled = self.node("Div", norm, number(a["out_scale"]))
         return self._clamped(self.node("Add", scaled, number(0.5)), False, self.names[op.name])
 
-    def _requantize(self, acc: str, mul: int, shift: int, relu: bool, name: str = "") -> str:
+    def _requantize(
+        self, acc: str, mul: int | np.ndarray, shift: int | np.ndarray, relu: bool, name: str = ""
+    ) -> str:
         """clamp((acc * mul + 2^(shift-1)) >> shift) of a float64 map, to int8."""
-        if mul != 1:
+        if np.any(mul != 1):
             acc = self.node("Mul", acc, self.constant(mul, np.float64))
-        acc = self.node("Add", acc, self.constant(2.0 ** (shift - 1), np.float64))
-        acc = self.node("Mul", acc, self.constant(2.0**-shift, np.float64))
+        exponent = np.asarray(shift, np.int64)
+        acc = self.node("Add", acc, self.constant(np.ldexp(1.0, exponent - 1), np.float64))
+        acc = self.node("Mul", acc, self.constant(np.ldexp(1.0, -exponent), np.float64))
         return self._clamped(acc, relu, name)
 
     def _clamped(self, real: str, relu: bool, name: str) -> str:

@@ -9,7 +9,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from compress.exchange.onnx_writer import Writer, pixels_inside, scales_of, window_attributes
+from compress.exchange.onnx_writer import (
+    Writer,
+    per_filter,
+    pixels_inside,
+    scales_of,
+    window_attributes,
+)
 from compress.model.graph import CompressedModel, Layer
 from compress.model.hostops import HostOp, Shape
 
@@ -68,7 +74,7 @@ class _Qonnx(Writer):
 
     def _layer(self, layer: Layer) -> str:
         g, own = layer.geometry, self.names[layer.name]
-        weights = layer.dense_levels().astype(np.float32) * np.float32(layer.q)
+        weights = layer.dense_weights()
         linear = g.kind == "linear"
         if linear:
             weights = np.ascontiguousarray(weights.T)
@@ -77,13 +83,12 @@ class _Qonnx(Writer):
         name = f"{own}.weight"
         weight = self._quant(
             self.constant(weights, np.float32, name),
-            layer.q,
+            per_filter(layer.q, 0 if linear else 3),
             self.fresh(f"{name}.quantized"),
             bits=min(layer.bits + 1, 8),
             narrow=True,
         )
-        real = layer.bias * (layer.in_scale * layer.q)
-        bias = self.constant(real, np.float32, f"{own}.bias")
+        bias = self.constant(layer.bias * layer.unit, np.float32, f"{own}.bias")
         x, shape = self.values[layer.input], self.shapes[layer.input]
         if linear:
             y = self.node("Add", self.node("MatMul", self._flat(x, shape), weight), bias)
@@ -172,7 +177,7 @@ class _Qonnx(Writer):
     def _quant(
         self,
         x: str,
-        scale: float,
+        scale: float | np.ndarray,
         name: str,
         bits: int = 8,
         signed: bool = True,

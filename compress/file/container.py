@@ -1,8 +1,8 @@
 """`model.cosign`: one file that holds a whole compressed network.
 
-It is written in schema 5, or in 4 where that can say it. `load` and `save` it, or `from_bytes` and
-`to_bytes` without a file; `inspect` and `parse` tell what the bytes are for, too. docs/format.md
-specifies them. No torch here.
+It is written in the oldest schema of 4, 5 and 6 that can say it. `load` and `save` it, or
+`from_bytes` and `to_bytes` without a file; `inspect` and `parse` tell what the bytes are for, too.
+docs/format.md specifies them. No torch here.
 """
 
 import struct
@@ -20,7 +20,7 @@ from compress.model.graph import CompressedModel, Layer, Node
 from compress.model.hostops import HostOp
 from cosign import CosignError, atomic_write
 
-SCHEMA = 5
+SCHEMA = 6
 _MAGIC = b"COSIGN"
 _PREFIX = struct.Struct("<6sH")  # magic, schema
 _CRC = struct.Struct("<I")
@@ -34,7 +34,7 @@ def to_bytes(model: CompressedModel, coding: str | None = None) -> bytes:
     """
     packed, encoder = _pack(model, coding)
     head = header.write(model, packed)
-    parts = (part for layer in packed.values() for part in (layer.index, layer.data, layer.bias))
+    parts = (part for layer in packed.values() for part in layer.payloads)
     weights = b"".join([*parts, encoder.payload()])
     out = FieldWriter()
     out.whole(len(head))
@@ -122,9 +122,9 @@ def _decode(head: bytes, weights: bytes, schema: int) -> tuple[CompressedModel, 
         elif entry.coding == "adaptive":
             grid, fed = feeding.grid(entry.geometry, entry.input)
             arrays = code_layer(decoder, number, grid, entry.bits, entry.parameters[0], fed)
-            nodes.append(entry.layer(*arrays))
+            nodes.append(entry.layer(arrays, packed[number].scales))
         else:
-            nodes.append(entry.layer(*unpack(entry, packed[number])))
+            nodes.append(entry.layer(unpack(entry, packed[number]), packed[number].scales))
         feeding.add(nodes[-1])
     decoder.finish()
     model = CompressedModel(name, source, tuple(nodes), outputs)

@@ -23,6 +23,10 @@ class FieldWriter:
             value >>= 7
         self.data.append(value)
 
+    def integer(self, value: int) -> None:
+        """Any integer: 0, -1, 1, -2... as 0, 1, 2, 3..."""
+        self.whole(_zigzag(value))
+
     def text(self, value: str) -> None:
         raw = value.encode()
         self.whole(len(raw))
@@ -39,9 +43,17 @@ class FieldWriter:
             (_width(fraction), base, fraction) for base, fraction in enumerate((binary, decimal))
         )
         negative = math.copysign(1, value) < 0
-        zigzag = 2 * power if power >= 0 else -2 * power - 1
-        self.whole(zigzag << 2 | negative << 1 | base)
+        self.whole(_zigzag(power) << 2 | negative << 1 | base)
         self.whole(mantissa)
+
+
+def _zigzag(value: int) -> int:
+    return 2 * value if value >= 0 else -2 * value - 1
+
+
+def _signed(zigzag: int) -> int:
+    """Inverse of `_zigzag`."""
+    return -(zigzag + 1 >> 1) if zigzag & 1 else zigzag >> 1
 
 
 def _width(fraction: tuple[int, int]) -> int:
@@ -75,6 +87,9 @@ class FieldReader:
                 return value
         raise CosignError("a number in the header has no end")
 
+    def integer(self) -> int:
+        return _signed(self.whole())
+
     def counted(self, most: int) -> tuple[int, ...]:
         """A count and so many integers, at most `most`."""
         count = self.whole()
@@ -88,8 +103,7 @@ class FieldReader:
     def real(self) -> float:
         head = self.whole()
         mantissa = self.whole()
-        zigzag = head >> 2
-        power = -(zigzag + 1 >> 1) if zigzag & 1 else zigzag >> 1
+        power = _signed(head >> 2)
         value = float(f"{mantissa}e{power}") if head & 1 else math.ldexp(mantissa, power)
         if not math.isfinite(value):
             raise CosignError("a number in the header is too large")

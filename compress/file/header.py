@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from compress.file import layouts, limits
 from compress.file.fields import FieldReader, FieldWriter
+from compress.file.filters import UNIFORM, Filters, requantised
 from compress.file.packing import CODINGS, PARAMETERS, LayerHead, Packed
 from compress.model.graph import (
     CompressedModel,
@@ -16,7 +17,6 @@ from compress.model.graph import (
     Layer,
     Node,
     finest_scale,
-    fixed_point,
 )
 from compress.model.hostops import (
     REAL_ATTRIBUTES,
@@ -79,12 +79,15 @@ class Known:
 
 
 def schema(model: CompressedModel) -> int:
-    """The oldest that can say it: 4, or 5 with operations or outputs that 4 has not."""
+    """The oldest that can say it: 4, 5 with operations or outputs that 4 has not, or 6 with layers
+    whose filters differ in their scales."""
 
     def new(node: HostOp) -> bool:
         broadcast = len({model.shapes[name] for name in node.inputs}) > 1
         return node.op not in _OPS_OF_4 or _is_shaped(node) or (node.op == "add" and broadcast)
 
+    if not all(layer.uniform for layer in model.layers):
+        return 6
     last = tuple(node.name for node in model.nodes[-1:])
     newer = any(isinstance(node, HostOp) and new(node) for node in model.nodes)
     return 5 if newer or model.outputs != last else 4
@@ -101,10 +104,11 @@ def write(model: CompressedModel, packed: dict[str, Packed]) -> bytes:
         out.real(value)
     out.real(0.0 if source.scale == finest_scale(source.mean, source.std) else source.scale)
     out.whole(len(model.nodes))
+    version = schema(model)
     for node in model.nodes:
-        _write_node(out, node, known, packed)
+        _write_node(out, node, known, packed, version)
         known.add(node)
-    if schema(model) > 4:
+    if version > 4:
         order = [node.name for node in model.nodes]
         out.whole(len(model.outputs))
         for output in model.outputs:
@@ -127,7 +131,7 @@ def read(
     if not 1 <= count <= limits.MOST_NODES:
         raise CosignError(f"the network has {count:,} nodes, must have 1 to {limits.MOST_NODES:,}")
     for _ in range(count):
-        nodes.append(_read_node(fields, known))
+        nodes.append(_read_node(fields, known, schema))
         known.add(nodes[-1])
     limits.check_maps(known.shapes.values())
     outputs: tuple[str, ...] = ()
@@ -138,7 +142,9 @@ def read(
     return name, source, nodes, outputs
 
 
-def _write_node(out: FieldWriter, node: Node, known: Known, packed: dict[str, Packed]) -> None:
+def _write_node(
+    out: FieldWriter, node: Node, known: Known, packed: dict[str, Packed], version: int
+) -> None:
     layer = node if isinstance(node, Layer) else None
     op = layer.geometry.kind if layer else node.op  # type: ignore[union-attr]
     named = node.name != known.default_name(op)
@@ -162,7 +168,7 @@ def _write_node(out: FieldWriter, node: Node, known: Known, packed: dict[str, Pa
         for source in node.inputs:
             out.whole(len(order) - 1 - order.index(source))
     if layer:
-        _write_layer(out, layer, known, packed[layer.name], shaped)
+        _write_layer(out, layer, known, packed[layer.name], shaped, version)
     else:
         assert isinstance(node, HostOp)
         for key in attribute_names(node.op, len(node.inputs)):
@@ -208,17 +214,19 @@ def _geometry(kind: str, shape: Shape, out_channels: int, kernel: int) -> Geomet
 
 
 def _write_layer(
-    out: FieldWriter, layer: Layer, known: Known, packed: Packed, shaped: bool
+    out: FieldWriter, layer: Layer, known: Known, packed: Packed, shaped: bool, version: int
 ) -> None:
-    g = layer.geometry
+    g, each = layer.geometry, packed.filters
     scaled = layer.in_scale != known.scales[layer.input]
-    requantised = (layer.mul, layer.shift) != _requantisation(layer)
+    stored = not each.requantised and requantised(layer)
     out.data.append(
         layer.bits - 1
         | CODINGS.index(packed.coding) << 3
         | _SCALED * scaled
-        | _REQUANTISED * requantised
+        | _REQUANTISED * stored
     )
+    if version > 5:
+        each.write(out)
     out.whole(g.out_channels)
     if shaped:
         for pair in (g.kernel, g.stride, g.padding, g.dilation):
@@ -227,25 +235,19 @@ def _write_layer(
         out.whole(g.groups)
     elif g.kind == "conv":
         out.whole(g.kernel[0])
-    out.real(layer.q)
+    if not each.mantissa:
+        out.real(float(layer.q[0]))
     out.real(layer.out_scale)
     if scaled:
         out.real(layer.in_scale)
-    if requantised:
-        out.whole(layer.mul)
-        out.whole(layer.shift)
+    if stored:
+        out.whole(int(layer.mul[0]))
+        out.whole(int(layer.shift[0]))
     for value in packed.parameters:
         out.whole(value)
 
 
-def _requantisation(layer: Layer) -> tuple[int, int] | None:
-    try:
-        return fixed_point(layer.in_scale * layer.q / layer.out_scale)
-    except (CosignError, OverflowError, ZeroDivisionError):
-        return None
-
-
-def _read_node(fields: FieldReader, known: Known) -> LayerHead | HostOp:
+def _read_node(fields: FieldReader, known: Known, schema: int) -> LayerHead | HostOp:
     flags = fields.raw(1)[0]
     if flags & 15 >= len(_OPS):
         raise CosignError(f"operation {flags & 15} is unknown")
@@ -256,7 +258,7 @@ def _read_node(fields: FieldReader, known: Known) -> LayerHead | HostOp:
         order = list(known.shapes)[::-1]
         inputs = tuple(order[number] for number in fields.counted(limits.MOST_INPUTS))
     if op in ("conv", "linear"):
-        return _read_layer(fields, known, op, name, inputs[0], flags)
+        return _read_layer(fields, known, op, name, inputs[0], flags, schema)
     attrs: dict[str, float] = {}
     for key in attribute_names(op, len(inputs)):  # type: ignore[arg-type]
         if flags & _TILED and key in _WINDOW:
@@ -268,12 +270,13 @@ def _read_node(fields: FieldReader, known: Known) -> LayerHead | HostOp:
 
 
 def _read_layer(
-    fields: FieldReader, known: Known, kind: str, name: str, source: str, flags: int
+    fields: FieldReader, known: Known, kind: str, name: str, source: str, flags: int, schema: int
 ) -> LayerHead:
     more = fields.raw(1)[0]
     if more >> 3 & 7 >= len(CODINGS):
         raise CosignError(f"coding {more >> 3 & 7} is unknown")
     coding = CODINGS[more >> 3 & 7]
+    filters = Filters.read(fields) if schema > 5 else UNIFORM
     out_channels = fields.whole()
     if flags & _SHAPED:
         kernel, stride, padding, dilation = ((fields.whole(), fields.whole()) for _ in range(4))
@@ -294,14 +297,13 @@ def _read_layer(
         kernel_size = fields.whole() if kind == "conv" else 1
         geometry = _geometry(kind, known.shapes[source], out_channels, kernel_size)
     limits.check_geometry(geometry)
-    q, out_scale = fields.real(), fields.real()
+    filters.check(out_channels)
+    q = None if filters.mantissa else fields.real()
+    out_scale = fields.real()
     in_scale = fields.real() if more & _SCALED else known.scales[source]
     if in_scale is None:
         raise CosignError(f"layer {name!r} has no input scale")
-    if more & _REQUANTISED:
-        mul, shift = fields.whole(), fields.whole()
-    else:
-        mul, shift = fixed_point(in_scale * q / out_scale)
+    mul, shift = (fields.whole(), fields.whole()) if more & _REQUANTISED else (None, None)
     return LayerHead(
         name,
         source,
@@ -315,4 +317,5 @@ def _read_layer(
         out_scale,
         coding,
         tuple(fields.whole() for _ in range(PARAMETERS[coding])),
+        filters,
     )

@@ -56,7 +56,7 @@ def _write_places(out: FieldWriter, places: tuple[int, ...]) -> None:
     out.whole(len(runs))
     for first, step, length in runs:
         out.whole(first + 1)
-        out.whole(2 * step if step >= 0 else -2 * step - 1)
+        out.integer(step)
         out.whole(length)
 
 
@@ -65,8 +65,7 @@ def _read_places(fields: FieldReader, size: int) -> tuple[int, ...]:
     repeats = fields.whole()
     places: list[int] = []
     for _ in range(fields.whole()):
-        first, zigzag, length = fields.whole() - 1, fields.whole(), fields.whole()
-        step = -(zigzag + 1 >> 1) if zigzag & 1 else zigzag >> 1
+        first, step, length = fields.whole() - 1, fields.integer(), fields.whole()
         last = first + step * (length - 1)
         if length < 1 or not -1 <= min(first, last) <= max(first, last) < size:
             raise CosignError("a node takes what its input has not")

@@ -1,18 +1,20 @@
-"""One layer's weights and biases in the container, in one of five codings (docs/format.md).
+"""One layer's weights, biases and scales in the container (docs/format.md).
 
+Weights are in one of five codings:
 relative, absolute, bitmask : fixed-width index, level codes bit-packed
 ans : gaps and level codes by static tables, for large layers
 adaptive : `compress.file.entropy`, for small ones; in a stream that all such layers share
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from compress.file import ans, coding
+from compress.file import ans, coding, filters
 from compress.file.adaptive import Encoder
 from compress.file.entropy import Arrays, Grid, code_layer
+from compress.file.filters import UNIFORM, Filters, requantisation
 from compress.file.limits import check_symbols
 from compress.model.graph import Geometry, Layer
 from compress.model.levels import codes_to_levels, level_codes
@@ -27,12 +29,15 @@ _MOST_DECISIONS = 1 << 17
 
 @dataclass(frozen=True)
 class Packed:
-    """A layer in the file: `parameters` for its header, then three payloads.
+    """A layer in the file: `parameters` and `filters` for its header, then four payloads.
 
     parameters, all integers >= 0:
     relative, absolute, bitmask : non-zeros, index bits, index entries, bias bits
     ans : non-zeros, gap bits, symbols, bytes of index, bytes of data, bias bits
-    adaptive : trailing zero bits that all biases have in common; the payloads are empty
+    adaptive : trailing zero bits that all biases have in common; the first three payloads are
+        empty
+
+    filters : how `scales` are written
     """
 
     coding: str
@@ -40,6 +45,13 @@ class Packed:
     index: bytes = b""
     data: bytes = b""
     bias: bytes = b""
+    scales: bytes = b""
+    filters: Filters = UNIFORM
+
+    @property
+    def payloads(self) -> tuple[bytes, ...]:
+        """In the order of the file."""
+        return self.index, self.data, self.bias, self.scales
 
 
 PARAMETERS = {**dict.fromkeys(FIXED, 4), "ans": 6, "adaptive": 1}
@@ -47,32 +59,58 @@ PARAMETERS = {**dict.fromkeys(FIXED, 4), "ans": 6, "adaptive": 1}
 
 @dataclass(frozen=True)
 class LayerHead:
-    """A layer without its weights and biases, and how those are coded."""
+    """A layer without its weights and biases, and how those are coded.
+
+    q, mul and shift are None where `filters` say more of them, or where they follow from that.
+    """
 
     name: str
     input: str
     geometry: Geometry
     bits: int
-    q: float
-    mul: int
-    shift: int
+    q: float | None
+    mul: int | None
+    shift: int | None
     relu: bool
     in_scale: float
     out_scale: float
     coding: str
     parameters: tuple[int, ...]
+    filters: Filters = UNIFORM
 
-    def layer(
-        self, row_ptr: np.ndarray, col_idx: np.ndarray, levels: np.ndarray, bias: np.ndarray
-    ) -> Layer:
-        fields = {
-            key: value for key, value in vars(self).items() if key not in ("coding", "parameters")
-        }
-        return Layer(row_ptr=row_ptr, col_idx=col_idx, levels=levels, bias=bias, **fields)
+    def layer(self, arrays: Arrays, scales: bytes) -> Layer:
+        """The layer with (row_ptr, col_idx, levels, bias) and the payload `scales`."""
+        row_ptr, col_idx, levels, bias = arrays
+        each, requantiser = filters.unpack(self.filters, scales, row_ptr)
+        q = np.asarray(self.q, np.float64) if each is None else each
+        if requantiser is None and self.mul is not None:
+            requantiser = np.asarray(self.mul), np.asarray(self.shift)
+        mul, shift = requantiser or requantisation(self.in_scale, q, self.out_scale)
+        return Layer(
+            self.name,
+            self.input,
+            self.geometry,
+            self.bits,
+            q,
+            row_ptr,
+            col_idx,
+            levels,
+            bias,
+            mul,
+            shift,
+            self.relu,
+            self.in_scale,
+            self.out_scale,
+        )
 
 
 def pack(layer: Layer, grid: Grid, fed: np.ndarray, wanted: str | None = None) -> Packed:
     """The layer in the coding `wanted`, or in the smallest."""
+    how, scales = filters.pack(layer)
+    return replace(_weights(layer, grid, fed, wanted), filters=how, scales=scales)
+
+
+def _weights(layer: Layer, grid: Grid, fed: np.ndarray, wanted: str | None) -> Packed:
     if wanted not in (*CODINGS, None):
         raise CosignError(f"coding {wanted!r} is not one of {', '.join(CODINGS)}.")
     candidates: list[tuple[float, Packed]] = []
@@ -129,8 +167,16 @@ def _ans(layer: Layer) -> Packed:
 
 def take(head: LayerHead, raw: Callable[[int], bytes]) -> Packed:
     """The layer's payloads; `raw(n)` gives the next n bytes of the weights section."""
+    index, data, bias = _lengths(head)
+    scales = head.filters.bytes(head.geometry.out_channels)
+    payloads = raw(index), raw(data), raw(bias), raw(scales)
+    return Packed(head.coding, head.parameters, *payloads, filters=head.filters)
+
+
+def _lengths(head: LayerHead) -> tuple[int, int, int]:
+    """Bytes of index, data and biases. Raises CosignError when it cannot be so many."""
     if head.coding == "adaptive":
-        return Packed(head.coding, head.parameters)
+        return 0, 0, 0
     rows, columns = head.geometry.out_channels, head.geometry.columns
     nnz, bits, entries = head.parameters[:3]
     if nnz > rows * columns or bits > _WIDEST_INDEX or head.parameters[-1] < 1:
@@ -142,8 +188,7 @@ def take(head: LayerHead, raw: Callable[[int], bytes]) -> Packed:
     else:
         index = coding.index_bytes(head.coding, bits, entries, rows, columns)
         data = (nnz * head.bits + 7) // 8
-    bias = (rows * head.parameters[-1] + 7) // 8
-    return Packed(head.coding, head.parameters, raw(index), raw(data), raw(bias))
+    return index, data, (rows * head.parameters[-1] + 7) // 8
 
 
 def unpack(head: LayerHead, packed: Packed) -> Arrays:
@@ -164,7 +209,7 @@ def unpack(head: LayerHead, packed: Packed) -> Arrays:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of one layer in the file, by purpose, and its coding.
+    """Bytes of one layer in the file, by purpose, and its coding; scales count as biases.
 
     Adaptively coded layers share one stream: its bytes are divided by the information in it.
     """
@@ -189,7 +234,7 @@ def sizes(
             0 if part.coding == "adaptive" else part.parameters[1],
             len(part.index) + share.get((number, "index"), 0),
             len(part.data) + share.get((number, "data"), 0),
-            len(part.bias) + share.get((number, "bias"), 0),
+            len(part.bias) + len(part.scales) + share.get((number, "bias"), 0),
         )
         for number, part in packed.items()
     }

@@ -18,6 +18,8 @@ from compress.model.levels import max_level
 from cosign import CosignError
 from cosign.names import is_printable
 
+OF_FILTERS = ("q", "mul", "shift")
+"""Fields of a layer that have a number for each filter, beside its bias."""
 LARGEST_BIAS = 1 << 38
 """Magnitude of a bias, in accumulator units: the widest accumulator, of 40 bits, holds it beside
 a filter's sums, and whatever these are, an output that has it saturates."""
@@ -114,27 +116,31 @@ class Layer:
     name, input : this node's name and the node (or "input") whose output it reads
     geometry : Geometry
     bits : n, 1..8; levels lie in +-1 .. +-max_level(n), zero is "not stored"
-    q : quantisation interval; a real weight is q * level (dimensionless)
+    q : float64 [out_channels], quantisation interval of each filter; a real weight is q * level
+        (dimensionless)
     row_ptr : int64 [out_channels + 1]
     col_idx : int64 [nnz], strictly increasing within a row, < geometry.columns
     levels : int8 [nnz]
     bias : int64 [out_channels], in accumulator units (in_scale * q)
-    mul, shift : requantisation, out = (acc * mul + 2**(shift-1)) >> shift; 1 <= shift
+    mul, shift : int64 [out_channels], requantisation of each filter,
+        out = (acc * mul + 2**(shift-1)) >> shift; 1 <= shift
     relu : saturate below at 0 instead of -128
     in_scale, out_scale : real value of one activation unit
+
+    A single q, mul or shift is that of every filter.
     """
 
     name: str
     input: str
     geometry: Geometry
     bits: int
-    q: float
+    q: np.ndarray
     row_ptr: np.ndarray
     col_idx: np.ndarray
     levels: np.ndarray
     bias: np.ndarray
-    mul: int
-    shift: int
+    mul: np.ndarray
+    shift: np.ndarray
     relu: bool
     in_scale: float
     out_scale: float
@@ -145,8 +151,13 @@ class Layer:
             ("col_idx", np.int64),
             ("levels", np.int8),
             ("bias", np.int64),
+            ("q", np.float64),
+            ("mul", np.int64),
+            ("shift", np.int64),
         ):
             array = np.ascontiguousarray(getattr(self, name), dtype=dtype)
+            if name in OF_FILTERS and array.size == 1:
+                array = np.full(self.geometry.out_channels, array.item(), dtype)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         self._validate()
@@ -159,12 +170,17 @@ class Layer:
         rows = self.geometry.out_channels
         nnz = len(self.levels)
         demand(1 <= self.bits <= 8, f"bits is {self.bits}, must be 1..8")
-        for what, value in (
-            ("interval q", self.q),
-            ("input scale", self.in_scale),
-            ("output scale", self.out_scale),
-        ):
+        for what, value in (("input scale", self.in_scale), ("output scale", self.out_scale)):
             demand(0 < value < math.inf, f"{what} is {value}, must be positive")
+        for name in OF_FILTERS:
+            demand(getattr(self, name).shape == (rows,), f"{name} must have {rows} entries, or one")
+        for name, good, limits in (
+            ("q", (self.q > 0) & (self.q < math.inf), "be positive"),
+            ("mul", (self.mul >= 0) & (self.mul < 1 << 16), "fit in 16 unsigned bits"),
+            ("shift", (self.shift >= 1) & (self.shift <= 47), "be 1..47"),
+        ):
+            worst = getattr(self, name)[np.argmin(good)]
+            demand(bool(good.all()), f"{name} is {worst}, must {limits}")
         demand(self.row_ptr.shape == (rows + 1,), f"row_ptr must have {rows + 1} entries")
         demand(self.row_ptr[0] == 0 and self.row_ptr[-1] == nnz, "row_ptr does not span the levels")
         demand(bool(np.all(np.diff(self.row_ptr) >= 0)), "row_ptr decreases")
@@ -188,8 +204,6 @@ class Layer:
                 bool(self.levels.all()) and self.levels.min() >= -top and self.levels.max() <= top,
                 f"levels of {self.bits} bits must lie in +-1..+-{top}",
             )
-        demand(0 <= self.mul < 1 << 16, f"mul is {self.mul}, must fit in 16 unsigned bits")
-        demand(1 <= self.shift <= 47, f"shift is {self.shift}, must be 1..47")
 
     @classmethod
     def from_dense(cls, levels: np.ndarray, **fields: Any) -> "Layer":
@@ -219,9 +233,23 @@ class Layer:
         return len(self.levels)
 
     @property
+    def unit(self) -> np.ndarray:
+        """Real value of one accumulator unit, float64 [out_channels]."""
+        return self.in_scale * self.q
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all filters have one interval and one requantisation."""
+        return all(bool((values == values[0]).all()) for values in (self.q, self.mul, self.shift))
+
+    @property
     def dead(self) -> int:
         """Filters, or neurons, without a weight."""
         return int(np.count_nonzero(np.diff(self.row_ptr) == 0))
+
+    def dense_weights(self) -> np.ndarray:
+        """q * level, float32 [out_channels, columns]."""
+        return self.dense_levels() * self.q.astype(np.float32)[:, None]
 
     def dense_levels(self) -> np.ndarray:
         """int8 [out_channels, columns] with zeros where nothing is stored."""
@@ -346,20 +374,23 @@ def finest_scale(mean: Sequence[float], std: Sequence[float]) -> float:
     return max(max(m, 1 - m) / s for m, s in zip(mean, std, strict=True)) / 127
 
 
-def fixed_point(factor: float) -> tuple[int, int]:
-    """(mul, shift) with mul / 2**shift nearest to `factor` and 2**15 <= mul < 2**16.
+def fixed_point(factor: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(mul, shift), int64, with mul / 2**shift nearest to `factor` and 2**15 <= mul < 2**16.
 
-    Raises CosignError when the shift leaves 1..47.
+    Of an array of factors, arrays. Raises CosignError when a shift leaves 1..47.
     """
-    if not factor > 0 or not math.isfinite(factor):
-        raise CosignError(f"a requantisation factor is {factor}, must be positive.")
-    mantissa, exponent = math.frexp(factor)
-    mul, shift = round(mantissa * (1 << 16)), 16 - exponent
-    if mul == 1 << 16:
-        mul, shift = 1 << 15, shift - 1
-    if not 1 <= shift <= 47:
+    factor = np.asarray(factor, np.float64)
+    good = (factor > 0) & (factor < math.inf)
+    if not good.all():
+        raise CosignError(f"a requantisation factor is {factor[~good][0]}, must be positive.")
+    mantissa, exponent = np.frexp(factor)
+    mul = np.rint(mantissa * (1 << 16)).astype(np.int64)
+    carried = mul == 1 << 16
+    mul, shift = np.where(carried, 1 << 15, mul), 16 - exponent.astype(np.int64) - carried
+    good = (shift >= 1) & (shift <= 47)
+    if not good.all():
         raise CosignError(
-            f"a requantisation factor is {factor:.3g}, outside the machine's range; the network "
-            "did not train properly."
+            f"a requantisation factor is {factor[~good][0]:.3g}, outside the machine's range; the "
+            "network did not train properly."
         )
     return mul, shift

@@ -15,22 +15,26 @@ class Levels:
     Parameters
     ----------
     values : int8, of the weight's shape; +-1 .. +-max_level(bits), zero where it is pruned
-    q : the layer's interval, dimensionless
+    q : float64, the interval of the layer, [], or of each of its filters, [out]; dimensionless
     bits : n, 1..8
     """
 
     values: np.ndarray
-    q: float
+    q: np.ndarray
     bits: int
 
     def __post_init__(self) -> None:
         if self.values.dtype != np.int8:
             raise ValueError(f"levels are int8, not {self.values.dtype}")
+        object.__setattr__(self, "q", np.asarray(self.q, np.float64))
+        if self.q.shape not in ((), self.values.shape[:1]):
+            raise ValueError(f"{self.q.shape} intervals for {self.values.shape} levels")
 
     @property
     def weights(self) -> np.ndarray:
         """q * level, float32 of the same shape."""
-        return self.values * np.float32(self.q)
+        q = self.q.reshape(-1, *[1] * (self.values.ndim - 1)) if self.q.ndim else self.q
+        return self.values * q.astype(np.float32)
 
 
 def max_level(bits: int) -> int:

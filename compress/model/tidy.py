@@ -13,7 +13,7 @@ import dataclasses
 
 import numpy as np
 
-from compress.model.graph import CompressedModel, Layer
+from compress.model.graph import OF_FILTERS, CompressedModel, Layer
 
 
 def tidy(model: CompressedModel) -> CompressedModel:
@@ -25,10 +25,11 @@ def tidy(model: CompressedModel) -> CompressedModel:
     # One filter less may leave another unread, before or after it: until nothing changes.
     while any(_clear(layer, targets, weights, bias) for layer, targets in chains):
         pass
-    for layer, targets in chains:
-        _sort(layer, targets, weights, bias)
+    orders = {layer.name: _sort(layer, targets, weights, bias) for layer, targets in chains}
     nodes = [
-        _with(node, weights[node.name], bias[node.name]) if isinstance(node, Layer) else node
+        _with(node, weights[node.name], bias[node.name], orders.get(node.name))
+        if isinstance(node, Layer)
+        else node
         for node in model.nodes
     ]
     return dataclasses.replace(model, nodes=tuple(nodes))
@@ -71,7 +72,7 @@ def _clear(
     views = [_columns(layer, reader, weights) for reader in targets]
     read = np.any([view.any(axis=(0, 2)) for view in views], axis=0)
     # A constant is the same at every pixel only where no zero padding meets it.
-    constant = (own * layer.mul + (1 << (layer.shift - 1))) >> layer.shift
+    constant = (own * layer.mul + (np.int64(1) << (layer.shift - 1))) >> layer.shift
     constant = np.clip(constant, 0 if layer.relu else -128, 127)
     padded = any(max(reader.geometry.padding) for reader in targets)
     folded = read & ~filters.any(axis=1) & ((constant == 0) | (not padded))
@@ -91,7 +92,8 @@ def _sort(
     targets: list[Layer],
     weights: dict[str, np.ndarray],
     bias: dict[str, np.ndarray],
-) -> None:
+) -> np.ndarray:
+    """Returns which filter comes to each place."""
     filled = np.count_nonzero(weights[layer.name], axis=1) * 2 + (bias[layer.name] != 0)
     order = np.argsort(-filled, kind="stable")
     weights[layer.name] = weights[layer.name][order]
@@ -99,12 +101,16 @@ def _sort(
     for reader in targets:
         view = _columns(layer, reader, weights)
         view[:] = view[:, order]
+    return order
 
 
-def _with(layer: Layer, dense: np.ndarray, bias: np.ndarray) -> Layer:
+def _with(layer: Layer, dense: np.ndarray, bias: np.ndarray, order: np.ndarray | None) -> Layer:
+    """The layer with these weights and biases, its filters' scales in this order."""
     kept = {
         field.name: getattr(layer, field.name)
         for field in dataclasses.fields(layer)
         if field.name not in ("row_ptr", "col_idx", "levels", "bias")
     }
+    if order is not None:
+        kept |= {name: kept[name][order] for name in OF_FILTERS}
     return Layer.from_dense(dense, bias=bias, **kept)

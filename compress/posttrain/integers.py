@@ -33,6 +33,7 @@ from cosign import CosignError
 
 _BATCH = 50
 _BIAS_PARTS = 256
+_FILTER_BITS = 10  # of q where filters have their own: a thousandth is less than a level's step
 _LARGEST = 128  # magnitude of an int8
 
 
@@ -89,7 +90,7 @@ def blank(spec: NetworkSpec) -> CompressedModel:
     for name, geometry in spec.geometries.items():
         values = np.zeros((geometry.out_channels, geometry.columns), np.int8)
         values[0, 0] = 1
-        levels[name] = Levels(values, 1.0, 1)
+        levels[name] = Levels(values, np.ones(()), 1)
     biases = {name: np.zeros(g.out_channels) for name, g in spec.geometries.items()}
     units = dict.fromkeys(spec.shapes, source.scale)
     return _model(spec.folded(), source, levels, biases, units)
@@ -163,7 +164,7 @@ def _attributes(node: NodeSpec, shape: Shape, units: dict[str, float]) -> dict[s
     elif node.op not in ("add", "concat", "relu"):
         return attrs
     # One shift for all: the largest factor gets 16 significant bits.
-    _, shift = fixed_point(max(factors))
+    shift = int(fixed_point(max(factors))[1])
     for number, factor in enumerate(factors):
         attrs[f"mul{number}"] = min(round(factor * 2**shift), (1 << 16) - 1)
     attrs["shift"] = shift
@@ -199,7 +200,12 @@ def _layer(
     bias: np.ndarray,
     units: dict[str, float],
 ) -> Layer:
-    q = shortened(levels.q if levels.values.any() else _without_weights(node, units))
+    used = levels.values.reshape(geometry.out_channels, -1).any(axis=1)
+    q = levels.q if used.any() else np.asarray(_without_weights(node, units))
+    if q.ndim:
+        q = np.where(used, q, _without_weights(node, units))
+    short = partial(shortened, bits=_FILTER_BITS if q.ndim else SCALE_BITS)
+    q = np.vectorize(short, otypes=[np.float64])(q)
     unit = units[node.input] * q  # real value of one accumulator unit
     mul, shift = fixed_point(unit / units[node.name])
     return Layer.from_dense(

@@ -34,5 +34,6 @@ def rehearse(spec: NetworkSpec) -> CompressedModel:
 def _structure(node: Node) -> tuple[object, ...]:
     """What of a node is no weight."""
     if isinstance(node, Layer):
-        return node.name, node.inputs, node.geometry, node.relu, node.mul, node.shift
+        requantiser = node.mul.tolist(), node.shift.tolist()
+        return node.name, node.inputs, node.geometry, node.relu, *requantiser
     return node.name, node.inputs, node.op, node.attrs, node.table, node.layout

@@ -1,7 +1,6 @@
 """From the live weights back to the whole LeNet-5, and to its integers."""
 
 import dataclasses
-import math
 
 import numpy as np
 import torch
@@ -55,7 +54,7 @@ def compressed(reached: Sparse, dataset: Dataset) -> CompressedModel:
     small = reached.network
     values, _ = small.dense(small.levels)
     levels = {
-        name: Levels(whole, float(q), bits)
+        name: Levels(whole, q, bits)
         for name, whole, q, bits in zip(
             LAYERS, _whole(small, values), reached.q, reached.bits, strict=True
         )
@@ -67,7 +66,6 @@ def compressed(reached: Sparse, dataset: Dataset) -> CompressedModel:
 
 def _rounded(layer: Layer) -> Layer:
     """The layer with biases that are multiples of a power of two, whose zeros the file omits."""
-    step = 1 << max(
-        0, math.floor(math.log2(_BIAS_STEP * layer.out_scale / layer.in_scale / layer.q))
-    )
+    _, exponent = np.frexp(_BIAS_STEP * layer.out_scale / layer.in_scale / layer.q)
+    step = np.int64(1) << np.maximum(0, exponent - 1).astype(np.int64)
     return dataclasses.replace(layer, bias=step * np.rint(layer.bias / step).astype(np.int64))

@@ -43,7 +43,7 @@ class Constraints:
 
     def losing(self, keep: Keep) -> dict[str, float]:
         """Pruned layers that are slower than dense ones, with their pruning ratios."""
-        ratios = {name: self.weights[name] / keep[name] for name in self.break_even}
+        ratios = {name: self.weights[name] / max(1, keep[name]) for name in self.break_even}
         return {
             name: ratio
             for name, ratio in ratios.items()
@@ -58,9 +58,9 @@ class Constraints:
         """`keep` less `share` of the longest step.
 
         alpha_i falls in proportion to C_i; the longest step, share 1, halves the layer that it
-        meets hardest. Layers without a pruned weight are not touched.
+        meets hardest. Layers without a pruned weight, or with no other, are not touched.
         """
-        sparse = [name for name in keep if keep[name] < self.weights[name]]
+        sparse = [name for name in keep if 0 < keep[name] < self.weights[name]]
         slope = {name: self.macs[name] * self.weights[name] for name in sparse}
         longest = min((keep[name] / slope[name] / 2 for name in sparse), default=0.0)
         return keep | {

@@ -68,7 +68,7 @@ def quantize(
         return put_on_levels(network.weights, masks, bits)
     at = {name: mask.cpu() for name, mask in masks.items()}
     levels = {
-        name: Levels(np.zeros(weight.shape, np.int8), 0.0, bits[name])
+        name: Levels(np.zeros(weight.shape, np.int8), np.zeros(()), bits[name])
         for name, weight in network.weights.items()
     }  # where another process finds them
 
@@ -82,8 +82,14 @@ def quantize(
 def _of_first(levels: Levels) -> Levels:
     """The first process's, for all."""
     values = torch.from_numpy(levels.values).to(distributed.device())
-    q = distributed.number_of_first(levels.q)
-    return replace(levels, values=distributed.of_first(values).cpu().numpy(), q=q)
+    each = distributed.agreed(levels.q.ndim > 0)  # whether filters have their own
+    own = np.resize(levels.q, levels.values.shape[:1] if each else ())
+    q = torch.from_numpy(own).to(distributed.device())
+    return replace(
+        levels,
+        values=distributed.of_first(values).cpu().numpy(),
+        q=distributed.of_first(q).cpu().numpy(),
+    )
 
 
 def _first_finds(

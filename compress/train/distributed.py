@@ -103,11 +103,6 @@ def of_first(value: Tensor) -> Tensor:
     return value
 
 
-def number_of_first(value: float) -> float:
-    """Rank 0's `value`."""
-    return float(of_first(torch.tensor(value, dtype=torch.float64, device=device())))
-
-
 def agreed(value: bool) -> bool:
     """What rank 0 says; nobody goes on before it has."""
     return bool(of_first(torch.tensor(int(value), device=device())))

@@ -33,14 +33,12 @@ def scores(weight: np.ndarray) -> np.ndarray:
 def share_out(weights: Mapping[str, np.ndarray], density: float) -> dict[str, int]:
     """Weights to keep by layer, of the whole network `density` of all.
 
-    As many as asked for to the last one, but at least one of each layer and never more than are not
-    zero: those that stand for padding go first.
+    As many as asked for to the last one, but at least one of each layer that has any, and never
+    more than are not zero: those that stand for padding go first.
     """
     total = round(density * sum(weight.size for weight in weights.values()))
     every = np.concatenate([scores(weight).reshape(-1) for weight in weights.values()])
-    keep = min(max(total, len(weights)), int(np.count_nonzero(every)))
+    alive = sum(bool(weight.any()) for weight in weights.values())
+    keep = min(max(total, alive), int(np.count_nonzero(every)))
     parts = np.split(prune_mask(every, keep), np.cumsum([w.size for w in weights.values()])[:-1])
-    return {
-        name: max(1, int(np.count_nonzero(part)))  # a layer without a weight counts one zero
-        for name, part in zip(weights, parts, strict=True)
-    }
+    return {name: int(np.count_nonzero(part)) for name, part in zip(weights, parts, strict=True)}

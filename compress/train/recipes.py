@@ -55,7 +55,7 @@ def without_zeros(pretrained: Pretrained, densities: Mapping[str, float]) -> dic
     """`densities` by layer, no larger than the share of its weights that are not zero."""
     weights = pretrained.weights
     return {
-        name: min(density, max(1, int(np.count_nonzero(weights[name]))) / weights[name].size)
+        name: min(density, int(np.count_nonzero(weights[name])) / weights[name].size)
         for name, density in densities.items()
     }
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -136,7 +137,7 @@ class SettleRegime(Regime):
     """Levels fixed; biases and each layer's q are trained, W = q * level throughout.
 
     q is parametrised as q0 * exp(s), so that one learning rate suits every layer; its gradient is
-    dL/ds = sum(dL/dW * W).
+    dL/ds = sum(dL/dW * W). The q0 of a layer's filters share one s.
     """
 
     def __init__(
@@ -157,9 +158,9 @@ class SettleRegime(Regime):
         """By layer, with q as it is now."""
         return {name: replace(self._first[name], q=q) for name, q in self._q().items()}
 
-    def _q(self) -> dict[str, float]:
+    def _q(self) -> dict[str, np.ndarray]:
         return {
-            name: float(self._first[name].q * torch.exp(scale.detach().double()))
+            name: np.asarray(self._first[name].q * float(torch.exp(scale.detach().double())))
             for name, scale in self._log_scale.items()
         }
 
@@ -176,7 +177,7 @@ class SettleRegime(Regime):
         for name, q in self._q().items():
             weight = self.network.weights[name]
             weight.copy_(self._values[name])
-            weight.mul_(q)
+            weight.mul_(torch.from_numpy(q).to(weight).reshape(-1, *[1] * (weight.dim() - 1)))
             weight.grad = None
 
     def state_dict(self) -> dict[str, Any]:

@@ -76,13 +76,13 @@ def load(path: Path, owner: str) -> dict[str, Any]:
 def packed_levels(levels: Levels) -> dict[str, Any]:
     """As `save` takes them, without zeros."""
     packed = _packed(levels.values, levels.values != 0)
-    return {**packed, "q": levels.q, "bits": levels.bits}
+    return {**packed, "q": torch.from_numpy(levels.q), "bits": levels.bits}
 
 
 def unpacked_levels(stored: dict[str, Any]) -> Levels:
     """Inverse of `packed_levels`."""
     values, _ = _unpacked(stored)
-    return Levels(values, stored["q"], stored["bits"])
+    return Levels(values, stored["q"].numpy(), stored["bits"])
 
 
 def _packed(values: np.ndarray, mask: np.ndarray) -> dict[str, Any]:

@@ -53,9 +53,9 @@ def at_ratio(spec: NetworkSpec, densities: Mapping[str, float], ratio: float) ->
 
 
 def kept_weights(spec: NetworkSpec, densities: Mapping[str, float]) -> dict[str, int]:
-    """alpha_i: weights that stay at these densities, by layer; at least one."""
+    """alpha_i: weights that stay at these densities, by layer; none at 0, or at least one."""
     return {
-        name: max(1, round(densities[name] * geometry.weights))
+        name: max(int(densities[name] > 0), round(densities[name] * geometry.weights))
         for name, geometry in spec.geometries.items()
     }
 
@@ -74,8 +74,7 @@ def ratio_of(alpha: str) -> float | None:
 def read(spec: NetworkSpec, path: Path) -> dict[str, float]:
     """Those of a JSON file {layer: density}.
 
-    Raises CosignError on a file that cannot be read or does not give every layer a density above 0
-    and at most 1.
+    Raises CosignError on a file that cannot be read or does not give every layer a density of 0..1.
     """
     network, layers = spec.name, list(spec.geometries)
     try:
@@ -95,8 +94,6 @@ def read(spec: NetworkSpec, path: Path) -> dict[str, float]:
         if name not in given:
             raise CosignError(f"{path} gives no density for layer {name!r} of {network}; add it.")
         value = given[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-            raise CosignError(
-                f"{path}: the density of {name} is {value!r}, must be above 0 and at most 1."
-            )
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise CosignError(f"{path}: the density of {name} is {value!r}, must be 0..1.")
     return {name: float(given[name]) for name in layers}

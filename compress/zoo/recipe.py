@@ -165,8 +165,10 @@ class Recipe(Training):
         if set(given) != names or set(bits) != names:
             raise CosignError(f"{self.network}: every layer needs a density and a bit width.")
         for name, density in given.items():
-            if not 0 < density <= 1:
-                raise CosignError(f"{name}: density is {density}, must be above 0 and at most 1.")
+            if not 0 <= density <= 1:
+                raise CosignError(f"{name}: density is {density}, must be 0..1.")
+        if not any(given.values()):
+            raise CosignError(f"{self.network}: every density is 0; leave some weights.")
         for name, count in bits.items():
             if not 1 <= count <= 8:
                 raise CosignError(f"{name}: bits is {count}, must be 1..8.")
@@ -217,7 +219,7 @@ class Recipe(Training):
 
     @property
     def keep(self) -> dict[str, int]:
-        """alpha_i: weights that stay, by layer; at least one. Of densities by layer only."""
+        """alpha_i: weights that stay, by layer. Of densities by layer only."""
         assert isinstance(self.densities, dict)
         return kept_weights(self.architecture, self.densities)
 

@@ -303,7 +303,7 @@ def _table_9(layers: Sequence[results.Layer], accuracy: results.Accuracy) -> res
         speedup=tuple(speedups),
         speedup_conv=sum(dense_time) / sum(sparse_time),
         prune_ratio_conv=sum(layer.weights for layer in conv)
-        / sum(layer.nonzeros for layer in conv),
+        / max(1, sum(layer.nonzeros for layer in conv)),
         accuracy_loss=accuracy.dense - accuracy.integer,
     )
 

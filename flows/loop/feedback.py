@@ -76,7 +76,7 @@ def record(
 
     def state(keep: Mapping[str, int], accuracy: float) -> State:
         return State(
-            ratios={name: weights[name] / keep[name] for name in keep},
+            ratios={name: weights[name] / max(1, keep[name]) for name in keep},
             pruning_ratio=ratio_of(keep),
             accuracy=accuracy,
             **time(keep),

@@ -117,7 +117,7 @@ def _layer(geometry: Geometry, job: Job, bits: int, mul_bits: int) -> Layer:
     deviation = 127 * max_level(bits) / 3 * math.sqrt(max(1, masked.nnz / geometry.out_channels))
     mul, shift = _requantiser(127 / (3 * deviation), mul_bits)
     fields = {"name": job.layer, "bits": bits, "levels": levels.astype(np.int8)}
-    return dataclasses.replace(masked, **fields, mul=mul, shift=shift)
+    return dataclasses.replace(masked, **fields, mul=np.array([mul]), shift=np.array([shift]))
 
 
 def _requantiser(scale: float, bits: int) -> tuple[int, int]:

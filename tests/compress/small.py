@@ -1,6 +1,5 @@
 """A small network with everything that a residual one may have, and its float twin."""
 
-import numpy as np
 import torch
 
 from compress.model.graph import CompressedModel
@@ -47,8 +46,6 @@ def float_twin(model: CompressedModel, spec: NetworkSpec) -> Network:
     with torch.no_grad():
         for layer in model.layers:
             weight = network.weights[layer.name]
-            levels = torch.from_numpy(layer.dense_levels().astype(np.float32) * layer.q)
-            weight.copy_(levels.reshape(weight.shape))
-            bias = layer.bias * (layer.in_scale * layer.q)
-            network.biases[layer.name].copy_(torch.from_numpy(bias))
+            weight.copy_(torch.from_numpy(layer.dense_weights()).reshape(weight.shape))
+            network.biases[layer.name].copy_(torch.from_numpy(layer.bias * layer.unit))
     return network

@@ -45,7 +45,12 @@ def random_layers(draw) -> tuple[Layer, np.ndarray]:
     dense[rng.random(dense.shape) > draw(st.floats(0, 1))] = 0
     x = rng.integers(-128, 128, (2, geometry.in_channels, geometry.in_height, geometry.in_width))
     bias = rng.integers(-5000, 5000, geometry.out_channels)
-    return layer_from_dense(geometry, dense, bias=bias), x.astype(np.int8)
+    each = draw(st.sampled_from([1, geometry.out_channels]))
+    scales = {"mul": rng.integers(0, 1 << 16, each), "shift": rng.integers(1, 48, each)}
+    if draw(st.booleans()):  # to outputs that do not saturate
+        scales["shift"] = rng.integers(17, 28, each)
+    made = layer_from_dense(geometry, dense, bias=bias, relu=draw(st.booleans()), **scales)
+    return made, x.astype(np.int8)
 
 
 def slow_accumulate(layer: Layer, x: np.ndarray) -> np.ndarray:
@@ -68,6 +73,18 @@ def slow_accumulate(layer: Layer, x: np.ndarray) -> np.ndarray:
 def test_accumulate_equals_nested_loops(case):
     layer, x = case
     np.testing.assert_array_equal(golden.accumulate(layer, x), slow_accumulate(layer, x))
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_layers())
+def test_outputs_equal_each_filters_requantisation_in_fractions(case):
+    layer, x = case
+    sums = golden.accumulate(layer, x)
+    outputs = golden.layer_output(layer, x)
+    for n, k, y, z in np.ndindex(sums.shape):
+        acc = int(sums[n, k, y, z]) + int(layer.bias[k])
+        mul, shift = int(layer.mul[k]), int(layer.shift[k])
+        assert outputs[n, k, y, z] == slow_requantize(acc, mul, shift, 0 if layer.relu else -128)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """python -m compress inspect."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from compress.__main__ import main
 from compress.commands.inspect import inspect, table
 from compress.file import container
+from compress.model.graph import Layer
 from compress.model.tidy import tidy
 from compress.train import export
 from compress.train.results import StageResult
@@ -57,6 +59,26 @@ def test_filters_without_a_weight_are_counted(model: Path, tmp_path: Path) -> No
     assert report["total"]["dead"] == sum(dead.values()) > 0
     assert report["total"]["filters"] == 20 + 50 + 500 + 10
     assert f"{dead['fc1']}/500" in table(report)
+
+
+def test_the_intervals_of_filters_are_a_range(model: Path, tmp_path: Path) -> None:
+    one = container.load(model)
+    conv1, *rest = one.nodes
+    assert isinstance(conv1, Layer)
+    q = np.linspace(0.125, 0.25, 20)
+    q[np.diff(conv1.row_ptr) == 0] = 8  # says nothing
+    several = dataclasses.replace(one, nodes=(dataclasses.replace(conv1, q=q), *rest))
+    container.save(several, tmp_path / "several.cosign")
+    report = inspect(tmp_path / "several.cosign")
+    live = q[np.diff(conv1.row_ptr) > 0]
+    assert report["layers"][0]["q"] == [live.min(), live.max()]
+    lines = table(report).splitlines()
+    assert f" {live.min():.3g}-{live.max():.3g} " in lines[2]
+    assert f" {report['layers'][1]['q'][0]:.3g} " in lines[3]
+    total = report["total"]
+    parts = ("data_bytes", "index_bytes", "bias_bytes", "header_bytes")
+    assert total["file_bytes"] == sum(total[part] for part in parts)
+    assert total["bias_bytes"] > inspect(model)["total"]["bias_bytes"]
 
 
 def test_table_and_json(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -20,16 +21,19 @@ from qonnx.transformation.infer_shapes import InferShapes
 from safetensors.numpy import load_file
 
 from compress.__main__ import main
+from compress.admm.constraints import put_on_levels
 from compress.data import mnist
 from compress.data.pixels import normalised
 from compress.exchange import convert
 from compress.exchange.onnx_writer import scales_of
 from compress.file import container
-from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer, Node
+from compress.file.packing import CODINGS
+from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer, Node, fixed_point
+from compress.model.hostops import HostOp
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network, scale_to_data
 from compress.posttrain import pipeline
-from compress.posttrain.integers import input_spec
+from compress.posttrain.integers import assemble, input_spec
 from compress.zoo.lenet5 import LENET5
 from cosign import CosignError
 from cosign.names import is_printable
@@ -108,6 +112,20 @@ def compressed(spec: NetworkSpec, bits: int, seed: int = 0) -> tuple[CompressedM
     return model, pixels
 
 
+def per_filter(model: CompressedModel, seed: int) -> CompressedModel:
+    """The network with a quarter to four times its q in each filter, and what follows from that."""
+    rng = np.random.default_rng(seed)
+    nodes = []
+    for node in model.nodes:
+        if isinstance(node, Layer):
+            factor = 4.0 ** rng.uniform(-1, 1, node.geometry.out_channels)
+            mul, shift = fixed_point(node.unit * factor / node.out_scale)
+            bias = np.rint(node.bias / factor).astype(np.int64)
+            node = dataclasses.replace(node, q=node.q * factor, mul=mul, shift=shift, bias=bias)
+        nodes.append(node)
+    return dataclasses.replace(model, nodes=tuple(nodes))
+
+
 def every_value(model: CompressedModel, pixels: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """(node, int8 map) as onnxruntime computes them."""
     proto = onnx.load_model_from_string(convert.FORMATS["qdq"](model))
@@ -121,6 +139,8 @@ def every_value(model: CompressedModel, pixels: np.ndarray) -> Iterator[tuple[st
 @given(st.integers(1, 8), st.integers(0, 1000))
 def test_qdq_is_the_integer_model_at_every_node(bits: int, seed: int) -> None:
     model, pixels = compressed(all_operations(), bits, seed)
+    if seed % 2:
+        model = per_filter(model, seed)
     wanted = golden.trace(model, model.input.quantize(pixels))
     for name, got in every_value(model, pixels):
         np.testing.assert_array_equal(got, wanted[name], err_msg=name)
@@ -153,6 +173,100 @@ def test_qdq_logits_and_batches() -> None:
     for count in (1, 6):
         got = running.run(None, {"input": pixels[:count]})[0]
         np.testing.assert_array_equal(got, units[:count] * scale)
+
+
+def qonnx_units(
+    model: CompressedModel, names: Sequence[str], image: np.ndarray
+) -> list[np.ndarray]:
+    """[C, H, W] of those nodes as qonnx computes them, in units of their scales."""
+    wrapper = ModelWrapper(onnx.load_model_from_string(convert.FORMATS["qonnx"](model)))
+    wrapper = wrapper.transform(InferShapes())
+    mean, std = (
+        np.array(part, np.float32)[:, None, None] for part in (model.input.mean, model.input.std)
+    )
+    x = ((image / np.float32(255) - mean) / std)[None].astype(np.float32)
+    context = execute_onnx(wrapper, {"input": x}, return_full_exec_context=True)
+    scales = scales_of(model)
+    return [np.rint(context[name] / scales[name]).reshape(model.shapes[name]) for name in names]
+
+
+def without_weights(model: CompressedModel) -> CompressedModel:
+    """The network with all filters but one of its first layer empty, and all of two more layers."""
+    nodes = list(model.nodes)
+    for number, node in enumerate(nodes):
+        if isinstance(node, Layer) and node.name in ("stem", "depthwise", "fc1"):
+            levels = node.dense_levels()
+            levels[int(node.name == "stem") :] = 0
+            kept = {
+                field.name: getattr(node, field.name)
+                for field in dataclasses.fields(node)
+                if field.name not in ("row_ptr", "col_idx", "levels")
+            }
+            nodes[number] = Layer.from_dense(levels, **kept)
+    return dataclasses.replace(model, nodes=tuple(nodes))
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_layers_and_filters_without_weights(
+    everything: tuple[CompressedModel, np.ndarray], each: bool, tmp_path: Path
+) -> None:
+    model, pixels = everything
+    model = without_weights(per_filter(model, 3) if each else model)
+    assert [layer.nnz > 0 for layer in model.layers] == [True, False, True, False, True]
+    for coding in (None, *CODINGS):
+        back = container.from_bytes(container.to_bytes(model, coding))
+        assert container.to_bytes(back) == container.to_bytes(model)
+    wanted = golden.trace(back, back.input.quantize(pixels))
+    for name, got in every_value(back, pixels):
+        np.testing.assert_array_equal(got, wanted[name], err_msg=name)
+    for form in convert.FORMATS:
+        convert.write(back, form, tmp_path / form, golden.trace)
+    assert not load_file(tmp_path / "safetensors")["fc1.weight"].any()
+
+
+@pytest.mark.parametrize("op", ["add", "concat"])
+@pytest.mark.parametrize("factors", [(1, 2.0**-17), (2.0**-40, 1), (2.0**40, 1), (0, 0)])
+def test_branches_of_very_different_scales(
+    op: Literal["add", "concat"], factors: tuple[float, float], tmp_path: Path
+) -> None:
+    """What is too small for the other's units adds nothing, and the output has the other's scale.
+    Both factors may be zero in a file, too."""
+    net = Builder("branches", (3, 4, 4))
+    for name in ("one", "two"):
+        net.conv(name, 4, 1, relu=False, source="input")
+    net.host("joint", op, "one", "two")
+    net.conv("last", 2, 1, relu=False)
+    torch.manual_seed(1)
+    network = Network(net.spec()).eval()
+    with torch.no_grad():
+        for name, factor in zip(("one", "two"), factors, strict=True):
+            network.weights[name].mul_(factor)
+            network.biases[name].zero_()
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 4, 4), np.uint8)
+    source = input_spec((3, 4, 4), (0.5,) * 3, (0.5,) * 3)
+    batches = [normalised(source, pixels)]
+    masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in network.weights.items()}
+    levels = put_on_levels(network.weights, masks, dict.fromkeys(masks, 8))
+    model = assemble(network, levels, source, lambda: batches)
+    joint = model.nodes[2]
+    assert isinstance(joint, HostOp)
+    assert (0 in (joint.attrs["mul0"], joint.attrs["mul1"])) == any(factors)
+    if not any(factors):
+        joint = dataclasses.replace(joint, attrs=joint.attrs | {"mul0": 0, "mul1": 0})
+        nodes = (*model.nodes[:2], joint, *model.nodes[3:])
+        model = dataclasses.replace(model, nodes=nodes)
+    model = container.from_bytes(container.to_bytes(model))
+    for form in convert.FORMATS:
+        convert.write(model, form, tmp_path / form, golden.trace)
+    scales, wanted = scales_of(model), golden.trace(model, source.quantize(pixels))
+    if any(factors):
+        assert scales["joint"] == pytest.approx(max(scales["one"], scales["two"]), rel=0.1)
+    for image, units in zip(pixels, wanted["last"], strict=True):
+        (got,) = qonnx_units(model, ["last"], image)
+        assert np.abs(got - units).max() <= 1
+    real = network(batches[0]).detach().numpy()
+    off = np.abs(wanted["last"] * scales["last"] - real).max()
+    assert off <= 0.03 * np.abs(real).max() + scales["last"]
 
 
 HARD_NAMES = (
@@ -311,25 +425,23 @@ def test_halves_are_rounded_up_and_large_sums_stay_exact(levels: int) -> None:
                 np.testing.assert_array_equal(got, wanted)
 
 
-@pytest.mark.parametrize("network", ["everything", "newer"])
+@pytest.fixture(scope="module")
+def filters(everything: tuple[CompressedModel, np.ndarray]) -> tuple[CompressedModel, np.ndarray]:
+    """That network with scales of its filters."""
+    return per_filter(everything[0], 1), everything[1]
+
+
+@pytest.mark.parametrize("network", ["everything", "newer", "filters"])
 def test_qonnx_is_the_integer_model_but_for_single_units(
     network: str, request: pytest.FixtureRequest
 ) -> None:
     model, pixels = request.getfixturevalue(network)
-    wrapper = ModelWrapper(onnx.load_model_from_string(convert.FORMATS["qonnx"](model)))
-    wrapper = wrapper.transform(InferShapes())
-    mean, std = (
-        np.array(part, np.float32)[:, None, None] for part in (model.input.mean, model.input.std)
-    )
     wanted = golden.trace(model, model.input.quantize(pixels))
-    scales, off, values = scales_of(model), 0, 0
+    off, values, names = 0, 0, [node.name for node in model.nodes]
     for number, image in enumerate(pixels):
-        x = ((image / np.float32(255) - mean) / std)[None].astype(np.float32)
-        context = execute_onnx(wrapper, {"input": x}, return_full_exec_context=True)
-        for node in model.nodes:
-            got = np.rint(context[node.name] / scales[node.name])
-            difference = np.abs(got.reshape(-1) - wanted[node.name][number].reshape(-1))
-            assert difference.max() <= 2, node.name
+        for name, got in zip(names, qonnx_units(model, names, image), strict=True):
+            difference = np.abs(got - wanted[name][number])
+            assert difference.max() <= 2, name
             off, values = off + int((difference > 0).sum()), values + difference.size
     assert off < 0.01 * values
 
@@ -345,27 +457,34 @@ def test_qonnx_says_how_wide_weights_and_activations_are() -> None:
     assert [bits(name) for name in ("stem.weight.quantized", "stem", "fc2")] == [4, 7, 8]
 
 
-def test_safetensors_hold_weights_masks_and_intervals(tmp_path: Path) -> None:
-    model, _ = compressed(all_operations(), 4)
+@pytest.mark.parametrize("network", ["everything", "filters"])
+def test_safetensors_hold_weights_masks_and_intervals(
+    network: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    model, _ = request.getfixturevalue(network)
     file = tmp_path / "m.safetensors"
     convert.write(model, "safetensors", file)
     tensors = load_file(file)
+    length = int.from_bytes(file.read_bytes()[:8], "little")
+    metadata = json.loads(file.read_bytes()[8 : 8 + length])["__metadata__"]
     for layer in model.layers:
         weight = tensors[f"{layer.name}.weight"]
         dense = layer.dense_levels().reshape(weight.shape)
-        np.testing.assert_array_equal(weight, dense * np.float32(layer.q))
         np.testing.assert_array_equal(tensors[f"{layer.name}.mask"], dense != 0)
-        assert len(tensors[f"{layer.name}.bias"]) == layer.geometry.out_channels
+        q, bias = json.loads(metadata[f"{layer.name}.q"]), tensors[f"{layer.name}.bias"]
+        assert isinstance(q, float if network == "everything" else list)
+        for number, own in enumerate(np.resize(q, len(bias))):
+            np.testing.assert_array_equal(weight[number], dense[number] * np.float32(own))
+            assert own == layer.q[number]
+            assert bias[number] == np.float32(layer.bias[number] * (layer.in_scale * own))
     assert tensors["wide.weight"].shape == (6, 16, 1, 3)
     assert tensors["fc1.weight"].shape == (7, 6)
-    length = int.from_bytes(file.read_bytes()[:8], "little")
-    metadata = json.loads(file.read_bytes()[8 : 8 + length])["__metadata__"]
-    assert float(metadata["stem.q"]) == model.layers[0].q
     assert metadata["stem.bits"] == "4"
 
 
-def test_csr_multiplies_as_the_layer_does() -> None:
-    model, _ = compressed(all_operations(), 4)
+@pytest.mark.parametrize("network", ["everything", "filters"])
+def test_csr_multiplies_as_the_layer_does(network: str, request: pytest.FixtureRequest) -> None:
+    model, _ = request.getfixturevalue(network)
     matrices = convert.csr(model)
     layer = next(layer for layer in model.layers if layer.name == "fc1")
     x = np.random.default_rng(0).integers(-128, 128, (1, 6, 1, 1), np.int8)

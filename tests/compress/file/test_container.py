@@ -13,16 +13,45 @@ from hypothesis import strategies as st
 
 from compress.file import container
 from compress.file.packing import CODINGS, FIXED
-from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer
+from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer, fixed_point
 from compress.model.hostops import HostOp, pooling_window
 from compress.model.levels import max_level
 from cosign import CosignError
+
+
+def scales(rng: np.random.Generator, dead: np.ndarray) -> dict[str, object]:
+    """q, mul, shift, in_scale and out_scale: one for all filters, or one for each; mul and shift of
+    their own, or those that follow from the scales; of `dead` filters the same, or not."""
+    filters = len(dead)
+    intervals = (
+        rng.uniform(1e-4, 1),
+        rng.uniform(1e-4, 1, filters),
+        rng.integers(8, 16, filters) * 2.0 ** rng.integers(-12, -8, filters),
+        2.0 ** rng.integers(-40, 40, filters),
+    )
+    q = np.resize(intervals[rng.integers(4)], filters)
+    given = {"in_scale": float(rng.uniform(1e-3, 1)), "out_scale": float(rng.uniform(1e-3, 1))}
+    kind, each = rng.integers(3), (1, filters)[rng.integers(2)]
+    if kind == 0 and q.min() > 1e-6 and q.max() < 1:
+        return {**given, "q": q, **requantiser(given, q)}
+    mul, shift = rng.integers(1 << 15, 1 << 16, each), rng.integers(1, 48, each)
+    mul, shift = np.resize(mul, filters), np.resize(shift, filters)
+    if kind == 1 and dead.any():
+        for constants in (q, mul, shift):
+            constants[dead] = constants[dead][0]
+    return {**given, "q": q, "mul": mul, "shift": shift}
+
+
+def requantiser(given: dict[str, float], q: np.ndarray) -> dict[str, np.ndarray]:
+    mul, shift = fixed_point(given["in_scale"] * q / given["out_scale"])
+    return {"mul": mul, "shift": shift}
 
 
 def layer(name: str, source: str, geometry: Geometry, bits: int, seed: int) -> Layer:
     rng = np.random.default_rng(seed)
     shape = (geometry.out_channels, geometry.columns)
     mask = rng.random(shape) < rng.choice([0.0, 0.05, 0.5, 1.0])
+    mask[rng.random(len(mask)) < rng.choice([0.0, 0.6])] = False
     top = max_level(bits)
     nnz = int(mask.sum())
     return Layer(
@@ -30,16 +59,12 @@ def layer(name: str, source: str, geometry: Geometry, bits: int, seed: int) -> L
         input=source,
         geometry=geometry,
         bits=bits,
-        q=float(rng.uniform(1e-4, 1)),
         row_ptr=np.concatenate([[0], np.cumsum(mask.sum(axis=1))]),
         col_idx=np.nonzero(mask)[1],
         levels=rng.integers(1, top + 1, nnz) * rng.choice([-1, 1], nnz),
         bias=rng.integers(-(1 << 20), 1 << 20, geometry.out_channels),
-        mul=int(rng.integers(1 << 15, 1 << 16)),
-        shift=int(rng.integers(1, 48)),
         relu=bool(rng.integers(2)),
-        in_scale=float(rng.uniform(1e-3, 1)),
-        out_scale=float(rng.uniform(1e-3, 1)),
+        **scales(rng, ~mask.any(axis=1)),
     )
 
 
@@ -78,6 +103,7 @@ def test_a_model_comes_back(bits: int, seed: int, coding: str | None) -> None:
     blob = container.to_bytes(model, coding)
     assert same(container.from_bytes(blob), model)
     assert container.to_bytes(model, coding) == blob
+    assert (blob[6] == 6) == (not all(each.uniform for each in model.layers))
 
 
 @given(st.integers(1, 8), st.integers(0, 1 << 32))
@@ -361,6 +387,66 @@ def test_nodes_that_do_not_fit_together_are_refused(node: HostOp | Layer, messag
         CompressedModel("bad", spec, (half, node))
 
 
+def linear(q: np.ndarray, dead: int, **changes: object) -> Layer:
+    """A layer of len(q) filters, the last `dead` of them without weights."""
+    dense = np.ones((len(q), 3), np.int8)
+    dense[len(q) - dead :] = 0
+    given = {"in_scale": 0.5, "out_scale": 0.25}
+    fields = {"bits": 2, "bias": np.arange(len(q)), "relu": True, "q": q.copy()}
+    if "mul" not in changes:
+        fields |= requantiser(given, q)
+    return Layer.from_dense(
+        dense,
+        name="fc1",
+        input="input",
+        geometry=Geometry("linear", 3, len(q)),
+        **(fields | given | changes),
+    )
+
+
+def stored(layer: Layer) -> int:
+    """Bytes of a file with this layer alone, which is read as it was."""
+    source = InputSpec((3, 1, 1), 0.02, (0.4,) * 3, (0.2,) * 3)
+    model = CompressedModel("", source, (layer,))
+    blob = container.to_bytes(model, "bitmask")
+    assert same(container.from_bytes(blob), model)
+    return len(blob)
+
+
+def test_what_scales_of_filters_take() -> None:
+    """Of q its significant bits and those of its range; dead filters nothing; mul and shift three
+    bytes, where they do not follow from q."""
+    rng = np.random.default_rng(0)
+    filters = 80
+    short = rng.integers(128, 256, filters) / 1024.0
+    q = short * 2.0 ** rng.integers(0, 4, filters)  # a mantissa of 8 bits, its first one included
+    one = np.full(filters, q[0])
+    head = 5  # bytes in the header
+    uniform = stored(linear(one, 0))
+    assert 0 <= stored(linear(q, 0)) - uniform - (7 + 2) * filters // 8 <= head
+    assert 0 <= stored(linear(short, 0)) - uniform - 7 * filters // 8 <= head
+    q[40:] = 0.125
+    assert stored(linear(q, 40)) - stored(linear(one, 40)) <= -(-(7 + 3) * 41 // 8) + head + 1
+    mul = {"mul": np.arange(filters), "shift": 9}
+    assert 0 <= stored(linear(one, 0, **mul)) - uniform - (16 + 6) * filters // 8 <= head
+
+
+@given(
+    st.lists(
+        st.floats(5e-324, 1.7e308, allow_subnormal=True), min_size=2, max_size=20, unique=True
+    ),
+    st.integers(0, 3),
+)
+def test_any_intervals_come_back(q: list[float], dead: int) -> None:
+    stored(linear(np.array(q), min(dead, len(q)), mul=1, shift=1))
+
+
+@pytest.mark.parametrize("name", ["lenet5-890", "lenet5-1236"])
+def test_layers_whose_filters_are_alike_are_written_as_ever(name: str) -> None:
+    blob = (Path(__file__).parents[3] / "examples" / f"{name}.cosign").read_bytes()
+    assert container.to_bytes(container.from_bytes(blob)) == blob
+
+
 @pytest.mark.parametrize("coding", CODINGS)
 def test_every_flipped_bit_is_noticed(coding: str) -> None:
     blob = container.to_bytes(network(3, 5), coding)
@@ -384,7 +470,7 @@ def test_every_truncation_and_extension_is_noticed(coding: str) -> None:
 def test_another_schema_is_named() -> None:
     blob = bytearray(container.to_bytes(network(3, 5)))
     blob[6] = 9
-    with pytest.raises(CosignError, match="has schema 9, this version reads 1 to 5"):
+    with pytest.raises(CosignError, match="has schema 9, this version reads 1 to 6"):
         container.from_bytes(bytes(blob))
 
 
@@ -414,7 +500,7 @@ def test_sizes_are_those_of_the_file(bits: int, coding: str | None) -> None:
     ("change", "message"),
     [
         ({"bits": 9}, "bits is 9"),
-        ({"q": 0.0}, "interval q"),
+        ({"q": 0.0}, "q is 0.0, must be positive"),
         ({"mul": 1 << 16}, "mul"),
         ({"shift": 0}, "shift"),
         ({"bias": np.zeros(39)}, "bias must have"),

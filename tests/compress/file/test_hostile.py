@@ -7,6 +7,7 @@ import struct
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,14 +17,14 @@ from hypothesis import strategies as st
 from compress.file import container
 from compress.file.fields import FieldWriter
 from compress.file.packing import CODINGS
-from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer
+from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer, fixed_point
 from compress.model.hostops import HostOp
 from cosign import CosignError
 
 _MOST = 300 << 20  # bytes that reading a small file may take
 
 
-def framed(head: bytes, weights: bytes = b"", schema: int = 5) -> bytes:
+def framed(head: bytes, weights: bytes = b"", schema: int = 6) -> bytes:
     """A file of this header and weights, with the checksums that belong to them."""
     out = FieldWriter()
     out.whole(len(head))
@@ -43,19 +44,33 @@ def unframed(blob: bytes) -> tuple[bytes, bytes, int]:
     return blob[position : position + length], blob[position + length + 4 : -4], blob[6]
 
 
-def small(coding: str | None) -> bytes:
-    """A file with layers and most host operations."""
+def small(coding: str | None, schema: int) -> bytes:
+    """A file with layers and most host operations; in schema 6 with scales of filters."""
     rng = np.random.default_rng(5)
 
     def layer(name: str, source: str, geometry: Geometry) -> Layer:
         levels = rng.integers(-4, 5, (geometry.out_channels, geometry.columns), np.int8)
         fields = {"bits": 3, "q": 0.1, "mul": 40_000, "shift": 20, "relu": True}
         bias = rng.integers(-99, 99, geometry.out_channels)
+        if schema == 6:
+            fields |= filters[name](len(levels))
+            levels[:2] = 0
         scales = {"in_scale": 0.02, "out_scale": 0.05}
         return Layer.from_dense(
             levels, name=name, input=source, geometry=geometry, bias=bias, **fields, **scales
         )
 
+    def derived(count: int) -> dict[str, object]:
+        """Of two filters without weights the same."""
+        q = rng.uniform(0.1, 0.2, count)
+        q[:2] = 0.1
+        mul, shift = fixed_point(0.02 * q / 0.05)
+        return {"q": q, "mul": mul, "shift": shift}
+
+    def given(count: int) -> dict[str, object]:
+        return {"mul": rng.integers(0, 1 << 16, count), "shift": rng.integers(1, 48, count)}
+
+    filters = {"conv1": derived, "fc1": given}
     source = InputSpec((2, 6, 6), 0.02, (0.4, 0.5), (0.2, 0.3))
     shift = {"mul0": 1 << 15, "shift": 16}
     places = ((1, 0, 2, -1), (0, 2, 4), (1, 1, 3))
@@ -80,7 +95,9 @@ def small(coding: str | None) -> bytes:
     return container.to_bytes(CompressedModel("small", source, nodes, ("fc1", "a")), coding)
 
 
-FILES = {coding: small(coding) for coding in (*CODINGS, None)}
+FILES = {
+    (coding, schema): small(coding, schema) for coding in (*CODINGS, None) for schema in (5, 6)
+}
 
 
 def read_or_refused(blob: bytes) -> CompressedModel | None:
@@ -93,11 +110,13 @@ def read_or_refused(blob: bytes) -> CompressedModel | None:
     return None
 
 
-@given(st.sampled_from([*CODINGS, None]), st.integers(0, 1 << 32))
-@settings(max_examples=600)
-def test_mutants_with_right_checksums(coding: str | None, seed: int) -> None:
-    head, weights, schema = unframed(FILES[coding])
-    assert framed(head, weights, schema) == FILES[coding]
+@given(st.sampled_from(list(FILES)), st.integers(0, 1 << 32))
+@settings(max_examples=800)
+def test_mutants_with_right_checksums(kind_of_file: tuple[str | None, int], seed: int) -> None:
+    blob = FILES[kind_of_file]
+    head, weights, schema = unframed(blob)
+    assert schema == kind_of_file[1]
+    assert framed(head, weights, schema) == blob
     rng = random.Random(seed)
     parts = [bytearray(head), bytearray(weights)]
     for _ in range(rng.choice([1, 1, 2, 5])):
@@ -112,7 +131,9 @@ def test_mutants_with_right_checksums(coding: str | None, seed: int) -> None:
             part[at:at] = bytes(rng.randrange(256) for _ in range(rng.randrange(1, 6)))
         elif part:
             del part[at : at + rng.randrange(1, 6)]
-    model = read_or_refused(framed(bytes(parts[0]), bytes(parts[1]), rng.choice([schema, 3, 4])))
+    model = read_or_refused(
+        framed(bytes(parts[0]), bytes(parts[1]), rng.choice([schema, schema, 3, 4, 5, 6]))
+    )
     if model is not None:
         assert container.from_bytes(container.to_bytes(model)).nodes
 
@@ -127,14 +148,34 @@ def header(write: Callable[[FieldWriter], None], shape: tuple[int, ...] = (1, 1,
         out.real(value)
     out.real(0.0)
     write(out)
+    out.whole(0)
     return bytes(out.data)
 
 
-def conv(out: FieldWriter, coding: int, channels: int, *parameters: int, kernel: int = 1) -> None:
-    out.data += bytes([0, 4 | coding << 3])
+def conv(
+    out: FieldWriter,
+    coding: int,
+    channels: int,
+    *parameters: int,
+    kernel: int = 1,
+    each: int = 0,
+    mantissa: int = 8,
+    lowest: int = 0,
+    exponent: int = 2,
+    shared: int = 0,
+) -> None:
+    """The first node, in schema 6; `each` are the flags of scales."""
+    out.data += bytes([0, 4 | coding << 3, each])
+    if each & 1:
+        out.whole(mantissa - 1)
+        out.integer(lowest)
+        out.whole(exponent)
+    if each & 4:
+        out.whole(shared)
     out.whole(channels)
     out.whole(kernel)
-    out.real(1.0)
+    if not each & 1:
+        out.real(1.0)
     out.real(1.0)
     for value in parameters:
         out.whole(value)
@@ -161,6 +202,12 @@ def flatten_of_2_to_31(out: FieldWriter) -> None:
 def adaptive_rows(out: FieldWriter) -> None:
     out.whole(1)
     conv(out, 4, 1 << 25, 0)
+
+
+def scales(out: FieldWriter, **fields: int) -> None:
+    """An absolutely coded layer of four filters, without weights."""
+    out.whole(1)
+    conv(out, 1, 4, 0, 1, 0, 2, **fields)
 
 
 def adaptive_kernels(out: FieldWriter) -> None:
@@ -201,6 +248,15 @@ HOSTILE: dict[str, bytes] = {
     "flatten": framed(header(flatten_of_2_to_31, (1, 1 << 16, 1 << 15))),
     "adaptive rows": framed(header(adaptive_rows), bytes(8)),
     "adaptive kernels": framed(header(adaptive_kernels, (1 << 12, 1, 1)), b"\xff" * 8),
+    "scales of all filters": framed(header(partial(scales, each=1)), bytes(6)),
+    "no scales": framed(header(partial(scales, each=7, shared=3)), bytes(15)),
+    "shared scales": framed(header(partial(scales, each=7, shared=1 << 40)), bytes(4)),
+    "flags of scales": framed(header(partial(scales, each=8)), bytes(2)),
+    "mantissa": framed(header(partial(scales, each=1, mantissa=1 << 30)), bytes(40)),
+    "exponent": framed(header(partial(scales, each=1, exponent=63)), bytes(40)),
+    "lowest": framed(header(partial(scales, each=1, lowest=1 << 60)), bytes(8)),
+    "infinite": framed(header(partial(scales, each=1, lowest=1030)), bytes(7)),
+    "zero": framed(header(partial(scales, each=1, lowest=-1100)), bytes(7)),
     "takes": framed(header(takes)),
     "no nodes": framed(header(no_nodes)),
     "many nodes": framed(header(many_nodes)),
@@ -209,11 +265,36 @@ HOSTILE: dict[str, bytes] = {
 }
 
 
+def test_the_plain_layer_with_scales_is_no_hostile_one() -> None:
+    """Of which those above each differ in one thing."""
+    head, weights = header(partial(scales, each=7, shared=1)), bytes([0, 0xAA, 0, 0, 0, 0, 1])
+    blob = framed(head, weights)
+    (layer,) = container.from_bytes(blob).layers
+    assert (layer.q.tolist(), layer.bias.tolist()) == ([0.5] * 4, [0] * 4)
+    assert (layer.mul.tolist(), layer.shift.tolist()) == ([0] * 4, [1] * 4)
+    with pytest.raises(CosignError, match="header ends too early"):
+        container.from_bytes(framed(head, weights[:-1]))
+
+
+# Of scales, whose layer has no other fault.
+TOLD = {
+    "scales of all filters": "ends too early",
+    "no scales": "the intervals do not match the filters that have weights",
+    "shared scales": "intervals that its filters cannot have",
+    "flags of scales": "unknown flags 8",
+    "mantissa": "intervals that its filters cannot have",
+    "exponent": "intervals that its filters cannot have",
+    "lowest": "intervals that its filters cannot have",
+    "infinite": "factor is inf, must be positive",
+    "zero": "factor is 0.0, must be positive",
+}
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_a_file_announces_is_bounded(name: str) -> None:
     tracemalloc.start()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-    with pytest.raises(CosignError):
+    with pytest.raises(CosignError, match=TOLD.get(name)):
         container.from_bytes(HOSTILE[name])
     spent = resource.getrusage(resource.RUSAGE_SELF).ru_utime - before
     _, peak = tracemalloc.get_traced_memory()

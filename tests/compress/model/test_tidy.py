@@ -19,16 +19,17 @@ def layer(
     dense = rng.integers(-3, 4, shape) * (rng.random(shape) < 0.4)
     dense *= rng.random((shape[0], 1)) < 0.7
     dense *= rng.random((1, shape[1])) < 0.7
+    each = (1, shape[0])[rng.integers(2)]  # scales of the layer, or of each filter
     return Layer.from_dense(
         dense.astype(np.int8),
         name=name,
         input=source,
         geometry=geometry,
         bits=3,
-        q=0.1,
+        q=rng.uniform(0.05, 0.2, each),
         bias=rng.integers(-400, 400, shape[0]) * (rng.random(shape[0]) < 0.7),
-        mul=40000,
-        shift=18,
+        mul=rng.integers(30_000, 60_000, each),
+        shift=rng.integers(17, 20, each),
         relu=relu,
         in_scale=0.1,
         out_scale=0.1,
@@ -68,7 +69,8 @@ def test_outputs_stay_and_nothing_grows(seed: int, padding: int, groups: int, br
 
 
 def test_a_constant_moves_into_the_next_bias_and_the_fullest_filter_comes_first() -> None:
-    shared = {"bits": 3, "q": 0.1, "mul": 1, "shift": 1, "in_scale": 0.1, "out_scale": 0.1}
+    shared = {"bits": 3, "in_scale": 0.1, "out_scale": 0.1}
+    scales = {"q": 0.1 * np.arange(1, 5), "mul": np.array([1, 2, 3, 4]), "shift": [1, 2, 3, 4]}
     fc1 = Layer.from_dense(
         np.array([[0, 0, 0], [1, 0, 0], [1, 2, 3], [1, 1, 1]], np.int8),
         name="fc1",
@@ -76,6 +78,7 @@ def test_a_constant_moves_into_the_next_bias_and_the_fullest_filter_comes_first(
         geometry=Geometry("linear", 3, 4),
         bias=np.array([9, 8, 7, 6]),
         relu=True,
+        **scales,
         **shared,
     )
     fc2 = Layer.from_dense(
@@ -85,6 +88,9 @@ def test_a_constant_moves_into_the_next_bias_and_the_fullest_filter_comes_first(
         geometry=Geometry("linear", 4, 2),
         bias=np.array([100, 200]),
         relu=False,
+        q=0.1,
+        mul=1,
+        shift=1,
         **shared,
     )
     model = CompressedModel("two", InputSpec((3, 1, 1), 1.0, (0.0,) * 3, (1.0,) * 3), (fc1, fc2))
@@ -92,6 +98,8 @@ def test_a_constant_moves_into_the_next_bias_and_the_fullest_filter_comes_first(
     # filter 0 is (9 + 1) / 2 = 5 whatever comes in, nothing reads filter 1
     assert one.dense_levels().tolist() == [[1, 2, 3], [1, 1, 1], [0, 0, 0], [0, 0, 0]]
     assert one.bias.tolist() == [7, 6, 0, 0]
+    assert (one.mul.tolist(), one.shift.tolist()) == ([3, 4, 1, 2], [3, 4, 1, 2])
+    assert one.q.tolist() == (0.1 * np.array([3, 4, 1, 2])).tolist()
     assert two.dense_levels().tolist() == [[-1, 3, 0, 0], [1, 0, 0, 0]]
     assert two.bias.tolist() == [100 + 2 * 5, 200 - 4 * 5]
 

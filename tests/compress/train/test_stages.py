@@ -14,9 +14,12 @@ import pytest
 import torch
 
 from compress.data.pixels import to_input
+from compress.file import container
 from compress.model.levels import Levels, max_level
+from compress.nn.network import Network
 from compress.train import evaluation, results, stages
-from compress.train.regimes import Regime
+from compress.train.export import export
+from compress.train.regimes import Regime, SettleRegime
 from compress.train.results import StageResult
 from compress.zoo.networks import recipe
 from compress.zoo.recipe import Phase
@@ -112,8 +115,8 @@ def differences(one: StageResult, two: StageResult) -> list[str]:
     return found + ["accuracy"] * (one.accuracy != two.accuracy)
 
 
-def _plain(levels: Levels) -> tuple[list[int], float, int]:
-    return levels.values.reshape(-1).tolist(), levels.q, levels.bits
+def _plain(levels: Levels) -> tuple[list[int], list[float], int]:
+    return levels.values.reshape(-1).tolist(), levels.q.reshape(-1).tolist(), levels.bits
 
 
 def test_killed_at_any_moment_and_resumed_gives_the_same_result(
@@ -343,3 +346,52 @@ def test_data_must_fit_the_network(toy: ModuleType, tmp_path: Path) -> None:
 
 
 # --- recipes ----------------------------------------------------------------------------------
+
+
+def test_filters_with_intervals_of_their_own_settle_by_one_factor(toy: ModuleType) -> None:
+    torch.manual_seed(0)
+    network = Network(toy.recipe().spec)
+    rng = np.random.default_rng(0)
+    levels = {
+        name: Levels(
+            rng.integers(-4, 5, weight.shape, np.int8), rng.uniform(0.01, 0.02, len(weight)), 3
+        )
+        for name, weight in network.weights.items()
+    }
+    masks = {name: torch.from_numpy(each.values != 0) for name, each in levels.items()}
+    regime = SettleRegime(network, masks, levels)
+    optimizer = torch.optim.SGD(regime.parameters(), 0.1)
+    network(
+        to_input(toy.dataset(), toy.dataset().train.images(np.arange(16)))
+    ).square().sum().backward()
+    slopes = {name: float((w.grad * w.detach()).sum()) for name, w in network.weights.items()}
+    regime.after_backward(optimizer)
+    optimizer.step()
+    regime.after_step()
+    for name, now in regime.levels.items():
+        np.testing.assert_allclose(now.q, levels[name].q * np.exp(-0.1 * slopes[name]), rtol=1e-5)
+        np.testing.assert_array_equal(network.weights[name].detach().numpy(), now.weights)
+    state = regime.state_dict()
+    again = SettleRegime(network, masks, SettleRegime.levels_of(state))
+    again.load_state_dict(state)
+    for name, now in regime.levels.items():
+        np.testing.assert_array_equal(again.levels[name].q, now.q)
+
+
+def test_a_layer_of_density_0_goes_through_all_stages(toy: ModuleType, tmp_path: Path) -> None:
+    """It has its biases, on images as without, and nothing else."""
+    densities = toy.recipe().densities | {"fc1": 0.0}
+    breaks = {"conv1": None, "conv2": 1.5, "fc1": 4.0, "fc2": 2.0}
+    for calibration in (0, 32):
+        asked = toy.recipe(
+            densities=densities, calibration=calibration, break_even=breaks, rounds=1
+        )
+        folder = tmp_path / str(calibration)
+        folder.mkdir()
+        for stage in stages.STAGES:
+            result = stages.run_stage(stage, asked, toy.dataset(), folder, 0)
+        assert not result.levels["fc1"].values.any()
+        model = export(result, toy.dataset())
+        layer = container.from_bytes(container.to_bytes(model)).layers[2]
+        assert (layer.name, layer.nnz, layer.dead) == ("fc1", 0, 500)
+        assert layer.bias.any()

@@ -1,5 +1,8 @@
 """Pruning ratios: how one is written, and densities that come to it."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +44,20 @@ def test_a_presets_own_ratio_gives_the_preset() -> None:
     scaled = density.at_ratio(spec, preset, sum(weights.values()) / kept)
     assert scaled == pytest.approx(preset)
     assert density.kept_weights(spec, scaled) == density.kept_weights(spec, preset)
+
+
+def test_a_density_of_0_leaves_nothing_and_others_one_weight_at_least(tmp_path: Path) -> None:
+    spec = networks.spec_of("lenet5")
+    given = {"conv1": 0, "conv2": 1e-9, "fc1": 0.5, "fc2": 1}
+    (tmp_path / "alpha.json").write_text(json.dumps(given))
+    read = density.read(spec, tmp_path / "alpha.json")
+    assert read == given
+    kept = density.kept_weights(spec, read)
+    assert kept == {"conv1": 0, "conv2": 1, "fc1": 200_000, "fc2": 5000}
+    for bad in (-0.1, 1.1, True, None):
+        (tmp_path / "alpha.json").write_text(json.dumps(given | {"fc1": bad}))
+        with pytest.raises(CosignError, match=r"density of fc1 is .*, must be 0\.\.1"):
+            density.read(spec, tmp_path / "alpha.json")
 
 
 @pytest.mark.parametrize("ratio", [0.5, float("nan"), float("inf"), 1e6])

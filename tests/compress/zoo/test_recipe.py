@@ -56,7 +56,7 @@ def test_recipes_refuse_nonsense(arguments: tuple[object, ...], message: str) ->
     [
         ({"densities": {"conv1": 1.0}}, "every layer needs"),
         ({"bits": {"conv1": 9, "conv2": 3, "fc1": 3, "fc2": 3}}, "bits is 9"),
-        ({"densities": 1.5}, "density is 1.5, must be above 0"),
+        ({"densities": 1.5}, "density is 1.5, must be 0..1"),
         ({"targets": 13}, "targets is 13, must be 1 to 12"),
         ({"targets": 0}, "targets is 0"),
         ({"quantize": NO_TRAINING}, "quantize phase has 0 points and 0 rhos"),
@@ -64,7 +64,7 @@ def test_recipes_refuse_nonsense(arguments: tuple[object, ...], message: str) ->
         ({"distill": 1.1}, r"distill is 1.1, must be 0..1"),
         ({"temperature": 0.0}, "temperature is 0.0"),
         ({"bits_loss": -0.1}, "bits_loss is -0.1"),
-        ({"densities": {"conv1": 0.0, "conv2": 1, "fc1": 1, "fc2": 1}}, "density is 0.0"),
+        ({"densities": dict.fromkeys(("conv1", "conv2", "fc1", "fc2"), 0.0)}, "every density is 0"),
     ],
 )
 def test_a_recipe_checks_its_layers(changes: dict[str, object], message: str) -> None:
