@@ -30,6 +30,7 @@ from compress.exchange import features, state_dicts
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network
 from compress.posttrain import pipeline
+from compress.posttrain.calibration import scales
 from compress.posttrain.integers import input_spec
 from compress.posttrain.samples import collect
 from cosign import write_json
@@ -105,7 +106,8 @@ def measure(spec: NetworkSpec, file: Path, pixels: np.ndarray, ratios: list[floa
             network = copy.deepcopy(dense)
             wall, processor = time.perf_counter(), time.process_time()
             if method == "oneshot":
-                reconstruct.prune_and_quantize(network, keep, bits, calibration)
+                units = scales(network, lambda: calibration[:1], source.scale)
+                reconstruct.prune_and_quantize(network, keep, bits, calibration, units)
             else:
                 put_on_levels(network.weights, cut(network.weights, keep), bits)
             took = time.perf_counter() - wall, time.process_time() - processor

@@ -13,15 +13,14 @@ they hardly vary: magnitudes of weights then say what they contribute, and one r
 All tensors but levels are float32 and have a leading axis of groups, [g, out / g, columns].
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from compress.admm import projections
 from compress.admm.constraints import largest
+from compress.model.levels import max_level
 
 DAMPING = 0.1
 LEAST_DEVIATION = 0.1  # of a column, over the root mean square of all
@@ -31,6 +30,9 @@ _RISE = 0.75  # of the iterations, over which the pruning grows to its ratio
 DESCENTS = 6
 _SWEEPS = 1
 _BLOCK = 128
+_TRIES = 20
+# log2 of how far below its largest weight a filter's largest level is looked for, by bits
+_RANGE = dict(enumerate((0, 2.5, 2.5, 2.0, 1.5, 1.2, 1.0, 0.9, 0.8)))
 
 
 @dataclass(frozen=True)
@@ -154,32 +156,52 @@ def least_squares(task: Problem, mask: Tensor, start: Tensor) -> Tensor:
     return z
 
 
-def quantize(task: Problem, z: Tensor, mask: Tensor, q: float, bits: int) -> tuple[Tensor, float]:
-    """(levels, q): Z where `mask` holds on +-1 .. +-max_level(bits), int8, and their interval.
+def quantize(
+    task: Problem, z: Tensor, mask: Tensor, q: float | Tensor, bits: int, zeros: bool = False
+) -> tuple[Tensor, Tensor]:
+    """(levels, q): Z where `mask` holds on levels of `bits`, int8, and their interval.
 
     From the nearest levels, every sweep gives each column in turn the levels that minimise the
     loss with all others as they are, then q its least square: the loss never grows.
+
+    q : where to start, of the layer or of each filter, [g, out, 1]; float32 of the same shape comes
+        back
+    zeros : whether zero is a level where `mask` holds, too
     """
-    levels = nearest(z / (q * task.scale), bits, mask)
+    q = torch.as_tensor(q, dtype=torch.float32)
+    levels = nearest(z / (q * task.scale), bits, mask, zeros)
     for _ in range(_SWEEPS):
-        sweep(task, levels, mask, q, bits)
-        unit = levels * task.scale
-        curvature = float((unit * task.times(unit)).sum(dtype=torch.float64))
-        fitted = float((unit * task.goal).sum(dtype=torch.float64)) / max(curvature, 1e-30)
-        if not (math.isfinite(fitted) and fitted > 0):
-            break
-        q = fitted
+        sweep(task, levels, mask, q, bits, zeros)
+        q = fitted(task, levels, q)
     return levels, q
 
 
-def nearest(values: Tensor, bits: int, mask: Tensor) -> Tensor:
+def fitted(task: Problem, levels: Tensor, q: Tensor) -> Tensor:
+    """The interval of least loss for these levels, of the shape of `q`; q where there is none."""
+    unit = levels * task.scale
+    curvature = (unit * task.times(unit)).sum(-1, keepdim=True, dtype=torch.float64)
+    slope = (unit * task.goal).sum(-1, keepdim=True, dtype=torch.float64)
+    if not q.dim():
+        curvature, slope = curvature.sum(), slope.sum()
+    best = (slope / curvature.clamp(min=1e-30)).float()
+    return torch.where((best > 0) & torch.isfinite(best), best, q)
+
+
+def nearest(values: Tensor, bits: int, mask: Tensor, zeros: bool = False) -> Tensor:
     """Nearest level where `mask` holds, zero elsewhere, int8; `values` are in units of q."""
-    return torch.where(mask, torch.from_numpy(projections.levels_of(values.numpy(), 1.0, bits)), 0)
+    top = max_level(bits)
+    if zeros:
+        return torch.where(mask, values.round().clamp_(-top, top), 0.0).to(torch.int8)
+    magnitude = (values.abs() + 0.5).floor_().clamp_(1, top)
+    return torch.where(mask, torch.where(values < 0, -magnitude, magnitude), 0.0).to(torch.int8)
 
 
-def sweep(task: Problem, levels: Tensor, mask: Tensor, q: float, bits: int) -> None:
-    """One round of coordinate descent over the columns, in place."""
+def sweep(
+    task: Problem, levels: Tensor, mask: Tensor, q: Tensor, bits: int, zeros: bool = False
+) -> None:
+    """One round of coordinate descent over the columns, in place; the rest as for `quantize`."""
     columns = levels.shape[-1]
+    each = q[:, :, 0] if q.dim() else q
     z = levels * (q * task.scale)
     for start in range(0, columns, _BLOCK):
         part = slice(start, min(start + _BLOCK, columns))
@@ -188,10 +210,33 @@ def sweep(task: Problem, levels: Tensor, mask: Tensor, q: float, bits: int) -> N
         inner = gram[:, part]
         for at in range(inner.shape[-1]):
             column = start + at
-            unit = q * task.scale[:, :, column]
+            unit = each * task.scale[:, :, column]
             best = z[:, :, column] - gradient[:, :, at] / inner[:, at, at, None]
-            new = nearest(best / unit, bits, mask[:, :, column])
+            new = nearest(best / unit, bits, mask[:, :, column], zeros)
             change = new * unit - z[:, :, column]
             gradient += change[:, :, None] * inner[:, None, at]
             levels[:, :, column] = new
             z[:, :, column] += change
+
+
+def intervals(weights: Tensor, scale: Tensor | float, bits: int, least: float) -> Tensor:
+    """For each filter the interval whose nearest levels, zero among them, are nearest to it.
+
+    That is a layer's loss with H taken as diagonal: its columns have a variance of `scale` squared.
+
+    weights : [..., columns]
+    scale : what the error of a column is multiplied by
+    least : no interval is smaller
+
+    Returns float32 [..., 1].
+    """
+    top = max_level(bits)
+    largest = weights.abs().amax(-1, keepdim=True) / top
+    best, found = torch.full_like(largest, torch.inf), torch.full_like(largest, least)
+    for share in torch.logspace(0, -_RANGE[bits], _TRIES, 2).tolist():
+        q = (largest * share).clamp(min=least)
+        error = (weights / q).round_().clamp_(-top, top).mul_(q).sub_(weights).mul_(scale)
+        error = error.square_().sum(-1, keepdim=True)
+        found = torch.where(error < best, q, found)
+        best = torch.minimum(error, best)
+    return found

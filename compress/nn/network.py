@@ -72,8 +72,8 @@ def _layer(geometry: Geometry, bias: bool) -> nn.Conv2d | nn.Linear:
     )
 
 
-def _rectified(y: Tensor, top: float | None) -> Tensor:
-    """In place."""
+def rectified(y: Tensor, top: float | None) -> Tensor:
+    """ReLU, in place, that stops rising at `top`."""
     return functional.relu_(y) if top is None else y.clamp_(0, top)
 
 
@@ -217,7 +217,7 @@ class Network(nn.Module):
             y = y.flatten(1) if flat else y
             if node.batch_norm:
                 y = self.norms[module_key(node.name)](y)
-            return _rectified(y, node.top) if node.relu else y
+            return rectified(y, node.top) if node.relu else y
         if node.op in ("maxpool", "avgpool"):
             return _pooled(node, x)
         if node.op == "lrn":
@@ -226,9 +226,9 @@ class Network(nn.Module):
             )
         if node.op == "add":
             y = x + inputs[1]
-            return _rectified(y, node.top) if node.relu else y
+            return rectified(y, node.top) if node.relu else y
         if node.op == "relu":
-            return _rectified(x.clone(), node.top)
+            return rectified(x.clone(), node.top)
         if node.op == "concat":
             return torch.cat(inputs, 1)
         if node.op == "flatten":

@@ -25,7 +25,7 @@ def scales(
     network: Network,
     batches: Batches,
     input_scale: float,
-    scale_bits: int,
+    scale_bits: int = SCALE_BITS,
     known: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, float]:
     """Real value of one int8 unit of every node, in `scale_bits` bits; the input's is given.

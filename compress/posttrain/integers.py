@@ -53,13 +53,28 @@ def assemble(
     note: Callable[[str], None] = lambda _: None,
     known: Mapping[str, float] = MappingProxyType({}),
 ) -> CompressedModel:
+    """As `with_units`, with the scales of activations that the quantised network itself needs.
+
+    batches, scale_bits, known : as for `calibration.scales`
+    """
+    network.eval()
+    units = scales(network, batches, source.scale, scale_bits, known)
+    return with_units(network, levels, source, units, note)
+
+
+def with_units(
+    network: Network,
+    levels: Mapping[str, Levels],
+    source: InputSpec,
+    units: Mapping[str, float],
+    note: Callable[[str], None] = lambda _: None,
+) -> CompressedModel:
     """The compressed model of a quantised network.
 
     network : its weights are q * level
     levels : of its weights, by layer; they and no others come into the model
-    batches : the scales of activations that they give are rounded to `scale_bits` significant bits
+    units : real value of one unit of every node's output, and of the input
     note : gets a line for each branch of an add or concat that is too small for its int8 units
-    known : scales that the network's file gives, by node
 
     Raises CosignError when batch normalisation is not folded or a scale is out of range.
     """
@@ -70,8 +85,6 @@ def assemble(
             f"layer {normalised[0]!r} is batch-normalised; fold the network before its levels are "
             "found."
         )
-    network.eval()
-    units = scales(network, batches, source.scale, scale_bits, known)
     biases = {name: bias.detach().double().numpy() for name, bias in network.biases.items()}
     model = _model(spec, source, levels, biases, units)
     for line in _lost_branches(model, units):
@@ -101,7 +114,7 @@ def _model(
     source: InputSpec,
     levels: Mapping[str, Levels],
     biases: Mapping[str, np.ndarray],
-    units: dict[str, float],
+    units: Mapping[str, float],
 ) -> CompressedModel:
     """The nodes as the machine has them.
 
@@ -148,7 +161,7 @@ def from_dataset(
     return assemble(network, levels, source, images, scale_bits, note)
 
 
-def _attributes(node: NodeSpec, shape: Shape, units: dict[str, float]) -> dict[str, float]:
+def _attributes(node: NodeSpec, shape: Shape, units: Mapping[str, float]) -> dict[str, float]:
     """A host operation's attributes with what brings its inputs to its own unit."""
     attrs = dict(node.attrs)
     factors = [units[name] / units[node.name] for name in node.inputs]
@@ -198,7 +211,7 @@ def _layer(
     source: str,
     levels: Levels,
     bias: np.ndarray,
-    units: dict[str, float],
+    units: Mapping[str, float],
 ) -> Layer:
     used = levels.values.reshape(geometry.out_channels, -1).any(axis=1)
     q = levels.q if used.any() else np.asarray(_without_weights(node, units))

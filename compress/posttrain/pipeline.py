@@ -1,8 +1,8 @@
 """A compressed file of any built-in network without training: prune, quantise, calibrate.
 
-By magnitude (the projections of §3.3 and §3.4.2, each once), or by layer-wise ADMM, which needs
-calibration images (compress.admm.reconstruct). The accuracy is that of no retraining; of an
-untrained network the file has the structure and nothing else.
+By magnitude (the projections of §3.3 and §3.4.2, each once, the second one filter by filter), or by
+layer-wise ADMM, which needs calibration images (compress.admm.reconstruct). The accuracy is that of
+no retraining; of an untrained network the file has the structure and nothing else.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,14 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compress.admm import reconstruct
-from compress.admm.constraints import cut, put_on_levels
+from compress.admm import layerwise, reconstruct
+from compress.admm.constraints import cut
 from compress.data.pixels import normalised
 from compress.exchange import state_dicts
 from compress.model.graph import CompressedModel, InputSpec
+from compress.model.levels import Levels
 from compress.nn.network import Network, fold, scale_to_data
 from compress.posttrain.balance import balance
-from compress.posttrain.integers import assemble, input_spec
+from compress.posttrain.calibration import scales
+from compress.posttrain.integers import assemble, input_spec, with_units
 from compress.posttrain.samples import spread
 from compress.zoo.density import kept_weights
 from compress.zoo.networks import spec_of
@@ -32,6 +34,7 @@ CALIBRATION_IMAGES: dict[Method, int] = {"magnitude": 16, "oneshot": 128}
 _BIAS_DEVIATION = 0.1  # of an untrained network, whose activations have a deviation of about 1
 _BATCH = 16
 _SCALING_IMAGES = 4
+_LEAST = 1e-30  # interval, of a filter of zeros
 
 
 def load(network: str, weights: Path) -> tuple[Network, InputSpec]:
@@ -80,8 +83,30 @@ def compress(
     few = pixels[spread(len(pixels), CALIBRATION_IMAGES["magnitude"])]
     changed = balance(network, lambda: batches(few), progress)
     still = {name: scale for name, scale in known.items() if name not in changed}
-    if method == "magnitude":
-        levels = put_on_levels(network.weights, cut(network.weights, keep), bits)
-    else:
-        levels = reconstruct.prune_and_quantize(network, keep, bits, batches(pixels), progress)
-    return assemble(network, levels, source, lambda: batches(few), note=progress, known=still)
+    if method == "magnitude":  # changes what activations are, and is calibrated behind it
+        levels = _put_on_levels(network, keep, bits)
+        return assemble(network, levels, source, lambda: batches(few), note=progress, known=still)
+    network.eval()
+    units = scales(network, lambda: batches(few), source.scale, known=still)
+    levels = reconstruct.prune_and_quantize(network, keep, bits, batches(pixels), units, progress)
+    return with_units(network, levels, source, units, progress)
+
+
+@torch.no_grad()
+def _put_on_levels(
+    network: Network, keep: Mapping[str, int], bits: Mapping[str, int]
+) -> dict[str, Levels]:
+    """The largest `keep` weights of each layer on nearest levels, an interval for each filter.
+
+    A layer of which all weights stay has zero among its levels: there it says what any other does.
+    """
+    found = {}
+    for name, mask in cut(network.weights, keep).items():
+        weight, zeros = network.weights[name], keep[name] == mask.numel()
+        flat, kept = weight.flatten(1), mask.flatten(1) & (weight.flatten(1) != 0)
+        q = layerwise.intervals(flat, 1.0, bits[name], _LEAST)
+        levels = layerwise.nearest(flat / q, bits[name], kept, zeros)
+        weight.copy_((levels * q).reshape(weight.shape))
+        values = levels.reshape(weight.shape).numpy()
+        found[name] = Levels(values, q.double().flatten().numpy(), bits[name])
+    return found

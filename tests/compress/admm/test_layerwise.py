@@ -154,7 +154,7 @@ def test_the_last_column_has_its_best_level() -> None:
     """What coordinate descent looked at last cannot be improved by any other level."""
     task = random_task(5, out=6)
     mask = torch.ones_like(task.weight, dtype=torch.bool)
-    q, bits = 0.3, 3
+    q, bits = torch.tensor(0.3), 3
     levels = layerwise.nearest(task.weight / (q * task.scale), bits, mask)
     layerwise.sweep(task, levels, mask, q, bits)
     settled = task.loss(levels * (q * task.scale))
@@ -163,6 +163,54 @@ def test_the_last_column_has_its_best_level() -> None:
             other = levels.clone()
             other[0, row, -1] = int(level)
             assert task.loss(other * (q * task.scale)) >= settled - 1e-4 * task.energy
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 1000), bits=st.integers(1, 8))
+def test_filters_have_intervals_of_their_own(seed: int, bits: int) -> None:
+    """Zero among the levels, and no filter with more error than its nearest levels."""
+    task = random_task(seed, groups=2, out=3)
+    z = layerwise.prune(task, 40)
+    start = layerwise.intervals(z / task.scale, task.scale, bits, 1e-9)
+    mask = z != 0
+    before = layerwise.nearest(z / (start * task.scale), bits, mask, zeros=True)
+    levels, fitted = layerwise.quantize(task, z, mask, start, bits, zeros=True)
+    assert fitted.shape == (2, 3, 1)
+    assert not bool((levels[~mask] != 0).any())
+    assert int(levels.abs().max()) <= max_level(bits)
+    for row in np.ndindex(2, 3):
+        only = torch.zeros_like(z)
+        losses = []
+        for some, q in ((before, start), (levels, fitted)):
+            only[row] = (some * (q * task.scale))[row]
+            losses.append(task.loss(only))
+        assert losses[1] <= losses[0] + 1e-4 * task.energy
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 1000), bits=st.integers(1, 8), spread=st.floats(0, 4))
+def test_intervals_of_filters_are_near_the_best(seed: int, bits: int, spread: float) -> None:
+    """Against many times as many candidates, each tried on its own."""
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(size=(3, 400)) * 10 ** rng.uniform(-spread, spread, (3, 1))
+    scale = rng.uniform(0.5, 2, 400)
+    found = layerwise.intervals(torch.tensor(weights), torch.tensor(scale), bits, 0.0).numpy()
+    top = max_level(bits)
+
+    def error(row: np.ndarray, q: float) -> float:
+        return float(np.square((np.clip(np.rint(row / q), -top, top) * q - row) * scale).sum())
+
+    for row, q in zip(weights, found[:, 0], strict=True):
+        candidates = np.abs(row).max() / top * np.linspace(0.05, 1, 400)
+        best = min(error(row, candidate) for candidate in candidates)
+        assert error(row, q) <= 1.4 * best
+
+
+def test_no_interval_is_below_the_least() -> None:
+    weights = torch.tensor([[0.0, 0.0], [1e-9, -2e-9], [1.0, 2.0]])
+    found = layerwise.intervals(weights, 1.0, 4, 1e-3)[:, 0]
+    assert found[:2].tolist() == pytest.approx([1e-3, 1e-3])
+    assert found[2] == pytest.approx(0.25, rel=0.3)
 
 
 def test_dead_columns_are_given_up_first() -> None:

@@ -1,6 +1,7 @@
 """Compressing a network layer after layer: sampling, and what it keeps of the answers."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
@@ -9,13 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compress.admm import reconstruct
+from compress.admm import moments, reconstruct
 from compress.admm.constraints import cut, put_on_levels
 from compress.data.pixels import normalised
 from compress.model.graph import Geometry
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network, fold
 from compress.posttrain import pipeline
+from compress.posttrain.calibration import scales
 from compress.zoo.density import kept_weights
 from sim import golden
 
@@ -56,6 +58,10 @@ def error(network: Network, x: Tensor, wanted: Tensor) -> float:
         return float((network(x) - wanted).square().mean() / wanted.var())
 
 
+def units_of(network: Network, x: Tensor) -> dict[str, float]:
+    return scales(network, lambda: [x], float(x.abs().max()) / 127)
+
+
 def copy_of(network: Network) -> Network:
     twin = Network(network.spec).eval()
     twin.load_state_dict(network.state_dict())
@@ -72,14 +78,16 @@ def test_much_nearer_than_magnitude_on_new_images(network: Network) -> None:
     plain, ours = copy_of(network), copy_of(network)
     put_on_levels(plain.weights, cut(plain.weights, keep), bits)
     lines: list[str] = []
-    found = reconstruct.prune_and_quantize(ours, keep, bits, batches(known), lines.append)
+    found = reconstruct.prune_and_quantize(
+        ours, keep, bits, batches(known), units_of(network, known), lines.append
+    )
     assert error(ours, new, wanted) < 0.5 * error(plain, new, wanted)
     assert len(lines) == len(keep)
     for name, weight in ours.weights.items():
         levels = found[name]
         assert np.array_equal(weight.detach().numpy(), levels.weights)
         assert np.abs(levels.values.astype(int)).max() <= 32
-        assert np.count_nonzero(levels.values) == keep[name]
+        assert 0.9 * keep[name] <= np.count_nonzero(levels.values) <= keep[name]
 
 
 def test_dense_and_eight_bits_is_the_network(network: Network) -> None:
@@ -88,7 +96,7 @@ def test_dense_and_eight_bits_is_the_network(network: Network) -> None:
         wanted = network(x)
     bits = dict.fromkeys(network.weights, 8)
     keep = kept_weights(network.spec, dict.fromkeys(bits, 1.0))
-    reconstruct.prune_and_quantize(network, keep, bits, batches(x))
+    reconstruct.prune_and_quantize(network, keep, bits, batches(x), units_of(network, x))
     assert error(network, x, wanted) < 1e-3
 
 
@@ -106,6 +114,65 @@ def test_the_file_of_the_method_computes_what_the_network_does(network: Network)
     assert np.sqrt((difference**2).mean()) < 0.1 * logits.std()
 
 
+def depthwise_network(top: float | None) -> Network:
+    """Channels of very different size, a ReLU that stops, and a shortcut."""
+    net = Builder("depthwise", (3, 12, 12))
+    net.conv("expand", 16, 1)
+    net.conv("depthwise", 16, 3, padding=1, groups=16)
+    first = net.conv("project", 8, 1, relu=False)
+    net.conv("again", 8, 3, padding=1, source=first)
+    last = net.conv("more", 8, 1, relu=False)
+    net.host("add", "add", first, last)
+    net.host("pool", "avgpool", kernel=12, stride=12, padding=0)
+    net.host("flatten", "flatten")
+    net.linear("fc", 10, relu=False)
+    spec = net.spec()
+    nodes = (replace(node, top=top if node.relu else None) for node in spec.nodes)
+    torch.manual_seed(0)
+    network = Network(replace(spec, nodes=tuple(nodes))).eval()
+    with torch.no_grad():
+        network.weights["expand"].mul_(4)
+        network.weights["depthwise"].mul_(10 ** torch.linspace(-1.5, 0.5, 16)[:, None, None, None])
+    return network
+
+
+@pytest.mark.parametrize("top", [None, 6.0])
+def test_channels_of_any_size_and_relus_that_stop(top: float | None) -> None:
+    """Eight bits are the network, on images that it was not calibrated on."""
+    network = depthwise_network(top)
+    known, new = images(64, 0, 12), images(64, 1, 12)
+    with torch.no_grad():
+        wanted = network(new)
+    bits = dict.fromkeys(network.weights, 8)
+    keep = kept_weights(network.spec, dict.fromkeys(bits, 1.0))
+    units = units_of(network, known)
+    reconstruct.prune_and_quantize(network, keep, bits, batches(known), units)
+    assert error(network, new, wanted) < 1e-3
+
+
+def test_a_branch_makes_up_for_what_the_other_has_lost() -> None:
+    """Of an add: asked for its dense answers alone, the sum is further away."""
+    x = images(64, 0, 12)
+    sums = []
+    for owed in (True, False):
+        network = depthwise_network(None)
+        seen: dict[str, Tensor] = {}
+        with torch.no_grad():
+            network(x, observe=seen.__setitem__)
+        wanted = seen["add"].clone()
+        keep = {name: w.numel() for name, w in network.weights.items()}
+        keep["project"] //= 3
+        bits = dict.fromkeys(keep, 8)
+        with pytest.MonkeyPatch.context() as patch:
+            if not owed:
+                patch.setattr(reconstruct, "_beside", lambda spec: {})
+            reconstruct.prune_and_quantize(network, keep, bits, batches(x), units_of(network, x))
+        with torch.no_grad():
+            network(x, observe=seen.__setitem__)
+        sums.append(float((seen["add"] - wanted).square().mean()))
+    assert sums[0] < 0.99 * sums[1]
+
+
 @pytest.mark.parametrize("groups", [1, 2])
 def test_sampled_columns_are_those_of_unfold(groups: int) -> None:
     geometry = Geometry(
@@ -114,7 +181,7 @@ def test_sampled_columns_are_those_of_unfold(groups: int) -> None:
     x = torch.randn(5, 4, 9, 8)
     chosen = torch.randperm(geometry.out_height * geometry.out_width)[:7]
     down, right = chosen // geometry.out_width, chosen % geometry.out_width
-    found = reconstruct.columns_at(x, geometry, down, right)
+    found = moments.columns_at(x, geometry, down, right)
     unfolded = functional.unfold(x, (3, 2), (1, 2), (1, 2), (2, 1))[:, :, chosen]
     expected = unfolded.reshape(5, groups, -1, 7).permute(1, 0, 3, 2)
     assert torch.equal(found, expected.reshape(groups, 35, -1))

@@ -1,0 +1,108 @@
+"""What a layer reads and what it shall answer, as the moments that layer-wise ADMM works on."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from compress.admm import layerwise
+from compress.model.graph import Geometry
+from compress.model.nodes import NodeSpec
+from compress.nn.network import Network, rectified
+
+POSITIONS = 1 << 14  # outputs of a layer that are looked at, over all images
+
+
+class Moments:
+    """What a layer reads, and what its answers lack, over sampled positions.
+
+    Sums are taken in float64 of products in float32; where there are fewer positions than columns,
+    the rows themselves are kept. Of every image as many positions are looked at.
+    """
+
+    def __init__(self, geometry: Geometry, dense: Network, node: NodeSpec, images: int) -> None:
+        g = self.geometry = geometry
+        self.shape = (g.groups, g.out_channels // g.groups, g.columns)
+        self._dense, self._node = dense, replace(node, relu=False)
+        self._relu = node.relu
+        self._weight = dense.weights[node.name].detach().reshape(self.shape)
+        places = g.out_height * g.out_width
+        self._sample = min(places, max(1, POSITIONS // images))
+        self._wide = images * self._sample < g.columns
+        self._rows: list[Tensor] = []
+        self._lacks: list[Tensor] = []
+        self._second = torch.zeros(g.groups, 0 if self._wide else g.columns, g.columns).double()
+        self._cross = torch.zeros(self.shape).double()
+        self._x_sum = torch.zeros(g.groups, g.columns).double()
+        self._origin: Tensor | None = None
+        self._lack_sum = torch.zeros(g.groups, self.shape[1]).double()
+        self._y_sum = torch.zeros(g.groups, self.shape[1]).double()
+        self._y_square = 0.0
+        self._count = 0
+
+    def add(self, wanted: Tensor, got: Tensor, owed: Tensor | None, rng: torch.Generator) -> Tensor:
+        """Take in one batch of inputs, [N, C, H, W]; returns the dense network's output.
+
+        owed : what is asked for on top of that output, of its shape
+        """
+        g = self.geometry
+        answers = self._dense.compute(self._node, wanted)
+        maps = answers.reshape(len(answers), *self.shape[:2], g.out_height, g.out_width)
+        chosen = torch.randperm(g.out_height * g.out_width, generator=rng)[: self._sample]
+        down, right = chosen // g.out_width, chosen % g.out_width
+        rows = columns_at(got.reshape(len(got), g.in_channels, g.in_height, -1), g, down, right)
+        if owed is not None:
+            maps = maps + owed.reshape(maps.shape)
+        # what the answers lack, beyond the bias: Y - X Wt
+        y = maps[:, :, :, down, right].permute(1, 0, 3, 2).reshape(g.groups, -1, self.shape[1])
+        lacks = y - rows @ self._weight.mT
+        if self._origin is None:  # near the means, so that little is lost when they are taken off
+            self._origin = rows.mean(1, keepdim=True)
+        rows -= self._origin
+        self._count += rows.shape[1]
+        self._y_sum += y.sum(1, dtype=torch.float64)
+        self._y_square += float(y.square().sum(dtype=torch.float64))
+        self._x_sum += rows.sum(1, dtype=torch.float64)
+        self._lack_sum += lacks.sum(1, dtype=torch.float64)
+        if self._wide:
+            self._rows.append(rows)
+            self._lacks.append(lacks)
+        else:
+            self._second += rows.mT @ rows
+            self._cross += lacks.mT @ rows
+        return rectified(answers, self._node.top) if self._relu else answers
+
+    def problem(self, weight: Tensor) -> layerwise.Problem:
+        x_mean, lack_mean = self._x_sum / self._count, self._lack_sum / self._count
+        square = self._y_square / self._count - float((self._y_sum / self._count).square().sum())
+        if self._wide:
+            rows = (torch.cat(self._rows, 1) - x_mean[:, None].float()) / self._count**0.5
+            lacks = (torch.cat(self._lacks, 1) - lack_mean[:, None].float()) / self._count**0.5
+            return layerwise.problem(weight, rows, None, lacks.mT @ rows, square)
+        second = self._second / self._count - x_mean[:, :, None] * x_mean[:, None]
+        cross = self._cross / self._count - lack_mean[:, :, None] * x_mean[:, None]
+        return layerwise.problem(weight, None, second.float(), cross.float(), square)
+
+    def bias(self, weight: Tensor) -> Tensor:
+        """The bias that with `weight` gives the mean answers of the dense network: [out]."""
+        assert self._origin is not None
+        x_mean = self._x_sum / self._count + self._origin[:, 0]
+        lack_mean = self._lack_sum / self._count
+        moved = ((self._weight - weight).double() @ x_mean[:, :, None])[:, :, 0] + lack_mean
+        return moved.reshape(-1).float()
+
+
+def columns_at(x: Tensor, g: Geometry, down: Tensor, right: Tensor) -> Tensor:
+    """im2col at some output positions: [N, C, H, W] to [groups, N * positions, columns]."""
+    (top, left), (height, width) = g.padding, g.kernel
+    padded = torch.nn.functional.pad(x, (left, left, top, top))
+    taps = [
+        padded[
+            :, :, down * g.stride[0] + r * g.dilation[0], right * g.stride[1] + s * g.dilation[1]
+        ]
+        for r in range(height)
+        for s in range(width)
+    ]  # each [N, C, positions]
+    stacked = torch.stack(taps, 2)  # N, C, taps, positions
+    split = stacked.reshape(len(x), g.groups, -1, len(taps), len(down))
+    return split.permute(1, 0, 4, 2, 3).reshape(g.groups, -1, g.columns)
