@@ -129,13 +129,16 @@ _TRAINING = Training(
 _TRANSFER = Training(
     batch=32,
     dense=Phase(steps=440, lr=2e-4, points=4),
-    prune=Phase(steps=440, lr=5e-5, points=8, rhos=(1e-3, 1e-2, 1e-1)),
-    retrain=Phase(steps=294, lr=5e-5, points=2),
-    allocate=Phase(steps=60, lr=5e-5, points=0),
-    quantize=Phase(steps=147, lr=3e-5, points=4, rhos=(1e-2, 1e-1)),
-    settle=Phase(steps=60, lr=3e-5, points=1),
-    fine_tune=0.25,
+    prune=Phase(steps=588, lr=2e-4, points=12, rhos=(1e-1, 1.0)),
+    retrain=Phase(steps=294, lr=1e-4, points=3),
+    allocate=Phase(steps=60, lr=1e-4, points=0),
+    quantize=Phase(steps=147, lr=5e-5, points=4, rhos=(1e-1, 1.0)),
+    settle=Phase(steps=60, lr=5e-5, points=1),
+    beta2=0.98,
     warmup=20,
+    fine_tune=0.25,
+    targets=6,
+    distill=0.5,
     calibration=128,
 )
 

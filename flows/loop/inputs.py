@@ -134,8 +134,8 @@ def recipe(config: RunConfig, network: Pretrained | None, classes: int) -> Recip
     return dataclasses.replace(
         found,
         rate=config.rate,
-        targets=config.targets,
-        distill=config.distill,
+        targets=found.targets if config.targets is None else config.targets,
+        distill=found.distill if config.distill is None else config.distill,
         bits=bits,
         accuracy_loss=config.accuracy_loss,
         rounds=config.rounds,

@@ -43,8 +43,8 @@ class RunConfig:
     data : None (the network's own default), a folder, or a named set
     classes : folders of an image folder in the order of outputs, where it is not sorted as text
     alpha : preset of layer-wise densities, a JSON file or a ratio; None for the recipe's default
-    targets : pruning ratios that the prune stage goes through
-    distill : share of the dense network's answers in the loss, 0..1
+    targets : pruning ratios that the prune stage goes through; None for the recipe's
+    distill : share of the dense network's answers in the loss, 0..1; None for the recipe's
     bits : of every level, 1..8; "auto" chooses by layer; None for the recipe's
     budget : factor on the number of training steps (dimensionless)
     rate : factor on the learning rates
@@ -64,8 +64,8 @@ class RunConfig:
     data: str | None = None
     classes: list[str] | None = None
     alpha: str | None = None
-    targets: AtLeastOne = 1
-    distill: Share = 0.0
+    targets: AtLeastOne | None = None
+    distill: Share | None = None
     bits: Annotated[int, Meta(ge=1, le=8)] | Literal["auto"] | None = None
     budget: Positive = 1.0
     rate: Positive = 1.0
