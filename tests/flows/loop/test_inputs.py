@@ -147,6 +147,19 @@ def test_a_run_begins_with_convolutions_and_a_new_classifier(
         inputs.begun(asked, recipe, dataset)
 
 
+def test_what_is_not_said_of_the_method_is_the_networks() -> None:
+    asked = RunConfig("alexnet-conv")
+    own = spec_of("alexnet-conv", 3)
+    recipe = inputs.recipe(asked, None, 3)
+    assert recipe.spec.geometries == own.geometries
+    assert (recipe.targets, recipe.distill) == (6, 0.5)
+    said = inputs.recipe(dataclasses.replace(asked, targets=1, distill=0.0), None, 3)
+    assert (said.targets, said.distill) == (1, 0.0)
+    command = assemble.command(dataclasses.replace(asked, targets=1, distill=0.0))
+    assert "--targets=1 --distill=0 " in command
+    assert "--targets" not in assemble.command(asked)
+
+
 def test_pixels_of_convolutions_of_ones_own(convolutions: Path, tmp_path: Path) -> None:
     data = str(photographs(tmp_path / "photos", 3))
     words = ["alexnet-conv", "--weights", str(convolutions), "--data", data]
