@@ -35,6 +35,7 @@ examples:
   cosign run alexnet                     a generated image set, about 20 minutes on two quiet cores
   cosign run alexnet --data imagenette   ten ImageNet classes, downloaded
   cosign run alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
+  cosign run alexnet --weights imagenet-conv --data DIR   ImageNet's convolutions, a new classifier
   cosign run vgg16-26x --weights vgg16.pth --data DIR   from torchvision's weights
   cosign run model.onnx --data DIR       a network of your own, with its trained weights
   cosign run package.module:factory --data DIR --mean 0,0,0 --std 1,1,1

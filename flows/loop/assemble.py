@@ -15,6 +15,7 @@ from compress.data import classes
 from compress.data.datasets import Dataset
 from compress.file.packing import Sizes
 from compress.model.graph import CompressedModel, Layer
+from compress.zoo.networks import FEATURES
 from cosign import sha256, values
 from cosign.values import Value
 from flows.loop.rundir import RunConfig, RunDir
@@ -207,7 +208,11 @@ def _build(
         verification=_verification(found.simulate, config.images),
         energy=_energy(run),
         table_9=_table_9(layers, accuracy) if config.network == "alexnet" and accuracy else None,
-        remarks=(*of_file, *_remarks(config, layers, model, about, profile)),
+        remarks=(
+            *of_file,
+            *_begun(config),
+            *_remarks(config, layers, model, about, profile),
+        ),
         provenance=_provenance(config, profile, machines),
         wall_s={stage: wall_s[stage] for stage in stages},
         **by_method,
@@ -384,6 +389,18 @@ def _table_9(layers: Sequence[results.Layer], accuracy: results.Accuracy) -> res
         prune_ratio_conv=sum(layer.weights for layer in conv)
         / max(1, sum(layer.nonzeros for layer in conv)),
         accuracy_loss=accuracy.dense - accuracy.integer,
+    )
+
+
+def _begun(config: RunConfig) -> tuple[str, ...]:
+    """What is to be said of layers that were trained elsewhere."""
+    if not config.learns_classifier:
+        return ()
+    if config.weights != FEATURES:
+        return (f"Training began with the layers of {config.weights} and a new classifier.",)
+    return (
+        "Training began with convolutions of ImageNet and a new classifier: photographs of "
+        "ImageNet, its classes too, are no news to them.",
     )
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from compress.zoo.networks import entry_of, is_foreign
 from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, locked, read_json, values, write_json
 from cosign.values import Amount, Count, Positive, Ratio, Share, Value
@@ -38,13 +39,14 @@ class RunConfig:
     Parameters
     ----------
     network : name of a built-in network, an ONNX file, or package.module:factory
-    weights : file that a built-in network has its weights from, or "imagenet"; None trains it here
+    weights : file that a built-in network has its weights from, "imagenet", or "imagenet-conv", all
+        but the classifier; None trains it here
     outputs : of a network of one's own, where not all of its file; values inside it too
     data : None (the network's own default), a folder, or a named set
     classes : folders of an image folder in the order of outputs, where it is not sorted as text
     alpha : preset of layer-wise densities, a JSON file or a ratio; None for the recipe's default
-    targets : pruning ratios that the prune stage goes through
-    distill : share of the dense network's answers in the loss, 0..1
+    targets : pruning ratios that the prune stage goes through; None for the recipe's
+    distill : share of the dense network's answers in the loss, 0..1; None for the recipe's
     bits : of every level, 1..8; "auto" chooses by layer; None for the recipe's
     budget : factor on the number of training steps (dimensionless)
     rate : factor on the learning rates
@@ -68,8 +70,8 @@ class RunConfig:
     data: str | None = None
     classes: list[str] | None = None
     alpha: str | None = None
-    targets: AtLeastOne = 1
-    distill: Share = 0.0
+    targets: AtLeastOne | None = None
+    distill: Share | None = None
     bits: Annotated[int, Meta(ge=1, le=8)] | Literal["auto"] | None = None
     budget: Positive = 1.0
     rate: Positive = 1.0
@@ -92,6 +94,11 @@ class RunConfig:
         """None of them for NanGate 45."""
         named = [self.liberty] if isinstance(self.liberty, str) else self.liberty or ()
         return tuple(map(Path, named))
+
+    @property
+    def learns_classifier(self) -> bool:
+        """Whether the network begins with trained layers, all but its classifier."""
+        return not is_foreign(self.network) and entry_of(self.network).features is not None
 
 
 class RunDir:

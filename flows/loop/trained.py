@@ -33,7 +33,7 @@ def preflight(
     """Refuse what does not fit; returns the network and the most bits that a level may have."""
     if is_folder(config.data) and not Path(str(config.data)).is_dir():
         raise CosignError(f"--data {config.data} is no folder; give an ImageNet folder.")
-    if network is not None or is_folder(config.data):
+    if network is not None or is_folder(config.data) or config.learns_classifier:
         inputs.dataset(config, network, note)  # as likely to be wrong as the rest of what is asked
     outputs = network.spec.classes if network is not None else 10
     recipe = inputs.recipe(config, network, outputs)
@@ -64,7 +64,7 @@ class Trained(hardware.Loop):
     def start(self) -> Network | None:
         """What the dense stage begins with, if the network comes with weights."""
         if self.pretrained is None:
-            return None
+            return inputs.begun(self.config, self.recipe, self.dataset)
         return inputs.start(self.pretrained, self.dataset, self.reporter.note)
 
     def trained(self, stage: str) -> StageResult:
