@@ -55,8 +55,8 @@ def preflight(
     """Refuse what does not fit; returns the network and the most bits that a level may have."""
     if network is None and config.weights is not None:
         raise CosignError(
-            f"{config.weights} are convolutions alone, whose classifier is learnt; --method oneshot "
-            "learns nothing: leave it out, or give all weights."
+            f"{config.weights} are convolutions alone, whose classifier is learnt; --method "
+            "oneshot learns nothing: leave it out, or give all weights."
         )
     if network is None:
         raise CosignError(
