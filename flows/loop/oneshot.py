@@ -53,6 +53,11 @@ def preflight(
     config: RunConfig, network: Pretrained | None, note: Callable[[str], None] | None
 ) -> tuple[NetworkSpec, int]:
     """Refuse what does not fit; returns the network and the most bits that a level may have."""
+    if network is None and config.weights is not None:
+        raise CosignError(
+            f"{config.weights} are convolutions alone, whose classifier is learnt; --method "
+            "oneshot learns nothing: leave it out, or give all weights."
+        )
     if network is None:
         raise CosignError(
             f"--method oneshot begins with trained weights; give those of {config.network} by "
