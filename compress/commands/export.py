@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from compress.commands.inspect import inspect, table
 from compress.file import container
 from compress.model.graph import InputSpec
+from compress.model.hostops import Shape
 from compress.model.nodes import size_of
 from compress.zoo.density import uniform, uniform_but_delicate
 from compress.zoo.networks import NETWORKS, entry_for, is_foreign, preset
@@ -22,6 +23,7 @@ from cosign.options import (
     bits,
     count,
     pixels_of,
+    positive,
     pruning_ratio,
     publish,
 )
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _MEASURED = 16  # images
 _OF_LARGE = 8  # of built-in networks, of which some are
+_POOL_BYTES = 1 << 28  # of images to finetune on
 _MACS = 1_000_000_000  # of an image, up to which a built-in network's outputs are measured
 
 
@@ -57,6 +60,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="magnitude",
         help="keep the largest weights, or those that keep each layer's answers on the images, by "
         "layer-wise ADMM (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--finetune",
+        type=positive(float),
+        metavar="MINUTES",
+        help="oneshot: what is left learns the unpruned network's answers to --images, which need "
+        "no labels, as much as two quiet cores can in so many minutes",
     )
     parser.add_argument(
         "--bits",
@@ -102,6 +112,7 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
     from compress.exchange import state_dicts
     from compress.posttrain import pipeline, samples  # torch: --help does without
 
+    _check_finetune(options)
     options.network, options.alpha = preset(options.network, options.alpha)
     if (options.alpha is None) == (options.ratio is None):
         raise CosignError("export needs --alpha, --ratio or a row of the paper, one of them.")
@@ -120,6 +131,10 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
             raise CosignError(f"{option} for a network of your own.")
     if not 0 <= options.seed < 1 << 63:
         raise CosignError(f"seed is {options.seed}, must be 0 or more and below 2**63.")
+    if options.finetune is not None and options.weights is None:
+        raise CosignError(
+            "--finetune learns from a trained network; give its weights by --weights."
+        )
     entry = NETWORKS[options.network]
     bits = entry.bits.by_layer(entry.spec)
     if options.bits is not None:
@@ -129,9 +144,9 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
     else:
         chosen = entry.densities(options.alpha)
     weights = options.weights and state_dicts.find(options.network, options.weights, _say)
-    count = pipeline.CALIBRATION_IMAGES[options.method]
     large = sum(geometry.macs for geometry in entry.spec.geometries.values()) > _MACS
     held = 0 if large else _OF_LARGE
+    count = _images(options, entry.spec.shape)
     found = samples.collect(entry.spec.shape, options.images, options.seed, count, held)
     if weights is None:
         network, source = pipeline.untrained(options.network, found.calibration, options.seed)
@@ -143,17 +158,14 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
             f"The weights are UNTRAINED (random, seed {options.seed}): the file has the structure "
             f"of {options.network} and no accuracy. Calibrated on {found.words}."
         ), fidelity
-    return (
-        f"Weights of {options.weights}, pruned and quantised without retraining. Calibrated on "
-        f"{found.words}."
-    ), fidelity
+    return (f"Weights of {options.weights}, {_done(options)} {found.words}."), fidelity
 
 
 def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
     """The same of an ONNX file or a torch module, with the weights that it has."""
     from compress.exchange import sources, state_dicts
     from compress.nn.network import pretrained_network
-    from compress.posttrain import pipeline, samples
+    from compress.posttrain import samples
     from compress.posttrain.integers import input_spec
     from compress.posttrain.rehearsal import rehearse
     from compress.train import recipes
@@ -177,7 +189,7 @@ def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None
         spec.shape,
         options.images,
         options.seed,
-        pipeline.CALIBRATION_IMAGES[options.method],
+        _images(options, spec.shape),
         _MEASURED,
         told,
         own.layout,
@@ -185,10 +197,7 @@ def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None
     source = input_spec(spec.shape, *(told or found.pixels or state_dicts.pixels_of(spec)))
     network = pretrained_network(own)
     fidelity = _written(options, network, source, chosen, bits, found, own.outputs, own.scales)
-    words = [
-        f"Weights of {options.network}, pruned and quantised without retraining. Calibrated on "
-        f"{found.words}."
-    ]
+    words = [f"Weights of {options.network}, {_done(options)} {found.words}."]
     if own.scales:
         words.append("Scales of activations that the file gives are taken from it.")
     if found.pixels is not None:
@@ -199,6 +208,30 @@ def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None
     elif told is None and spec.shape[0] not in (1, 3):
         words.append("Pixels of 0 to 255 become -2 to 2; say what they are by --mean and --std.")
     return " ".join(words), fidelity
+
+
+def _check_finetune(options: argparse.Namespace) -> None:
+    if options.finetune is None:
+        return
+    if options.method != "oneshot":
+        raise CosignError("--finetune is for --method oneshot; choose that, or leave it out.")
+    if options.images is None:
+        raise CosignError("--finetune learns from images; give a folder or a file by --images.")
+
+
+def _images(options: argparse.Namespace, shape: Shape) -> int:
+    """How many to collect beside those held: to calibrate on, and to learn from."""
+    from compress.posttrain import pipeline
+
+    count = pipeline.CALIBRATION_IMAGES[options.method]
+    return count if options.finetune is None else max(count, _POOL_BYTES // prod(shape))
+
+
+def _done(options: argparse.Namespace) -> str:
+    """What was done to the weights, before the images that it was done with."""
+    if options.finetune is None:
+        return "pruned and quantised without retraining. Calibrated on"
+    return "pruned, finetuned without labels, and quantised. Calibrated and finetuned on"
 
 
 def _written(
@@ -217,11 +250,19 @@ def _written(
     known : scales of activations that its file gives, by node
     """
     from compress.posttrain import fidelity, pipeline
+    from compress.posttrain.finetune import Finetuning, Pool
+    from compress.posttrain.samples import spread
     from sim import golden  # the one thing that commands here have of another room
+
+    pixels, finetuning = found.calibration, None
+    if options.finetune is not None:
+        checkpoint = options.out.with_name(f"{options.out.name}.finetune.pt")
+        finetuning = Finetuning(options.finetune, Pool.of(pixels), options.seed, checkpoint)
+        pixels = pixels[spread(len(pixels), pipeline.CALIBRATION_IMAGES[options.method])]
 
     expected = fidelity.outputs(network, source, found.held) if len(found.held) else []
     model = pipeline.compress(
-        network, source, chosen, bits, found.calibration, options.method, _say, known
+        network, source, chosen, bits, pixels, options.method, _say, known, finetuning
     )
     shapes = [model.shapes[name] for name in model.outputs]
     errors = fidelity.errors(model, expected, found.held, golden.trace) if expected else []
