@@ -14,7 +14,6 @@ measured on. Prints JSON.
 import argparse
 import copy
 import json
-import pickle
 import sys
 import time
 from pathlib import Path
@@ -27,7 +26,7 @@ from torch import Tensor
 from compress.admm import reconstruct
 from compress.admm.constraints import cut, put_on_levels
 from compress.data.pixels import normalised
-from compress.exchange import state_dicts
+from compress.exchange import features, state_dicts
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network
 from compress.posttrain import pipeline
@@ -66,27 +65,14 @@ def vgg16() -> NetworkSpec:
     return net.spec()
 
 
-class _Arrays(pickle.Unpickler):
-    """Reads dictionaries of arrays and calls nothing else that a file may ask for."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module.startswith("numpy") and name in ("_reconstruct", "ndarray", "dtype"):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is no part of an array")
-
-
 def trained(spec: NetworkSpec, file: Path) -> Network:
     """The network with the file's convolutions, in their order."""
-    with file.open("rb") as stream:
-        tree = _Arrays(stream).load()
-    (convolutions,) = (tree[name] for name in tree if name in ("AlexNet_0", "VGG16_0"))
+    found = features.of_pickle(file.read_bytes(), spec.geometries)
     network = Network(spec).eval()
     with torch.no_grad():
-        for number, name in enumerate(network.weights):
-            layer = convolutions[f"Conv_{number}"]
-            kernel = np.ascontiguousarray(np.transpose(layer["kernel"], (3, 2, 0, 1)))
-            network.weights[name].copy_(torch.from_numpy(kernel))
-            network.biases[name].copy_(torch.tensor(np.asarray(layer["bias"])))
+        for name, weight in network.weights.items():
+            weight.copy_(torch.from_numpy(found.weights[name]))
+            network.biases[name].copy_(torch.from_numpy(found.biases[name]))
     return network
 
 

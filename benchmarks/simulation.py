@@ -109,15 +109,12 @@ class Bare:
         (stream,) = run.maps(job.x, config)
         last = np.arange(len(stream)) == len(stream) - 1
         acts = np.concatenate([stream, last[:, None].astype(np.uint8)], axis=1)
-        biases = (run.biases & ((1 << config.acc_bits) - 1)).astype("<i8")
+        biases = run.biases.astype("<i8").view(np.uint8).reshape(-1, 8)
         act_bits = 8 * config.act_word_bytes * config.tiles + 1
         files = {
             "acts": words(acts, act_bits),
             "weights": words(run.weights, config.stream_bits),
-            "biases": words(
-                biases.view(np.uint8).reshape(-1, 8)[:, : port_bytes(config.acc_bits)],
-                config.acc_bits,
-            ),
+            "biases": words(biases[:, : port_bytes(config.bias_bits)], config.bias_bits),
         }
         for name, content in files.items():
             (self._folder / name).write_bytes(content)

@@ -74,6 +74,43 @@ def pruning_ratio(text: str) -> float:
     return value
 
 
+_UNITS = {"B": 1, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
+
+
+def file_size(text: str) -> int:
+    """Bytes: 2MB, 300 KB or 5000B, in powers of ten."""
+    number = text.upper().rstrip("BGKM ")
+    unit = text.upper()[len(number) :].strip()
+    try:
+        value = float(number) * _UNITS[unit]
+    except (ValueError, KeyError) as error:
+        raise argparse.ArgumentTypeError(f"{text} is no size; write 2MB, 300KB or 5000B") from error
+    if not 1 <= value < _INFINITY:
+        raise argparse.ArgumentTypeError(f"{text} is no size; it must be at least 1B")
+    return int(value)
+
+
+def speedup(text: str) -> float:
+    """Dense time over sparse time: 3 or 3x."""
+    try:
+        value = float(text.removesuffix("x"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is no speedup; write 3x") from error
+    if not 1 <= value < _INFINITY:
+        raise argparse.ArgumentTypeError(
+            f"{text} is no speedup; it must be at least 1x, which is no pruning"
+        )
+    return value
+
+
+def points(text: str) -> float:
+    """Points of accuracy, 0 to 100."""
+    value = _parsed(float, text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 100 points")
+    return value
+
+
 def _numbers(one: Callable[[str], float]) -> Callable[[str], list[float]]:
     def parse(text: str) -> list[float]:
         return [one(part) for part in text.split(",")]

@@ -14,6 +14,8 @@ CODINGS = ("relative", "absolute", "bitmask")
 SLOWEST_NS = 1e6
 COUNT_BITS = 16
 """Of the counts in a layer descriptor (rtl.layer)."""
+SHIFT_BITS = 6
+"""Of a filter's shift, less one: 0..46."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,11 @@ class CoreConfig:
         return max(widths) + 1
 
     @property
+    def bias_bits(self) -> int:
+        """Width of a word of the bias stream: a filter's bias, multiplier and shift."""
+        return self.acc_bits + self.mul_bits + SHIFT_BITS
+
+    @property
     def address_bits(self) -> int:
         """Width of a byte address of the activation memory."""
         return (self.act_bytes - 1).bit_length()
@@ -220,7 +227,12 @@ class CoreConfig:
     @property
     def tile_shifts(self) -> int:
         """Drain cycles of a whole tile."""
-        return self.filters * -(-self.lanes // self.drain)
+        return self.filters * self.row_shifts
+
+    @property
+    def row_shifts(self) -> int:
+        """Drain cycles of one filter's part of a whole tile."""
+        return -(-self.lanes // self.drain)
 
     @property
     def act_word_bytes(self) -> int:

@@ -55,9 +55,10 @@ class Core(wiring.Component):
     """Output-stationary core: one weight a cycle (per filter), broadcast to `lanes` output pixels.
 
     Send the input map to `i_acts`, hold the descriptor in `layer`, raise `start` for a cycle, and
-    feed `i_weights` and `i_biases`; outputs leave by `o`, filter by filter (of a pass: tile by
-    tile, filter by filter), `drain` bytes of each lockstep tile a word, lane 0 first, `o_last`
-    with the last word. `done` is high for the cycle after it was taken; the core can start again.
+    feed `i_weights` and `i_biases`, a word a filter (`rtl.drain.Biases`). Outputs leave
+    by `o`, filter by filter (of a pass: tile by tile, filter by filter), `drain` bytes of each
+    lockstep tile a word, lane 0 first, `o_last` with the last word. `done` is high for the cycle
+    after it was taken; the core can start again.
 
     A map's rows carry a row for each lockstep tile, tile 0 lowest, and `last` on top of the last
     one. The layer begins when its map is complete, or at once if it takes no new one.
@@ -78,7 +79,7 @@ class Core(wiring.Component):
                 "events": Out(events(config)),
                 "i_acts": In(stream.Signature(8 * config.act_word_bytes * config.tiles + 1)),
                 "i_weights": In(stream.Signature(config.stream_bits)),
-                "i_biases": In(stream.Signature(signed(config.acc_bits))),
+                "i_biases": In(stream.Signature(config.bias_bits)),
                 "o": Out(stream.Signature(8 * config.drain * config.tiles)),
                 "o_last": Out(1),
             }
@@ -184,26 +185,30 @@ class Core(wiring.Component):
             ]
 
     def _hold_back(self, m: Module, parts: _Parts, go: Signal, flush: Signal) -> None:
-        """At the issue: a tile's last entry waits for the drain of the tile before it, and that of
-        a pass's first tile for the pass's biases too. `events` tell what is waited for."""
+        """At the issue: a tile's last entry waits for the drain of the tile before it, and that for
+        biases where its filters are new. `events` tell what is waited for."""
         front, drain, biases = parts.front, parts.drain, parts.biases
-        may_drain, may_bias = drain.may_end, biases.ready | ~front.tile_first
-        due = front.running & front.at_last & front.ready
+        held = front.running & front.at_last & front.ready & ~drain.may_end
+        new_pass = front.last & front.tile_first & ~front.pass_last
         m.d.comb += [
             self.events.stall_weights.eq(front.running & ~front.ready),
-            self.events.stall_drain.eq(due & ~may_drain),
-            self.events.stall_bias.eq(due & may_drain & ~may_bias),
+            self.events.stall_drain.eq(held & ~drain.starved),
+            self.events.stall_bias.eq(held & drain.starved),
             self.events.nonzeros.eq(front.nonzeros),
             self.events.fillers.eq(front.fillers),
             front.start.eq(go),
             front.busy.eq(self.busy & ~self.events.waiting & ~flush),
-            front.may_end.eq(may_drain & may_bias),
+            front.may_end.eq(drain.may_end),
             drain.last.eq(front.last),
+            drain.tile_first.eq(front.tile_first),
             drain.tile_last.eq(front.tile_last),
             drain.pass_last.eq(front.pass_last),
+            drain.bias_ready.eq(biases.ready),
             drain.popped.eq(parts.output.popped),
-            biases.start.eq(go),
-            biases.claim.eq(front.last & front.tile_first),
+            # A pass's words are let in when the first tile of the pass before it ends: by its next
+            # one all of that pass's words have been claimed.
+            biases.more.eq(go | new_pass),
+            biases.claim.eq(drain.claim),
         ]
 
     def _follow(self, m: Module, parts: _Parts, go: Signal) -> tuple[Value, Value]:
@@ -216,13 +221,17 @@ class Core(wiring.Component):
         results = lanes + 2  # and to the sums that have left them
         snap = delay(m, front.last | go, lanes, "snap")
         shift = delay(m, drain.take, lanes, "take")
+        enter = turn = delay(m, drain.claim, results - 1, "enter")
+        if self.config.filters > 1:
+            turn = delay(m, drain.turn, results - 1, "turn")
         m.d.comb += [
-            biases.swap.eq(delay(m, front.last & front.tile_first, results, "swap")),
-            biases.more.eq(delay(m, ~front.pass_last, results, "more", reset_less=True)),
-            biases.next_row.eq(delay(m, drain.take & drain.row_end, results, "next_row")),
+            biases.enter.eq(enter),
+            biases.turn.eq(turn),
             output.take.eq(delay(m, shift, results - lanes, "taken")),
             output.take_last.eq(delay(m, drain.take & drain.all_end, results, "taken_last")),
             output.bias.eq(biases.bias),
+            output.mul.eq(biases.mul),
+            output.last_shift.eq(biases.last_shift),
         ]
         return snap, shift
 

@@ -45,7 +45,7 @@ def descriptor(config: CoreConfig) -> wiring.Signature:
     last_in_group : passes that read the same input channels
     group_step : bytes between the input channels of one convolution group and the next
     last_shifts : drain cycles of a pass's last tile
-    mul, last_shift, relu : requantisation; last_shift is shift - 1
+    relu : no output is negative
     Dense cores also step through their taps:
     last_word : taps, channels x kernel area
     last_column, last_row, last_channel : kernel width, kernel height, channels of a group
@@ -67,8 +67,6 @@ def descriptor(config: CoreConfig) -> wiring.Signature:
         "last_in_group": COUNT_BITS,
         "group_step": config.address_bits,
         "last_shifts": max(1, (config.tile_shifts - 1).bit_length()),
-        "mul": config.mul_bits,
-        "last_shift": 6,
         "relu": 1,
     }
     if config.dense:

@@ -19,7 +19,7 @@ from rtl.config import CoreConfig
 ADDRESS_EDGE = 2
 ACT_EDGE = 6
 """The edge that loads the activations of an address into their registers."""
-REQUANTIZE_STAGES = 7
+REQUANTIZE_STAGES = 4
 
 
 def operand_edge(config: CoreConfig) -> int:
@@ -35,6 +35,13 @@ def command_edge(config: CoreConfig) -> int:
 def output_latency(config: CoreConfig) -> int:
     """Cycles from a drain command at the issue to its word on the output stream."""
     return command_edge(config) + 1 + REQUANTIZE_STAGES + 1
+
+
+def bias_places(config: CoreConfig) -> int:
+    """Words of the bias stream that wait: one a filter at most, and no more than it takes to drain
+    filter after filter, when each keeps its place from its first group's command at the issue until
+    that reaches the biases."""
+    return min(config.filters, -(-(command_edge(config) + 2) // config.row_shifts))
 
 
 def output_depth(config: CoreConfig) -> int:

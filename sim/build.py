@@ -133,7 +133,7 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
         "LAYER_BITS": sum(layer_fields(config).values()),
         "ACT_BITS": 8 * config.act_word_bytes * config.tiles,
         "WEIGHT_BITS": config.stream_bits,
-        "BIAS_BITS": config.acc_bits,
+        "BIAS_BITS": config.bias_bits,
         "OUT_BITS": 8 * config.drain * config.tiles,
         "COUNT_BITS": config.filters.bit_length(),
         "PATIENCE": 65536 + 16 * config.weight_depth,
@@ -178,7 +178,7 @@ def inputs(config: CoreConfig) -> dict[str, tuple[str, int]]:
         "start": ("start", 1),
         "i_acts__payload": ("{act_last, act}", 1 + 8 * config.act_word_bytes * config.tiles),
         "i_weights__payload": ("weight[WEIGHT_BITS-1:0]", config.stream_bits),
-        "i_biases__payload": ("bias[BIAS_BITS-1:0]", config.acc_bits),
+        "i_biases__payload": ("bias[BIAS_BITS-1:0]", config.bias_bits),
         "o__ready": ("out_ready", 1),
     }
     for port, name in (("i_acts", "act"), ("i_weights", "weight"), ("i_biases", "bias")):

@@ -1,10 +1,13 @@
 """The exact cycle model: the busy cycles of a core when no stream ever waits.
 
 A tile of a pass costs max(entries, drain of the tile before it). On top come the loading of the
-first pass, what a pass takes longer to load than the one before it to compute, and a
-constant for the pipeline. Tests hold the model equal to the RTL.
+first pass, what a pass takes longer to load than the one before it to compute, what filters that
+follow each other fast wait for their biases, and a constant for the pipeline. Tests hold the
+model equal to the RTL.
 """
 
+from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +17,7 @@ from rtl.config import CoreConfig
 from rtl.program.encode import Work, passes_of, work
 from rtl.program.layout import Layout
 from rtl.program.pack import shape_of, stripes_of
-from rtl.timing import ACT_EDGE, command_edge, output_latency
+from rtl.timing import ACT_EDGE, bias_places, command_edge, output_latency
 
 
 def layer_cycles(layer: Layer, config: CoreConfig, batch: int = 1) -> int:
@@ -41,12 +44,11 @@ def run_cycles(cost: Work, layout: Layout, config: CoreConfig) -> int:
     # Words that are read ahead of their use take two cycles more.
     ahead = 2
     drain = config.tile_shifts
-    # A pass's biases are taken when its first tile reaches the lanes; then the next ones load.
-    refill = command_edge(config) + 2 + config.filters
+    biases = _Biases(config, drain if tiles > 1 else last_shifts)
     rows = _Rows(cost, tiles, drain) if config.core == "sparse-rows" else None
     loaded = cost.table_words
     end = before = -1
-    drained, biases = 0, config.filters
+    drained = 0
     passes = zip(cost.entries.tolist(), cost.words.tolist(), strict=True)
     for number, (count, words) in enumerate(passes):
         begun = max(loaded, before + 1 + (late if before >= 0 else 0))
@@ -59,13 +61,42 @@ def run_cycles(cost: Work, layout: Layout, config: CoreConfig) -> int:
             # Each row begins with the first window when its own words are there.
             starts = begun + ahead + np.cumsum(cost.rows[number])
             through = int((starts + cost.first[number]).max()) - 1
-            first_tile, end = rows.run(cost.windows[number], through, max(drained, biases))
+            end, drained = rows.run(cost.windows[number], through, drained, biases.drain)
         else:
-            first_tile = max(start + count - 1, drained, biases)
-            end = first_tile + (tiles - 1) * max(count, drain)
-        drained = end + last_shifts
-        biases = first_tile + refill
+            end = max(start + count - 1, drained)
+            drained = biases.drain(end)
+            if tiles > 1:
+                end = max(end + count, drained) + (tiles - 2) * max(count, drain)
+        if tiles > 1:
+            drained = end + last_shifts
     return drained + output_latency(config) + 2
+
+
+class _Biases:
+    """The drains of the passes' first tiles, whose filters claim their words of the bias stream.
+
+    A word comes in a cycle of its own, when it is wanted and finds a place; it can be claimed
+    from the next one on, and leaves its place when the claim's command has reached the biases.
+    """
+
+    def __init__(self, config: CoreConfig, tile_shifts: int) -> None:
+        self._rows, self._shifts = config.filters, tile_shifts // config.filters
+        self._stay = command_edge(config) + 1
+        self._wanted, self._came = 0, -1
+        self._claims = deque([-self._stay] * bias_places(config), bias_places(config))
+
+    def drain(self, end: int) -> int:
+        """The last cycle of the drain of a first tile that ended in cycle `end`."""
+        if self._shifts * len(self._claims) > self._stay:  # a place is free again before its turn
+            return end + self._rows * self._shifts
+        claim = end + 1
+        for _ in range(self._rows):
+            self._came = max(self._came + 1, self._wanted, self._claims[0] + self._stay)
+            claim = max(claim, self._came + 1)
+            self._claims.append(claim)
+            claim += self._shifts
+        self._wanted = end + 1  # those of the next pass
+        return claim - 1
 
 
 class _Window(NamedTuple):
@@ -93,25 +124,29 @@ class _Rows:
         # Before the first pass no window is in use, and the table of addresses is loaded.
         self._window = _Window(cost.table_words, -1)
 
-    def run(self, entries: np.ndarray, first: int, last: int) -> tuple[int, int]:
-        """(end of the first tile, end) of a pass, whose words may still be loading.
+    def run(
+        self, entries: np.ndarray, first: int, last: int, drain: Callable[[int], int]
+    ) -> tuple[int, int]:
+        """(end of a pass, whose words may still be loading, end of its first tile's drain).
 
         entries : int64 [windows], those of the fullest row
         first, last : the first tile's first and last window do not end before
+        drain : the end of the first tile's drain, of the end of the tile
         """
         inner = int(np.maximum(entries[1:-1], self._reads[2:]).sum())
         window = self._tile(self._window, entries, inner, first, last)
-        first_tile = window.end
+        drained = last = drain(window.end)
         for left in range(self._tiles - 1, 0, -1):
             before = window
-            window = self._tile(before, entries, inner, first, before.end + self._drain)
+            window = self._tile(before, entries, inner, first, last)
             took = window.end - before.end
-            if window.start - before.start == took:
+            if window.start - before.start == took and last == before.end + self._drain:
                 # Steady: all further tiles take as long as this one.
                 window = _Window(*(cycle + (left - 1) * took for cycle in window))
                 break
+            last = window.end + self._drain
         self._window = window
-        return first_tile, window.end
+        return window.end, drained
 
     def _tile(
         self, window: _Window, entries: np.ndarray, inner: int, first: int, last: int

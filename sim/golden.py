@@ -220,6 +220,7 @@ def correct(
     images: Callable[[np.ndarray], np.ndarray],
     labels: np.ndarray,
     report: Callable[[int], None] = lambda done: None,
+    sums: Accumulate = accumulate,
 ) -> int:
     """Right answers of the integer model, whose class is the largest output, the first on ties.
 
@@ -230,7 +231,8 @@ def correct(
     right = 0
     for start in range(0, len(labels), _BATCH):
         indices = np.arange(start, min(start + _BATCH, len(labels)))
-        scores = run(model, model.input.quantize(images(indices))).reshape(len(indices), -1)
+        scores = run(model, model.input.quantize(images(indices)), sums)
+        scores = scores.reshape(len(indices), -1)
         right += int((scores.argmax(axis=1) == labels[indices]).sum())
         report(start + len(indices))
     return right

@@ -57,7 +57,7 @@ class Run:
     descriptor : values of the core's `layer` ports
     acts : uint8 [rows, bytes], the map
     weights : uint8 [words, bytes]
-    biases : int64 [words]
+    biases : int64 [words], a filter's bias and requantisation each (`pack.filter_words`)
     reset_at : cycle after the start in which the core is reset, 0 for never
     """
 
@@ -184,7 +184,7 @@ def _write(
         return
     written[key] = prefix
     weights.write_bytes(run.weights[:, ::-1].tobytes())
-    width = -(-config.acc_bits // 8)
+    width = -(-config.bias_bits // 8)
     big_endian = run.biases.astype(">i8").view(np.uint8).reshape(-1, 8)
     biases.write_bytes(big_endian[:, 8 - width :].tobytes())
 

@@ -1,9 +1,9 @@
 """The same core on an FPGA: Lattice ECP5, placed and routed. Cached by content.
 
 Yosys' `synth_ecp5` and nextpnr. The SRAM macros become block RAM (DP16KD) by their behavioural
-Verilog, products of activations and weights go to DSP blocks (MULT18X18D), as do the digits of the
-requantiser's multiplier; small register files stay in LUTs. The core is routed out of context,
-without pads, so Fmax is that of its register-to-register paths.
+Verilog, products of activations and weights go to DSP blocks (MULT18X18D); requantisers and small
+register files stay in LUTs. The core is routed out of context, without pads, so Fmax is that of its
+register-to-register paths.
 """
 
 import contextlib

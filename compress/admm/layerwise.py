@@ -140,12 +140,12 @@ def prune(task: Problem, keep: int) -> Tensor:
     return least_squares(task, mask, w)
 
 
-def least_squares(task: Problem, mask: Tensor, start: Tensor) -> Tensor:
+def least_squares(task: Problem, mask: Tensor, start: Tensor, descents: int = DESCENTS) -> Tensor:
     """Conjugate gradients from `start` on the support; the loss decreases at every step."""
     z = torch.where(mask, start, 0.0)
     residual = torch.where(mask, task.goal - task.times(z), 0.0)
     direction, square = residual, residual.square().sum(-1, keepdim=True)
-    for _ in range(DESCENTS):
+    for _ in range(descents):
         image = torch.where(mask, task.times(direction), 0.0)
         curvature = (direction * image).sum(-1, keepdim=True)
         step = torch.where(curvature > 0, square / curvature, 0.0)

@@ -20,8 +20,17 @@ class Moments:
     the rows themselves are kept. Of every image as many positions are looked at.
     """
 
-    def __init__(self, geometry: Geometry, dense: Network, node: NodeSpec, images: int) -> None:
+    def __init__(
+        self,
+        geometry: Geometry,
+        dense: Network,
+        node: NodeSpec,
+        images: int,
+        stops: tuple[float, float] | None = None,
+    ) -> None:
+        """stops : where the ReLU behind the answers begins and ends to rise; None without one"""
         g = self.geometry = geometry
+        self._stops = stops
         self.shape = (g.groups, g.out_channels // g.groups, g.columns)
         self._dense, self._node = dense, replace(node, relu=False)
         self._relu = node.relu
@@ -31,30 +40,47 @@ class Moments:
         self._wide = images * self._sample < g.columns
         self._rows: list[Tensor] = []
         self._lacks: list[Tensor] = []
+        self._wanted: list[Tensor] = []  # answers before a ReLU, what they are added to included
         self._second = torch.zeros(g.groups, 0 if self._wide else g.columns, g.columns).double()
         self._cross = torch.zeros(self.shape).double()
         self._x_sum = torch.zeros(g.groups, g.columns).double()
         self._origin: Tensor | None = None
         self._lack_sum = torch.zeros(g.groups, self.shape[1]).double()
+        self._more_sum = torch.zeros(g.groups, self.shape[1]).double()  # of `rectified`
         self._y_sum = torch.zeros(g.groups, self.shape[1]).double()
         self._y_square = 0.0
         self._count = 0
 
-    def add(self, wanted: Tensor, got: Tensor, owed: Tensor | None, rng: torch.Generator) -> Tensor:
+    def add(
+        self,
+        wanted: Tensor,
+        got: Tensor,
+        rng: torch.Generator,
+        joined: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """Take in one batch of inputs, [N, C, H, W]; returns the dense network's output.
 
-        owed : what is asked for on top of that output, of its shape
+        joined : what that output is added to, in the dense and in the compressed network
         """
         g = self.geometry
         answers = self._dense.compute(self._node, wanted)
-        maps = answers.reshape(len(answers), *self.shape[:2], g.out_height, g.out_width)
         chosen = torch.randperm(g.out_height * g.out_width, generator=rng)[: self._sample]
         down, right = chosen // g.out_width, chosen % g.out_width
         rows = columns_at(got.reshape(len(got), g.in_channels, g.in_height, -1), g, down, right)
-        if owed is not None:
-            maps = maps + owed.reshape(maps.shape)
+
+        def sampled(maps: Tensor) -> Tensor:
+            some = maps.reshape(len(answers), *self.shape[:2], g.out_height, g.out_width)
+            some = some[:, :, :, down, right]
+            return some.permute(1, 0, 3, 2).reshape(g.groups, -1, self.shape[1])
+
+        y = sampled(answers)
+        if joined is not None:
+            other = sampled(joined[1])
+            y += sampled(joined[0]) - other
+            self._wanted.append(y + other)
+        elif self._stops is not None:
+            self._wanted.append(y)
         # what the answers lack, beyond the bias: Y - X Wt
-        y = maps[:, :, :, down, right].permute(1, 0, 3, 2).reshape(g.groups, -1, self.shape[1])
         lacks = y - rows @ self._weight.mT
         if self._origin is None:  # near the means, so that little is lost when they are taken off
             self._origin = rows.mean(1, keepdim=True)
@@ -64,10 +90,9 @@ class Moments:
         self._y_square += float(y.square().sum(dtype=torch.float64))
         self._x_sum += rows.sum(1, dtype=torch.float64)
         self._lack_sum += lacks.sum(1, dtype=torch.float64)
-        if self._wide:
-            self._rows.append(rows)
-            self._lacks.append(lacks)
-        else:
+        self._rows.append(rows)
+        self._lacks.append(lacks)
+        if not self._wide:
             self._second += rows.mT @ rows
             self._cross += lacks.mT @ rows
         return rectified(answers, self._node.top) if self._relu else answers
@@ -83,11 +108,31 @@ class Moments:
         cross = self._cross / self._count - lack_mean[:, :, None] * x_mean[:, None]
         return layerwise.problem(weight, None, second.float(), cross.float(), square)
 
+    def rectified(self, task: layerwise.Problem, weight: Tensor) -> layerwise.Problem:
+        """The problem `task` behind a ReLU, near `weight`; `bias` is its from then on.
+
+        Where the dense network's answer and what `weight` makes of it are both below zero, or both
+        above where the ReLU stops, there is nothing to make up for: what is made is wanted.
+        """
+        if self._stops is None:
+            return task
+        mean = self._lack_sum / self._count
+        rows = torch.cat(self._rows, 1) - (self._x_sum / self._count)[:, None].float()
+        lacks, wanted = torch.cat(self._lacks, 1), torch.cat(self._wanted, 1)
+        more = rows @ (weight - self._weight).mT - (lacks - mean[:, None].float())
+        made = wanted + more
+        low, high = self._stops
+        free = (wanted < low) & (made < low) | (wanted > high) & (made > high)
+        more *= free
+        self._more_sum = more.sum(1, dtype=torch.float64)
+        more -= more.mean(1, keepdim=True)
+        return replace(task, goal=task.goal + more.mT @ rows / self._count / task.scale)
+
     def bias(self, weight: Tensor) -> Tensor:
         """The bias that with `weight` gives the mean answers of the dense network: [out]."""
         assert self._origin is not None
         x_mean = self._x_sum / self._count + self._origin[:, 0]
-        lack_mean = self._lack_sum / self._count
+        lack_mean = (self._lack_sum + self._more_sum) / self._count
         moved = ((self._weight - weight).double() @ x_mean[:, :, None])[:, :, 0] + lack_mean
         return moved.reshape(-1).float()
 

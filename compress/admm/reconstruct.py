@@ -5,6 +5,7 @@ wanted, and the one whose layers so far are compressed, which says from what it 
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
@@ -19,6 +20,7 @@ from compress.nn.network import Network
 
 _FINEST = 1 << 13
 """Accumulator units in a unit of the output: finer ones would only need a wider accumulator."""
+ROUNDS = 4  # of fitting to a ReLU, after which little changes
 _MANTISSA = 8  # bits of a filter's interval
 Progress = Callable[[str], None]
 
@@ -62,7 +64,7 @@ def prune_and_quantize(
     """
     found = {}
     for layer in layers(network, batches, units):
-        pruned = layerwise.prune(layer.task, keep[layer.name])
+        pruned = layer.behind_relu(layerwise.prune(layer.task, keep[layer.name]))
         least = units[layer.name] / units[layer.input] / _FINEST
         found[layer.name], z = layer.quantize_filters(pruned, bits[layer.name], least)
         progress(layer.line(keep[layer.name], z))
@@ -121,11 +123,16 @@ def layers(
     for node in network.spec.nodes:
         finished = [name for name in node.inputs if last_reader[name] == node.name]
         if node.geometry is not None:
-            moments = Moments(node.geometry, dense, node, images)
-            other = beside.get(node.name, "")
+            add = beside.get(node.name)
+            behind = node if add is None else add
+            stops = (0.0, math.inf if behind.top is None else behind.top) if behind.relu else None
+            moments = Moments(node.geometry, dense, node, images, stops)
             for want, have in zip(wanted, got, strict=True):
-                owed = want[other] - have[other] if other in have else None
-                want[node.name] = moments.add(want[node.input], have[node.input], owed, rng)
+                joined = None
+                if add is not None:
+                    other = add.inputs[add.inputs[0] == node.name]
+                    joined = (want[other], have[other]) if other in have else None
+                want[node.name] = moments.add(want[node.input], have[node.input], rng, joined)
             yield Turn(node, network, moments)
         for values, net, rounds in ((wanted, dense, False), (got, network, bool(units))):
             for batch in values:
@@ -141,8 +148,8 @@ def _rounded(y: Tensor, unit: float) -> Tensor:
     return (y / unit).round_().clamp_(-128, 127).mul_(unit)
 
 
-def _beside(spec: NetworkSpec) -> dict[str, str]:
-    """Layers that an add alone reads, and what else it adds.
+def _beside(spec: NetworkSpec) -> dict[str, NodeSpec]:
+    """Layers that an add alone reads, and that add.
 
     What the other branch has lost, such a layer can make up for.
     """
@@ -158,7 +165,7 @@ def _beside(spec: NetworkSpec) -> dict[str, str]:
             continue
         joined = reading[0].inputs
         if len({shapes[name] for name in joined}) == 1:
-            found[node.name] = next(name for name in joined if name != node.name)
+            found[node.name] = reading[0]
     return found
 
 
@@ -174,6 +181,14 @@ class Turn:
         self._weight, self._bias = network.weights[node.name], network.biases[node.name]
         self._moments = moments
         self.task = moments.problem(self._weight.detach().reshape(moments.shape))
+
+    def behind_relu(self, z: Tensor) -> Tensor:
+        """Z on the same support, fitted to what a ReLU behind the layer lets through."""
+        first = self.task
+        for _ in range(ROUNDS):
+            self.task = self._moments.rectified(first, z / first.scale)
+            z = layerwise.least_squares(self.task, z != 0, z)
+        return z
 
     def put(self, weight: Tensor) -> None:
         """Give the layer new weights [groups, out / groups, columns], and the bias they need."""

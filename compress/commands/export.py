@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from math import isfinite, prod
+from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from compress.commands.inspect import inspect, table
 from compress.file import container
 from compress.model.graph import InputSpec
-from compress.model.hostops import Shape
 from compress.model.nodes import size_of
 from compress.zoo.density import uniform, uniform_but_delicate
 from compress.zoo.networks import NETWORKS, entry_for, is_foreign, preset
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 _MEASURED = 16  # images
 _OF_LARGE = 8  # of built-in networks, of which some are
-_POOL_BYTES = 1 << 28  # of images to finetune on
 _MACS = 1_000_000_000  # of an image, up to which a built-in network's outputs are measured
 
 
@@ -146,7 +144,7 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
     weights = options.weights and state_dicts.find(options.network, options.weights, _say)
     large = sum(geometry.macs for geometry in entry.spec.geometries.values()) > _MACS
     held = 0 if large else _OF_LARGE
-    count = _images(options, entry.spec.shape)
+    count = pipeline.CALIBRATION_IMAGES[options.method]
     found = samples.collect(entry.spec.shape, options.images, options.seed, count, held)
     if weights is None:
         network, source = pipeline.untrained(options.network, found.calibration, options.seed)
@@ -165,7 +163,7 @@ def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None
     """The same of an ONNX file or a torch module, with the weights that it has."""
     from compress.exchange import sources, state_dicts
     from compress.nn.network import pretrained_network
-    from compress.posttrain import samples
+    from compress.posttrain import pipeline, samples
     from compress.posttrain.integers import input_spec
     from compress.posttrain.rehearsal import rehearse
     from compress.train import recipes
@@ -189,7 +187,7 @@ def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None
         spec.shape,
         options.images,
         options.seed,
-        _images(options, spec.shape),
+        pipeline.CALIBRATION_IMAGES[options.method],
         _MEASURED,
         told,
         own.layout,
@@ -219,19 +217,11 @@ def _check_finetune(options: argparse.Namespace) -> None:
         raise CosignError("--finetune learns from images; give a folder or a file by --images.")
 
 
-def _images(options: argparse.Namespace, shape: Shape) -> int:
-    """How many to collect beside those held: to calibrate on, and to learn from."""
-    from compress.posttrain import pipeline
-
-    count = pipeline.CALIBRATION_IMAGES[options.method]
-    return count if options.finetune is None else max(count, _POOL_BYTES // prod(shape))
-
-
 def _done(options: argparse.Namespace) -> str:
     """What was done to the weights, before the images that it was done with."""
     if options.finetune is None:
         return "pruned and quantised without retraining. Calibrated on"
-    return "pruned, finetuned without labels, and quantised. Calibrated and finetuned on"
+    return "pruned, finetuned without labels, and quantised. Calibrated on"
 
 
 def _written(
@@ -250,19 +240,17 @@ def _written(
     known : scales of activations that its file gives, by node
     """
     from compress.posttrain import fidelity, pipeline
-    from compress.posttrain.finetune import Finetuning, Pool
-    from compress.posttrain.samples import spread
+    from compress.posttrain.finetune import Finetuning
     from sim import golden  # the one thing that commands here have of another room
 
-    pixels, finetuning = found.calibration, None
+    finetuning = None
     if options.finetune is not None:
         checkpoint = options.out.with_name(f"{options.out.name}.finetune.pt")
-        finetuning = Finetuning(options.finetune, Pool.of(pixels), options.seed, checkpoint)
-        pixels = pixels[spread(len(pixels), pipeline.CALIBRATION_IMAGES[options.method])]
+        finetuning = Finetuning(options.finetune, found.pool, options.seed, checkpoint)
 
     expected = fidelity.outputs(network, source, found.held) if len(found.held) else []
     model = pipeline.compress(
-        network, source, chosen, bits, pixels, options.method, _say, known, finetuning
+        network, source, chosen, bits, found.calibration, options.method, _say, known, finetuning
     )
     shapes = [model.shapes[name] for name in model.outputs]
     errors = fidelity.errors(model, expected, found.held, golden.trace) if expected else []

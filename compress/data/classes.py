@@ -32,7 +32,7 @@ def folders(root: Path) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if not is_hidden(name)))
 
 
-def ordered(root: Path, order: Order = None) -> tuple[str, ...]:
+def ordered(root: Path, order: Order = None, split: str = "train") -> tuple[str, ...]:
     """The classes of an image folder in the order of the network's outputs.
 
     order : "text" or "numeric"; the path of a file with a name in each line, and after a tab
@@ -41,11 +41,12 @@ def ordered(root: Path, order: Order = None) -> tuple[str, ...]:
 
     Raises CosignError where that is not told, and when names and folders are not the same.
     """
-    names = folders(root / "train")
+    inside = root / split
+    names = folders(inside)
     if order is not None and not isinstance(order, str):
         if tuple(sorted(order)) != names:
             raise CosignError(
-                f"the class folders of {root / 'train'} are others than this run began with; "
+                f"the class folders of {inside} are others than this run began with; "
                 "start a new run."
             )
         return tuple(order)
@@ -55,17 +56,17 @@ def ordered(root: Path, order: Order = None) -> tuple[str, ...]:
     if order == "numeric":
         if numbered is None:
             raise CosignError(
-                f"--classes numeric: the class folders of {root / 'train'} have no numbers that "
+                f"--classes numeric: the class folders of {inside} have no numbers that "
                 f"tell them apart ({shown(names)}); give --classes text or a file."
             )
         return numbered
     if order is not None or (root / FILE).is_file():
-        return _listed(Path(order) if order is not None else root / FILE, names, root)
+        return _listed(Path(order) if order is not None else root / FILE, names, inside)
     how = f"give --classes text, --classes numeric or --classes FILE, or write {root / FILE}, one "
     how += "name a line in the order of the network's outputs"
     if numbered is not None and numbered != names:
         raise CosignError(
-            f"the class folders of {root / 'train'} are {shown(names)} as text and "
+            f"the class folders of {inside} are {shown(names)} as text and "
             f"{shown(numbered)} by number, and which order the network's outputs have is not told; "
             f"{how}."
         )
@@ -73,15 +74,15 @@ def ordered(root: Path, order: Order = None) -> tuple[str, ...]:
         alike = list(same)
         if len(alike) > 1:
             raise CosignError(
-                f"{root / 'train'} has class folders {' and '.join(sorted(alike))}, which differ "
+                f"{inside} has class folders {' and '.join(sorted(alike))}, which differ "
                 f"in case alone; merge them if they are one class, else {how}."
             )
     return names
 
 
-def unusual(root: Path, order: Order) -> list[str] | None:
+def unusual(root: Path, order: Order, split: str = "train") -> list[str] | None:
     """As `ordered`, and None where they are sorted as text: what a run has to remember."""
-    names = list(ordered(root, order))
+    names = list(ordered(root, order, split))
     return names if names != sorted(names) else None
 
 
@@ -124,7 +125,7 @@ def _by_number(names: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(sorted(names, key=numbers.__getitem__))
 
 
-def _listed(file: Path, names: Sequence[str], root: Path) -> tuple[str, ...]:
+def _listed(file: Path, names: Sequence[str], inside: Path) -> tuple[str, ...]:
     try:
         lines = file.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -136,7 +137,7 @@ def _listed(file: Path, names: Sequence[str], root: Path) -> tuple[str, ...]:
         name = next((way for way in ways if way in known), None)
         if name is None:
             raise CosignError(
-                f"{file} names {ways[1]!r}, for which there is no folder in {root / 'train'}; it "
+                f"{file} names {ways[1]!r}, for which there is no folder in {inside}; it "
                 "needs one folder's name a line, in the order of the network's outputs."
             )
         found.append(name)
@@ -145,7 +146,5 @@ def _listed(file: Path, names: Sequence[str], root: Path) -> tuple[str, ...]:
         raise CosignError(f"{file} names {twice!r} twice; name each class folder once.")
     missing = next((name for name in names if name not in found), None)
     if missing is not None:
-        raise CosignError(
-            f"{file} does not name {root / 'train' / missing}; name each class folder once."
-        )
+        raise CosignError(f"{file} does not name {inside / missing}; name each class folder once.")
     return tuple(found)

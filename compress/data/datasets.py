@@ -189,8 +189,9 @@ def load_dataset(
 
     Raises CosignError as `load` does, and when the data are not meant for the network.
     """
-    own = entry_of(network).data
-    if own is None:
+    entry = entry_of(network)
+    own = entry.data
+    if own is None or entry.needs_weights:
         raise CosignError(f"{network} is not trained from nothing; give its weights by --weights.")
     if own in _SMALL and data not in (None, own):
         raise CosignError(f"{network} reads {own}, not {data!r}; leave --data out.")
@@ -230,6 +231,11 @@ def load_for(
                 "folder by --data."
             )
         dataset = _mnist(seed, progress)
+    elif data == "synthetic":
+        raise CosignError(
+            "the generated set is for networks that are trained from nothing; give an ImageNet "
+            "folder by --data."
+        )
     else:
         if shape[0] not in (1, 3):
             raise CosignError(

@@ -19,7 +19,7 @@ from compress.exchange import tfjs
 from compress.model.nodes import NetworkSpec
 from compress.nn.network import Network, fold, module_key
 from compress.zoo.entry import Modules, Naming, modules
-from compress.zoo.networks import NETWORKS, entry_of, spec_of
+from compress.zoo.networks import NETWORKS, entry_of, spec_of, without_classifier
 from cosign import CosignError, atomic_write, cache_dir, sha256
 
 _KERAS_PIXELS: Normalisation = (
@@ -62,7 +62,15 @@ def fetch(network: str, progress: Callable[[str], None] = lambda _: None) -> Pat
 
 
 def find(network: str, weights: str, progress: Callable[[str], None] = lambda _: None) -> Path:
-    """The file that `weights` names, or that of "imagenet". Raises CosignError as `fetch` does."""
+    """The file that `weights` names, or that of "imagenet".
+
+    Raises CosignError as `fetch` does, and on weights without a classifier.
+    """
+    if without_classifier(weights):
+        raise CosignError(
+            f"{weights} has no classifier, so there is nothing to compress yet; cosign run and "
+            "cosign train learn one on --data, or give weights of the whole network."
+        )
     return fetch(network, progress) if weights == "imagenet" else Path(weights)
 
 
@@ -93,26 +101,15 @@ def load_weights(network: Network, path: Path) -> Normalisation:
     Raises CosignError, with the name, when the file cannot be read, or a tensor is missing, has
     another shape, is not finite, or belongs to no layer.
     """
-    state = tfjs.state_dict(path) if tfjs.is_layers_model(path) else _read(path)
+    state = tfjs.state_dict(path) if tfjs.is_layers_model(path) else read(path)
     names = min(
         _namings(network.spec),
         key=lambda names: sum(name not in state for name in names.tensors.values()),
     )
     wanted = names.tensors
     parameters = network.state_dict()
-    for target, name in wanted.items():
-        if name not in state:
-            raise CosignError(
-                f"{path} has no tensor {name!r}, which {network.spec.name} needs; give weights of "
-                "the same network."
-            )
-        shape, given = tuple(parameters[target].shape), tuple(state[name].shape)
-        if shape != given:
-            raise CosignError(
-                f"{path}: {name} has shape {given}, {network.spec.name} needs {shape}."
-            )
-        if not bool(torch.isfinite(state[name]).all()):
-            raise CosignError(f"{path}: {name} holds a value that is not finite.")
+    shapes = {name: tuple(parameters[target].shape) for target, name in wanted.items()}
+    check_tensors(path, network.spec.name, state, shapes)
     known = {*wanted.values(), *names.biases.values()}
     strange = [name for name in state if name not in known and not _counter(name)]
     if strange:
@@ -130,7 +127,25 @@ def load_weights(network: Network, path: Path) -> Normalisation:
     return _KERAS_PIXELS if names.keras else pixels_of(network.spec)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def check_tensors(
+    path: Path, network: str, state: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Raises CosignError unless `state` of that file has tensors of these names and shapes."""
+    for name, shape in shapes.items():
+        if name not in state:
+            raise CosignError(
+                f"{path} has no tensor {name!r}, which {network} needs; give weights of the same "
+                "network."
+            )
+        given = tuple(state[name].shape)
+        if shape != given:
+            raise CosignError(f"{path}: {name} has shape {given}, {network} needs {shape}.")
+        if not bool(torch.isfinite(state[name]).all()):
+            raise CosignError(f"{path}: {name} holds a value that is not finite.")
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a state dict by name. Raises CosignError when the file is none."""
     try:
         path.open("rb").close()
     except OSError as error:

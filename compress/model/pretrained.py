@@ -1,7 +1,8 @@
-"""A network that comes with its weights, as values."""
+"""A network that comes with its weights, or with all but the last, as values."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -38,8 +39,32 @@ class Pretrained:
 
     def digest(self) -> str:
         """SHA-256 over structure and weights, hex."""
-        content = hashlib.sha256(json.dumps(asdict(self.spec), sort_keys=True).encode())
-        for name, weight in self.weights.items():
-            content.update(weight.tobytes())
-            content.update(self.biases[name].tobytes())
-        return content.hexdigest()
+        return _digest(asdict(self.spec), self.weights, self.biases)
+
+
+@dataclass(frozen=True)
+class Features:
+    """All trained layers of a network but its last, the classifier.
+
+    Parameters
+    ----------
+    weights : by layer, float32 [out, in / groups, kh, kw] or [out, in]
+    biases : by layer, float32 [out]
+    """
+
+    weights: dict[str, np.ndarray]
+    biases: dict[str, np.ndarray]
+
+    def digest(self) -> str:
+        """SHA-256 over names and weights, hex."""
+        return _digest(list(self.weights), self.weights, self.biases)
+
+
+def _digest(
+    structure: object, weights: Mapping[str, np.ndarray], biases: Mapping[str, np.ndarray]
+) -> str:
+    content = hashlib.sha256(json.dumps(structure, sort_keys=True).encode())
+    for name, weight in weights.items():
+        content.update(weight.tobytes())
+        content.update(biases[name].tobytes())
+    return content.hexdigest()

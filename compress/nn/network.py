@@ -1,6 +1,6 @@
 """The torch module that computes a `NetworkSpec`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -262,18 +262,20 @@ def pretrained_network(pretrained: Pretrained) -> Network:
 
 
 @torch.no_grad()
-def scale_to_data(network: Network, x: Tensor) -> None:
+def scale_to_data(network: Network, x: Tensor, layers: Collection[str] | None = None) -> None:
     """Layer-sequential unit-variance initialisation (Mishkin & Matas 2016) on a batch `x`.
 
     Every layer's output gets a root mean square of 1, the logits' of 0.1: without batch
     normalisation AlexNet otherwise stands still for its first hundreds of steps. Every filter
     starts with zero mean, in the first layer over each colour: what all images have in common,
     and their mean colour, would otherwise drown what tells them apart.
+
+    layers : that are initialised; None for all
     """
     values = {"input": x}
     last = network.spec.outputs[0]
     for node in network.spec.nodes:
-        if node.geometry is not None:
+        if node.geometry is not None and (layers is None or node.name in layers):
             weight = network.weights[node.name]
             axes = tuple(range(2 if node.input == "input" else 1, weight.dim()))
             weight.sub_(weight.mean(axes, keepdim=True))

@@ -27,7 +27,7 @@ from compress.model.graph import InputSpec
 from compress.model.nodes import NetworkSpec
 from compress.nn.checkpoint import Checkpoint
 from compress.nn.network import Network, channels_last
-from compress.posttrain.samples import spread
+from compress.posttrain.samples import Pool, spread
 from cosign import CosignError
 
 SPEED = 40e9
@@ -46,23 +46,6 @@ _CHECKPOINT_S = 30.0
 _DIGESTED = 64  # images that tell a pool from another
 _INPUT_RMS = 32  # int8 units of what a layer reads, about
 _SHIFT = 8  # sides of an image in a shift
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Images without labels.
-
-    total : how many
-    images : uint8 [n, C, H, W] of some of them, by indices
-    """
-
-    total: int
-    images: Callable[[np.ndarray], np.ndarray]
-
-    @classmethod
-    def of(cls, pixels: np.ndarray) -> "Pool":
-        """Those of an array, uint8 [N, C, H, W]."""
-        return cls(len(pixels), lambda some: pixels[some])
 
 
 @dataclass(frozen=True)

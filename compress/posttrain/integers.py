@@ -213,16 +213,16 @@ def _layer(
     bias: np.ndarray,
     units: Mapping[str, float],
 ) -> Layer:
-    used = levels.values.reshape(geometry.out_channels, -1).any(axis=1)
-    q = levels.q if used.any() else np.asarray(_without_weights(node, units))
+    values = levels.values.reshape(geometry.out_channels, geometry.columns)
+    alone = _without_weights(node, units)
+    q, short = levels.q, partial(shortened, bits=_FILTER_BITS if levels.q.ndim else SCALE_BITS)
     if q.ndim:
-        q = np.where(used, q, _without_weights(node, units))
-    short = partial(shortened, bits=_FILTER_BITS if q.ndim else SCALE_BITS)
-    q = np.vectorize(short, otypes=[np.float64])(q)
+        q = np.where(values.any(axis=1), q, alone)
+    q = np.vectorize(short, otypes=[np.float64])(q if values.any() else alone)
     unit = units[node.input] * q  # real value of one accumulator unit
     mul, shift = fixed_point(unit / units[node.name])
     return Layer.from_dense(
-        levels.values.reshape(geometry.out_channels, geometry.columns),
+        values,
         name=node.name,
         input=source,
         geometry=geometry,

@@ -37,6 +37,7 @@ _BIAS_DEVIATION = 0.1  # of an untrained network, whose activations have a devia
 _BATCH = 16
 _SCALING_IMAGES = 4
 _LEAST = 1e-30  # interval, of a filter of zeros
+_APART = 1 << 13  # intervals of a layer: what is smaller no unit of its output shows
 
 
 def load(network: str, weights: Path) -> tuple[Network, InputSpec]:
@@ -116,6 +117,7 @@ def _put_on_levels(
         weight, zeros = network.weights[name], keep[name] == mask.numel()
         flat, kept = weight.flatten(1), mask.flatten(1) & (weight.flatten(1) != 0)
         q = layerwise.intervals(flat, 1.0, bits[name], _LEAST)
+        q = q.clamp(min=float(q.max()) / _APART)
         levels = layerwise.nearest(flat / q, bits[name], kept, zeros)
         weight.copy_((levels * q).reshape(weight.shape))
         values = levels.reshape(weight.shape).numpy()

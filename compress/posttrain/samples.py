@@ -25,6 +25,23 @@ _HALF = 0.501  # of a pixel: what rounding to whole ones may change, in float32
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Images without labels.
+
+    total : how many
+    images : uint8 [n, C, H, W] of some of them, by indices
+    """
+
+    total: int
+    images: Callable[[np.ndarray], np.ndarray]
+
+    @classmethod
+    def of(cls, pixels: np.ndarray) -> "Pool":
+        """Those of an array, uint8 [N, C, H, W]."""
+        return cls(len(pixels), lambda some: pixels[some])
+
+
+@dataclass(frozen=True)
 class Samples:
     """Pixels that a network reads.
 
@@ -32,6 +49,7 @@ class Samples:
     ----------
     calibration : to find scales on, uint8 [N, C, H, W]
     held : none of those, to measure on; uint8 [M, C, H, W]
+    pool : all that are not held, those to calibrate on among them
     words, held_words : what they are, "16 generated images"
     pixels : mean and standard deviation by channel of pixels of 0..1 that bring them to the range
         of a file's floats; None where nothing had to be found
@@ -39,6 +57,7 @@ class Samples:
 
     calibration: np.ndarray
     held: np.ndarray
+    pool: Pool
     words: str
     held_words: str
     pixels: Normalisation | None = None
@@ -61,6 +80,7 @@ def collect(
     held: int = 0,
     pixels: Normalisation | None = None,
     layout: np.ndarray | None = None,
+    option: str = "--images",
 ) -> Samples:
     """`count` samples of `shape` to calibrate on, and `held` others, as far as there are so many.
 
@@ -69,6 +89,7 @@ def collect(
         generated images
     pixels : what brings pixels to such floats; None for what covers the file's
     layout : as in compress.model.pretrained
+    option : that names `images`, for what is wrong with them
 
     Both are spread over what there is. Of few images a quarter is held, of a single one none; then
     generated ones are. Raises CosignError when there is no image, or one does not fit.
@@ -76,19 +97,21 @@ def collect(
     if images is None:
         words = f"{_images(count)} (generated)"
         calibration, others = _generated(shape, seed, 0, count), np.zeros((0, *shape), np.uint8)
-        own = None
+        pool, own = Pool.of(calibration), None
     else:
         if images.suffix.lower() in _ARRAYS and not images.is_dir():
             source = _file(images, shape, pixels, layout)
         else:
-            source = _folder(images, shape)
+            source = _folder(images, shape, option)
         first, rest = split(source.total, count, held)
         calibration, others, own = source.take(first), source.take(rest), source.pixels
+        known = np.setdiff1d(np.arange(source.total), rest)
+        pool = Pool(len(known), lambda some: source.take(known[some]))
         words = f"{_images(len(first))} of {images}"
     held_words = f"{_images(len(others))} of {images}"
     if not len(others):
         others, held_words = _generated(shape, seed, 1, held), f"{_images(held)} (generated)"
-    return Samples(calibration, others, words, held_words, own)
+    return Samples(calibration, others, pool, words, held_words, own)
 
 
 def _images(count: int) -> str:
@@ -138,18 +161,18 @@ def _visible(pattern: np.ndarray, height: int, width: int) -> Image.Image:
     return image.crop((left, above, left + sides[0], above + sides[1]))
 
 
-def _folder(folder: Path, shape: Shape) -> _Source:
+def _folder(folder: Path, shape: Shape, option: str) -> _Source:
     if not folder.is_dir():
-        raise CosignError(f"{folder} does not exist; --images needs a folder of images.")
+        raise CosignError(f"{folder} does not exist; {option} needs a folder of images.")
     if shape[0] not in (1, _COLOURS):
         raise CosignError(
             f"the network reads {shape[0]} channels, the images of {folder} have 1 or 3; give "
-            "--images a .npy or .npz file, or leave it out."
+            f"{option} a .npy or .npz file, or leave it out."
         )
     paths = imagefiles.listed(folder)
     if not paths:
         held = imagefiles.other_suffixes(folder)
-        raise CosignError(f"{folder} holds no image{held}; --images needs a folder of images.")
+        raise CosignError(f"{folder} holds no image{held}; {option} needs a folder of images.")
 
     def take(some: np.ndarray) -> np.ndarray:
         found = [_fit(imagefiles.opened(paths[index], "RGB"), shape) for index in some]

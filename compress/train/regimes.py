@@ -54,6 +54,20 @@ class Regime:
         pass
 
 
+class FineTuneRegime(Regime):
+    """Plain training at `factor` times the rate, but for the last layer, which begins untrained."""
+
+    def __init__(self, network: Network, masks: dict[str, Tensor], factor: float) -> None:
+        super().__init__(network, masks)
+        self.factor = factor
+
+    def parameters(self) -> list[dict[str, Any]]:
+        last = list(self.network.weights)[-1]
+        new = [self.network.weights[last], self.network.biases[last]]
+        known = [p for p in self.network.parameters() if all(p is not each for each in new)]
+        return [{"params": known, "factor": self.factor}, {"params": new, "factor": 1.0}]
+
+
 class AdmmRegime(Regime):
     """Training under the ADMM penalty (Eqn. 5), with an iteration at every history point.
 

@@ -99,6 +99,8 @@ def identity(stage: str, recipe: Recipe, dataset: Dataset, seed: int) -> str:
         "dataset": [dataset.name, dataset.sizes, dataset.shape, dataset.mean, dataset.std],
         "seed": seed,
     }
+    if recipe.fine_tune != 1:
+        facts["fine_tune"] = recipe.fine_tune
     if dataset.reordered:  # else they are sorted, and nothing more is to be told
         facts["classes"] = dataset.classes
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

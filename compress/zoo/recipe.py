@@ -67,6 +67,11 @@ class Training:
         want less
     weight_decay : L2 penalty of the dense stage
     warmup : steps over which a phase's learning rate rises from zero
+    fine_tune : factor on the dense stage's rate of all layers but the last, where that one alone
+        begins untrained
+    targets : pruning ratios that the prune phase goes through, evenly in their logarithm, each for
+        an equal share of the iterations; Z and U go on from one to the next
+    distill : share of the dense network's answers in the loss of all stages after it, 0..1
     calibration : training images on which pruned and quantised layers must answer as they did
         before (`compress.train.constrain`); 0 projects the weights
     """
@@ -82,6 +87,9 @@ class Training:
     beta2: float = 0.999
     weight_decay: float = 0.0
     warmup: int = 0
+    fine_tune: float = 1.0
+    targets: int = 1
+    distill: float = 0.0
     calibration: int = 0
 
 
@@ -116,15 +124,13 @@ class Recipe(Training):
     Parameters
     ----------
     architecture : what the dense stage trains, or where it is left as it is
-    digest : SHA-256 of structure and weights of a network that comes with them
+    digest : SHA-256 of the weights that the network comes with, if it does
     densities : remaining over all weights, 0..1: by layer, where 1 leaves it dense (alpha_i), or of
         the whole network, which `compress.train.lamp` shares out by the dense network's weights
     bits : n by layer, 1..8; None: as few as `bits_loss` allows, chosen before quantising
     pruner : how the prune stage comes to alpha_i weights
-    targets : pruning ratios that the prune phase goes through, evenly in their logarithm, each for
-        an equal share of the iterations; Z and U go on from one to the next
-    distill : share of the dense network's answers in the loss of all stages after it, 0..1
-    temperature : at which they are learnt; untuned, Hinton et al. 2015 take 1 to 20
+    temperature : at which the dense network's answers are learnt; untuned, Hinton et al. 2015 take
+        1 to 20
     bits_loss : validation accuracy that choosing bits may cost; training makes up for it, 0..1
     break_even : pruning ratio, at least 1, from which each layer that the hardware executes gains
         by being sparse, or None when never; None instead of all: keep the densities as given
@@ -141,8 +147,6 @@ class Recipe(Training):
     bits: dict[str, int] | None
     digest: str = ""
     pruner: Pruner = "admm"
-    targets: int = 1
-    distill: float = 0.0
     temperature: float = 4.0
     bits_loss: float = BITS_LOSS
     break_even: dict[str, float | None] | None = None
@@ -195,7 +199,7 @@ class Recipe(Training):
         for what in ("rounds", "calibration"):
             if getattr(self, what) < 0:
                 raise CosignError(f"{what} is {getattr(self, what)}, must not be negative.")
-        for what in ("budget", "rate"):
+        for what in ("budget", "rate", "fine_tune"):
             if getattr(self, what) <= 0:
                 raise CosignError(f"{what} is {getattr(self, what)}, must be positive.")
 

@@ -33,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, and show each layer; raises CosignError on what is no finished run."""
-    from flows.loop import inputs  # takes torch, which takes seconds
+    from flows.loop import images, inputs  # take torch, which takes seconds
     from flows.loop.rundir import RunDir
 
     finished = RunDir.resume(options.run)
@@ -45,16 +45,16 @@ def run(options: argparse.Namespace) -> int:
             raise CosignError(
                 f"{model.name} has no convolution {name!r}; it has {', '.join(convolutions)}."
             )
-    dataset = inputs.dataset(finished.config, inputs.pretrained(finished.config))
-    pixels = dataset.test.images(np.arange(1))
+    data, split = images.reported(finished.config, inputs.pretrained(finished.config))
+    pixels = split.images(np.arange(1))
     values = trace(model, model.input.quantize(pixels))
-    images = {name: values[convolutions[name].input][0] for name in names}
+    maps = {name: values[convolutions[name].input][0] for name in names}
     layers = [convolutions[name] for name in names]
     cores = finished.config.cores if options.cores is None else cores_of(options)
     with tempfile.TemporaryDirectory(prefix="cosign-energy-") as scratch:
         found = energy.measure(
             layers,
-            images,
+            maps,
             energy.cores_for(cores, layers),
             options.out or Path(scratch),
             options.liberty,
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
             report=lambda row: print(energy.table(row), file=output(options.json), flush=True),
         )
     source = {"network": model.name, "model_sha256": sha256(finished.path / "model.cosign")}
-    source |= {"data": dataset.name, "image": "the first of the test split"}
+    source |= {"data": data, "image": "the first of the test split"}
     sums = (
         f"image    {core:16s} {sums['total_nj']:12,.0f} nJ   of {', '.join(names)}"
         for core, sums in found["per_image"].items()

@@ -1,37 +1,56 @@
-"""ImageNet's ResNet-50 without training: top-1 and top-5 by ratio, bits and method.
+"""Any network without training: top-1 and top-5 by ratio, bits and method.
 
-PHOTOS holds one folder of photographs per class, in ImageNet's order of names; every second one
-calibrates, the others are scored. A second call goes on with the rows that are missing.
+IMAGES holds one folder of photographs per class, in ImageNet's order of names; every second one
+calibrates, the others are scored. Or it is cifar10. A second call goes on with the rows that are
+missing.
 """
 
 import argparse
 from pathlib import Path
 
-from cosign.options import bits, positive, pruning_ratio
+from cosign.options import add_pixels, bits, pixels_of, positive, pruning_ratio
 
 RATIOS = (2.0, 3.0, 4.0)
-BITS = (8, 6)
+BITS = (8,)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("photos", type=Path, metavar="PHOTOS", help="one folder per class")
-    parser.add_argument("--out", type=Path, default=Path("build/oneshot"), metavar="DIR")
+    parser.add_argument("images", metavar="IMAGES", help="one folder per class, or cifar10")
+    parser.add_argument(
+        "--network",
+        default="resnet50-v1",
+        metavar="NET",
+        help="a built-in one with --weights, an ONNX file, or package.module:factory (%(default)s)",
+    )
+    parser.add_argument(
+        "--weights", metavar="FILE", help="of a built-in network (default: those of ImageNet)"
+    )
+    add_pixels(parser)
+    parser.add_argument("--out", type=Path, default=Path("build/posttrain"), metavar="DIR")
     parser.add_argument(
         "--calibration",
         type=positive(int),
         metavar="N",
-        help="photographs to calibrate on (default: as many as `cosign compress export` takes)",
+        help="images to calibrate on (default: as many as `cosign compress export` takes)",
     )
-    parser.add_argument("--ratios", type=pruning_ratio, nargs="+", default=RATIOS, metavar="R")
+    parser.add_argument("--ratios", type=pruning_ratio, nargs="*", default=RATIOS, metavar="R")
     parser.add_argument("--bits", type=bits, nargs="+", default=BITS, metavar="N")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure what is missing, and show the table; raises CosignError on bad input."""
-    from compress.posttrain import pipeline  # torch: --help does without
+    from compress.exchange import sources  # torch: --help does without
+    from compress.posttrain import pipeline
+    from compress.zoo.networks import is_foreign
     from flows.studies import posttrain
 
+    if options.images != posttrain.CIFAR10:
+        posttrain.listed(Path(options.images))
+    weights = options.weights or (None if is_foreign(options.network) else "imagenet")
+    own = sources.load(options.network, weights)
     calibration = options.calibration or pipeline.CALIBRATION_IMAGES["oneshot"]
+    pixels = pixels_of(options, own.spec.shape[0])
+    about = posttrain.subject(own, options.images, pixels, calibration)
     wanted = posttrain.cases(options.ratios, options.bits)
-    print(posttrain.table(posttrain.run(options.photos, options.out, calibration, wanted)))
+    print(posttrain.table(posttrain.run(about, options.network, options.out, wanted)))
     return 0

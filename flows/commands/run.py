@@ -1,5 +1,5 @@
 """Prune and quantise a network by ADMM, measure from which pruning ratio generated sparse hardware
-wins, prune again accordingly, and execute the result on it.
+wins, prune again accordingly, and execute the result on it; or all of that without training.
 """
 
 import argparse
@@ -11,7 +11,18 @@ from pathlib import Path
 from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError
 from cosign.names import file_name
-from cosign.options import add_json, add_liberty, count, fraction, positive, publish
+from cosign.options import (
+    add_json,
+    add_liberty,
+    count,
+    file_size,
+    fraction,
+    points,
+    positive,
+    pruning_ratio,
+    publish,
+    speedup,
+)
 from flows.commands.training import add_training_options, training_config
 from rtl.options import add_cores, cores_of
 
@@ -24,10 +35,14 @@ examples:
   cosign run alexnet                     a generated image set, about 20 minutes on two quiet cores
   cosign run alexnet --data imagenette   ten ImageNet classes, downloaded
   cosign run alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
+  cosign run alexnet --weights imagenet-conv --data DIR   ImageNet's convolutions, a new classifier
   cosign run vgg16-26x --weights vgg16.pth --data DIR   from torchvision's weights
   cosign run model.onnx --data DIR       a network of your own, with its trained weights
   cosign run package.module:factory --data DIR --mean 0,0,0 --std 1,1,1
                                          a torch module that reads pixels of 0 to 1
+  cosign run model.onnx --method oneshot --data DIR --speedup 3x
+                                         without training, on a folder of photographs
+  cosign run resnet50-v1 --weights imagenet --method oneshot --data DIR --size 10MB
   cosign run lenet5 --cores my.toml      on cores of your own
   cosign run --resume runs/lenet5-0      go on after Ctrl-C, a crash or a power cut
   cosign run --resume runs/lenet5-0 --from synth   anew from this stage on
@@ -35,7 +50,8 @@ examples:
   tensorboard --logdir runs              watch loss, accuracy, |W-Z| and |Z-Zprev|
 
 stages: dense, prune, retrain, synthesize, breakeven, allocate, quantize, export, evaluate, rtl,
-simulate, speedup
+simulate, speedup; of --method oneshot: curves, synthesize, breakeven, allocate, compress, export,
+tradeoff, evaluate, rtl, simulate, speedup
 
 exit status: 0 done; 1 the RTL disagreed with the golden model; 2 bad input or a missing
 tool, told in one sentence; 130 interrupted (--resume continues)
@@ -45,6 +61,46 @@ tool, told in one sentence; 130 interrupted (--resume continues)
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     add_training_options(parser)
+    parser.add_argument(
+        "--method",
+        choices=("admm", "oneshot"),
+        help="admm trains; oneshot prunes and quantises trained weights on images alone, which "
+        "may be any folder of them: labels are used where there is one folder for each class "
+        "(admm)",
+    )
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument(
+        "--ratio",
+        type=pruning_ratio,
+        metavar="Rx",
+        help="one weight of R stays in the whole network; the same as --alpha Rx (oneshot: 2x)",
+    )
+    budget.add_argument(
+        "--speedup",
+        type=speedup,
+        metavar="Sx",
+        help="oneshot: time of an image on the dense chip over that on the sparse one, at least",
+    )
+    budget.add_argument(
+        "--size",
+        type=file_size,
+        metavar="BYTES",
+        help="oneshot: of the file at most, as 2MB, 300KB, 5000B",
+    )
+    budget.add_argument(
+        "--loss",
+        type=points,
+        metavar="POINTS",
+        help="oneshot: points of accuracy below the dense network at most, on a validation split "
+        "of images with labels",
+    )
+    parser.add_argument(
+        "--finetune",
+        type=positive(float),
+        metavar="MINUTES",
+        help="oneshot: the chosen network learns the unpruned one's answers to all images that are "
+        "not held, without labels, as much as two quiet cores can in so many minutes",
+    )
     parser.add_argument(
         "--images", type=positive(int), help="images executed by the RTL (lenet5 16, others 1)"
     )
@@ -81,6 +137,43 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress, no tables")
 
 
+_OF_TRAINING = {
+    "targets": 1,
+    "distill": 0.0,
+    "budget": 1.0,
+    "rate": 1.0,
+    "accuracy_loss": ACCURACY_LOSS,
+    "rounds": ROUNDS,
+    "log": "tensorboard",
+}
+"""Options that only training has, and what they are where nothing is said."""
+_OF_ONESHOT = ("speedup", "size", "loss", "finetune")
+
+
+def _checked(options: argparse.Namespace) -> None:
+    """Raises CosignError on options that belong to the other method, or contradict each other."""
+    if options.ratio is not None and options.alpha is not None:
+        raise CosignError("--ratio and --alpha both say how far to prune; give one of them.")
+    if options.ratio is not None:
+        options.alpha = f"{options.ratio!r}x".replace(".0x", "x")
+    if options.method != "oneshot":
+        for name in _OF_ONESHOT:
+            if getattr(options, name) is not None:
+                raise CosignError(
+                    f"--{name} is for --method oneshot; training goes by --alpha and "
+                    "--accuracy-loss."
+                )
+        return
+    for name, usual in _OF_TRAINING.items():
+        if getattr(options, name) != usual:
+            option = name.replace("_", "-")
+            raise CosignError(
+                f"--{option} is of training, --method oneshot has none; leave it out."
+            )
+    if options.bits == "auto":
+        raise CosignError("--bits auto is chosen by training; with --method oneshot give 1 to 8.")
+
+
 def _free_folder(network: str) -> Path:
     number = 0
     while (path := Path("runs") / f"{network}-{number}").exists():
@@ -103,6 +196,9 @@ def run(options: argparse.Namespace) -> int:
 
     reporter = Reporter(consoles.standard_error(), options.quiet)
     if options.resume:
+        for name in ("method", "ratio", "alpha", *_OF_ONESHOT):
+            if getattr(options, name) is not None:
+                raise CosignError(f"a run keeps what it was asked; leave out --{name}.")
         run = RunDir.resume(options.resume)
         if options.network not in (None, run.config.network):
             raise CosignError(
@@ -112,7 +208,9 @@ def run(options: argparse.Namespace) -> int:
         inputs.tell(run.config.network, pretrained, reporter.note)
         loop.preflight(run.config, run.path, pretrained, reporter.note)
     else:
-        config, pretrained = training_config(options)
+        _checked(options)
+        oneshot = options.method == "oneshot"
+        config, pretrained = training_config(options, oneshot)
         inputs.tell(config.network, pretrained, reporter.note)
         config = dataclasses.replace(
             config,
@@ -121,6 +219,11 @@ def run(options: argparse.Namespace) -> int:
             accuracy_loss=options.accuracy_loss,
             rounds=options.rounds,
             cores=cores_of(options),
+            method=options.method or "admm",
+            speedup=options.speedup,
+            size=options.size,
+            loss=options.loss,
+            finetune=options.finetune,
         )
         name = config.network if pretrained is None else pretrained.spec.name
         path = options.out or _free_folder(file_name(name))

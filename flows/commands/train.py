@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
             config, pretrained = training_config(options)
             inputs.tell(config.network, pretrained, reporter.note)
             workers = _workers(options.workers)
-            named = pretrained.spec.name if pretrained else options.network
+            named = pretrained.spec.name if pretrained else config.network
             out = options.out or Path("runs") / f"{file_name(named)}-trained"
             dataset = inputs.dataset(config, pretrained, reporter.note)
             recipe = inputs.recipe(config, pretrained, len(dataset.classes))
@@ -65,7 +65,11 @@ def run(options: argparse.Namespace) -> int:
             if leads:
                 stack.enter_context(locked(out))
         dataset = dataclasses.replace(dataset, workers=workers)
-        start = inputs.start(pretrained, dataset, reporter.note) if pretrained else None
+        start = (
+            inputs.start(pretrained, dataset, reporter.note)
+            if pretrained
+            else inputs.begun(config, recipe, dataset)
+        )
         stack.enter_context(reporter.running())
         for stage in stages.STAGES:
             with reporter.stage(stage):

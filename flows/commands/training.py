@@ -1,10 +1,19 @@
 """What training depends on: the options that the loop and `cosign train` share."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from compress.model.pretrained import Pretrained
-from compress.zoo.networks import NETWORKS, entry_of, is_foreign, is_onnx, preset
+from compress.zoo.networks import (
+    FEATURES,
+    NETWORKS,
+    beginning_with,
+    entry_of,
+    is_foreign,
+    is_onnx,
+    preset,
+)
 from cosign import CosignError
 from cosign.options import (
     add_classes,
@@ -29,10 +38,11 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--weights",
-        metavar="FILE|imagenet",
+        metavar="FILE|imagenet|imagenet-conv",
         help="start from these instead of training the dense network, of any built-in one: a state "
         "dict named as in torchvision or a converted Caffe model, a layers model of TensorFlow.js; "
-        "imagenet fetches those of resnet50-v1",
+        "imagenet fetches those of resnet50-v1. imagenet-conv fetches the convolutions of AlexNet, "
+        "whose classifier is then learnt; a .npz file has one's own",
     )
     add_outputs(parser)
     parser.add_argument("--data", help="an ImageNet folder, or imagenette (default: the network's)")
@@ -46,17 +56,16 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--targets",
         type=positive(int),
-        default=1,
         metavar="N",
-        help="pruning ratios that ADMM goes through one after another, up to the last one (1)",
+        help="pruning ratios that ADMM goes through one after another, up to the last one "
+        "(alexnet-conv 6, others 1)",
     )
     parser.add_argument(
         "--distill",
         type=fraction,
-        default=0.0,
         metavar="SHARE",
         help="share of the dense network's answers, at temperature 4, in what the pruned one "
-        "learns, 0 to 1 (0)",
+        "learns, 0 to 1 (alexnet-conv 0.5, others 0)",
     )
     parser.add_argument(
         "--bits",
@@ -75,8 +84,13 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=count, default=0, help="of everything random (0)")
 
 
-def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained | None]:
-    """What these options ask for, and the user's own network. Raises CosignError on nonsense."""
+def training_config(
+    options: argparse.Namespace, oneshot: bool = False
+) -> tuple[RunConfig, Pretrained | None]:
+    """What these options ask for, and the user's own network. Raises CosignError on nonsense.
+
+    oneshot : whether data may be any folder of images, since nothing is trained on them
+    """
     from compress.data import classes, datasets
 
     network, alpha = preset(options.network or "", options.alpha)
@@ -86,6 +100,8 @@ def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained 
         raise CosignError(f"{asked}; choose one of: {', '.join(NETWORKS)}, or give an ONNX file.")
     if foreign and options.weights is not None:
         raise CosignError(f"{network} has its own weights; leave --weights out.")
+    if not foreign:
+        network = beginning_with(network, options.weights)
     if not foreign and options.weights is None and entry_of(network).needs_weights:
         raise CosignError(f"{network} is not trained from nothing; give its weights by --weights.")
     if options.outputs and not foreign:
@@ -94,18 +110,29 @@ def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained 
         raise CosignError("--mean and --std are for a network of your own, or --weights.")
     pretrained, digest, weights, pixels = None, "", options.weights, None
     if foreign or weights is not None:
-        from compress.exchange import sources
+        from compress.exchange import features, sources
 
         if is_onnx(network):
             network = str(Path(network).resolve())
-        if weights not in (None, "imagenet"):
+        if weights not in (None, "imagenet", FEATURES):
             weights = str(Path(weights).resolve())
-        pretrained = sources.load(network, weights, options.outputs)
-        digest = pretrained.digest()
-        pixels = pixels_of(options, pretrained.spec.shape[0])
+        if not foreign and entry_of(network).features is not None:
+            tell = _ignore if getattr(options, "quiet", False) else _say
+            digest = features.load(network, weights, tell).digest()
+            pixels = pixels_of(options, entry_of(network).spec.shape[0])
+        else:
+            pretrained = sources.load(network, weights, options.outputs)
+            digest = pretrained.digest()
+            pixels = pixels_of(options, pretrained.spec.shape[0])
     datasets.check_order(options.data, options.classes)
     local = datasets.is_folder(options.data)
-    order = classes.unusual(Path(options.data), options.classes) if local else None
+    order = None
+    if local and not oneshot:
+        order = classes.unusual(Path(options.data), options.classes)
+    elif local:
+        from flows.loop import images
+
+        order = images.unusual_order(options.data, options.classes, pretrained)
     config = RunConfig(
         network=network,
         weights=weights,
@@ -124,3 +151,11 @@ def training_config(options: argparse.Namespace) -> tuple[RunConfig, Pretrained 
         std=list(pixels[1]) if pixels else None,
     )
     return config, pretrained
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _ignore(_: str) -> None:
+    pass

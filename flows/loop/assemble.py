@@ -15,12 +15,14 @@ from compress.data import classes
 from compress.data.datasets import Dataset
 from compress.file.packing import Sizes
 from compress.model.graph import CompressedModel, Layer
+from compress.zoo.networks import FEATURES
 from cosign import sha256, values
 from cosign.values import Value
 from flows.loop.rundir import RunConfig, RunDir
 from flows.measure import energy
 from flows.measure.machines import Machines
 from flows.report import paper, results, tables
+from flows.report.allocation import Allocation
 from flows.report.results import Results
 from flows.report.rounds import Feedback
 from rtl.coreset import CoreSet
@@ -80,19 +82,35 @@ class _Synthesized(Value, frozen=True, kw_only=True):
 
 
 class _Found(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """What the stages found, as far as it is told."""
+    """What the stages of any loop found, as far as it is told."""
 
-    prune: _Admm
-    quantize: _Admm
     synthesize: _Synthesized
-    allocate: Feedback
     export: dict[str, Sizes]
-    evaluate: results.Accuracy
     simulate: dict[str, Verification]
     speedup: _Speedups
 
 
-def build(
+class _FoundTrained(_Found, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    prune: _Admm
+    quantize: _Admm
+    allocate: Feedback
+    evaluate: results.Accuracy
+
+
+class _Evaluated(Value, frozen=True, kw_only=True):
+    accuracy: results.Accuracy | None
+    fidelity: results.Fidelity
+
+
+class _FoundOneShot(_Found, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    tradeoff: Allocation
+    evaluate: _Evaluated
+
+
+_AGAIN = "repeat it with --from STAGE"
+
+
+def trained(
     run: RunDir,
     dataset: Dataset,
     model: CompressedModel,
@@ -101,19 +119,79 @@ def build(
     stages: dict[str, Any],
     notes: tuple[str, ...] = (),
 ) -> Results:
-    """The results of a run, from what its `stages` returned.
+    """The results of a run that trained, from what its `stages` returned.
 
     notes : of the network's reading
     """
+    found = values.parse(stages, _FoundTrained, f"{run.path}/stages", _AGAIN)
+    return _build(
+        run,
+        data(dataset),
+        model,
+        machines,
+        profile,
+        found,
+        (tuple(stages), notes),
+        accuracy=_with_error(found.evaluate, len(dataset.test.labels)),
+        feedback=found.allocate,
+        admm={"prune": found.prune.iterations(), "quantize": found.quantize.iterations()},
+    )
+
+
+def oneshot(
+    run: RunDir,
+    about: results.Data,
+    model: CompressedModel,
+    machines: Machines,
+    profile: HardwareProfile,
+    stages: dict[str, Any],
+    notes: tuple[str, ...] = (),
+) -> Results:
+    """The same of a run on calibration images alone; `about` are its images."""
+    found = values.parse(stages, _FoundOneShot, f"{run.path}/stages", _AGAIN)
+    accuracy = found.evaluate.accuracy
+    return _build(
+        run,
+        about,
+        model,
+        machines,
+        profile,
+        found,
+        (tuple(stages), notes),
+        method="oneshot",
+        accuracy=accuracy and _with_error(accuracy, about.test),
+        fidelity=found.evaluate.fidelity,
+        allocation=found.tradeoff,
+        admm={},
+    )
+
+
+def _with_error(accuracy: results.Accuracy, images: int) -> results.Accuracy:
+    error = tables.standard_error(accuracy.integer, images)
+    return msgspec.structs.replace(accuracy, standard_error=error)
+
+
+def _build(
+    run: RunDir,
+    about: results.Data,
+    model: CompressedModel,
+    machines: Machines,
+    profile: HardwareProfile,
+    found: _Found,
+    told: tuple[tuple[str, ...], tuple[str, ...]],
+    accuracy: results.Accuracy | None,
+    **by_method: Any,
+) -> Results:
+    """told : names of the stages in order, and notes; by_method : fields that only one has."""
+    stages, notes = told
     config, wall_s = run.config, run.wall_s()
-    found = values.parse(stages, _Found, f"{run.path}/stages", "repeat it with --from STAGE")
     layers = tuple(_layer(layer, machines, found, config) for layer in model.layers)
     of_file = (f"Of the network's file, {note}." for note in notes)
     return Results(
         network=model.name,
         command=command(config),
-        dataset=data(dataset),
-        accuracy=found.evaluate,
+        dataset=about,
+        accuracy=accuracy,
         compression=compression(model, found.export, (run.path / "model.cosign").stat().st_size),
         layers=layers,
         hardware=results.Hardware(
@@ -127,23 +205,30 @@ def build(
             break_even_layer=profile.curves[0].layer,
             curves=profile.curves,
         ),
-        feedback=found.allocate,
         verification=_verification(found.simulate, config.images),
         energy=_energy(run),
-        table_9=_table_9(layers, found.evaluate) if config.network == "alexnet" else None,
-        admm={"prune": found.prune.iterations(), "quantize": found.quantize.iterations()},
-        remarks=(*of_file, *_remarks(layers, model, dataset, profile)),
+        table_9=_table_9(layers, accuracy) if config.network == "alexnet" and accuracy else None,
+        remarks=(
+            *of_file,
+            *_begun(config),
+            *_remarks(config, layers, model, about, profile),
+        ),
         provenance=_provenance(config, profile, machines),
         wall_s={stage: wall_s[stage] for stage in stages},
+        **by_method,
     )
 
 
 def command(config: RunConfig) -> str:
     """The command line that repeats the run."""
     words = ["python", "flows/run_cosign.py", config.network]
+    words += ["--method", config.method] if config.method != "admm" else []
     for option in ("weights", "data", "alpha", "bits"):
         value = getattr(config, option)
         words += [f"--{option}", str(value)] if value is not None else []
+    for option, unit in (("speedup", "x"), ("size", "B"), ("loss", ""), ("finetune", "")):
+        value = getattr(config, option)
+        words += [f"--{option}={value!r}{unit}"] if value is not None else []
     words += ["--classes", classes.FILE] if config.classes else []
     for name in config.outputs or ():
         words += ["--output", name]
@@ -307,15 +392,44 @@ def _table_9(layers: Sequence[results.Layer], accuracy: results.Accuracy) -> res
     )
 
 
+def _begun(config: RunConfig) -> tuple[str, ...]:
+    """What is to be said of layers that were trained elsewhere."""
+    if not config.learns_classifier:
+        return ()
+    if config.weights != FEATURES:
+        return (f"Training began with the layers of {config.weights} and a new classifier.",)
+    return (
+        "Training began with convolutions of ImageNet and a new classifier: photographs of "
+        "ImageNet, its classes too, are no news to them.",
+    )
+
+
 def _remarks(
+    config: RunConfig,
     layers: Sequence[results.Layer],
     model: CompressedModel,
-    dataset: Dataset,
+    about: results.Data,
     profile: HardwareProfile,
 ) -> tuple[str, ...]:
     dead = sum(layer.dead for layer in model.layers)
     filters = sum(layer.geometry.out_channels for layer in model.layers)
+    how = (
+        "Nothing was trained: layers are pruned and quantised so that their answers on "
+        f"{about.train:,} calibration images stay those of the float network."
+    )
+    if config.finetune is not None:
+        how = (
+            f"Layers are pruned and quantised so that their answers on {about.train:,} calibration "
+            "images stay those of the float network; between the two the network learned its "
+            f"answers to images without labels, for {config.finetune:g} nominal minutes."
+        )
+    training = [
+        f"{how} What is expected of other densities is each layer's own error there, brought to "
+        "the change of the network's outputs that was measured with this layer alone pruned by a "
+        "half and by four fifths."
+    ]
     remarks = [
+        *(training if config.method == "oneshot" else []),
         "Accuracies are top-1 on the whole test split; the integer model is what the RTL computes.",
         "Cycles were counted by the RTL of the sparse and the two-dimensional dense core; those of "
         "the scalar dense core come from the cycle model, which tests hold equal to the RTL.",
@@ -334,7 +448,7 @@ def _remarks(
         if name in profile.provenance["pdk"]:
             remarks.append(f"{words}: {profile.provenance['pdk'][name].rstrip('.')}.")
     if any(layer.decision == "host" for layer in layers):
-        remarks.insert(0, f"The data are {dataset.name}: {dataset.note}.")
+        remarks.insert(0, f"The data are {about.name}: {about.note}.")
         remarks.append("FC layers stay outside the machine, as in the paper (§5).")
     return tuple(remarks)
 

@@ -5,34 +5,11 @@ from typing import Any
 
 from msgspec import structs
 
-from compress.model.graph import Geometry, Layer
+from compress.model.graph import Geometry
 from cosign.values import Value, parse
-from flows.measure.breakeven import Chip
-from flows.measure.machines import CoreReports
 from flows.report.rounds import Feedback, Round, State, Trial
 from flows.report.tables import times
 from synth.profile import HardwareProfile
-
-
-def image_time(
-    layers: Sequence[Layer], reports: CoreReports, batch: int
-) -> dict[str, float | None]:
-    """Seconds of one image on a chip with memories for `layers`, by the cycle model.
-
-    `sparse_s`: all layers on the sparse core, None when none is as small as the dense one;
-    `time_s`: the same, with layers that lost no weight on the dense core. The paper makes
-    hardware for one layer; there a dense layer costs its time on dense hardware.
-    """
-    chip = Chip(layers, reports, batch)
-    times = [(layer, *chip.seconds(layer)) for layer in layers]
-    sparse: list[float] = []
-    mixed: list[float] = []
-    for layer, on_dense, on_sparse in times:
-        if on_sparse is None:
-            return {"time_s": None, "sparse_s": None}
-        sparse.append(on_sparse)
-        mixed.append(on_dense if layer.nnz == layer.geometry.weights else on_sparse)
-    return {"time_s": sum(mixed), "sparse_s": sum(sparse)}
 
 
 class _Trial(Value, frozen=True, kw_only=True):

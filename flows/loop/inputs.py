@@ -7,15 +7,15 @@ from collections.abc import Callable
 from compress.data import datasets
 from compress.data.datasets import Dataset
 from compress.data.pixels import some_images
-from compress.exchange import sources
+from compress.exchange import features, sources
 from compress.model.graph import Geometry
 from compress.model.nodes import NetworkSpec, size_of
 from compress.model.pretrained import Pretrained
 from compress.nn.network import Network, pretrained_network
 from compress.posttrain.balance import balance
-from compress.train import recipes
+from compress.train import recipes, transfer
 from compress.zoo import networks
-from compress.zoo.networks import is_foreign
+from compress.zoo.networks import entry_of, is_foreign
 from compress.zoo.recipe import Recipe
 from cosign import CosignError
 from flows.loop.rundir import RunConfig
@@ -31,7 +31,7 @@ def pretrained(config: RunConfig) -> Pretrained | None:
     Reads it from its file. Raises CosignError when it cannot be read, or is another than the run
     began with.
     """
-    if config.weights is None and not is_foreign(config.network):
+    if not is_foreign(config.network) and (config.weights is None or config.learns_classifier):
         return None
     network = sources.load(config.network, config.weights, config.outputs or ())
     if network.digest() != config.digest:
@@ -39,6 +39,22 @@ def pretrained(config: RunConfig) -> Pretrained | None:
             f"{config.network} is another network than this run began with; start a new run."
         )
     return network
+
+
+def begun(config: RunConfig, recipe: Recipe, data: Dataset) -> Network | None:
+    """A network of the recipe with those trained layers; None where it is trained from nothing.
+
+    Raises CosignError when they cannot be read, or are others than the run began with.
+    """
+    if not config.learns_classifier:
+        return None
+    assert config.weights is not None
+    found = features.load(config.network, config.weights)
+    if found.digest() != config.digest:
+        raise CosignError(
+            f"{config.weights} has other weights than this run began with; start a new run."
+        )
+    return transfer.begin(recipe, found, data, config.seed)
 
 
 def tell(name: str, network: Pretrained | None, note: Callable[[str], None]) -> None:
@@ -55,11 +71,16 @@ def dataset(
         _check_classifies(config.network, network)
     # In the order that the run began with, whatever the folder's classes.txt says by now.
     order = (config.classes or "text") if datasets.is_folder(config.data) else None
-    if network is None:
-        return datasets.load_dataset(config.network, config.data, config.seed, note, order)
-    pixels = network.pixels
+    told = None
     if config.mean is not None and config.std is not None:
-        pixels = (tuple(config.mean), tuple(config.std))
+        told = tuple(config.mean), tuple(config.std)
+    if network is None:
+        entry = entry_of(config.network)
+        if entry.features is None:
+            return datasets.load_dataset(config.network, config.data, config.seed, note, order)
+        data = entry.data if config.data is None else config.data
+        return datasets.load_for(entry.spec.shape, data, config.seed, told, note, order)
+    pixels = told or network.pixels
     loaded = datasets.load_for(network.spec.shape, config.data, config.seed, pixels, note, order)
     if len(loaded.classes) != network.spec.classes:
         raise CosignError(
@@ -103,6 +124,7 @@ def recipe(config: RunConfig, network: Pretrained | None, classes: int) -> Recip
     """
     if network is None:
         found = networks.recipe(config.network, classes, config.alpha, config.budget)
+        found = dataclasses.replace(found, digest=config.digest)
     else:
         found = recipes.pretrained_recipe(network, config.digest, config.alpha, config.budget)
     bits = found.bits
@@ -112,8 +134,8 @@ def recipe(config: RunConfig, network: Pretrained | None, classes: int) -> Recip
     return dataclasses.replace(
         found,
         rate=config.rate,
-        targets=config.targets,
-        distill=config.distill,
+        targets=found.targets if config.targets is None else config.targets,
+        distill=found.distill if config.distill is None else config.distill,
         bits=bits,
         accuracy_loss=config.accuracy_loss,
         rounds=config.rounds,
@@ -123,7 +145,7 @@ def recipe(config: RunConfig, network: Pretrained | None, classes: int) -> Recip
 def rtl_images(config: RunConfig, network: Pretrained | None) -> int:
     """Test images that the RTL executes where nothing is said."""
     if network is None:
-        return networks.entry_of(config.network).rtl_images
+        return entry_of(config.network).rtl_images
     weights = sum(geometry.weights for geometry in network.spec.geometries.values())
     return _MANY if is_small(weights) else 1
 

@@ -17,16 +17,19 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from compress.zoo.networks import entry_of, is_foreign
 from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, locked, read_json, values, write_json
-from cosign.values import Amount, Count, Positive, Share, Value
+from cosign.values import Amount, Count, Positive, Ratio, Share, Value
 from rtl.coreset import CoreSet
 
-SCHEMA = 3
-READ = (2, SCHEMA)
+SCHEMA = 4
+READ = (2, 3, SCHEMA)
 
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
+Points = Annotated[float, Meta(ge=0, le=100)]
+Method = Literal["admm", "oneshot"]
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,14 @@ class RunConfig:
     Parameters
     ----------
     network : name of a built-in network, an ONNX file, or package.module:factory
-    weights : file that a built-in network has its weights from, or "imagenet"; None trains it here
+    weights : file that a built-in network has its weights from, "imagenet", or "imagenet-conv", all
+        but the classifier; None trains it here
     outputs : of a network of one's own, where not all of its file; values inside it too
     data : None (the network's own default), a folder, or a named set
     classes : folders of an image folder in the order of outputs, where it is not sorted as text
     alpha : preset of layer-wise densities, a JSON file or a ratio; None for the recipe's default
-    targets : pruning ratios that the prune stage goes through
-    distill : share of the dense network's answers in the loss, 0..1
+    targets : pruning ratios that the prune stage goes through; None for the recipe's
+    distill : share of the dense network's answers in the loss, 0..1; None for the recipe's
     bits : of every level, 1..8; "auto" chooses by layer; None for the recipe's
     budget : factor on the number of training steps (dimensionless)
     rate : factor on the learning rates
@@ -54,6 +58,11 @@ class RunConfig:
     accuracy_loss : validation accuracy that the feedback may cost, 0..1
     rounds : rounds of the feedback that may take weights away
     cores : that are synthesised, compared and execute the network
+    method : admm trains; oneshot prunes on calibration images alone, and `alpha` is a ratio
+    speedup : of a oneshot run, time on the dense chip over that on the sparse one, at least
+    size : of a oneshot run, bytes of the file at most
+    loss : of a oneshot run, points of accuracy below the dense network at most
+    finetune : of a oneshot run, minutes in which the chosen network learns without labels
     """
 
     network: str
@@ -62,8 +71,8 @@ class RunConfig:
     data: str | None = None
     classes: list[str] | None = None
     alpha: str | None = None
-    targets: AtLeastOne = 1
-    distill: Share = 0.0
+    targets: AtLeastOne | None = None
+    distill: Share | None = None
     bits: Annotated[int, Meta(ge=1, le=8)] | Literal["auto"] | None = None
     budget: Positive = 1.0
     rate: Positive = 1.0
@@ -76,12 +85,22 @@ class RunConfig:
     accuracy_loss: Share = ACCURACY_LOSS
     rounds: Count = ROUNDS
     cores: CoreSet = field(default_factory=CoreSet)
+    method: Method = "admm"
+    speedup: Ratio | None = None
+    size: AtLeastOne | None = None
+    loss: Points | None = None
+    finetune: Positive | None = None
 
     @property
     def liberty_files(self) -> tuple[Path, ...]:
         """None of them for NanGate 45."""
         named = [self.liberty] if isinstance(self.liberty, str) else self.liberty or ()
         return tuple(map(Path, named))
+
+    @property
+    def learns_classifier(self) -> bool:
+        """Whether the network begins with trained layers, all but its classifier."""
+        return not is_foreign(self.network) and entry_of(self.network).features is not None
 
 
 class RunDir:
@@ -111,7 +130,8 @@ class RunDir:
         if isinstance(content, dict) and content.get("schema") == 2:  # all had the default cores
             content = {"cores": dataclasses.asdict(CoreSet()), **content}
         if isinstance(content, dict):  # older ones had no choice of these
-            content = {"outputs": None, "classes": None, **content}
+            newer = {"method": "admm", "speedup": None, "size": None, "loss": None}
+            content = {"outputs": None, "classes": None, "finetune": None, **newer, **content}
         return cls(path, values.parse(content, RunConfig, str(file), "start a new run", READ))
 
     def locked(self) -> AbstractContextManager[None]:

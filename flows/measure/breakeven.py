@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from compress.model.graph import Layer
@@ -157,6 +157,26 @@ class Chip:
             "speedup_equal_pes": scalar / equal_pes,
         }
 
+    @property
+    def sparse(self) -> CoreReport | None:
+        """The sparse core that is fastest here and no larger than the dense one."""
+        return self._equal_area
+
+    def image_time(
+        self, layers: Sequence[Layer], dense: Collection[str] = ()
+    ) -> dict[str, float | None]:
+        """As the function `image_time` says, of layers that fit."""
+        sparse: list[float] = []
+        mixed: list[float] = []
+        for layer in layers:
+            on_dense, on_sparse = self.seconds(layer)
+            if on_sparse is None:
+                return {"time_s": None, "sparse_s": None}
+            sparse.append(on_sparse)
+            whole = layer.nnz == layer.geometry.weights or layer.name in dense
+            mixed.append(on_dense if whole else on_sparse)
+        return {"time_s": sum(mixed), "sparse_s": sum(sparse)}
+
     def seconds(self, layer: Layer) -> tuple[float, float | None]:
         """Time of an image on the dense core, and on the sparse one if one is no larger."""
         smaller = self._equal_area
@@ -166,6 +186,20 @@ class Chip:
     def _seconds(self, layer: Layer, core: CoreReport) -> float:
         images = batch_of(layer.geometry, self._batch)
         return self._cycles(layer, core) / core.fmax_hz / images
+
+
+def image_time(
+    layers: Sequence[Layer], reports: CoreReports, batch: int, dense: Collection[str] = ()
+) -> dict[str, float | None]:
+    """Seconds of one image on a chip with memories for `layers`, by the cycle model.
+
+    dense : layers that came with zeros and lost no others
+
+    `sparse_s`: all layers on the sparse core, None when none is as small as the dense one;
+    `time_s`: the same, with layers that lost no weight on the dense core. The paper makes
+    hardware for one layer; there a dense layer costs its time on dense hardware.
+    """
+    return Chip(layers, reports, batch).image_time(layers, dense)
 
 
 def _cost(core: CoreReport) -> dict[str, Any]:

@@ -29,13 +29,22 @@ def _ratio(value: float) -> str:
     return tables.times(value)
 
 
+def _error(results: Results) -> float | None:
+    """Relative RMS error, the largest of all outputs."""
+    outputs = results.fidelity.outputs if results.fidelity else ()
+    found = [out.relative_rms_error for out in outputs if out.relative_rms_error is not None]
+    return max(found, default=None)
+
+
 # What is compared of a run, and of a layer: the words, where it is, how it is written.
 _OF_A_RUN: tuple[tuple[str, Callable[[Results], Any], Callable[[Any], str]], ...] = (
     ("network", lambda r: r.network, str),
+    ("method", lambda r: r.method, str),
     ("data", lambda r: r.dataset.name, str),
-    ("accuracy, dense", lambda r: r.accuracy.dense, _share),
-    ("accuracy, pruned", lambda r: r.accuracy.pruned, _share),
-    ("accuracy, integer", lambda r: r.accuracy.integer, _share),
+    ("accuracy, dense", lambda r: r.accuracy and r.accuracy.dense, _share),
+    ("accuracy, pruned", lambda r: r.accuracy and r.accuracy.pruned, _share),
+    ("accuracy, integer", lambda r: r.accuracy and r.accuracy.integer, _share),
+    ("error of the outputs", _error, _share),
     ("pruning ratio", lambda r: r.compression.pruning_ratio, _ratio),
     ("bits of a weight", lambda r: r.compression.weight_bits_mean, "{:.2f}".format),
     ("bytes, levels", lambda r: r.compression.data_bytes, _number),

@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from flows.report import paper
+from flows.report.allocation import Alternative
 from flows.report.plots import BLUE, GREEN, INK, ORANGE, PURPLE, RED, TEAL, WIDTH
 from flows.report.results import Results
 
@@ -40,6 +41,7 @@ def accuracy(results: Results) -> Figure:
     """Accuracy lost against what the network shrank by, in weights and in bytes; the paper too."""
     figure, grid = _grid(1, 2, 3.2, sharey=True)
     found, compression = results.accuracy, results.compression
+    assert found is not None  # without labels there is no such figure
     loss = {
         name: 100 * (found.dense - value)
         for name, value in (
@@ -47,16 +49,20 @@ def accuracy(results: Results) -> Figure:
             ("pruned", found.pruned),
             ("integer", found.integer),
         )
+        if value is not None
     }
     pruned = compression.pruning_ratio
     shrunk = 4 * compression.weights / compression.file_bytes
     weights, size = grid[0]
-    weights.plot([1, pruned, pruned], list(loss.values()), color=BLUE, linewidth=1)
+    way = [1 if name == "dense" else pruned for name in loss]
+    weights.plot(way, list(loss.values()), color=BLUE, linewidth=1)
     for name, ratio, marker in (
         ("dense", 1, "s"),
         ("pruned", pruned, "^"),
         ("integer", pruned, "o"),
     ):
+        if name not in loss:
+            continue
         weights.plot([ratio], [loss[name]], marker, color=BLUE, label=f"this run, {name}")
     size.plot([1, shrunk], [loss["dense"], loss["integer"]], color=BLUE, linewidth=1)
     size.plot([1], [loss["dense"]], "s", color=BLUE)
@@ -77,6 +83,54 @@ def accuracy(results: Results) -> Figure:
         axes.grid(True)
     _legend(figure, weights, 4)
     return figure
+
+
+def tradeoff(results: Results) -> Figure:
+    """What was measured against time of an image, and what was expected of all points."""
+    found = results.allocation
+    assert found is not None  # of runs without training
+    points = sorted((*found.points, found.chosen), key=_time_or_weights)
+    timed = found.chosen.time_s is not None
+    by_accuracy = found.dense_accuracy is not None
+    figure, grid = _grid(1, 2, 3.4)
+    left, right = grid[0]
+    measured = [point for point in points if point.measured]
+    for axes, some in ((left, measured), (right, points)):
+        for point in some:
+            chosen = point is found.chosen
+            y = point.expected_loss if axes is right else _measured(point, by_accuracy)
+            style = {"markersize": 9 if chosen else 6, "markerfacecolor": BLUE}
+            if not point.measured:
+                style["markerfacecolor"] = "none"
+            axes.plot([_time_or_weights(point)], [y], "o", color=BLUE, **style)
+        axes.set(xlabel="ms of an image" if timed else "weights left, %")
+        axes.grid(True)
+    ends = [_measured(point, by_accuracy) for point in measured]
+    left.plot([_time_or_weights(point) for point in measured], ends, color=BLUE, linewidth=1)
+    if by_accuracy:
+        left.axhline(100 * (found.dense_accuracy or 0.0), color=INK, linewidth=1, linestyle="--")
+        left.set(title=f"Accuracy on {found.images:,} validation images, %; dashed: dense")
+    else:
+        left.set(title=f"Error of the outputs on {found.images:,} images, %")
+    times = [_time_or_weights(point) for point in points]
+    right.plot(times, [point.expected_loss for point in points], color=BLUE, linewidth=1)
+    right.set(title="Expected change of the outputs, share of their variance")
+    if all(point.expected_loss > 0 for point in points):
+        right.set_yscale("log")
+        right.yaxis.set_major_formatter("{x:g}")
+    if timed:
+        for axes in (left, right):
+            axes.axvline(1e3 * found.dense_time_s, color=INK, linewidth=1, linestyle=":")
+    return figure
+
+
+def _time_or_weights(point: Alternative) -> float:
+    """ms of an image, or percent of the weights where no sparse core is small enough."""
+    return 100 / point.pruning_ratio if point.time_s is None else 1e3 * point.time_s
+
+
+def _measured(point: Alternative, by_accuracy: bool) -> float:
+    return 100 * ((point.accuracy if by_accuracy else point.error) or 0.0)
 
 
 def layers(results: Results) -> Figure:

@@ -59,6 +59,8 @@ def render(results: Results, layers: Sequence[Layer]) -> str:
         accuracy=plain(tables.accuracy_table(results)),
         feedback=results.feedback
         and plain(tables.feedback_table(results.feedback, results.dataset.val)),
+        allocation=results.allocation and plain(tables.allocation_table(results.allocation)),
+        tradeoff=results.allocation and plain(tables.tradeoff_table(results.allocation)),
         layers=plain(tables.layer_table(results)),
         cores=plain(tables.core_table(results)),
         others=[plain(table) for table in paper_tables(results)],
@@ -80,7 +82,9 @@ def _tiles(results: Results) -> list[tuple[str, str]]:
     shrunk = 4 * compression.weights / compression.file_bytes
     ratio = hardware.break_even
     return [
-        (f"{accuracy.integer:.2%}", f"accuracy, {accuracy.dense:.2%} before"),
+        (f"{accuracy.integer:.2%}", f"accuracy, {accuracy.dense:.2%} before")
+        if accuracy
+        else (tables.fidelity_of(results), "relative RMS error of the outputs"),
         (tables.times(compression.pruning_ratio, 1), "fewer weights"),
         (
             tables.size(compression.file_bytes),
@@ -111,7 +115,16 @@ def _panels(results: Results) -> dict[str, _Panel | None]:
             "Points of accuracy lost against the float network before pruning: further right is "
             "smaller, lower is better. Blue is this run; orange are the paper's tables 5 and 6 "
             "where its data are the same.",
-        ),
+        )
+        if results.accuracy
+        else None,
+        "tradeoff": panel(
+            figures.tradeoff,
+            "What a shorter time of an image costs. Full dots were compressed and measured, the "
+            "large one is this run; the others are what the layers' curves expect.",
+        )
+        if results.allocation
+        else None,
         "layers": panel(
             figures.layers,
             "Left: a layer pays on sparse hardware when its bar passes the orange line, its "
@@ -156,5 +169,7 @@ def _panels(results: Results) -> dict[str, _Panel | None]:
             figures.convergence,
             "How far the weights are from their constraint (above) and how much the constraint's "
             "choice still moves (below), after every ADMM iteration.",
-        ),
+        )
+        if results.admm
+        else None,
     }

@@ -48,7 +48,7 @@ def size_table(results: Results) -> Table | None:
     full = 4 * compression.weights
     table.add_row(
         "cosign, this run",
-        _loss(results, accuracy.dense - accuracy.integer),
+        _loss(results, accuracy.dense - accuracy.integer) if accuracy else "–",
         _count(compression.nonzeros),
         _bits(results, "conv"),
         _bits(results, "linear"),

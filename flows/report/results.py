@@ -1,4 +1,4 @@
-"""results.json, schema 2: what a run measured, as a documented value.
+"""results.json, schema 3: what a run measured, as a documented value.
 
 `flows.loop.assemble` puts it together; terminal, report and comparison read it from here. All
 figures are exact: accuracies and shares are fractions, nothing is rounded.
@@ -11,13 +11,14 @@ from msgspec import Meta, field
 
 from cosign import values
 from cosign.values import Amount, Count, Positive, Ratio, Share, Value
+from flows.report.allocation import Allocation
 from flows.report.rounds import Feedback
 from synth.breakeven import Curve
 
-SCHEMA = 2
-READ = (1, SCHEMA)
+SCHEMA = 3
+READ = (1, 2, SCHEMA)
 """Schemas that can be read. 1 names no version of its writer; early files of it lack what has a
-default here."""
+default here. Up to 2 every run trained, and had an accuracy."""
 
 Bits = Annotated[int, Meta(ge=1, le=8)]
 N = TypeVar("N")
@@ -30,8 +31,9 @@ class Data(Value, frozen=True, kw_only=True):
     ----------
     name : of the set
     note : a remark or a warning, such as "not ImageNet"; may be empty
-    classes : number of classes
-    train, val, test : images in each split
+    classes : number of classes; 0 of images without labels
+    train, val, test : images in each split; of a run without training, `train` are those that it
+        calibrates on
     """
 
     name: str
@@ -48,13 +50,42 @@ class Accuracy(Value, frozen=True, kw_only=True):
     Parameters
     ----------
     dense : of the float network before pruning
-    pruned : of the float network after the feedback, before quantisation
+    pruned : of the float network after the feedback, before quantisation; null without training,
+        where layers are pruned and quantised at once
     integer : of the golden model on model.cosign, which is what the RTL computes
+    standard_error : of `integer`, as other images would give it; early files don't tell
     """
 
     dense: Share
-    pruned: Share
+    pruned: Share | None = None
     integer: Share
+    standard_error: Amount | None = None
+
+
+class OutputError(Value, frozen=True, kw_only=True):
+    """An output of the integers beside that of the float network.
+
+    Parameters
+    ----------
+    name : as the network's file calls it
+    relative_rms_error : sqrt(sum((y - y_int)²) / sum(y²)); null where the float one is all zero
+    """
+
+    name: str
+    relative_rms_error: Amount | None
+
+
+class Fidelity(Value, frozen=True, kw_only=True):
+    """How near the outputs are to those of the float network, on images of the test split.
+
+    Parameters
+    ----------
+    images : looked at
+    outputs : of the network
+    """
+
+    images: Count
+    outputs: tuple[OutputError, ...]
 
 
 class Compression(Value, frozen=True, kw_only=True):
@@ -297,15 +328,18 @@ class Results(Value, frozen=True, kw_only=True):
     command : the command line that repeats it; its `--cores cores.toml`, where the cores are not
         the default ones, is the file in the run directory
     dataset : what it learned from and was tested on
-    accuracy : on the test split, which is looked at once
+    method : admm trained; oneshot pruned on calibration images alone
+    accuracy : on the test split, which is looked at once; null without labels
+    fidelity : of the outputs, on the same images; null of a run that trained
     compression : of the network
     layers : in the order of the network
     hardware : measured cores, and break-even
-    feedback : from hardware to pruning
+    feedback : from hardware to pruning; null of a run without training
+    allocation : densities by layer within a budget; null of a run that trained
     verification : of the RTL
     energy : null unless it was measured before the report was written ([energy.md](energy.md))
     table_9 : of AlexNet; null for other networks
-    admm : iterations of the stages prune and quantize
+    admm : iterations of the stages prune and quantize; none of a run without training
     remarks : how the figures were obtained, in sentences
     provenance : versions, seed, PDK with SHA-256, hashes of recipe and cores, machine
     wall_s : seconds of each stage, in the process that finished it
@@ -314,11 +348,14 @@ class Results(Value, frozen=True, kw_only=True):
     network: str
     command: str
     dataset: Data
-    accuracy: Accuracy
+    method: Literal["admm", "oneshot"] = "admm"
+    accuracy: Accuracy | None
+    fidelity: Fidelity | None = None
     compression: Compression
     layers: tuple[Layer, ...]
     hardware: Hardware
     feedback: Feedback | None = None
+    allocation: Allocation | None = None
     verification: Verification
     energy: Energy | None = None
     table_9: Table9 | None

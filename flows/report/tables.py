@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from flows.report import paper
+from flows.report.allocation import Allocation
 from flows.report.results import Layer, Results
 from flows.report.rounds import Feedback, Round, State
 
@@ -43,26 +44,100 @@ def accuracy_of(share: float, images: int) -> str:
 
 
 def accuracy_table(results: Results) -> Table:
-    """Accuracy of the network as it shrinks, on the full test split."""
+    """Accuracy of the network as it shrinks, on the full test split; without labels its outputs'
+    error."""
     note = results.dataset.note
-    table = new_table(
-        f"{results.network}, {note}",
-        "model",
-        "test accuracy ± standard error",
-        "weights",
-        "size",
-    )
-    compression, accuracy, images = results.compression, results.accuracy, results.dataset.test
+    accuracy, images = results.accuracy, results.dataset.test
+    what = "test accuracy ± standard error" if accuracy else "relative RMS error of the outputs"
+    table = new_table(f"{results.network}, {note}", "model", what, "weights", "size")
+    compression = results.compression
     weights, nonzeros = compression.weights, compression.nonzeros
-    dense = accuracy_of(accuracy.dense, images)
+    dense = accuracy_of(accuracy.dense, images) if accuracy else "–"
     table.add_row("dense, float", dense, f"{weights:,}", f"{weights * 4:,} B")
-    table.add_row("pruned, float", accuracy_of(accuracy.pruned, images), f"{nonzeros:,}", "")
+    if accuracy and accuracy.pruned is not None:
+        table.add_row("pruned, float", accuracy_of(accuracy.pruned, images), f"{nonzeros:,}", "")
     table.add_row(
         "model.cosign, integer",
-        accuracy_of(accuracy.integer, images),
+        accuracy_of(accuracy.integer, images) if accuracy else fidelity_of(results),
         f"{nonzeros:,} ({times(compression.pruning_ratio, 1)})",
         f"{compression.file_bytes:,} B ({times(weights * 4 / compression.file_bytes, 0)})",
     )
+    return table
+
+
+def fidelity_of(results: Results) -> str:
+    """Errors of the outputs, in percent: "map 3.10%, boxes 4.22%"; a dash where none is known."""
+    outputs = results.fidelity.outputs if results.fidelity else ()
+    told = [
+        "infinite" if out.relative_rms_error is None else f"{out.relative_rms_error:.2%}"
+        for out in outputs
+    ]
+    if len(told) == 1:
+        return told[0]
+    return ", ".join(f"{out.name} {error}" for out, error in zip(outputs, told, strict=True)) or "–"
+
+
+def allocation_table(allocation: Allocation) -> Table:
+    """Each layer's share of the budget and of the loss, and below it why."""
+    table = new_table(
+        f"Allocation for {allocation.budget}: pruning ratios where they hurt least",
+        "layer",
+        "break-even",
+        "ratio",
+        "of the expected loss",
+    )
+    whole = sum(allocation.losses.values())
+    for name, ratio in allocation.ratios.items():
+        needed = allocation.break_even.get(name)
+        table.add_row(
+            name,
+            times(needed) if needed or name not in allocation.break_even else "never",
+            "dense" if ratio == 1 else times(ratio),
+            f"{allocation.losses[name] / whole:.1%}" if whole else "–",
+        )
+    chosen = allocation.chosen
+    table.add_row("all", "", times(chosen.pruning_ratio), f"{chosen.expected_loss:.3g}")
+    table.caption = "\n".join(
+        [*allocation.why, "Losses are mean square changes of the outputs over their variance."]
+    )
+    return table
+
+
+def tradeoff_table(allocation: Allocation) -> Table:
+    """What else could be had: time, size, and what was measured of it."""
+    table = new_table(
+        f"Trade-off: measured on {allocation.images:,} images of the validation split",
+        "",
+        "ms of an image",
+        "ratio",
+        "bytes",
+        "expected loss",
+        "accuracy",
+        "error of the outputs",
+    )
+    dense = allocation.dense_accuracy
+    table.add_row(
+        "dense, float",
+        f"{allocation.dense_time_s * 1e3:.4g}",
+        times(1),
+        "",
+        "0",
+        "–" if dense is None else f"{dense:.2%}",
+        "0.00%",
+    )
+    every = [(point, "") for point in allocation.points] + [(allocation.chosen, "this run")]
+    every.sort(key=lambda one: (-(one[0].time_s or 0.0), one[0].pruning_ratio))
+    for point, name in every:
+        table.add_row(
+            name or ("compressed" if point.measured else "estimated"),
+            "–" if point.time_s is None else f"{point.time_s * 1e3:.4g}",
+            times(point.pruning_ratio),
+            f"{point.file_bytes:,}",
+            f"{point.expected_loss:.3g}",
+            "–" if point.accuracy is None else f"{point.accuracy:.2%}",
+            "–" if point.error is None else f"{point.error:.2%}",
+            style="bold" if name else None,
+        )
     return table
 
 
@@ -189,9 +264,8 @@ def verdict(results: Results) -> str:
             f"{check.mismatches:,} of {check.values_compared:,} values that the RTL computed "
             "differ from the golden model, so nothing else here can be trusted."
         )
-    compression, accuracy, hardware = results.compression, results.accuracy, results.hardware
+    compression, hardware = results.compression, results.hardware
     gain, ratio = speedup(results), hardware.break_even
-    note = results.dataset.note
     ran = [layer for layer in results.layers if layer.cycles]
     pays = sum(layer.decision == "sparse" for layer in ran)
     machine = (
@@ -208,8 +282,17 @@ def verdict(results: Results) -> str:
     )
     return (
         f"With {times(compression.pruning_ratio, 1)} fewer weights, in "
-        f"{compression.file_bytes:,} bytes and at {accuracy.integer:.2%} accuracy "
-        f"(± {100 * standard_error(accuracy.integer, results.dataset.test):.2f}; "
-        f"{accuracy.dense:.2%} dense{'; ' if note else ''}{note}), {machine} "
-        f"({crossing})."
+        f"{compression.file_bytes:,} bytes and {_quality(results)}, {machine} ({crossing})."
+    )
+
+
+def _quality(results: Results) -> str:
+    """The middle of the verdict: how good the integers are."""
+    accuracy, note = results.accuracy, results.dataset.note
+    if accuracy is None:
+        return f"with outputs {fidelity_of(results)} from the float network's ({note})"
+    error = 100 * standard_error(accuracy.integer, results.dataset.test)
+    return (
+        f"at {accuracy.integer:.2%} accuracy (± {error:.2f}; "
+        f"{accuracy.dense:.2%} dense{'; ' if note else ''}{note})"
     )

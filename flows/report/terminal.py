@@ -5,7 +5,15 @@ from rich.table import Table
 
 from flows.report.paper_tables import paper_tables
 from flows.report.results import Results
-from flows.report.tables import accuracy_table, core_table, feedback_table, layer_table, verdict
+from flows.report.tables import (
+    accuracy_table,
+    allocation_table,
+    core_table,
+    feedback_table,
+    layer_table,
+    tradeoff_table,
+    verdict,
+)
 
 
 def all_tables(results: Results) -> list[Table]:
@@ -13,6 +21,8 @@ def all_tables(results: Results) -> list[Table]:
     tables = (
         accuracy_table(results),
         feedback_table(results.feedback, results.dataset.val) if results.feedback else None,
+        allocation_table(results.allocation) if results.allocation else None,
+        tradeoff_table(results.allocation) if results.allocation else None,
         layer_table(results),
         core_table(results),
         *paper_tables(results),

@@ -1,9 +1,10 @@
-"""Compression without training, ImageNet's ResNet-50.
+"""Compression without training of any network that comes with weights.
 
-There is one folder of photographs per class, in ImageNet's order of names. Every second
-photograph calibrates, the others are scored by the integer model: top-1 and top-5 of the dense
-network and of every ratio, number of bits and method. Each row is written when it is known, and a
-second call goes on with those that are missing.
+Images are a folder with one folder of photographs per class, in ImageNet's order of names, of which
+every second one calibrates and the others are scored, or CIFAR-10, whose training images calibrate
+and whose test images are scored. The integer model's top-1 and top-5 of the dense network, and of
+every ratio, number of bits and method. Each row is written when it is known, and a second call goes
+on with those that are missing.
 """
 
 import sys
@@ -13,31 +14,41 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
-from compress.data import imagefiles
+from compress.data import datasets, imagefiles
+from compress.data.datasets import Normalisation
 from compress.data.imagefolder import FolderSplit
 from compress.data.pixels import normalised
 from compress.exchange import state_dicts
 from compress.file import container
-from compress.model.graph import CompressedModel
-from compress.posttrain import pipeline
+from compress.model.graph import CompressedModel, InputSpec
+from compress.model.pretrained import Pretrained
+from compress.nn.network import pretrained_network
+from compress.posttrain import curves, pipeline
+from compress.posttrain.allocation import Table, choose
+from compress.posttrain.expected import Curves
+from compress.posttrain.integers import input_spec
 from compress.posttrain.samples import spread
 from compress.zoo.density import uniform
-from compress.zoo.networks import spec_of
-from cosign import CosignError, read_json, write_json
+from cosign import CosignError, read_json, values, write_json
 from flows.measure import integer
 
-SCHEMA = 1
-NETWORK = "resnet50-v1"
+SCHEMA = 2
 CLASSES = 1000
+CIFAR10 = "cifar10"
 _BATCH = 4
+_PARTS = 16  # images at once, in a measurement of curves
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row: `ratio` 1 is the dense network, quantised to the nearest levels."""
+    """One row: `ratio` 1 is the dense network.
+
+    Magnitude prunes every layer alike, oneshot where it is expected to hurt least.
+    """
 
     method: pipeline.Method
     ratio: float
@@ -51,14 +62,13 @@ class Case:
 def cases(ratios: Sequence[float], bits: Sequence[int]) -> Iterator[Case]:
     """Dense, then every ratio by both methods; for each number of bits."""
     for n in bits:
-        yield Case("magnitude", 1.0, n)
-        for ratio in ratios:
+        for ratio in (1.0, *ratios):
             yield Case("oneshot", ratio, n)
             yield Case("magnitude", ratio, n)
 
 
-def photographs(folder: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [N, 3, size, size], centres of photographs, and their classes, int64 [N].
+def listed(folder: Path) -> tuple[list[Path], np.ndarray]:
+    """Photographs and their classes, int64 [N].
 
     Raises CosignError unless there are 1,000 class folders.
     """
@@ -69,7 +79,12 @@ def photographs(folder: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
             f"{folder} holds photographs of {len(names)} classes, {CLASSES:,} are needed; give a "
             "folder with one folder of photographs for each of ImageNet's classes."
         )
-    labels = np.array([names.index(path.parent.name) for path in paths])
+    return paths, np.array([names.index(path.parent.name) for path in paths])
+
+
+def photographs(folder: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [N, 3, size, size], centres of photographs, and their classes, as `listed` has them."""
+    paths, labels = listed(folder)
     pixels = FolderSplit(paths, labels).images(np.arange(len(paths)))
     margin = (pixels.shape[-1] - size) // 2
     return pixels[:, :, margin : margin + size, margin : margin + size], labels
@@ -100,24 +115,82 @@ def score(model: CompressedModel, pixels: np.ndarray, labels: np.ndarray) -> Any
     return _counts(places)
 
 
-def score_float(weights: Path, pixels: np.ndarray, labels: np.ndarray) -> Any:
-    """The same of the network as it was published."""
-    network, source = pipeline.load(NETWORK, weights)
+@dataclass(frozen=True)
+class Subject:
+    """A network, the pixels that it reads, and uint8 images [N, C, H, W] to calibrate and score on.
+
+    labels : int64 [N], of those that are scored
+    """
+
+    own: Pretrained
+    source: InputSpec
+    calibration: np.ndarray
+    scored: np.ndarray
+    labels: np.ndarray
+
+
+def subject(own: Pretrained, images: str, pixels: Normalisation | None, count: int) -> Subject:
+    """`count` images calibrate. Raises CosignError when images and network do not fit."""
+    source = input_spec(own.spec.shape, *(pixels or own.pixels or state_dicts.pixels_of(own.spec)))
+    if images == CIFAR10:
+        data = datasets.load_for(own.spec.shape, CIFAR10, 0, pixels, None, None)
+        chosen = spread(len(data.train.labels), count)
+        every = np.arange(len(data.test.labels))
+        scored, labels = data.test.images(every), data.test.labels
+        return Subject(own, source, data.train.images(chosen), scored, labels)
+    photos, labels = photographs(Path(images), own.spec.shape[1])
+    calibration = photos[::2][spread(len(photos[::2]), count)]
+    return Subject(own, source, calibration, photos[1::2], labels[1::2])
+
+
+def score_float(about: Subject) -> Any:
+    """What `score` counts, of the network as it came."""
+    network = pretrained_network(about.own)
     places = []
     with torch.no_grad():
-        for start in range(0, len(labels), _BATCH):
-            part = slice(start, start + _BATCH)
-            out = network(normalised(source, pixels[part])).numpy()
-            places.append(ranks(out, labels[part]))
+        for start in range(0, len(about.labels), _PARTS):
+            part = slice(start, start + _PARTS)
+            out = network(normalised(about.source, about.scored[part])).numpy()
+            places.append(ranks(out, about.labels[part]))
     return _counts(places)
 
 
-def compress(case: Case, weights: Path, pixels: np.ndarray, out: Path) -> dict[str, Any]:
+def curves_of(about: Subject, bits: int, file: Path) -> Curves:
+    """Of `file`, or measured and written there."""
+    if file.exists():
+        return values.parse(read_json(file), Curves, str(file), "delete it")
+    pixels = about.calibration[spread(len(about.calibration), curves.IMAGES)]
+    held = np.arange(len(pixels)) % curves.HELD == 0
+    parts = (normalised(about.source, some).split(_PARTS) for some in (pixels[~held], pixels[held]))
+    found = curves.measure(
+        pretrained_network(about.own), dict.fromkeys(about.own.spec.geometries, bits), *parts
+    )
+    write_json(file, msgspec.to_builtins(found))
+    return found
+
+
+def shares(found: Curves, ratio: float) -> dict[str, float]:
+    """Densities by layer of the least expected loss at which one weight of `ratio` stays."""
+    layers = found.layers
+    tables = [Table(curve.losses, curve.keep.astype(float)) for curve in layers.values()]
+    chosen = choose(tables, sum(curve.weights for curve in layers.values()) / ratio)
+    return {
+        name: float(curve.keep[option]) / curve.weights
+        for (name, curve), option in zip(layers.items(), chosen, strict=True)
+    }
+
+
+def compress(case: Case, about: Subject, out: Path) -> dict[str, Any]:
     """Write the file of a row; returns what it took."""
-    network, source = pipeline.load(NETWORK, weights)
+    network = pretrained_network(about.own)
+    densities = uniform(network.spec, case.ratio)
+    if case.method == "oneshot" and case.ratio > 1:
+        densities = shares(curves_of(about, case.bits, out.parent / "curves.json"), case.ratio)
+    bits = dict.fromkeys(network.weights, case.bits)
     wall, processor = time.perf_counter(), time.process_time()
-    densities, bits = uniform(network.spec, case.ratio), dict.fromkeys(network.weights, case.bits)
-    model = pipeline.compress(network, source, densities, bits, pixels, case.method, _say)
+    model = pipeline.compress(
+        network, about.source, densities, bits, about.calibration, case.method, _say
+    )
     took = {
         "wall_s": round(time.perf_counter() - wall, 1),
         "processor_s": round(time.process_time() - processor, 1),
@@ -131,24 +204,20 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def run(photos: Path, out: Path, count: int, wanted: Iterable[Case]) -> dict[str, Any]:
-    """Measure what `out`/oneshot.json does not have yet; returns its content."""
-    record = out / "oneshot.json"
-    pixels, labels = photographs(photos, spec_of(NETWORK).shape[1])
-    weights = state_dicts.fetch(NETWORK, _say)
-    calibration = pixels[::2][spread(len(pixels[::2]), count)]
-    scored, right = pixels[1::2], labels[1::2]
-    about = {
+def run(about: Subject, network: str, out: Path, wanted: Iterable[Case]) -> dict[str, Any]:
+    """Measure what `out`/posttrain.json does not have yet; returns its content."""
+    record = out / "posttrain.json"
+    said = {
         "schema": SCHEMA,
-        "network": NETWORK,
-        "scored_images": len(scored),
-        "calibration_images": len(calibration),
+        "network": network,
+        "scored_images": len(about.labels),
+        "calibration_images": len(about.calibration),
     }
-    found: dict[str, Any] = read_json(record) if record.exists() else {**about, "rows": []}
-    if any(found.get(key) != value for key, value in about.items()):
+    found: dict[str, Any] = read_json(record) if record.exists() else {**said, "rows": []}
+    if any(found.get(key) != value for key, value in said.items()):
         raise CosignError(f"{record} is of another measurement; choose another --out.")
     if "float" not in found:
-        found["float"] = score_float(weights, scored, right)
+        found["float"] = score_float(about)
         write_json(record, found)
     for case in wanted:
         if any(
@@ -157,8 +226,8 @@ def run(photos: Path, out: Path, count: int, wanted: Iterable[Case]) -> dict[str
             continue
         _say(case.title)
         file = out / f"{case.method}-{case.ratio:g}x-{case.bits}bit.cosign"
-        row = {**asdict(case), **compress(case, weights, calibration, file)}
-        row.update(score(container.load(file), scored, right))
+        row = {**asdict(case), **compress(case, about, file)}
+        row.update(score(container.load(file), about.scored, about.labels))
         found["rows"].append(row)
         write_json(record, found)
     return found
@@ -173,7 +242,7 @@ def table(found: dict[str, Any]) -> str:
         f"| float, dense | 1× | 32 | {_share(found['float'], images)} | | | |",
     ]
     lines += [
-        f"| {'dense' if row['ratio'] == 1 else row['method']} | {row['ratio']:g}× | {row['bits']} "
+        f"| {row['method']} | {row['ratio']:g}× | {row['bits']} "
         f"| {_share(row, images)} | {row['nonzeros']:,} | {row['file_bytes']:,} "
         f"| {row['processor_s'] / 60:.1f} |"
         for row in sorted(

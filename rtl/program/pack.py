@@ -28,7 +28,7 @@ class LayerProgram:
     layout : addresses of a stripe's input map
     descriptor : values of the core's `layer` ports, by name
     weights : uint8 [words, bytes], the weight stream of a run, each word little-endian
-    biases : int64 [passes * filters], the bias stream of a run
+    biases : int64 [passes * filters], the bias stream of a run, a word of `filter_words` each
     tiles : lane tiles of each pass
     output_words : words of the output stream of a run
     """
@@ -115,8 +115,6 @@ def pack_layer(
         "last_in_group": passes - 1,
         "group_step": layout.group_step if g.groups > 1 else 0,
         "last_shifts": last_shifts - 1,
-        "mul": layer.mul,
-        "last_shift": layer.shift - 1,
         "relu": int(layer.relu),
     }
     if config.dense:
@@ -130,7 +128,8 @@ def pack_layer(
         descriptor |= {"last_read": cover.reads - 1, "last_window": cover.windows - 1}
         descriptor |= {"last_slot": len(cover.table) - 1, "period_step": cover.step}
     per_filter = np.zeros((g.groups, passes * config.filters), np.int64)
-    per_filter[:, : g.out_channels // g.groups] = layer.bias.reshape(g.groups, -1)
+    words = filter_words(layer.bias, layer.mul, layer.shift, config)
+    per_filter[:, : g.out_channels // g.groups] = words.reshape(g.groups, -1)
     return LayerProgram(
         geometry=g,
         batch=batch,
@@ -142,6 +141,19 @@ def pack_layer(
         tiles=tiles,
         output_words=g.groups * passes * ((tiles - 1) * config.tile_shifts + last_shifts),
     )
+
+
+def filter_words(
+    bias: np.ndarray, mul: np.ndarray, shift: np.ndarray, config: CoreConfig
+) -> np.ndarray:
+    """int64 [filters]: a word of the bias stream each, not negative.
+
+    From the lowest bit: bias (acc_bits, two's complement), mul (mul_bits, unsigned), shift - 1
+    (SHIFT_BITS). At most 40 + 16 + 6 bits.
+    """
+    scale = mul | (shift - 1) << config.mul_bits
+    words: np.ndarray = bias & (1 << config.acc_bits) - 1 | scale << config.acc_bits
+    return words
 
 
 def unpack_outputs(
@@ -161,7 +173,7 @@ def unpack_outputs(
 
 def _unpack_stripe(program: LayerProgram, config: CoreConfig, raw: np.ndarray) -> np.ndarray:
     g = program.geometry
-    rows = config.tile_shifts // config.filters * config.drain  # of a filter, padding included
+    rows = config.row_shifts * config.drain  # of a filter, padding included
     last = program.descriptor["last_shifts"] + 1
     passes = program.descriptor["last_pass"] + 1
     per_pass = raw.reshape(passes, -1)
@@ -236,8 +248,8 @@ def _check(
     for what, count in counts.items():
         demand(count <= 1 << COUNT_BITS, f"{count} {what} are more than {1 << COUNT_BITS}")
     demand(
-        layer.mul < 1 << config.mul_bits,
-        f"mul = {layer.mul} needs more than mul_bits = {config.mul_bits}; raise mul_bits",
+        int(layer.mul.max()) < 1 << config.mul_bits,
+        f"mul = {layer.mul.max()} needs more than mul_bits = {config.mul_bits}; raise mul_bits",
     )
     bits = accumulator_bits(layer, input_range)
     demand(

@@ -20,7 +20,7 @@ def stream_bits(config: CoreConfig) -> dict[str, int]:
     return {
         "s_axis_acts": 8 * config.act_word_bytes * config.tiles,
         "s_axis_weights": config.stream_bits,
-        "s_axis_biases": config.acc_bits,
+        "s_axis_biases": config.bias_bits,
         "m_axis_out": 8 * config.drain * config.tiles,
     }
 

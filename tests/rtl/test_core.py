@@ -44,6 +44,8 @@ CORES = {
         weight_bits=4,
         **SMALL | {"act_depth": 24, "weight_depth": 24},
     ),
+    # Fewer words of the bias stream wait than there are filters.
+    "dense-2d-wide": CoreConfig("dense-2d", lanes=5, filters=3, **SMALL),
     "sparse-rows": CoreConfig(
         "sparse-rows", lanes=2, filters=2, window_reads=2, window_span=2, tap_depth=32, **SMALL
     ),

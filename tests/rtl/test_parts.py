@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_layers import layer_of
 
@@ -13,11 +13,11 @@ from compress.model.graph import Geometry
 from rtl.bitmask import MaskDecoder
 from rtl.config import CoreConfig
 from rtl.dense import DenseAddress
-from rtl.drain import DrainControl
+from rtl.drain import Biases, DrainControl
 from rtl.program.layout import Layout
 from rtl.program.pack import pack_layer
-from rtl.requantize import Requantizer
-from rtl.timing import REQUANTIZE_STAGES, output_depth
+from rtl.requantize import MULTIPLY, SHIFT, Requantizer
+from rtl.timing import REQUANTIZE_STAGES, bias_places, command_edge, output_depth
 
 CONFIG = CoreConfig(lanes=8, act_banks=4, bank_bytes=4, acc_bits=24)
 
@@ -36,30 +36,41 @@ extremes = st.sampled_from([-(1 << 22), -1, 0, 1, (1 << 22) - 1]) | st.integers(
 
 @settings(max_examples=20, deadline=None)
 @given(
-    st.lists(st.tuples(extremes, extremes), min_size=1, max_size=30),
-    st.integers(0, (1 << 16) - 1),
-    st.integers(1, 47),
+    st.lists(
+        st.tuples(extremes, extremes, st.integers(0, (1 << 16) - 1), st.integers(1, 47)),
+        min_size=1,
+        max_size=30,
+    ),
     st.booleans(),
+    st.sampled_from([16, 16, 13, 12, 9, 8]),
 )
-def test_requantizer_rounds_half_up_and_saturates(sums, mul, shift, relu):
-    part = Requantizer(CONFIG)
+@example([(600, 0, 1, 1), (-600, 0, 1, 1)], False, 16)
+@example([((1 << 22) - 1, (1 << 22) - 1, 65535, 1), (-(1 << 22), -(1 << 22), 65535, 1)], False, 16)
+def test_requantizer_rounds_half_up_and_saturates(sums, relu, mul_bits):
+    """Each result with a multiplier and a shift of its own."""
+    config = dataclasses.replace(CONFIG, mul_bits=mul_bits)
+    sums = [(acc, bias, mul >> 16 - mul_bits, shift) for acc, bias, mul, shift in sums]
+    part = Requantizer(config)
     results = []
 
     async def testbench(ctx):
-        ctx.set(part.mul, mul)
-        ctx.set(part.last_shift, shift - 1)
         ctx.set(part.relu, relu)
         for number in range(len(sums) + REQUANTIZE_STAGES):
-            acc, bias = sums[min(number, len(sums) - 1)]
+            acc, bias, _, _ = sums[min(number, len(sums) - 1)]
+            multiplied, shifted = (
+                sums[min(max(number - late, 0), len(sums) - 1)] for late in (MULTIPLY, SHIFT)
+            )
             ctx.set(part.acc, acc)
             ctx.set(part.bias, bias)
+            ctx.set(part.mul, multiplied[2])
+            ctx.set(part.last_shift, shifted[3] - 1)
             await ctx.tick()
             results.append(ctx.get(part.out))
 
     simulate(part, testbench)
     expected = [
         min(max(((acc + bias) * mul + (1 << (shift - 1))) >> shift, 0 if relu else -128), 127)
-        for acc, bias in sums
+        for acc, bias, mul, shift in sums
     ]
     assert results[REQUANTIZE_STAGES - 1 :][: len(sums)] == expected
 
@@ -107,6 +118,7 @@ def test_the_drain_never_has_more_words_on_their_way_than_the_queue_holds(seed):
     async def testbench(ctx):
         under_way, taken, due = 0, 0, 0
         ctx.set(part.layer.last_shifts, 2)
+        ctx.set(part.bias_ready, 1)
         for _ in range(300):
             end = bool(ctx.get(part.may_end)) and rng.random() < 0.5
             last_tile = rng.random() < 0.3
@@ -133,6 +145,74 @@ def test_the_drain_never_has_more_words_on_their_way_than_the_queue_holds(seed):
         assert taken == due
 
     simulate(part, testbench)
+
+
+BIASES = {
+    "one filter": {},
+    "a place for each filter": {"core": "dense-2d", "filters": 3, "drain": 8},
+    "fewer places than filters": {"core": "dense-2d", "filters": 5, "drain": 2},
+    "one place": {"core": "dense-2d", "filters": 2, "lanes": 12},
+}
+
+
+@pytest.mark.parametrize("change", BIASES.values(), ids=BIASES)
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32))
+def test_each_filter_gets_its_own_bias_and_scale_however_fast_they_follow(change, seed):
+    """A drain that claims words as early as it may, from a stream that rests at random."""
+    config = dataclasses.replace(CONFIG, **change)
+    rng = np.random.default_rng(seed)
+    part = Biases(config)
+    filters, passes, late = config.filters, 4, command_edge(config)
+    words = [int(word) for word in rng.integers(0, 1 << config.bias_bits, passes * filters + 3)]
+    tiles = rng.integers(1, 4, passes)
+    # (filter's number in the stream, whether it is new, whether a new pass begins) of each row
+    rows = [
+        (n * filters + f, tile == 0, tile == 0 and f == 0)
+        for n in range(passes)
+        for tile in range(tiles[n])
+        for f in range(filters)
+    ]
+    fed, most = 0, 0
+    commands, used = [(0, 0)] * late, {}  # used: cycle -> the filter in use from then on
+
+    async def testbench(ctx):
+        nonlocal fed, most
+        ctx.set(part.more, 1)
+        await ctx.tick()
+        left, entered, offered = list(rows), 0, False
+        for cycle in range(2000):
+            ready = ctx.get(part.ready)
+            turn, claim, more = 0, 0, 0
+            if left and (ready or not left[0][1]) and rng.random() < 0.8:
+                number, claim, begins = left.pop(0)
+                turn, more = 1, begins and number < (passes - 1) * filters
+                used[cycle + late + 1] = number
+            commands.append((turn, int(claim)))
+            turn_now, enter_now = commands.pop(0)
+            ctx.set(part.claim, int(claim))
+            ctx.set(part.more, int(more))
+            ctx.set(part.turn, turn_now if filters > 1 else enter_now)
+            ctx.set(part.enter, enter_now)
+            entered += enter_now
+            offered = offered or rng.random() < 0.7
+            ctx.set(part.i.valid, offered)
+            ctx.set(part.i.payload, words[fed])
+            if offered and ctx.get(part.i.ready):
+                fed, offered = fed + 1, False
+            most = max(most, fed - entered)
+            if cycle in used:
+                held = words[used[cycle]]
+                low = (1 << config.acc_bits) - 1
+                assert ctx.get(part.bias) & low == held & low
+                assert ctx.get(part.mul) == held >> config.acc_bits & (1 << config.mul_bits) - 1
+                assert ctx.get(part.last_shift) == held >> config.acc_bits + config.mul_bits
+            await ctx.tick()
+
+    simulate(part, testbench)
+    assert len(used) == len(rows)
+    assert fed == passes * filters
+    assert most <= bias_places(config)
 
 
 @settings(max_examples=20, deadline=None)

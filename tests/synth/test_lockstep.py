@@ -58,7 +58,8 @@ def lockstep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     config = request.param
     folder = tmp_path_factory.mktemp("core")
     synthesize(config, folder)
-    layers = [random_layer(GEOMETRY, 0.5, seed=n, mul=139, shift=12) for n in range(2)]
+    scales = {"mul": [139, 255, 9, 70], "shift": [12, 13, 8, 11]}
+    layers = [random_layer(GEOMETRY, 0.5, seed=n, **scales) for n in range(2)]
     images = [random_input(GEOMETRY, seed=n) for n in range(2)]
     jobs = [Job(pack_layer(part, config), x[0]) for part, x in zip(layers, images, strict=True)]
     recording = record(jobs, config, simulators_dir(), stall_seed=1)

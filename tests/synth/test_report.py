@@ -121,12 +121,12 @@ module bench (input clk);
     if (!busy_a && !start) begin  // the descriptor is held while the core is busy
       layer__last_pass <= $urandom % 4; layer__last_tile <= $urandom % 4;
       layer__last_in_group <= $urandom % 2; layer__group_step <= $urandom;
-      layer__last_shifts <= $urandom; layer__mul <= $urandom; layer__relu <= $urandom;
-      layer__last_shift <= 7 + $urandom % 12;
+      layer__last_shifts <= $urandom; layer__relu <= $urandom;
     end
     i_acts__valid <= $urandom; i_acts__payload <= {{$urandom, $urandom}};
     i_weights__valid <= $urandom; i_weights__payload <= $urandom;
-    i_biases__valid <= $urandom; i_biases__payload <= $urandom;
+    i_biases__valid <= $urandom; i_biases__payload <= {{$urandom, $urandom}};
+    i_biases__payload[41:36] <= 7 + $urandom % 12;  // the shift
     o__ready <= ($urandom % 4) != 0;
     if (cycle == 100000) begin
       $display("RESULT %0d %0d %0d", mismatches, words, layers);

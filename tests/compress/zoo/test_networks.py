@@ -68,6 +68,8 @@ def test_lenet5_has_430500_weights() -> None:
         ("resnet50", 25_502_912, 4_089_184_256),
         ("resnet50-v1", 25_502_912, 3_857_973_248),
         ("caffenet", sum(TABLE7.values()), None),
+        # torchvision's AlexNet has 714.2M MACs, 58.6M of them in its three linear layers
+        ("alexnet-conv", 2_468_544 + 9_216_000, 655_566_528 + 9_216_000),
         # 268,336 weights and 40.55M MACs with shortcuts that have none, and two that have
         ("cifar-resnet20", 268_336 + 16 * 32 + 32 * 64, 40_551_040 + 16**2 * 512 + 8**2 * 2048),
     ],

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from compress.data import datasets
 from compress.file import container
@@ -59,6 +61,34 @@ def test_a_row_is_trained_to_a_file_and_found_again(
         train.run(options(*asked, "--seed", "1"))
 
 
+@pytest.mark.slow
+def test_a_classifier_is_learnt_on_given_convolutions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A step or two of every stage, on eight photographs in training."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for name, g in list(spec_of("alexnet-conv").geometries.items())[:-1]:
+        shape = (g.out_channels, g.in_channels, *g.kernel)
+        arrays[f"{name}.weight"] = rng.standard_normal(shape, np.float32) / g.columns**0.5
+        arrays[f"{name}.bias"] = np.zeros(g.out_channels, np.float32)
+    np.savez(tmp_path / "own.npz", **arrays)
+    for folder in ("train/a", "train/b", "val/a", "val/b"):
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+        for number in range(5):
+            pixels = rng.integers(0, 255, (64, 64, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / folder / f"{number}.png")
+    asked = ("alexnet", "--weights", str(tmp_path / "own.npz"), "--data", str(tmp_path / "photos"))
+    out = tmp_path / "out"
+    assert train.run(options(*asked, "--budget", "1e-9", "--out", str(out))) == 0
+    model = container.load(out / "model.cosign")
+    weights = sum(layer.geometry.weights for layer in model.layers)
+    assert model.name == "alexnet-conv"
+    assert sum(layer.nnz for layer in model.layers) <= weights / 10
+    assert model.shapes[model.outputs[0]] == (2, 1, 1)
+    assert f"of {weights:,} weights" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -72,6 +102,11 @@ def test_a_row_is_trained_to_a_file_and_found_again(
         (("lenet5", "--alpha", "0.5x"), "the pruning ratio is 0.5x, must be at least 1x"),
         (("lenet5", "--targets", "13"), "targets is 13, must be 1 to 12"),
         (("alexnet", "--data", "nowhere"), "nowhere"),
+        (("alexnet-conv",), "begins with trained convolutions; give --weights imagenet-conv"),
+        (("alexnet-conv", "--weights", "imagenet"), "alexnet-conv has no weights called imagenet"),
+        (("alexnet", "--weights", "none.npz"), "cannot read .*none.npz: No such file"),
+        (("lenet5", "--weights", "imagenet-conv"), "as imagenet-conv has them, only alexnet does"),
+        (("vgg16-26x", "--weights", "own.npz"), "vgg16 takes no convolutions without a classifier"),
     ],
 )
 def test_bad_arguments(arguments: tuple[str, ...], sentence: str, tmp_path: Path) -> None:

@@ -108,6 +108,72 @@ def test_weights_of_a_built_in_network_are_part_of_a_run(tmp_path: Path) -> None
         inputs.pretrained(asked)
 
 
+@pytest.fixture
+def convolutions(tmp_path: Path) -> Path:
+    """Some of AlexNet's shapes, of small random numbers."""
+    rng = np.random.default_rng(1)
+    arrays = {}
+    for name, g in list(spec_of("alexnet-conv").geometries.items())[:-1]:
+        shape = (g.out_channels, g.in_channels, *g.kernel)
+        arrays[f"{name}.weight"] = rng.standard_normal(shape, np.float32) / g.columns**0.5
+        arrays[f"{name}.bias"] = rng.standard_normal(g.out_channels, np.float32) / 10
+    np.savez(tmp_path / "own.npz", **arrays)
+    return tmp_path / "own.npz"
+
+
+def test_a_run_begins_with_convolutions_and_a_new_classifier(
+    convolutions: Path, tmp_path: Path
+) -> None:
+    data = str(photographs(tmp_path / "photos", 3))
+    asked, own = asked_by(["alexnet", "--weights", str(convolutions), "--data", data])
+    assert own is None
+    assert (asked.network, asked.weights) == ("alexnet-conv", str(convolutions))
+    dataset = inputs.dataset(asked, None)
+    assert (dataset.shape, dataset.mean, dataset.std) == ((3, 224, 224), *datasets.IMAGENET)
+    recipe = inputs.recipe(asked, None, len(dataset.classes))
+    assert (recipe.classes, recipe.digest) == (3, asked.digest)
+    network = inputs.begun(asked, recipe, dataset)
+    assert network is not None
+    with np.load(convolutions) as arrays:
+        for name in list(network.weights)[:-1]:
+            np.testing.assert_array_equal(network.weights[name].detach(), arrays[f"{name}.weight"])
+    assert tuple(network.weights["fc"].shape) == (3, 9216)
+    _, _, *words = shlex.split(assemble.command(asked))
+    assert asked_by(words)[0] == asked
+    with np.load(convolutions) as arrays:
+        changed = {name: array + 1 for name, array in arrays.items()}
+    np.savez(convolutions, **changed)
+    with pytest.raises(CosignError, match="has other weights than this run began with"):
+        inputs.begun(asked, recipe, dataset)
+
+
+def test_what_is_not_said_of_the_method_is_the_networks() -> None:
+    asked = RunConfig("alexnet-conv")
+    own = spec_of("alexnet-conv", 3)
+    recipe = inputs.recipe(asked, None, 3)
+    assert recipe.spec.geometries == own.geometries
+    assert (recipe.targets, recipe.distill) == (6, 0.5)
+    said = inputs.recipe(dataclasses.replace(asked, targets=1, distill=0.0), None, 3)
+    assert (said.targets, said.distill) == (1, 0.0)
+    command = assemble.command(dataclasses.replace(asked, targets=1, distill=0.0))
+    assert "--targets=1 --distill=0 " in command
+    assert "--targets" not in assemble.command(asked)
+
+
+def test_pixels_of_convolutions_of_ones_own(convolutions: Path, tmp_path: Path) -> None:
+    data = str(photographs(tmp_path / "photos", 3))
+    words = ["alexnet-conv", "--weights", str(convolutions), "--data", data]
+    asked, _ = asked_by([*words, "--mean", "0.5", "--std", "0.25"])
+    dataset = inputs.dataset(asked, None)
+    assert (dataset.mean, dataset.std) == ((0.5,) * 3, (0.25,) * 3)
+
+
+def test_other_networks_begin_with_nothing() -> None:
+    asked = RunConfig("lenet5")
+    assert not asked.learns_classifier
+    assert inputs.begun(asked, inputs.recipe(asked, None, 10), None) is None
+
+
 def test_as_many_classes_as_outputs(network: Path, tmp_path: Path) -> None:
     asked = config(network, data=str(photographs(tmp_path / "photos", 2)))
     with pytest.raises(CosignError, match=r"three\.onnx has 3 outputs, but photos has 2 classes"):

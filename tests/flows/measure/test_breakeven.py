@@ -7,8 +7,7 @@ from random_layers import random_layer
 
 from compress.model.graph import Geometry, Layer
 from cosign import CosignError
-from flows.loop.feedback import image_time
-from flows.measure.breakeven import Chip
+from flows.measure.breakeven import Chip, image_time
 from flows.measure.machines import CoreReports, machines_for
 from flows.measure.workload import RandomMasks
 from rtl.config import CoreConfig

@@ -39,6 +39,13 @@ def test_the_largest_sums_are_exact(columns: int) -> None:
     assert integer.accumulate(layer, x).reshape(2).tolist() == expected
 
 
+def test_a_single_channel_may_be_too_much() -> None:
+    geometry = Geometry("conv", 2, 1, 40, 40, kernel=(40, 40))
+    layer = layer_of(np.full((1, 3200), 127), geometry)
+    x = np.full((1, 2, 40, 40), 127, np.int8)
+    assert integer.accumulate(layer, x).reshape(1).tolist() == [127 * 127 * 3200]
+
+
 def test_layers_of_the_same_shape_are_not_mixed_up() -> None:
     geometry = Geometry("conv", 2, 3, 5, 5, kernel=(3, 3))
     x = random_input(geometry)

@@ -16,7 +16,8 @@ from random_layers import random_layer
 from compress.model.graph import Geometry
 from compress.zoo.networks import spec_of
 from flows.report import html, pictures, tables
-from flows.report.results import Energy, EnergyOfLayer, Results
+from flows.report.allocation import Allocation, Alternative
+from flows.report.results import Energy, EnergyOfLayer, Fidelity, OutputError, Results
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
 ENERGY = Energy(
@@ -73,6 +74,65 @@ def test_energy_is_shown_when_it_was_measured():
     assert "conv1, sparse-61" in page.text
     assert ENERGY.method in page.text
     assert "cosign energy" not in page.text
+
+
+@pytest.mark.parametrize("time_s", [None, 2e-3])
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_run_without_training_has_its_trade_off(time_s, labelled):
+    """Also of images without labels, and where no sparse core is as small as the dense one."""
+
+    def point(ratio: float, measured: bool) -> Alternative:
+        return Alternative(
+            pruning_ratio=ratio,
+            time_s=time_s and time_s / ratio,
+            file_bytes=round(90_000 / ratio),
+            expected_loss=0.01 * (ratio - 1),
+            measured=measured,
+            accuracy=1 - 0.01 * ratio if measured and labelled else None,
+            error=0.03 * ratio if measured else None,
+        )
+
+    trained = results("lenet5")
+    names = [row.name for row in trained.layers]
+    allocation = Allocation(
+        budget="--size 30000B",
+        ratios=dict.fromkeys(names, 3.0) | {"fc2": 1.0},
+        losses=dict.fromkeys(names, 0.01) | {"fc2": 0.0},
+        break_even={"conv1": None, "conv2": 1.5},
+        images=40,
+        dense_accuracy=0.99 if labelled else None,
+        dense_time_s=3e-3,
+        chosen=point(3.0, True),
+        points=(point(1.0, False), point(2.0, True), point(4.0, False)),
+        why=("Files were written of 30,100, 29,500 bytes.",),
+    )
+    output = OutputError(name="scores", relative_rms_error=0.0925)
+    found = replace(
+        trained,
+        method="oneshot",
+        accuracy=replace(trained.accuracy, pruned=None) if labelled else None,
+        fidelity=Fidelity(images=32, outputs=(output,)),
+        feedback=None,
+        allocation=allocation,
+        admm={},
+        dataset=replace(trained.dataset, note="images without labels"),
+    )
+    page = pages.read(page_of(found))
+    assert page.problems == []
+    assert page.drawings == 6 + labelled
+    assert "Files were written of 30,100, 29,500 bytes." in page.text
+    assert ("97.00%" in page.text) == labelled
+    assert ("9.25%" in page.text) != labelled
+    assert "How ADMM converged" not in page.text
+    assert tables.verdict(found) in page.text
+    rows = {
+        row[0]: row
+        for row in zip(*(c.cells for c in tables.allocation_table(allocation).columns), strict=True)
+    }
+    assert rows["conv1"][1:3] == ("never", "3.00×")
+    assert rows["fc2"][1:3] == ("–", "dense")
+    shown = list(tables.tradeoff_table(allocation).columns[0].cells)
+    assert shown == ["dense, float", "estimated", "compressed", "this run", "estimated"]
 
 
 def test_what_a_page_is_told_is_escaped():

@@ -24,7 +24,7 @@ def test_what_is_written_is_read(
     write_json(path, results.to_json())
     assert Results.read(path) == results
     stamp = list(json.loads(path.read_text()).items())[:2]
-    assert stamp == [("schema", 2), ("written_by", cosign.__version__)]
+    assert stamp == [("schema", 3), ("written_by", cosign.__version__)]
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
@@ -36,7 +36,10 @@ def test_published_files_are_read(path: Path) -> None:
     assert ("written_by" in content) == today
     content.pop("written_by", None)
     again = json.loads(cosign.json_text(Results.read(path).to_json()))
-    assert (again.pop("schema"), again.pop("written_by")) == (2, cosign.__version__)
+    assert (again.pop("schema"), again.pop("written_by")) == (3, cosign.__version__)
+    newer = {name: again.pop(name) for name in ("method", "fidelity", "allocation")}
+    assert newer == {"method": "admm", "fidelity": None, "allocation": None}
+    assert again["accuracy"].pop("standard_error") is None
     if path.parent.name == "alexnet-photographs":
         assert again["feedback"] is None
         again = {name: again[name] for name in content}
@@ -83,6 +86,6 @@ def test_a_wrong_field_is_named(
 
 def test_another_version_is_named(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    path.write_text('{"schema": 3, "written_by": "7"}')
-    with pytest.raises(CosignError, match="schema 3 of cosign 7, this version reads 1 and 2"):
+    path.write_text('{"schema": 4, "written_by": "7"}')
+    with pytest.raises(CosignError, match="schema 4 of cosign 7, this version reads 1 and 2 and 3"):
         Results.read(path)

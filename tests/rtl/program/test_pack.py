@@ -14,7 +14,14 @@ from compress.model.levels import codes_to_levels
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.program.encode import work
-from rtl.program.pack import LayerProgram, accumulator_bits, layout_of, pack_layer, stripes_of
+from rtl.program.pack import (
+    LayerProgram,
+    accumulator_bits,
+    filter_words,
+    layout_of,
+    pack_layer,
+    stripes_of,
+)
 from rtl.program.stripes import cut, join, stripe
 from sim.golden import layer_output
 
@@ -161,7 +168,8 @@ def test_a_dense_word_holds_the_same_tap_of_several_filters():
     stream = list(words(program))
     passes = 2 * 2  # five filters a group, four at once
     assert len(stream) == passes * CONV.columns
-    assert program.biases.tolist()[:8] == [*layer.bias[:5], 0, 0, 0]
+    of_filters = filter_words(layer.bias, layer.mul, layer.shift, DENSE).tolist()
+    assert program.biases.tolist() == [*of_filters[:5], 0, 0, 0, *of_filters[5:], 0, 0, 0]
     for number, word in enumerate(stream):
         group_pass, column = divmod(number, CONV.columns)
         group, part = divmod(group_pass, 2)
@@ -170,6 +178,18 @@ def test_a_dense_word_holds_the_same_tap_of_several_filters():
             row = part * 4 + f
             expected = int(layer.dense_levels()[group * 5 + row, column]) if row < 5 else 0
             assert found == expected
+
+
+def test_a_word_of_the_bias_stream_holds_bias_multiplier_and_shift():
+    scales = {"mul": range(65526, 65536), "shift": range(38, 48)}
+    layer = random_layer(CONV, 0.5, 4, bias=[-(1 << 31), (1 << 31) - 1, *range(-4, 4)], **scales)
+    words = filter_words(layer.bias, layer.mul, layer.shift, SPARSE).tolist()
+    for word, bias, mul, shift in zip(words, layer.bias, layer.mul, layer.shift, strict=True):
+        assert (word & 0xFFFFFFFF) - (word >> 31 & 1) * (1 << 32) == bias
+        assert word >> 32 & 0xFFFF == mul
+        assert word >> 48 == shift - 1
+    widest = dataclasses.replace(SPARSE, acc_bits=40)
+    assert filter_words(layer.bias, layer.mul, layer.shift, widest).min() >= 0
 
 
 def test_an_empty_filter_is_one_filler():

@@ -137,16 +137,16 @@ def test_a_start_copies_the_descriptor_and_clears_the_counters() -> None:
     part = RegisterFile(CONFIG)
 
     async def testbench(ctx) -> None:
-        await offer(ctx, part, "layer_mul", 0x1234)
+        await offer(ctx, part, "layer_last_pass", 0x1234)
         await ctx.tick()
-        assert ctx.get(part.layer.mul) == 0
+        assert ctx.get(part.layer.last_pass) == 0
         await offer(ctx, part, "control", CONTROL["start"])
         await ctx.tick()
-        assert ctx.get(part.layer.mul) == 0x1234
-        await offer(ctx, part, "layer_mul", 0xFF56, strobes=1)
+        assert ctx.get(part.layer.last_pass) == 0x1234
+        await offer(ctx, part, "layer_last_pass", 0xFF56, strobes=1)
         await ctx.tick()
-        assert await read(ctx, part, "layer_mul") == 0x1256
-        assert ctx.get(part.layer.mul) == 0x1234
+        assert await read(ctx, part, "layer_last_pass") == 0x1256
+        assert ctx.get(part.layer.last_pass) == 0x1234
         ctx.set(part.working, 1)
         ctx.set(part.events.nonzeros, 1)
         for _ in range(7):

@@ -94,7 +94,7 @@ class Bus:
         await self.send("acts", rows)
         await self.start()
         await self.send("weights", words(RUN.weights))
-        await self.send("biases", [int(b) & (1 << CONFIG.acc_bits) - 1 for b in RUN.biases])
+        await self.send("biases", RUN.biases.tolist())
         steady, raw, ended = Steady("m_axis_out"), bytearray(), False
         for cycle in range(PATIENCE):
             ctx.set(top.m_axis_out_tready, cycle % 40 == 39)
@@ -164,7 +164,7 @@ def test_a_clear_while_a_map_and_a_layer_are_owed() -> None:
         await bus.write("control", CONTROL["soft_reset"] | CONTROL["clear_streams"])
         assert not await bus.status() & owed
         for _ in range(10):
-            await bus.write("layer_mul", 0)  # the core's reset takes some cycles
+            await bus.write("layer_last_pass", 0)  # the core's reset takes some cycles
         await bus.layer(MAP_ROWS)
 
     simulate(test)

@@ -1,0 +1,358 @@
+"""The whole loop without training: LeNet-5 on digits in class folders, on small cores."""
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pages
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional
+
+from compress.data import mnist
+from compress.data.datasets import MNIST
+from compress.file import container
+from compress.nn.network import Network
+from compress.zoo.networks import spec_of
+from cosign import command
+from flows.__main__ import main
+from flows.commands.training import training_config
+from flows.loop import budgets
+from flows.loop.rundir import RunDir
+from sim import golden
+
+ROOT = Path(__file__).parents[3]
+SMALL = ROOT / "tests" / "small_cores.toml"  # their synthesis takes seconds
+EACH = 16  # digits of each class, of which half calibrate
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [N, 28, 28] and classes, of real digits."""
+    files = mnist.load()
+    return files["train-images-idx3-ubyte"], files["train-labels-idx1-ubyte"]
+
+
+@pytest.fixture(scope="module")
+def data(digits: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for each class."""
+    root = tmp_path_factory.mktemp("oneshot") / "digits"
+    pixels, labels = digits
+    for digit in range(10):
+        (root / str(digit)).mkdir(parents=True)
+        for index in np.flatnonzero(labels == digit)[-EACH:]:
+            Image.fromarray(pixels[index]).save(root / str(digit) / f"{index}.png")
+    return root
+
+
+def trained(network: nn.Module, digits: tuple[np.ndarray, np.ndarray]) -> None:
+    """A few steps on other digits than those of `data`."""
+    pixels, labels = digits
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
+    for step in range(150):
+        some = slice(64 * step, 64 * step + 64)
+        x = (torch.tensor(pixels[some])[:, None] / 255 - MNIST[0][0]) / MNIST[1][0]
+        loss = functional.cross_entropy(network(x), torch.tensor(labels[some]).long())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+@pytest.fixture(scope="module")
+def weights(digits: tuple[np.ndarray, np.ndarray], data: Path) -> Path:
+    """Of LeNet-5."""
+    torch.manual_seed(0)
+    network = Network(spec_of("lenet5"))
+    trained(network, digits)
+    path = data.parent / "lenet5.pt"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tiny(digits: tuple[np.ndarray, np.ndarray], data: Path) -> Path:
+    """A network of 6,000 weights as a file."""
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(1, 8, 5, 2), nn.ReLU(), nn.Conv2d(8, 16, 5, 2), nn.ReLU())
+    network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(256, 10))
+    trained(network, digits)
+    path = data.parent / "tiny.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network.eval(), (torch.zeros(1, 1, 28, 28),), path, dynamo=False)
+    return path
+
+
+def asked(network: Path, data: Path, *arguments: str) -> list[str]:
+    """The words of a run: of LeNet-5 where there are only weights."""
+    first = [str(network), "--mean=0.1307", "--std=0.3081"]
+    if network.suffix == ".pt":
+        first = ["lenet5", "--weights", str(network)]
+    given = ["--data", str(data), "--method", "oneshot", "--cores", str(SMALL), "--images", "1"]
+    return [*first, *given, *arguments]
+
+
+def cosign(*arguments: str) -> list[str]:
+    return [sys.executable, str(ROOT / "flows" / "run_cosign.py"), *arguments]
+
+
+@pytest.fixture(scope="module")
+def finished(weights: Path, data: Path) -> Path:
+    path = data.parent / "run"
+    words = asked(weights, data, "--speedup", "3x", "--out", str(path))
+    subprocess.run(cosign(*words), check=True, timeout=900)
+    return path
+
+
+@pytest.fixture(scope="module")
+def results(finished: Path) -> dict:
+    return json.loads((finished / "results.json").read_text())
+
+
+def test_the_rtl_computes_what_was_written(results: dict, finished: Path) -> None:
+    check = results["verification"]
+    assert (check["mismatches"], check["cycle_mismatches"]) == (0, 0)
+    assert check["values_compared"] == 2 * (20 * 24 * 24 + 50 * 8 * 8 + 500 + 10)
+    model = container.load(finished / "model.cosign")
+    assert [row["nonzeros"] for row in results["layers"]] == [layer.nnz for layer in model.layers]
+
+
+def test_the_speedup_is_had(results: dict) -> None:
+    """By the cycles of the file's own masks too; the plan met it by those of random ones."""
+    found = results["allocation"]
+    assert found["budget"] == "--speedup 3x"
+    assert found["chosen"]["time_s"] <= found["dense_time_s"] / 3
+    dense = sum(row["cycles"]["dense"] for row in results["layers"])
+    sparse = sum(
+        row["cycles"]["dense"] / (row["speedup"] if found["ratios"][row["name"]] > 1 else 1)
+        for row in results["layers"]
+    )
+    assert dense / sparse > 2.9  # weights of no effect are not in the file
+
+
+def test_layers_are_dense_or_beyond_break_even(results: dict, finished: Path) -> None:
+    profile = json.loads((finished / "profile.json").read_text())
+    needed = {layer["name"]: layer["break_even"] for layer in profile["layers"]}
+    assert results["allocation"]["break_even"] == needed
+    for name, ratio in results["allocation"]["ratios"].items():
+        assert ratio == 1 or (needed[name] is not None and ratio >= needed[name])
+
+
+def test_accuracy_is_of_images_that_nothing_was_chosen_by(
+    results: dict, finished: Path, data: Path
+) -> None:
+    assert results["method"] == "oneshot"
+    told, accuracy = results["dataset"], results["accuracy"]
+    assert (told["classes"], told["train"], told["val"], told["test"]) == (10, 80, 40, 40)
+    assert accuracy["pruned"] is None
+    assert accuracy["dense"] > 0.8
+    assert accuracy["integer"] >= accuracy["dense"] - 0.1
+    share = accuracy["integer"]
+    assert accuracy["standard_error"] == pytest.approx((share * (1 - share) / 40) ** 0.5)
+    (output,) = results["fidelity"]["outputs"]
+    assert 0 < output["relative_rms_error"] < 0.3
+    every = [(path, label) for label in range(10) for path in sorted((data / str(label)).iterdir())]
+    tested = np.sort(np.random.default_rng([0, 2]).permutation(160)[120:])
+    pixels = np.stack([np.asarray(Image.open(every[index][0])) for index in tested])[:, None]
+    model = container.load(finished / "model.cosign")
+    right = golden.correct(
+        model, lambda some: pixels[some], np.array([every[index][1] for index in tested])
+    )
+    assert right / 40 == share
+
+
+def test_the_trade_off_is_shown(results: dict, finished: Path) -> None:
+    found = results["allocation"]
+    points = [*found["points"], found["chosen"]]
+    measured = [point for point in points if point["measured"]]
+    assert len(measured) >= 3
+    assert found["chosen"]["measured"]
+    for point in points:
+        assert (point["accuracy"] is not None) == (point["error"] is not None) == point["measured"]
+    points.sort(key=lambda point: point["time_s"])
+    losses = [point["expected_loss"] for point in points]
+    assert losses == sorted(losses, reverse=True)
+    page = pages.read((finished / "report.html").read_text())
+    assert page.problems == []
+    assert page.drawings == 7  # the trade-off is there, ADMM is not
+    assert "Where pruning hurts least" in page.text
+    for sentence in found["why"]:
+        assert sentence in page.text
+
+
+def test_the_command_repeats_the_run(results: dict, finished: Path) -> None:
+    words = shlex.split(results["command"])[2:]
+    words[words.index("cores.toml")] = str(finished / "cores.toml")
+    again = command.parse("cosign", "flows.commands", ["run", *words])
+    config, _ = training_config(again, oneshot=True)
+    first = RunDir.resume(finished).config
+    for name in ("network", "weights", "data", "alpha", "bits", "seed", "digest"):
+        assert getattr(config, name) == getattr(first, name)
+    assert (again.method, again.speedup) == ("oneshot", 3.0)
+
+
+def test_killed_anywhere_it_resumes_to_the_same_result(
+    tiny: Path, data: Path, tmp_path: Path
+) -> None:
+    whole, path = tmp_path / "whole", tmp_path / "run"
+    words = asked(tiny, data, "--ratio", "3x", "--out")
+    subprocess.run(cosign(*words, str(whole)), check=True, timeout=900)
+    start, resume = cosign(*words, str(path)), cosign("--resume", str(path))
+    for landmark in ("stages/curves.json", "checkpoints/*.cosign", "checkpoints/*.json"):
+        process = subprocess.Popen(start, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 600
+        while process.poll() is None and not list(path.glob(landmark)):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        start = resume
+    subprocess.run(resume, check=True, timeout=900)
+    assert (path / "model.cosign").read_bytes() == (whole / "model.cosign").read_bytes()
+    first, again = (json.loads((run / "results.json").read_text()) for run in (whole, path))
+    for key in first.keys() - {"wall_s"}:
+        assert again[key] == first[key], key
+    ratio = first["allocation"]["chosen"]["pruning_ratio"]
+    assert 3 <= ratio < 3.2
+
+
+def test_a_size_is_met_and_nearly_used(tiny: Path, data: Path, tmp_path: Path) -> None:
+    """Of the same images without classes."""
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in data.rglob("*.png"):
+        (flat / path.name).symlink_to(path)
+    run = tmp_path / "run"
+    assert main(["run", *asked(tiny, flat, "--size", "3KB", "--out", str(run), "--quiet")]) == 0
+    found = json.loads((run / "results.json").read_text())
+    assert 0.93 * 3000 < found["compression"]["file_bytes"] <= 3000
+    assert found["accuracy"] is None
+    assert found["allocation"]["dense_accuracy"] is None
+    assert found["dataset"]["note"] == "images without labels"
+    assert all(point["accuracy"] is None for point in found["allocation"]["points"])
+    page = pages.read((run / "report.html").read_text())
+    assert "from the float network's (images without labels)" in page.text
+    stage = json.loads((run / "stages" / "compress.json").read_text())["result"]
+    assert found["compression"]["file_bytes"] in stage["file_bytes"]
+    assert len(stage["file_bytes"]) <= budgets._SIZES
+
+
+def test_a_loss_is_kept_in_validation(tiny: Path, data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert main(["run", *asked(tiny, data, "--loss", "5", "--out", str(run), "--quiet")]) == 0
+    found = json.loads((run / "results.json").read_text())["allocation"]
+    assert found["chosen"]["accuracy"] >= found["dense_accuracy"] - 0.05
+    trials = json.loads((run / "stages" / "allocate.json").read_text())["result"]["trials"]
+    for trial in trials:
+        assert trial["taken"] == (trial["accuracy"] >= found["dense_accuracy"] - 0.05)
+    taken = [sum(trial["plan"]["keep"].values()) for trial in trials if trial["taken"]]
+    weights = sum(curve["weights"] for curve in _curves(run).values())
+    assert weights / found["chosen"]["pruning_ratio"] in [pytest.approx(kept) for kept in taken]
+
+
+def _curves(run: Path) -> dict:
+    return json.loads((run / "stages" / "curves.json").read_text())["result"]["layers"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--speedup", "500x"], "--speedup 500x cannot be met: the best that can be had is"),
+        (["--size", "100B"], "a file of 100 bytes cannot be met: the best that can be had is"),
+        (["--ratio", "1000x"], "a pruning ratio of 1e+03x cannot be met: the best that can be had"),
+    ],
+)
+def test_a_budget_that_cannot_be_met_says_what_can(
+    arguments: list[str],
+    sentence: str,
+    tiny: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = asked(tiny, data, *arguments, "--out", str(tmp_path / "run"), "--quiet")
+    assert main(["run", *words]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--accuracy-loss", "0.1"], "--accuracy-loss is of training, --method oneshot has none"),
+        (["--budget", "2"], "--budget is of training"),
+        (["--targets", "3"], "--targets is of training"),
+        (["--rounds", "0"], "--rounds is of training"),
+        (["--log", "mlflow"], "--log is of training"),
+        (["--bits", "auto"], "--bits auto is chosen by training"),
+        (["--alpha", "ours1"], "--method oneshot chooses densities by layer itself"),
+        (["--alpha", "4x", "--size", "1MB"], "a pruning ratio and --size are two budgets"),
+        (["--alpha", "4x", "--ratio", "4x"], "--ratio and --alpha both say"),
+        (["--alpha", "0.5x"], "pruning ratio is 0.5x, must be at least 1x"),
+        (["--data", "nowhere"], "--data nowhere is no folder; give a folder of images"),
+    ],
+)
+def test_what_does_not_belong_together_is_one_sentence(
+    arguments: list[str],
+    sentence: str,
+    weights: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = asked(weights, data, *arguments, "--out", str(tmp_path / "run"))
+    assert main(["run", *words]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["lenet5", "--method", "oneshot"], "begins with trained weights; give those of lenet5"),
+        (["lenet5", "--speedup", "3x"], "--speedup is for --method oneshot"),
+        (["lenet5", "--size", "2MB"], "--size is for --method oneshot"),
+        (["lenet5", "--loss", "1"], "--loss is for --method oneshot"),
+    ],
+)
+def test_the_method_decides_what_may_be_asked(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--size", "2XB"], "2XB is no size; write 2MB, 300KB or 5000B"),
+        (["--size", "0B"], "0B is no size; it must be at least 1B"),
+        (["--size", "MB"], "MB is no size"),
+        (["--speedup", "0.5x"], "0.5x is no speedup; it must be at least 1x"),
+        (["--speedup", "fast"], "fast is no speedup; write 3x"),
+        (["--speedup", "inf"], "inf is no speedup"),
+        (["--loss", "-1"], "-1 is not between 0 and 100 points"),
+        (["--loss", "nan"], "nan is not between 0 and 100 points"),
+        (["--ratio", "0.9"], "0.9 is no pruning ratio"),
+        (["--size", "1MB", "--speedup", "2x"], "not allowed with argument"),
+        (["--method", "magic"], "invalid choice: 'magic'"),
+    ],
+)
+def test_budgets_are_read_or_refused(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "lenet5", *arguments]) == 2
+    assert sentence in capsys.readouterr().err
