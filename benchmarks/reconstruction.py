@@ -29,11 +29,13 @@ from compress.data.pixels import normalised
 from compress.exchange import features, state_dicts
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network
-from compress.posttrain import pipeline
+from compress.posttrain import curves, pipeline
 from compress.posttrain.calibration import scales
 from compress.posttrain.integers import input_spec
 from compress.posttrain.samples import collect
+from compress.zoo.density import kept_weights
 from cosign import write_json
+from flows.studies.posttrain import shares
 
 _HELD_OUT = 32
 _BATCH = 8
@@ -100,12 +102,15 @@ def measure(spec: NetworkSpec, file: Path, pixels: np.ndarray, ratios: list[floa
     held_out = normalised(source, pixels[count:])
     bits = dict.fromkeys(dense.weights, _BITS)
     rows = []
+    fit, held = calibration[::2] + calibration[1::4], calibration[3::4]
+    found = curves.measure(copy.deepcopy(dense), bits, fit, held)
     for ratio in ratios:
-        keep = {name: round(w.numel() / ratio) for name, w in dense.weights.items()}
-        for method in ("oneshot", "magnitude"):
+        alike = {name: round(w.numel() / ratio) for name, w in dense.weights.items()}
+        for method in ("oneshot", "oneshot, every layer alike", "magnitude"):
             network = copy.deepcopy(dense)
+            keep = kept_weights(spec, shares(found, ratio)) if method == "oneshot" else alike
             wall, processor = time.perf_counter(), time.process_time()
-            if method == "oneshot":
+            if method != "magnitude":
                 units = scales(network, lambda: calibration[:1], source.scale)
                 reconstruct.prune_and_quantize(network, keep, bits, calibration, units)
             else:

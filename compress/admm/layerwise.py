@@ -231,12 +231,14 @@ def intervals(weights: Tensor, scale: Tensor | float, bits: int, least: float) -
     Returns float32 [..., 1].
     """
     top = max_level(bits)
-    largest = weights.abs().amax(-1, keepdim=True) / top
-    best, found = torch.full_like(largest, torch.inf), torch.full_like(largest, least)
+    largest = weights.abs().amax(-1, keepdim=True)
+    unit = torch.where(largest > 0, largest, 1.0)
+    weights, lowest = weights / unit, least / unit  # so that squares of any weights are numbers
+    best, found = torch.full_like(unit, torch.inf), torch.full_like(unit, least)
     for share in torch.logspace(0, -_RANGE[bits], _TRIES, 2).tolist():
-        q = (largest * share).clamp(min=least)
+        q = lowest.clamp(min=share / top)
         error = (weights / q).round_().clamp_(-top, top).mul_(q).sub_(weights).mul_(scale)
         error = error.square_().sum(-1, keepdim=True)
-        found = torch.where(error < best, q, found)
+        found = torch.where((error < best) & (largest > 0), q * unit, found)
         best = torch.minimum(error, best)
     return found

@@ -36,7 +36,6 @@ CALIBRATION_IMAGES: dict[Method, int] = {"magnitude": 16, "oneshot": 128}
 _BIAS_DEVIATION = 0.1  # of an untrained network, whose activations have a deviation of about 1
 _BATCH = 16
 _SCALING_IMAGES = 4
-_LEAST = 1e-30  # interval, of a filter of zeros
 _APART = 1 << 13  # intervals of a layer: what is smaller no unit of its output shows
 
 
@@ -116,8 +115,8 @@ def _put_on_levels(
     for name, mask in cut(network.weights, keep).items():
         weight, zeros = network.weights[name], keep[name] == mask.numel()
         flat, kept = weight.flatten(1), mask.flatten(1) & (weight.flatten(1) != 0)
-        q = layerwise.intervals(flat, 1.0, bits[name], _LEAST)
-        q = q.clamp(min=float(q.max()) / _APART)
+        q = layerwise.intervals(flat, 1.0, bits[name], 0.0)
+        q = q.clamp(min=float(q.max()) / _APART or 1.0)
         levels = layerwise.nearest(flat / q, bits[name], kept, zeros)
         weight.copy_((levels * q).reshape(weight.shape))
         values = levels.reshape(weight.shape).numpy()

@@ -138,8 +138,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 _OF_TRAINING = {
-    "targets": 1,
-    "distill": 0.0,
+    "targets": None,
+    "distill": None,
     "budget": 1.0,
     "rate": 1.0,
     "accuracy_loss": ACCURACY_LOSS,

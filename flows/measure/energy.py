@@ -222,7 +222,7 @@ def _first(layer: Layer, count: int) -> Layer:
         row_ptr=layer.row_ptr[: count + 1],
         col_idx=layer.col_idx[:stop],
         levels=layer.levels[:stop],
-        bias=layer.bias[:count],
+        **{name: getattr(layer, name)[:count] for name in ("bias", "q", "mul", "shift")},
     )
 
 

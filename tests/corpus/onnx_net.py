@@ -97,7 +97,7 @@ class Kind:
     change: Callable[[onnx.ModelProto], None] = lambda model: None
     refused: str = ""
     difference: float = 1e-5
-    error: float = 0.06
+    error: float = 0.07
 
     def model(self) -> onnx.ModelProto:
         net = Net()

@@ -472,7 +472,7 @@ def test_safetensors_hold_weights_masks_and_intervals(
         dense = layer.dense_levels().reshape(weight.shape)
         np.testing.assert_array_equal(tensors[f"{layer.name}.mask"], dense != 0)
         q, bias = json.loads(metadata[f"{layer.name}.q"]), tensors[f"{layer.name}.bias"]
-        assert isinstance(q, float if network == "everything" else list)
+        assert isinstance(q, float if layer.uniform else list)
         for number, own in enumerate(np.resize(q, len(bias))):
             np.testing.assert_array_equal(weight[number], dense[number] * np.float32(own))
             assert own == layer.q[number]

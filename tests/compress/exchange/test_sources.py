@@ -180,7 +180,9 @@ def test_export_command(module: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main([*command, "--mean", "0.5", "--std", "0.25"]) == 0
     model = container.load(out)
     assert model.input.mean == (0.5,)
-    assert [layer.nnz for layer in model.layers] == [72, 72, 40]
+    first, *pruned = (layer.nnz for layer in model.layers)
+    assert pruned == [72, 40]
+    assert 60 < first <= 72  # not pruned, but for what is nearest to zero
     assert "pruned and quantised without retraining" in capsys.readouterr().out
     assert main([*command, "--weights", "w.pt"]) == 2
     assert "has its own weights" in capsys.readouterr().err

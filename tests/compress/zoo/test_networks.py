@@ -167,7 +167,7 @@ def test_densities_come_from_a_file(tmp_path: Path) -> None:
         ("[1]", "must hold one JSON object"),
         ('{"conv1": 1, "conv9": 1}', "lenet5 has no layer 'conv9'; it has conv1, conv2, fc1, fc2"),
         ('{"conv1": 1, "conv2": 1, "fc1": 1}', "no density for layer 'fc2'"),
-        ('{"conv1": 0, "conv2": 1, "fc1": 1, "fc2": 1}', "density of conv1 is 0, must be above"),
+        ('{"conv1": -0.5, "conv2": 1, "fc1": 1, "fc2": 1}', "density of conv1 is -0.5, must be 0"),
         ('{"conv1": 1.5, "conv2": 1, "fc1": 1, "fc2": 1}', "density of conv1 is 1.5"),
         ('{"conv1": NaN, "conv2": 1, "fc1": 1, "fc2": 1}', "density of conv1 is nan"),
         ('{"conv1": "1", "conv2": 1, "fc1": 1, "fc2": 1}', "density of conv1 is '1'"),
