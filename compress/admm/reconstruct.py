@@ -125,7 +125,9 @@ def layers(
         if node.geometry is not None:
             add = beside.get(node.name)
             behind = node if add is None else add
-            stops = (0.0, math.inf if behind.top is None else behind.top) if behind.relu else None
+            stops = None
+            if units and behind.relu:
+                stops = (0.0, math.inf if behind.top is None else behind.top)
             moments = Moments(node.geometry, dense, node, images, stops)
             for want, have in zip(wanted, got, strict=True):
                 joined = None
