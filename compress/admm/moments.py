@@ -90,8 +90,9 @@ class Moments:
         self._y_square += float(y.square().sum(dtype=torch.float64))
         self._x_sum += rows.sum(1, dtype=torch.float64)
         self._lack_sum += lacks.sum(1, dtype=torch.float64)
-        self._rows.append(rows)
-        self._lacks.append(lacks)
+        if self._wide or self._stops is not None:
+            self._rows.append(rows)
+            self._lacks.append(lacks)
         if not self._wide:
             self._second += rows.mT @ rows
             self._cross += lacks.mT @ rows

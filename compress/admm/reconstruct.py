@@ -31,14 +31,16 @@ def prune(
     keep: Mapping[str, int],
     batches: Iterable[Tensor],
     progress: Progress = lambda _: None,
+    units: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
     """Change weights and biases so that at most `keep` weights per layer are not zero.
 
     network : folded, in evaluation
     batches : float32 [N, C, H, W], normalised calibration images
     progress : receives one line per layer
+    units : as for `layers`
     """
-    for layer in layers(network, batches):
+    for layer in layers(network, batches, units):
         pruned = layerwise.prune(layer.task, keep[layer.name])
         layer.put(pruned / layer.task.scale)
         progress(layer.line(keep[layer.name], pruned))
@@ -66,6 +68,24 @@ def prune_and_quantize(
         least = units[layer.name] / units[layer.input] / _FINEST
         found[layer.name], z = layer.quantize_filters(pruned, bits[layer.name], least)
         progress(layer.line(keep[layer.name], z))
+    return found
+
+
+@torch.no_grad()
+def quantize_filters(
+    network: Network,
+    bits: Mapping[str, int],
+    batches: Iterable[Tensor],
+    units: Mapping[str, float],
+    progress: Progress = lambda _: None,
+) -> dict[str, Levels]:
+    """The same for a network that is pruned already: its zeros stay."""
+    found = {}
+    for layer in layers(network, batches, units):
+        pruned = layer.task.weight
+        least = units[layer.name] / units[layer.input] / _FINEST
+        found[layer.name], z = layer.quantize_filters(pruned, bits[layer.name], least)
+        progress(layer.line(int(torch.count_nonzero(pruned)), z))
     return found
 
 
@@ -105,7 +125,9 @@ def layers(
         if node.geometry is not None:
             add = beside.get(node.name)
             behind = node if add is None else add
-            stops = (0.0, math.inf if behind.top is None else behind.top) if behind.relu else None
+            stops = None
+            if units and behind.relu:
+                stops = (0.0, math.inf if behind.top is None else behind.top)
             moments = Moments(node.geometry, dense, node, images, stops)
             for want, have in zip(wanted, got, strict=True):
                 joined = None

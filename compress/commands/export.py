@@ -22,6 +22,7 @@ from cosign.options import (
     bits,
     count,
     pixels_of,
+    positive,
     pruning_ratio,
     publish,
 )
@@ -57,6 +58,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="magnitude",
         help="keep the largest weights, or those that keep each layer's answers on the images, by "
         "layer-wise ADMM (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--finetune",
+        type=positive(float),
+        metavar="MINUTES",
+        help="oneshot: what is left learns the unpruned network's answers to --images, which need "
+        "no labels, as much as two quiet cores can in so many minutes",
     )
     parser.add_argument(
         "--bits",
@@ -102,6 +110,7 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
     from compress.exchange import state_dicts
     from compress.posttrain import pipeline, samples  # torch: --help does without
 
+    _check_finetune(options)
     options.network, options.alpha = preset(options.network, options.alpha)
     if (options.alpha is None) == (options.ratio is None):
         raise CosignError("export needs --alpha, --ratio or a row of the paper, one of them.")
@@ -120,6 +129,10 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
             raise CosignError(f"{option} for a network of your own.")
     if not 0 <= options.seed < 1 << 63:
         raise CosignError(f"seed is {options.seed}, must be 0 or more and below 2**63.")
+    if options.finetune is not None and options.weights is None:
+        raise CosignError(
+            "--finetune learns from a trained network; give its weights by --weights."
+        )
     entry = NETWORKS[options.network]
     bits = entry.bits.by_layer(entry.spec)
     if options.bits is not None:
@@ -129,9 +142,9 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
     else:
         chosen = entry.densities(options.alpha)
     weights = options.weights and state_dicts.find(options.network, options.weights, _say)
-    count = pipeline.CALIBRATION_IMAGES[options.method]
     large = sum(geometry.macs for geometry in entry.spec.geometries.values()) > _MACS
     held = 0 if large else _OF_LARGE
+    count = pipeline.CALIBRATION_IMAGES[options.method]
     found = samples.collect(entry.spec.shape, options.images, options.seed, count, held)
     if weights is None:
         network, source = pipeline.untrained(options.network, found.calibration, options.seed)
@@ -143,10 +156,7 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
             f"The weights are UNTRAINED (random, seed {options.seed}): the file has the structure "
             f"of {options.network} and no accuracy. Calibrated on {found.words}."
         ), fidelity
-    return (
-        f"Weights of {options.weights}, pruned and quantised without retraining. Calibrated on "
-        f"{found.words}."
-    ), fidelity
+    return (f"Weights of {options.weights}, {_done(options)} {found.words}."), fidelity
 
 
 def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
@@ -185,10 +195,7 @@ def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None
     source = input_spec(spec.shape, *(told or found.pixels or state_dicts.pixels_of(spec)))
     network = pretrained_network(own)
     fidelity = _written(options, network, source, chosen, bits, found, own.outputs, own.scales)
-    words = [
-        f"Weights of {options.network}, pruned and quantised without retraining. Calibrated on "
-        f"{found.words}."
-    ]
+    words = [f"Weights of {options.network}, {_done(options)} {found.words}."]
     if own.scales:
         words.append("Scales of activations that the file gives are taken from it.")
     if found.pixels is not None:
@@ -199,6 +206,22 @@ def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None
     elif told is None and spec.shape[0] not in (1, 3):
         words.append("Pixels of 0 to 255 become -2 to 2; say what they are by --mean and --std.")
     return " ".join(words), fidelity
+
+
+def _check_finetune(options: argparse.Namespace) -> None:
+    if options.finetune is None:
+        return
+    if options.method != "oneshot":
+        raise CosignError("--finetune is for --method oneshot; choose that, or leave it out.")
+    if options.images is None:
+        raise CosignError("--finetune learns from images; give a folder or a file by --images.")
+
+
+def _done(options: argparse.Namespace) -> str:
+    """What was done to the weights, before the images that it was done with."""
+    if options.finetune is None:
+        return "pruned and quantised without retraining. Calibrated on"
+    return "pruned, finetuned without labels, and quantised. Calibrated on"
 
 
 def _written(
@@ -217,11 +240,17 @@ def _written(
     known : scales of activations that its file gives, by node
     """
     from compress.posttrain import fidelity, pipeline
+    from compress.posttrain.finetune import Finetuning
     from sim import golden  # the one thing that commands here have of another room
+
+    finetuning = None
+    if options.finetune is not None:
+        checkpoint = options.out.with_name(f"{options.out.name}.finetune.pt")
+        finetuning = Finetuning(options.finetune, found.pool, options.seed, checkpoint)
 
     expected = fidelity.outputs(network, source, found.held) if len(found.held) else []
     model = pipeline.compress(
-        network, source, chosen, bits, found.calibration, options.method, _say, known
+        network, source, chosen, bits, found.calibration, options.method, _say, known, finetuning
     )
     shapes = [model.shapes[name] for name in model.outputs]
     errors = fidelity.errors(model, expected, found.held, golden.trace) if expected else []

@@ -5,6 +5,7 @@ layer-wise ADMM, which needs calibration images (compress.admm.reconstruct). The
 no retraining; of an untrained network the file has the structure and nothing else.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +24,7 @@ from compress.model.levels import Levels
 from compress.nn.network import Network, fold, scale_to_data
 from compress.posttrain.balance import balance
 from compress.posttrain.calibration import scales
+from compress.posttrain.finetune import Finetuning, finetune
 from compress.posttrain.integers import assemble, input_spec, with_units
 from compress.posttrain.samples import spread
 from compress.zoo.density import kept_weights
@@ -66,12 +68,14 @@ def compress(
     method: Method = "magnitude",
     progress: Callable[[str], None] = lambda _: None,
     known: Mapping[str, float] = MappingProxyType({}),
+    finetuning: Finetuning | None = None,
 ) -> CompressedModel:
     """The compressed model of a folded network, whose weights and biases are changed.
 
     densities, bits : remaining over all weights, and n, by layer
     pixels : calibration images, uint8 [N, C, H, W]
     known : scales of activations that the network's file gives, by node
+    finetuning : of a network pruned by oneshot, before it is quantised
     progress : receives one line per layer that takes time, and what is worth knowing of branches
     """
     keep = kept_weights(network.spec, densities)
@@ -88,6 +92,13 @@ def compress(
         return assemble(network, levels, source, lambda: batches(few), note=progress, known=still)
     network.eval()
     units = scales(network, lambda: batches(few), source.scale, known=still)
+    if finetuning is not None:
+        dense = copy.deepcopy(network)
+        reconstruct.prune(network, keep, batches(pixels), progress, units)
+        finetune(network, dense, source, units, finetuning, progress)
+        units = scales(network, lambda: batches(few), source.scale, known=still)
+        levels = reconstruct.quantize_filters(network, bits, batches(pixels), units, progress)
+        return with_units(network, levels, source, units, progress)
     levels = reconstruct.prune_and_quantize(network, keep, bits, batches(pixels), units, progress)
     return with_units(network, levels, source, units, progress)
 

@@ -25,6 +25,23 @@ _HALF = 0.501  # of a pixel: what rounding to whole ones may change, in float32
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Images without labels.
+
+    total : how many
+    images : uint8 [n, C, H, W] of some of them, by indices
+    """
+
+    total: int
+    images: Callable[[np.ndarray], np.ndarray]
+
+    @classmethod
+    def of(cls, pixels: np.ndarray) -> "Pool":
+        """Those of an array, uint8 [N, C, H, W]."""
+        return cls(len(pixels), lambda some: pixels[some])
+
+
+@dataclass(frozen=True)
 class Samples:
     """Pixels that a network reads.
 
@@ -32,6 +49,7 @@ class Samples:
     ----------
     calibration : to find scales on, uint8 [N, C, H, W]
     held : none of those, to measure on; uint8 [M, C, H, W]
+    pool : all that are not held, those to calibrate on among them
     words, held_words : what they are, "16 generated images"
     pixels : mean and standard deviation by channel of pixels of 0..1 that bring them to the range
         of a file's floats; None where nothing had to be found
@@ -39,6 +57,7 @@ class Samples:
 
     calibration: np.ndarray
     held: np.ndarray
+    pool: Pool
     words: str
     held_words: str
     pixels: Normalisation | None = None
@@ -78,7 +97,7 @@ def collect(
     if images is None:
         words = f"{_images(count)} (generated)"
         calibration, others = _generated(shape, seed, 0, count), np.zeros((0, *shape), np.uint8)
-        own = None
+        pool, own = Pool.of(calibration), None
     else:
         if images.suffix.lower() in _ARRAYS and not images.is_dir():
             source = _file(images, shape, pixels, layout)
@@ -86,11 +105,13 @@ def collect(
             source = _folder(images, shape, option)
         first, rest = split(source.total, count, held)
         calibration, others, own = source.take(first), source.take(rest), source.pixels
+        known = np.setdiff1d(np.arange(source.total), rest)
+        pool = Pool(len(known), lambda some: source.take(known[some]))
         words = f"{_images(len(first))} of {images}"
     held_words = f"{_images(len(others))} of {images}"
     if not len(others):
         others, held_words = _generated(shape, seed, 1, held), f"{_images(held)} (generated)"
-    return Samples(calibration, others, words, held_words, own)
+    return Samples(calibration, others, pool, words, held_words, own)
 
 
 def _images(count: int) -> str:

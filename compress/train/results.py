@@ -1,7 +1,6 @@
-"""What a training stage leaves behind: `<stage>.pt`, and the checkpoint of the stage at work."""
+"""What a training stage leaves behind: `<stage>.pt`."""
 
 import math
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ import torch
 from torch import Tensor
 
 from compress.model.levels import Levels
+from compress.nn import checkpoint
 from compress.nn.network import Network
 from compress.zoo.recipe import Recipe
-from cosign import CosignError, atomic_write
 
 # Fields of a result that are stored as they are.
 _PLAIN = ("stage", "accuracy", "history", "seconds")
@@ -51,30 +50,8 @@ class StageResult:
         return {name: int(torch.count_nonzero(mask)) for name, mask in self.masks.items()}
 
 
-def save(path: Path, content: dict[str, Any], owner: str) -> None:
-    """Write tensors and plain values atomically, marked with the owner (`stages.identity`)."""
-    with atomic_write(path) as file:
-        torch.save({"identity": owner, **content}, file)
-
-
-def load(path: Path, owner: str) -> dict[str, Any]:
-    """Inverse of `save`. Raises CosignError on a damaged file or one of another owner."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise CosignError(
-            f"{path} is damaged or not a file of this program; delete it and run again."
-        ) from error
-    if not isinstance(content, dict) or content.get("identity") != owner:
-        raise CosignError(
-            f"{path} was made with another recipe, data set or seed, or by another version of this "
-            "program; choose another folder or delete it."
-        )
-    return content
-
-
 def packed_levels(levels: Levels) -> dict[str, Any]:
-    """As `save` takes them, without zeros."""
+    """As `checkpoint.save` takes them, without zeros."""
     packed = _packed(levels.values, levels.values != 0)
     return {**packed, "q": torch.from_numpy(levels.q), "bits": levels.bits}
 
@@ -117,12 +94,12 @@ def save_result(path: Path, result: StageResult, owner: str) -> None:
             weights[name] = {"dense": dense}
     fields = {name: getattr(result, name) for name in _PLAIN}
     biases = {name: bias.detach() for name, bias in result.network.biases.items()}
-    save(path, {**fields, "weights": weights, "biases": biases}, owner)
+    checkpoint.save(path, {**fields, "weights": weights, "biases": biases}, owner)
 
 
 def load_result(path: Path, recipe: Recipe, owner: str) -> StageResult:
-    """Read a result. Raises CosignError like `load`."""
-    content = load(path, owner)
+    """Read a result. Raises CosignError like `checkpoint.load`."""
+    content = checkpoint.load(path, owner)
     network = Network(recipe.spec)
     masks, levels = {}, {}
     with torch.no_grad():

@@ -24,10 +24,10 @@ import torch
 from torch import Tensor
 
 from compress.data.datasets import Dataset
+from compress.nn.checkpoint import Checkpoint
 from compress.nn.network import Network, channels_last
 from compress.train import constrain, distributed, results, trials
 from compress.train.allocate import Keep
-from compress.train.checkpoint import Checkpoint
 from compress.train.distill import Loss
 from compress.train.results import StageResult
 from compress.train.trainer import Report, Trainer

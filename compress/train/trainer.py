@@ -19,9 +19,9 @@ from compress.data.batches import Batch, Batches, in_order
 from compress.data.datasets import Dataset
 from compress.data.pixels import to_input
 from compress.model.levels import Levels
+from compress.nn.checkpoint import Checkpoint
 from compress.nn.network import Network, channels_last, fold, scale_to_data
 from compress.train import bitwidths, constrain, distributed, pruners
-from compress.train.checkpoint import Checkpoint
 from compress.train.distill import Loss
 from compress.train.evaluation import evaluate
 from compress.train.phases import Part, parts
@@ -248,6 +248,8 @@ class Trainer:
 
     def _save(self, regime: Regime, optimizer: torch.optim.Optimizer) -> None:
         """The checkpoint, when it is due."""
+        if distributed.rank() != 0:
+            return
         self.checkpoint.save(
             lambda: {
                 "step": self.step,

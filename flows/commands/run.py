@@ -95,6 +95,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "of images with labels",
     )
     parser.add_argument(
+        "--finetune",
+        type=positive(float),
+        metavar="MINUTES",
+        help="oneshot: the chosen network learns the unpruned one's answers to all images that are "
+        "not held, without labels, as much as two quiet cores can in so many minutes",
+    )
+    parser.add_argument(
         "--images", type=positive(int), help="images executed by the RTL (lenet5 16, others 1)"
     )
     add_liberty(parser)
@@ -140,7 +147,7 @@ _OF_TRAINING = {
     "log": "tensorboard",
 }
 """Options that only training has, and what they are where nothing is said."""
-_OF_ONESHOT = ("speedup", "size", "loss")
+_OF_ONESHOT = ("speedup", "size", "loss", "finetune")
 
 
 def _checked(options: argparse.Namespace) -> None:
@@ -216,6 +223,7 @@ def run(options: argparse.Namespace) -> int:
             speedup=options.speedup,
             size=options.size,
             loss=options.loss,
+            finetune=options.finetune,
         )
         name = config.network if pretrained is None else pretrained.spec.name
         path = options.out or _free_folder(file_name(name))

@@ -226,7 +226,7 @@ def command(config: RunConfig) -> str:
     for option in ("weights", "data", "alpha", "bits"):
         value = getattr(config, option)
         words += [f"--{option}", str(value)] if value is not None else []
-    for option, unit in (("speedup", "x"), ("size", "B"), ("loss", "")):
+    for option, unit in (("speedup", "x"), ("size", "B"), ("loss", ""), ("finetune", "")):
         value = getattr(config, option)
         words += [f"--{option}={value!r}{unit}"] if value is not None else []
     words += ["--classes", classes.FILE] if config.classes else []
@@ -413,11 +413,20 @@ def _remarks(
 ) -> tuple[str, ...]:
     dead = sum(layer.dead for layer in model.layers)
     filters = sum(layer.geometry.out_channels for layer in model.layers)
-    training = [
+    how = (
         "Nothing was trained: layers are pruned and quantised so that their answers on "
-        f"{about.train:,} calibration images stay those of the float network. What is expected of "
-        "other densities is each layer's own error there, brought to the change of the network's "
-        "outputs that was measured with this layer alone pruned by a half and by four fifths."
+        f"{about.train:,} calibration images stay those of the float network."
+    )
+    if config.finetune is not None:
+        how = (
+            f"Layers are pruned and quantised so that their answers on {about.train:,} calibration "
+            "images stay those of the float network; between the two the network learned its "
+            f"answers to images without labels, for {config.finetune:g} nominal minutes."
+        )
+    training = [
+        f"{how} What is expected of other densities is each layer's own error there, brought to "
+        "the change of the network's outputs that was measured with this layer alone pruned by a "
+        "half and by four fifths."
     ]
     remarks = [
         *(training if config.method == "oneshot" else []),

@@ -16,6 +16,7 @@ from compress.model.pretrained import Pretrained
 from compress.model.tidy import tidy
 from compress.nn.network import pretrained_network
 from compress.posttrain import pipeline
+from compress.posttrain.finetune import Finetuning
 from cosign import read_json, values, write_json
 from flows.loop.images import Images
 from flows.measure.quality import Judge, Quality
@@ -27,6 +28,9 @@ class Candidates:
     """The files of a run's candidates in a folder, by what their layers keep.
 
     bits : of every layer's levels
+    minutes : to finetune the network that is kept in the end, if it is to be: of that methods speak
+        where they are told `finetuned`
+    seed : of that
     note : gets a line for each layer that is compressed
     """
 
@@ -37,22 +41,28 @@ class Candidates:
         source: InputSpec,
         images: Images,
         bits: int,
+        minutes: float | None,
+        seed: int,
         note: Callable[[str], None],
     ) -> None:
         self._folder = folder
         self._pretrained, self._source, self._images = pretrained, source, images
         self._bits, self._note = bits, note
+        self._minutes, self._seed = minutes, seed
         self._last: tuple[Path | None, Any] = None, None
 
-    def model(self, keep: Mapping[str, int]) -> CompressedModel:
+    def model(self, keep: Mapping[str, int], finetuned: bool = False) -> CompressedModel:
         """The network compressed to so many weights by layer, without what has no effect."""
-        file = self.file(keep)
+        file = self.file(keep, finetuned)
         if file == self._last[0]:
             return self._last[1]
         if file.exists():
             model = container.load(file)
         else:
-            weights = self._pretrained.weights
+            weights, finetuning = self._pretrained.weights, None
+            if finetuned and self._minutes is not None:
+                part = file.with_suffix(".pt")
+                finetuning = Finetuning(self._minutes, self._images.pool, self._seed, part)
             pruned = pipeline.compress(
                 pretrained_network(self._pretrained),
                 self._source,
@@ -62,30 +72,35 @@ class Candidates:
                 "oneshot",
                 self._note,
                 self._pretrained.scales,
+                finetuning,
             )
             model = tidy(pruned)
             container.save(model, file)
         self._last = file, model
         return model
 
-    def file(self, keep: Mapping[str, int]) -> Path:
+    def file(self, keep: Mapping[str, int], finetuned: bool = False) -> Path:
         """Where it lies, or will."""
         text = json.dumps(dict(keep), sort_keys=True)
-        return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.cosign"
+        more = "-finetuned" if finetuned and self._minutes is not None else ""
+        return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}{more}.cosign"
 
     def quality(
-        self, keep: Mapping[str, int], report: Callable[[int], None] = lambda done: None
+        self,
+        keep: Mapping[str, int],
+        report: Callable[[int], None] = lambda done: None,
+        finetuned: bool = False,
     ) -> Quality:
         """Of its integers, on images of the validation split."""
-        known = self.known(keep)
+        known = self.known(keep, finetuned)
         if known is None:
-            known = self.judge.of(self.model(keep), report)
-            write_json(self.file(keep).with_suffix(".json"), msgspec.to_builtins(known))
+            known = self.judge.of(self.model(keep, finetuned), report)
+            write_json(self.file(keep, finetuned).with_suffix(".json"), msgspec.to_builtins(known))
         return known
 
-    def known(self, keep: Mapping[str, int]) -> Quality | None:
+    def known(self, keep: Mapping[str, int], finetuned: bool = False) -> Quality | None:
         """The same where it was judged, else None."""
-        file = self.file(keep).with_suffix(".json")
+        file = self.file(keep, finetuned).with_suffix(".json")
         if not file.exists():
             return None
         return values.parse(read_json(file), Quality, str(file), "delete it and run again")

@@ -43,6 +43,7 @@ class Images:
     ----------
     data : how results.json tells of them; `train` are those that are calibrated on
     calibration : uint8 [N, C, H, W]
+    pool : those and, where there are more, others to learn from without labels
     val, test : to choose by, and to report
     labelled : whether those have classes
     pixels : mean and deviation by channel where the data say it
@@ -51,6 +52,7 @@ class Images:
 
     data: results.Data
     calibration: np.ndarray
+    pool: samples.Pool
     val: Split
     test: Split
     labelled: bool
@@ -138,6 +140,7 @@ def _of_dataset(known: Dataset, labelled: bool) -> Images:
             name=known.name, note=known.note, classes=len(known.classes) if labelled else 0, **sizes
         ),
         calibration=known.train.images(np.sort(chosen)),
+        pool=samples.Pool(total, known.train.images),
         val=known.val,
         test=known.test,
         labelled=labelled,
@@ -189,6 +192,7 @@ def _of_classes(
             test=len(test.labels),
         ),
         calibration=calibration.images(np.arange(count)),
+        pool=samples.Pool(half, part(mixed[:half]).images),
         val=val,
         test=test,
         labelled=True,
@@ -219,6 +223,7 @@ def _unlabelled(source: Path, network: Pretrained, seed: int, told: Normalisatio
             test=len(test.labels),
         ),
         calibration=found.calibration,
+        pool=found.pool,
         val=val,
         test=test,
         labelled=False,

@@ -53,6 +53,11 @@ def preflight(
     config: RunConfig, network: Pretrained | None, note: Callable[[str], None] | None
 ) -> tuple[NetworkSpec, int]:
     """Refuse what does not fit; returns the network and the most bits that a level may have."""
+    if network is None and config.weights is not None:
+        raise CosignError(
+            f"{config.weights} are convolutions alone, whose classifier is learnt; --method "
+            "oneshot learns nothing: leave it out, or give all weights."
+        )
     if network is None:
         raise CosignError(
             f"--method oneshot begins with trained weights; give those of {config.network} by "
@@ -151,6 +156,8 @@ class OneShot(hardware.Loop):
             self.source,
             self.images,
             bits_of(self.config),
+            self.config.finetune,
+            self.config.seed,
             self.reporter.note,
         )
 
@@ -233,10 +240,13 @@ def _compress(loop: OneShot) -> budgets.Chosen:
     chosen = values.parse(
         loop.found("allocate"), budgets.Chosen, "the stage allocate", "repeat it by --from"
     )
-    loop.candidates.model(chosen.plan.keep)
-    if loop.config.size is None:
-        return chosen
-    return budgets.settle(loop.config.size, chosen, loop.planner, loop.beside, loop.candidates)
+    if loop.config.size is not None:
+        loop.candidates.model(chosen.plan.keep)
+        chosen = budgets.settle(
+            loop.config.size, chosen, loop.planner, loop.beside, loop.candidates
+        )
+    loop.candidates.model(chosen.plan.keep, finetuned=True)
+    return chosen
 
 
 def _kept(loop: OneShot) -> budgets.Chosen:
@@ -248,9 +258,9 @@ def _kept(loop: OneShot) -> budgets.Chosen:
 def _export(loop: OneShot) -> dict[str, Any]:
     file = loop.path / "model.cosign"
     keep = _kept(loop).plan.keep
-    loop.candidates.model(keep)
+    loop.candidates.model(keep, finetuned=True)
     with atomic_write(file) as copy:
-        copy.write(loop.candidates.file(keep).read_bytes())
+        copy.write(loop.candidates.file(keep, finetuned=True).read_bytes())
     return {name: dataclasses.asdict(size) for name, size in container.inspect(file)[1].items()}
 
 
@@ -267,10 +277,10 @@ def _tradeoff(loop: OneShot) -> Allocation:
             if factor in _MEASURED[large]:
                 judged.append(other)
     for number, one in enumerate(judged):
-        candidates.quality(one.keep)
+        candidates.quality(one.keep, finetuned=one is plan)
         loop.reporter.show("tradeoff", number + 1, len(judged))
     unique = {candidates.file(other.keep): other for other in others if other.keep != plan.keep}
-    points = [_point(loop, other) for other in unique.values()]
+    points = [_point(loop, other, finetuned=False) for other in unique.values()]
     return Allocation(
         budget=budgets.words(loop.config),
         ratios={
@@ -282,15 +292,26 @@ def _tradeoff(loop: OneShot) -> Allocation:
         images=candidates.judge.images,
         dense_accuracy=candidates.judge.dense_accuracy,
         dense_time_s=planner.dense_s,
-        chosen=_point(loop, plan),
+        chosen=_point(loop, plan, finetuned=True),
         points=tuple(sorted(points, key=lambda p: (p.time_s or 0.0, -p.pruning_ratio))),
-        why=(*budgets.why(plan, planner), *chosen.why),
+        why=(*budgets.why(plan, planner), *chosen.why, *_learned(loop)),
     )
 
 
-def _point(loop: OneShot, plan: Plan) -> Alternative:
-    quality = loop.candidates.known(plan.keep)
-    file = loop.candidates.file(plan.keep)
+def _learned(loop: OneShot) -> list[str]:
+    """What finetuning changed of what was asked for and chosen by."""
+    if loop.config.finetune is None:
+        return []
+    words = ["The chosen network alone was finetuned; the others here were not."]
+    size, found = loop.config.size, (loop.path / "model.cosign").stat().st_size
+    if size is not None and found > size:
+        words.append(f"Finetuning made its file {found - size:,} bytes larger than --size.")
+    return words
+
+
+def _point(loop: OneShot, plan: Plan, finetuned: bool) -> Alternative:
+    quality = loop.candidates.known(plan.keep, finetuned)
+    file = loop.candidates.file(plan.keep, finetuned)
     estimated = loop.beside + plan.bytes
     return Alternative(
         pruning_ratio=sum(curve.weights for curve in loop.curves.layers.values())

@@ -62,6 +62,7 @@ class RunConfig:
     speedup : of a oneshot run, time on the dense chip over that on the sparse one, at least
     size : of a oneshot run, bytes of the file at most
     loss : of a oneshot run, points of accuracy below the dense network at most
+    finetune : of a oneshot run, minutes in which the chosen network learns without labels
     """
 
     network: str
@@ -88,6 +89,7 @@ class RunConfig:
     speedup: Ratio | None = None
     size: AtLeastOne | None = None
     loss: Points | None = None
+    finetune: Positive | None = None
 
     @property
     def liberty_files(self) -> tuple[Path, ...]:
@@ -129,7 +131,7 @@ class RunDir:
             content = {"cores": dataclasses.asdict(CoreSet()), **content}
         if isinstance(content, dict):  # older ones had no choice of these
             newer = {"method": "admm", "speedup": None, "size": None, "loss": None}
-            content = {"outputs": None, "classes": None, **newer, **content}
+            content = {"outputs": None, "classes": None, "finetune": None, **newer, **content}
         return cls(path, values.parse(content, RunConfig, str(file), "start a new run", READ))
 
     def locked(self) -> AbstractContextManager[None]:

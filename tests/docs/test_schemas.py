@@ -21,7 +21,7 @@ def test_a_page_is_up_to_date(path: Path) -> None:
 
 
 def test_a_results_file_has_the_fields_of_its_schema() -> None:
-    """Without a validator: the fields of the whole and of every layer, as they are written today."""
+    """Without a validator: the fields of the whole and of every layer, as written today."""
     schema = schemas.schema("results.json")
     found = Results.read(ROOT / "docs/results/lenet5/results.json").to_json()
     parts = schema["$defs"]

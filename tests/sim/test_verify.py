@@ -128,6 +128,7 @@ def test_inputs_are_positive_only_if_all_that_feeds_them_is():
             col_idx=[],
             levels=[],
             bias=[0],
+            **{key: getattr(rectified, key)[:1] for key in ("q", "mul", "shift")},
         )
         return input_ranges(CompressedModel("m", spec, (rectified, signed, *between, last)))["last"]
 

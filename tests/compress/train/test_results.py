@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compress.model.levels import Levels
+from compress.nn import checkpoint
 from compress.train import results
 from cosign import CosignError
 
@@ -26,8 +27,8 @@ def test_levels_come_back_as_they_were(
     rng = np.random.default_rng(seed)
     intervals = q * rng.uniform(1, 2, shape[:1] if each else ())
     levels = Levels(rng.integers(-4, 5, shape).astype(np.int8), np.asarray(intervals), 3)
-    results.save(tmp_path / "levels.pt", {"conv1": results.packed_levels(levels)}, "owner")
-    again = results.unpacked_levels(results.load(tmp_path / "levels.pt", "owner")["conv1"])
+    checkpoint.save(tmp_path / "levels.pt", {"conv1": results.packed_levels(levels)}, "owner")
+    again = results.unpacked_levels(checkpoint.load(tmp_path / "levels.pt", "owner")["conv1"])
     assert again.values.dtype == np.int8
     assert np.array_equal(again.values, levels.values)
     assert np.array_equal(again.q, intervals)
@@ -36,6 +37,6 @@ def test_levels_come_back_as_they_were(
 
 
 def test_a_file_of_another_owner_is_refused(tmp_path: Path) -> None:
-    results.save(tmp_path / "dense.pt", {}, "one")
+    checkpoint.save(tmp_path / "dense.pt", {}, "one")
     with pytest.raises(CosignError, match="another recipe, data set or seed, or by"):
-        results.load(tmp_path / "dense.pt", "two")
+        checkpoint.load(tmp_path / "dense.pt", "two")

@@ -16,8 +16,9 @@ import torch
 from compress.data.pixels import to_input
 from compress.file import container
 from compress.model.levels import Levels, max_level
+from compress.nn import checkpoint
 from compress.nn.network import Network
-from compress.train import evaluation, results, stages
+from compress.train import evaluation, stages
 from compress.train.export import export
 from compress.train.regimes import Regime, SettleRegime
 from compress.train.results import StageResult
@@ -329,13 +330,13 @@ def test_a_checkpoint_of_another_optimiser_is_named(toy: ModuleType, tmp_path: P
 
     with pytest.raises(KeyboardInterrupt):
         stages.run_stage("prune", toy.recipe(checkpoint_s=0.0), dataset, tmp_path, 0, stop)
-    checkpoint = tmp_path / "prune.checkpoint.pt"
+    file = tmp_path / "prune.checkpoint.pt"
     owner = stages.identity("prune", toy.recipe(), dataset, 0)
-    state = results.load(checkpoint, owner)
+    state = checkpoint.load(file, owner)
     first, second = state["optimizer"]["param_groups"]
     state["optimizer"]["param_groups"] = [{**first, "params": first["params"] + second["params"]}]
     del state["identity"]
-    results.save(checkpoint, state, owner)
+    checkpoint.save(file, state, owner)
     with pytest.raises(CosignError, match=r"earlier version .* stage prune begins anew"):
         stages.run_stage("prune", toy.recipe(), dataset, tmp_path, 0)
 

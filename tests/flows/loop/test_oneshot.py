@@ -258,6 +258,23 @@ def test_a_loss_is_kept_in_validation(tiny: Path, data: Path, tmp_path: Path) ->
     assert weights / found["chosen"]["pruning_ratio"] in [pytest.approx(kept) for kept in taken]
 
 
+def test_the_chosen_network_alone_is_finetuned(tiny: Path, data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = asked(tiny, data, "--ratio", "8x", "--finetune", "0.001", "--out", str(run), "--quiet")
+    assert main(["run", *words]) == 0
+    found = json.loads((run / "results.json").read_text())
+    (file,) = (run / "checkpoints").glob("*-finetuned.cosign")
+    assert (run / "model.cosign").read_bytes() == file.read_bytes()
+    plain = file.with_name(file.name.replace("-finetuned", ""))
+    assert not plain.exists()
+    assert len(list((run / "checkpoints").glob("*.cosign"))) > 1
+    assert not list((run / "checkpoints").glob("*.pt"))
+    assert found["allocation"]["chosen"]["file_bytes"] == file.stat().st_size
+    assert "The chosen network alone was finetuned" in " ".join(found["allocation"]["why"])
+    assert "for 0.001 nominal minutes" in " ".join(found["remarks"])
+    assert "--finetune=0.001" in found["command"]
+
+
 def _curves(run: Path) -> dict:
     return json.loads((run / "stages" / "curves.json").read_text())["result"]["layers"]
 
@@ -328,6 +345,7 @@ def test_what_does_not_belong_together_is_one_sentence(
         (["lenet5", "--speedup", "3x"], "--speedup is for --method oneshot"),
         (["lenet5", "--size", "2MB"], "--size is for --method oneshot"),
         (["lenet5", "--loss", "1"], "--loss is for --method oneshot"),
+        (["lenet5", "--finetune", "1"], "--finetune is for --method oneshot"),
     ],
 )
 def test_the_method_decides_what_may_be_asked(

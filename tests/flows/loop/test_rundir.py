@@ -47,7 +47,7 @@ def test_cores_are_kept_by_content(tmp_path):
     assert RunDir.resume(tmp_path / "run").config.cores == cores
     file = tmp_path / "run" / "config.json"
     config = json.loads(file.read_text())
-    newer = ("cores", "written_by", "method", "speedup", "size", "loss")
+    newer = ("cores", "written_by", "method", "speedup", "size", "loss", "finetune")
     old = {name: value for name, value in config.items() if name not in newer}
     file.write_text(json.dumps(old | {"schema": 2}))
     assert RunDir.resume(tmp_path / "run").config == RunConfig("lenet5")
