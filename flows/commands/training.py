@@ -117,6 +117,11 @@ def training_config(
         if weights not in (None, "imagenet", FEATURES):
             weights = str(Path(weights).resolve())
         if not foreign and entry_of(network).features is not None:
+            if oneshot:
+                raise CosignError(
+                    f"--method oneshot trains nothing, and the classifier of {network} is learnt; "
+                    "leave --method out."
+                )
             tell = _ignore if getattr(options, "quiet", False) else _say
             digest = features.load(network, weights, tell).digest()
             pixels = pixels_of(options, entry_of(network).spec.shape[0])

@@ -338,6 +338,10 @@ def test_what_does_not_belong_together_is_one_sentence(
     ("arguments", "sentence"),
     [
         (["lenet5", "--method", "oneshot"], "begins with trained weights; give those of lenet5"),
+        (
+            ["alexnet", "--weights", "own.npz", "--method", "oneshot"],
+            "--method oneshot trains nothing, and the classifier of alexnet-conv is learnt",
+        ),
         (["lenet5", "--speedup", "3x"], "--speedup is for --method oneshot"),
         (["lenet5", "--size", "2MB"], "--size is for --method oneshot"),
         (["lenet5", "--loss", "1"], "--loss is for --method oneshot"),
