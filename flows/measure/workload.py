@@ -8,6 +8,7 @@ import numpy as np
 from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
 from rtl.program.encode import Work, work
+from rtl.program.fit import feed
 from rtl.program.layout import Layout
 from sim import cycles
 from sim.workload import masked_layer
@@ -28,6 +29,7 @@ class RandomMasks:
         self.layout = Layout(geometry, batch)
         self._seed = seed
         self._layer = functools.lru_cache(maxsize=1)(self.layer)
+        self._streams = functools.cache(self._stream)
         self._costs = functools.cache(self._count)
 
     def layer(self, portion: float) -> Layer:
@@ -37,8 +39,14 @@ class RandomMasks:
         return masked_layer(g, g.weights - round(portion * g.weights), rng)
 
     def _count(self, config: CoreConfig, portion: float) -> tuple[Work, int]:
-        cost = work(self._layer(portion), self.layout, config)
+        like = config
+        if config.core == "sparse":  # of any lanes, a coding makes the same stream
+            like = feed(config, lanes=1, tiles=1, drain=1)
+        cost = self._streams(like, portion)
         return cost, cycles.run_cycles(cost, self.layout, config)
+
+    def _stream(self, config: CoreConfig, portion: float) -> Work:
+        return work(self._layer(portion), self.layout, config)
 
     def cycles(self, config: CoreConfig, portion: float) -> int:
         """Clock cycles of one run, from the exact cycle model; a dense core ignores `portion`."""
