@@ -245,7 +245,7 @@ class CoreConfig:
         return self.act_word_bytes * self.act_depth
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+        return {"schema": SCHEMA, **values.plain(self)}
 
     @classmethod
     def from_json(cls, value: Any, where: str = "a core's JSON") -> "CoreConfig":

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cosign import CosignError, atomic_write, read_toml
+from cosign import CosignError, atomic_write, read_toml, values
 from rtl.config import CoreConfig
 from rtl.program.fit import feed
 
@@ -153,7 +153,7 @@ class CoreSet:
 
     def to_json(self) -> dict[str, Any]:
         """The file form as a value, all fields of all cores."""
-        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+        return {"schema": SCHEMA, **values.plain(self)}
 
     @classmethod
     def from_json(cls, value: Any) -> "CoreSet":
@@ -191,7 +191,7 @@ class CoreSet:
         blocks = ["\n".join([f"schema = {SCHEMA}", *none])]
         for role, core in self._by_role():
             # TOML writes numbers and plain words as JSON does.
-            fields = [f"{k} = {json.dumps(v)}" for k, v in dataclasses.asdict(core).items()]
+            fields = [f"{k} = {json.dumps(v)}" for k, v in values.plain(core).items()]
             blocks.append("\n".join([_heading(role), *fields]))
         return "\n\n".join(blocks) + "\n"
 
