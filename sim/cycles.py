@@ -17,7 +17,7 @@ from rtl.config import CoreConfig
 from rtl.program.encode import Work, passes_of, work
 from rtl.program.layout import Layout
 from rtl.program.pack import shape_of, stripes_of
-from rtl.timing import ACT_EDGE, bias_places, command_edge, output_latency
+from rtl.timing import bias_places, command_edge, output_latency, read_late
 
 
 def layer_cycles(layer: Layer, config: CoreConfig, batch: int = 1) -> int:
@@ -29,7 +29,7 @@ def layer_cycles(layer: Layer, config: CoreConfig, batch: int = 1) -> int:
 def dense_cycles(geometry: Geometry, config: CoreConfig, batch: int = 1) -> int:
     """Clock cycles of a dense core, which depend on the shape alone."""
     stripes, layout = stripes_of(geometry, batch, config)
-    words = np.full(geometry.groups * passes_of(layout, config), geometry.columns, np.int64)
+    words = np.full(geometry.groups * passes_of(layout, config), layout.taps, np.int64)
     return stripes // config.tiles * run_cycles(Work(words, words, words), layout, config)
 
 
@@ -40,7 +40,7 @@ def run_cycles(cost: Work, layout: Layout, config: CoreConfig) -> int:
     words can be read, `end` that in which its last entry issues.
     """
     tiles, last_shifts = shape_of(layout, config)
-    late = ACT_EDGE - 2 if config.dense else 0
+    late = read_late(config)
     # Words that are read ahead of their use take two cycles more.
     ahead = 2
     drain = config.tile_shifts

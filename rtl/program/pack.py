@@ -15,6 +15,7 @@ from rtl.config import COUNT_BITS, CoreConfig
 from rtl.program.encode import Work, encode, mask_plan, passes_of, read_plan, work
 from rtl.program.layout import Layout
 from rtl.program.stripes import cut, join, stripe
+from rtl.program.structured import check_pattern
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,17 +70,17 @@ def stripes_of(geometry: Geometry, batch: int, config: CoreConfig) -> tuple[int,
     most = -(-rows // config.tiles) * config.tiles
     count = config.tiles
     while True:
-        layout = layout_of(geometry, batch, count)
+        layout = layout_of(geometry, batch, count, config.element_bytes)
         if layout.bytes <= config.act_bytes or count >= most:
             return count, layout
         count += config.tiles
 
 
-def layout_of(geometry: Geometry, batch: int, stripes: int) -> Layout:
+def layout_of(geometry: Geometry, batch: int, stripes: int, element: int = 1) -> Layout:
     """Layout of one of the stripes."""
     if geometry.kind == "linear":
-        return Layout(geometry, -(-batch // stripes))
-    return Layout(stripe(geometry, stripes), batch)
+        return Layout(geometry, -(-batch // stripes), element)
+    return Layout(stripe(geometry, stripes), batch, element)
 
 
 def shape_of(layout: Layout, config: CoreConfig) -> tuple[int, int]:
@@ -187,7 +188,12 @@ def _unpack_stripe(program: LayerProgram, config: CoreConfig, raw: np.ndarray) -
 
 def largest_batch(layer: Layer, config: CoreConfig) -> int:
     """Images of a linear layer that fit the activation memories at once; at least 1."""
-    return max(1, config.act_bytes // layer.geometry.in_channels) * config.tiles
+    return max(1, images_within(layer.geometry, config)) * config.tiles
+
+
+def images_within(geometry: Geometry, config: CoreConfig) -> int:
+    """Images of a linear layer that fit the activation memory of a tile."""
+    return config.act_bytes // Layout(geometry, element=config.element_bytes).bytes
 
 
 def _check(
@@ -226,6 +232,8 @@ def _check(
         f"its kernel takes {cost.table_words} words of the table of tap addresses, there are "
         f"{config.tap_depth}; raise tap_depth",
     )
+    if config.structured:
+        check_pattern(layer, layout, config)
     last_tap = int(layout.tap_addresses().max())
     demand(
         config.core != "sparse"
@@ -243,7 +251,7 @@ def _check(
         "passes": len(cost.words),
         "tiles": tiles,
         "reads": int(cost.reads.sum()),
-        "channels": layer.geometry.in_channels // layer.geometry.groups,
+        "channels": layout.channels,
     }
     for what, count in counts.items():
         demand(count <= 1 << COUNT_BITS, f"{count} {what} are more than {1 << COUNT_BITS}")
@@ -281,8 +289,7 @@ def accumulator_bits(layer: Layer, input_range: tuple[int, int] = (-128, 127)) -
 def _loops(layer: Layer, layout: Layout, config: CoreConfig) -> dict[str, int]:
     """Loop bounds and address steps of a dense core."""
     g = layer.geometry
-    channels = g.in_channels // g.groups
-    address = layout.tap_addresses().reshape(channels, *g.kernel)
+    address = layout.tap_addresses().reshape(layout.channels, *g.kernel)
     modulus = 1 << config.address_bits
     along_row = np.diff(address, axis=2)  # [c, r, s]: from column s to s + 1
     next_row = address[:, 1:, 0] - address[:, :-1, -1]  # [c, r]
@@ -303,8 +310,8 @@ def _loops(layer: Layer, layout: Layout, config: CoreConfig) -> dict[str, int]:
                 f"through dilation {g.dilation} at stride {g.stride}; use the sparse core."
             )
     return {
-        "last_word": g.columns - 1,
-        "last_channel": channels - 1,
+        "last_word": layout.taps - 1,
+        "last_channel": layout.channels - 1,
         "last_column": g.kernel[1] - 1,
         "last_row": g.kernel[0] - 1,
         "last_phase_x": g.stride[1] - 1,
