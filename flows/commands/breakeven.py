@@ -130,7 +130,7 @@ def _sized(cores: CoreSet, options: argparse.Namespace) -> dict[str, list[CoreCo
 
 def _fitted(report: CoreReport, masks: RandomMasks) -> CoreReport:
     """The report with memories for this layer alone; the weights' are sized at every portion."""
-    return report.with_memories(fit(report.config, [masks.layer(0.0)], masks.layout.batch))
+    return report.with_memories(fit(report.config, [masks.layer(0.0)], masks.batch))
 
 
 def _line(curve: Curve, ratios: list[float]) -> str:

@@ -10,12 +10,14 @@ from rtl.config import CoreConfig
 from rtl.program.encode import Work, work
 from rtl.program.layout import Layout
 from sim import cycles
-from sim.workload import masked_layer
+from sim.workload import masked_layer, structured_layer
 from synth.breakeven import Stored
 
 
 class RandomMasks:
     """One geometry under random masks; the same seed always gives the same masks.
+
+    A core with a pattern has a mask of it at every portion.
 
     Parameters
     ----------
@@ -25,9 +27,10 @@ class RandomMasks:
 
     def __init__(self, geometry: Geometry, batch: int, seed: int) -> None:
         self.geometry = geometry
-        self.layout = Layout(geometry, batch)
+        self.batch = batch
         self._seed = seed
         self._layer = functools.lru_cache(maxsize=1)(self.layer)
+        self._structured = functools.lru_cache(maxsize=1)(self._of_pattern)
         self._costs = functools.cache(self._count)
 
     def layer(self, portion: float) -> Layer:
@@ -36,9 +39,19 @@ class RandomMasks:
         rng = np.random.default_rng([self._seed, round(portion * 1_000_000)])
         return masked_layer(g, g.weights - round(portion * g.weights), rng)
 
+    def layer_for(self, config: CoreConfig, portion: float) -> Layer:
+        """The same, under a mask that `config` can execute."""
+        if config.structured:
+            return self._structured(config.nm_keep, config.nm_group)
+        return self._layer(portion)
+
+    def _of_pattern(self, keep: int, group: int) -> Layer:
+        return structured_layer(self.geometry, keep, group, np.random.default_rng(self._seed))
+
     def _count(self, config: CoreConfig, portion: float) -> tuple[Work, int]:
-        cost = work(self._layer(portion), self.layout, config)
-        return cost, cycles.run_cycles(cost, self.layout, config)
+        layout = Layout(self.geometry, self.batch, config.element_bytes)
+        cost = work(self.layer_for(config, portion), layout, config)
+        return cost, cycles.run_cycles(cost, layout, config)
 
     def cycles(self, config: CoreConfig, portion: float) -> int:
         """Clock cycles of one run, from the exact cycle model; a dense core ignores `portion`."""
