@@ -42,6 +42,7 @@ struct Source {
   int64_t room, left, have = 0;  // bits: that fit, that are still to come, that wait
 
   Source(int64_t widest, int64_t total) : room(2 * widest), left(total) {}
+  bool rests() const { return have == room || !left; }
   void fill(int64_t &budget) {
     int64_t moved = std::min({budget, room - have, left});
     have += moved, left -= moved, budget -= moved;
@@ -160,6 +161,18 @@ struct Core {
     if (pass < run.passes) remaining = run.entries[pass];
   }
 
+  // Goes to a tile's (rows: a window's) last entry when nothing else can happen before it.
+  void skip() {
+    if (pass == run.passes || left || !arrivals.empty() || !claims.empty()) return;
+    if ((missing && waiting != run.bias_places) || !biases.rests() || !weights.rests()) return;
+    if (loading != run.passes && (loading < 2 || ends[loading - 2] != NEVER)) return;
+    int64_t last = run.windows ? window_start + run.in_window[pass * run.windows + window] - 1
+                               : now + remaining - 1;
+    if (now < can_issue[pass] || last <= now) return;
+    now = last;
+    remaining = 1;
+  }
+
   // A cycle; false when the layer's last output word has left.
   bool step() {
     int64_t budget = run.width;
@@ -224,7 +237,6 @@ extern "C" int64_t channel_cycles(const Run *run) {
     core.biases.fill(budget);
     core.weights.fill(budget);
   }
-  while (core.step()) {
-  }
+  while (core.step()) core.skip();
   return waited - 1 + core.last_pop + 2;  // the cycle of the start itself does not count
 }

@@ -214,7 +214,7 @@ def _write(
 def _write_channel(prefix: Path, moved: Traffic) -> None:
     """Write what the streams take in the memory outside."""
     numbers = (
-        *(moved.inputs.bits, moved.inputs.total_bits),
+        *(moved.inputs.bits, moved.inputs.count * moved.inputs.bits),
         *(moved.widest_weight_bits, moved.weight_bits),
         *(moved.biases.bits, moved.biases.total_bits, moved.outputs.bits),
     )

@@ -17,14 +17,18 @@ from rtl.program.layout import Layout
 
 @dataclass(frozen=True, eq=False)
 class Words:
-    """A stream: how many words, and what one of them takes in memory, in bits."""
+    """A stream, or a part of one.
+
+    Parameters
+    ----------
+    count : of words
+    bits : that one of them takes in memory, rounded up
+    total_bits : that all of them take
+    """
 
     count: int
     bits: int
-
-    @property
-    def total_bits(self) -> int:
-        return self.count * self.bits
+    total_bits: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +41,8 @@ class Traffic:
     table : words of the table of tap addresses, ahead of all weights
     masks : mask words, a pass's ahead of its weights
     weights : words of weights
-    words, mask_words : int64 [passes], words of a pass, masks included; those of them that are masks
+    words : int64 [passes], words of a pass, masks included
+    mask_words : of a pass
     """
 
     inputs: Words
@@ -53,6 +58,16 @@ class Traffic:
     def weight_bits(self) -> int:
         """Of the whole weight stream."""
         return self.table.total_bits + self.masks.total_bits + self.weights.total_bits
+
+    @property
+    def bytes_by_stream(self) -> dict[str, float]:
+        """Bytes that a run moves."""
+        return {
+            "inputs": self.inputs.total_bits / 8,
+            "weights": self.weight_bits / 8,
+            "biases": self.biases.total_bits / 8,
+            "outputs": self.outputs.total_bits / 8,
+        }
 
     @property
     def widest_weight_bits(self) -> int:
@@ -78,16 +93,21 @@ def traffic(cost: Work, layout: Layout, config: CoreConfig) -> Traffic:
     masks = len(cost.words) * cost.mask_words
     return Traffic(
         inputs=_shared(-(-layout.bytes // config.act_word_bytes), inputs),
-        biases=Words(passes * config.filters, config.bias_bits),
+        biases=_words(passes * config.filters, config.bias_bits),
         outputs=_shared(passes * ((tiles - 1) * config.tile_shifts + last_shifts), outputs),
-        table=Words(cost.table_words, config.address_bits),
-        masks=Words(masks, config.mask_bits),
-        weights=Words(int(cost.words.sum()) - masks, config.packed_bits),
+        table=_words(cost.table_words, config.address_bits),
+        masks=_words(masks, config.mask_bits),
+        weights=_words(int(cost.words.sum()) - masks, config.packed_bits),
         words=cost.words,
         mask_words=cost.mask_words,
     )
 
 
-def _shared(words: int, total_bytes: int) -> Words:
-    """So many words that share a map's bytes."""
-    return Words(words, -(-8 * total_bytes // words))
+def _words(count: int, bits: int) -> Words:
+    """Words of so many bits each."""
+    return Words(count, bits, count * bits)
+
+
+def _shared(count: int, total_bytes: int) -> Words:
+    """Words that share a map's bytes."""
+    return Words(count, -(-8 * total_bytes // count), 8 * total_bytes)
