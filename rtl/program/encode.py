@@ -80,6 +80,13 @@ def passes_of(layout: Layout, config: CoreConfig) -> int:
     return -(-(g.out_channels // g.groups) // config.filters)
 
 
+def shape_of(layout: Layout, config: CoreConfig) -> tuple[int, int]:
+    """(lane tiles of a pass, drain cycles of its last tile)."""
+    tiles = -(-layout.positions // config.lanes)
+    last = layout.positions - (tiles - 1) * config.lanes
+    return tiles, -(-last // config.drain) if config.filters == 1 else config.tile_shifts
+
+
 def _rows_of(layer: Layer) -> np.ndarray:
     """int64 [nnz]: the filter of each non-zero."""
     return np.repeat(np.arange(layer.geometry.out_channels), np.diff(layer.row_ptr))

@@ -12,10 +12,11 @@ from compress.model.graph import Geometry, Layer
 from compress.model.levels import max_level
 from cosign import CosignError
 from rtl.config import COUNT_BITS, CoreConfig
-from rtl.program.encode import Work, encode, mask_plan, passes_of, read_plan, work
+from rtl.program.encode import Work, encode, mask_plan, passes_of, read_plan, shape_of, work
 from rtl.program.layout import Layout
 from rtl.program.stripes import cut, join, stripe
 from rtl.program.structured import check_pattern
+from rtl.program.traffic import Traffic, traffic
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class LayerProgram:
     weights : uint8 [words, bytes], the weight stream of a run, each word little-endian
     biases : int64 [passes * filters], the bias stream of a run, a word of `filter_words` each
     tiles : lane tiles of each pass
-    output_words : words of the output stream of a run
+    traffic : what the streams of a run take in the memory outside
     """
 
     geometry: Geometry
@@ -42,7 +43,12 @@ class LayerProgram:
     weights: np.ndarray
     biases: np.ndarray
     tiles: int
-    output_words: int
+    traffic: Traffic
+
+    @property
+    def output_words(self) -> int:
+        """Words of the output stream of a run."""
+        return self.traffic.outputs.count
 
     def runs(self, config: CoreConfig) -> int:
         """Runs of the core that one input map takes."""
@@ -81,13 +87,6 @@ def layout_of(geometry: Geometry, batch: int, stripes: int, element: int = 1) ->
     if geometry.kind == "linear":
         return Layout(geometry, -(-batch // stripes), element)
     return Layout(stripe(geometry, stripes), batch, element)
-
-
-def shape_of(layout: Layout, config: CoreConfig) -> tuple[int, int]:
-    """(lane tiles of a pass, drain cycles of its last tile)."""
-    tiles = -(-layout.positions // config.lanes)
-    last = layout.positions - (tiles - 1) * config.lanes
-    return tiles, -(-last // config.drain) if config.filters == 1 else config.tile_shifts
 
 
 def pack_layer(
@@ -140,7 +139,7 @@ def pack_layer(
         weights=encode(layer, layout, config),
         biases=per_filter.reshape(-1),
         tiles=tiles,
-        output_words=g.groups * passes * ((tiles - 1) * config.tile_shifts + last_shifts),
+        traffic=traffic(cost, layout, config),
     )
 
 
