@@ -8,6 +8,7 @@ import numpy as np
 from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
 from rtl.program.encode import Work, work
+from rtl.program.fit import feed
 from rtl.program.layout import Layout
 from rtl.program.traffic import Traffic, traffic
 from sim import cycles
@@ -88,7 +89,10 @@ class RandomMasks:
         )
 
     def _work(self, config: CoreConfig, portion: float) -> Work:
-        return self._costs(_shallow(config), _portion(config, portion))
+        alike = _shallow(config)
+        if config.core == "sparse":  # of any lanes, a coding makes the same stream
+            alike = feed(alike, lanes=1, tiles=1, drain=1)
+        return self._costs(alike, _portion(config, portion))
 
 
 def _shallow(config: CoreConfig, act_depth: int = 2) -> CoreConfig:
