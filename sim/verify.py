@@ -91,6 +91,7 @@ class Execution:
     stall_seed : random idle cycles and back-pressure on all streams
     waves : FST file, of one layer
     processes : simulators that share the images of a layer
+    bytes_per_cycle : of a channel that all streams share (`sim.channel`), None for no limit
     """
 
     batch: int | None = None
@@ -98,6 +99,7 @@ class Execution:
     stall_seed: int | None = None
     waves: Path | None = None
     processes: int = 1
+    bytes_per_cycle: float | None = None
 
 
 def verify(
@@ -176,7 +178,9 @@ class _Machine:
             return np.concatenate([few, _golden(layer, inputs[how.maps :])]), result
         predicted = None
         if how.stall_seed is None:
-            predicted = model_cycles(layer, self.config, len(inputs), how.batch)
+            predicted = model_cycles(
+                layer, self.config, len(inputs), how.batch, how.bytes_per_cycle
+            )
         expected = _golden(layer, inputs)
         file, fingerprint = self._file(layer), self._fingerprint(layer, inputs)
         stored = _stored(file, fingerprint)
@@ -194,6 +198,7 @@ class _Machine:
             waves=how.waves,
             batch=how.batch,
             processes=how.processes,
+            bytes_per_cycle=how.bytes_per_cycle,
         )
         wrong = np.argwhere(run.outputs != expected)
         first = ""
@@ -228,7 +233,8 @@ class _Machine:
     def _fingerprint(self, layer: Layer, inputs: np.ndarray) -> str:
         """Hash of everything that the result of a layer depends on."""
         digest = hashlib.sha256(simulator_name(self.config).encode())
-        digest.update(repr((self.execution.batch, self.execution.stall_seed)).encode())
+        how = self.execution
+        digest.update(repr((how.batch, how.stall_seed, how.bytes_per_cycle)).encode())
         for field in dataclasses.fields(layer):
             value = getattr(layer, field.name)
             data = value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()

@@ -93,7 +93,7 @@ class _Found(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
 class _FoundTrained(_Found, frozen=True, kw_only=True, forbid_unknown_fields=False):
     prune: _Admm
     quantize: _Admm
-    allocate: Feedback
+    allocate: Feedback | None
     evaluate: results.Accuracy
 
 
@@ -223,7 +223,7 @@ def command(config: RunConfig) -> str:
     """The command line that repeats the run."""
     words = ["python", "flows/run_cosign.py", config.network]
     words += ["--method", config.method] if config.method != "admm" else []
-    for option in ("weights", "data", "alpha", "bits"):
+    for option in ("weights", "data", "alpha", "pattern", "bits"):
         value = getattr(config, option)
         words += [f"--{option}", str(value)] if value is not None else []
     for option, unit in (("speedup", "x"), ("size", "B"), ("loss", ""), ("finetune", "")):
@@ -418,6 +418,7 @@ def _remarks(
     ]
     remarks = [
         *(training if config.method == "oneshot" else []),
+        *(_patterned(config.pattern) if config.pattern is not None else []),
         "Accuracies are top-1 on the whole test split; the integer model is what the RTL computes.",
         "Cycles were counted by the RTL of the sparse and the two-dimensional dense core; those of "
         "the scalar dense core come from the cycle model, which tests hold equal to the RTL.",
@@ -449,6 +450,14 @@ def _remarks(
             "for all of them; cycles and speedup are of one image."
         )
     return tuple(remarks)
+
+
+def _patterned(pattern: str) -> tuple[str, ...]:
+    return (
+        f"Weights obey the pattern {pattern}. Break-even ratios have no part in it: no layer is "
+        "restored, none pruned further. The cores are those for weights at any place, which gain "
+        "nothing by a pattern.",
+    )
 
 
 def _provenance(

@@ -13,7 +13,8 @@ from compress.model.pretrained import Pretrained
 from compress.nn.network import Network, pretrained_network
 from compress.posttrain.balance import balance
 from compress.train import recipes, transfer
-from compress.zoo import networks
+from compress.zoo import networks, patterns
+from compress.zoo.density import uniform
 from compress.zoo.networks import entry_of, is_foreign
 from compress.zoo.recipe import Recipe
 from cosign import CosignError
@@ -120,13 +121,16 @@ def start(network: Pretrained, data: Dataset, note: Callable[[str], None]) -> Ne
 def recipe(config: RunConfig, network: Pretrained | None, classes: int) -> Recipe:
     """What was asked; break-even ratios are added when they are known.
 
-    Raises CosignError on an unknown alpha.
+    Raises CosignError on an unknown alpha or pattern.
     """
     if network is None:
         found = networks.recipe(config.network, classes, config.alpha, config.budget)
         found = dataclasses.replace(found, digest=config.digest)
     else:
         found = recipes.pretrained_recipe(network, config.digest, config.alpha, config.budget)
+    if config.pattern is not None:
+        chosen = patterns.asked(found.spec, config.pattern)
+        found = dataclasses.replace(found, densities=uniform(found.spec, 1), patterns=chosen)
     bits = found.bits
     if config.bits is not None:
         layers = found.spec.geometries

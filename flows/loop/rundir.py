@@ -45,6 +45,7 @@ class RunConfig:
     data : None (the network's own default), a folder, or a named set
     classes : folders of an image folder in the order of outputs, where it is not sorted as text
     alpha : preset of layer-wise densities, a JSON file or a ratio; None for the recipe's default
+    pattern : instead of alpha, N:M of all layers, or a JSON file of layers
     targets : pruning ratios that the prune stage goes through; None for the recipe's
     distill : share of the dense network's answers in the loss, 0..1; None for the recipe's
     bits : of every level, 1..8; "auto" chooses by layer; None for the recipe's
@@ -73,6 +74,7 @@ class RunConfig:
     data: str | None = None
     classes: list[str] | None = None
     alpha: str | None = None
+    pattern: str | None = None
     targets: AtLeastOne | None = None
     distill: Share | None = None
     bits: Annotated[int, Meta(ge=1, le=8)] | Literal["auto"] | None = None
@@ -135,7 +137,8 @@ class RunDir:
             content = {"cores": dataclasses.asdict(CoreSet()), **content}
         if isinstance(content, dict):  # older ones had no choice of these
             newer = {"method": "admm", "speedup": None, "size": None, "loss": None}
-            content = {"outputs": None, "classes": None, "finetune": None, **newer, **content}
+            newer |= {"outputs": None, "classes": None, "finetune": None, "pattern": None}
+            content = {**newer, **content}
             if content.get("schema") != SCHEMA:  # a batch were all images that the RTL executed
                 content = {"batch": content.get("images"), "area_um2": None, **content}
         return cls(path, values.parse(content, RunConfig, str(file), "start a new run", READ))

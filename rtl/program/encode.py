@@ -16,6 +16,7 @@ from rtl.config import CoreConfig
 from rtl.program.grouping import filter_order
 from rtl.program.layout import Layout
 from rtl.program.reads import ReadPlan, read_plan
+from rtl.program.structured import filter_parts
 
 Values = TypeVar("Values", int, np.ndarray)
 _FEW = 1 << 20  # weights
@@ -52,7 +53,7 @@ def work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool = True)
     """The cost of `layer`'s weights; `grouped` as `rows_order` has it."""
     g = layer.geometry
     if config.dense:
-        words = np.full(passes_of(layout, config) * g.groups, g.columns, np.int64)
+        words = np.full(passes_of(layout, config) * g.groups, layout.taps, np.int64)
         return Work(words, words, words)
     if config.core == "sparse-rows":
         return _rows_work(layer, layout, config, grouped)
@@ -69,7 +70,9 @@ def work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool = True)
 def encode(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """uint8 [words, bytes]: the weight stream, each word little-endian."""
     if config.dense:
-        return _dense_words(layer, layout, config)
+        levels = layer.dense_levels()
+        parts = filter_parts(layer, layout, config) if config.structured else levels
+        return _dense_words(parts, layout, config)
     if config.core == "sparse-rows":
         return _rows_words(layer, layout, config)
     if config.coding == "bitmask":
@@ -83,22 +86,29 @@ def passes_of(layout: Layout, config: CoreConfig) -> int:
     return -(-(g.out_channels // g.groups) // config.filters)
 
 
+def shape_of(layout: Layout, config: CoreConfig) -> tuple[int, int]:
+    """(lane tiles of a pass, drain cycles of its last tile)."""
+    tiles = -(-layout.positions // config.lanes)
+    last = layout.positions - (tiles - 1) * config.lanes
+    return tiles, -(-last // config.drain) if config.filters == 1 else config.tile_shifts
+
+
 def _rows_of(layer: Layer) -> np.ndarray:
     """int64 [nnz]: the filter of each non-zero."""
     return np.repeat(np.arange(layer.geometry.out_channels), np.diff(layer.row_ptr))
 
 
-# Dense: a word of levels for every tap.
+# Dense: a word for every tap, of levels or of what `sparse-nm` keeps of them.
 
 
-def _dense_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
-    """One word per tap: the levels of the pass's filters, filter 0 lowest."""
-    g = layer.geometry
-    shape = (g.groups * passes_of(layout, config), config.filters, g.columns)
-    levels = np.zeros(shape, np.int8).reshape(g.groups, -1, g.columns)
-    levels[:, : g.out_channels // g.groups] = layer.dense_levels().reshape(g.groups, -1, g.columns)
-    words = levels.reshape(shape).transpose(0, 2, 1).reshape(-1, config.filters)
-    return _to_bytes(words, config.operand_bits)
+def _dense_words(parts: np.ndarray, layout: Layout, config: CoreConfig) -> np.ndarray:
+    """One word per tap: the parts, int [filters, taps], of the pass's filters, filter 0 lowest."""
+    g = layout.geometry
+    shape = (g.groups * passes_of(layout, config), config.filters, layout.taps)
+    padded = np.zeros(shape, parts.dtype).reshape(g.groups, -1, layout.taps)
+    padded[:, : g.out_channels // g.groups] = parts.reshape(g.groups, -1, layout.taps)
+    words = padded.reshape(shape).transpose(0, 2, 1).reshape(-1, config.filters)
+    return _to_bytes(words, config.filter_bits)
 
 
 # Relative and absolute: entries {last, place, code}.

@@ -12,7 +12,7 @@ from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
 from rtl.program.encode import Work, work
 from rtl.program.layout import Layout
-from rtl.program.pack import accumulator_bits, layout_of, stripes_of
+from rtl.program.pack import accumulator_bits, images_within, layout_of, stripes_of
 
 _STEP = 64  # memories grow in steps of this many words
 _DEEPEST = 1 << 22  # words
@@ -80,8 +80,9 @@ def layout_in(geometry: Geometry, batch: int, config: CoreConfig) -> Layout:
     between its entries, so that no smaller batch takes more fillers.
     """
     if geometry.kind == "linear":
-        fitting = config.act_bytes // geometry.in_channels
-        return Layout(geometry, max(1, min(-(-batch // config.tiles), fitting)))
+        fitting = images_within(geometry, config)
+        images = max(1, min(-(-batch // config.tiles), fitting))
+        return layout_of(geometry, images, 1, config.element_bytes)
     return stripes_of(geometry, 1, config)[1]
 
 

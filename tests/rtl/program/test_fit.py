@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from random_layers import random_layer
+from random_layers import obeying, random_layer
 
 from compress.model.graph import Geometry
 from compress.zoo.networks import spec_of
@@ -22,6 +22,7 @@ from sim.cycles import layer_cycles
         CoreConfig(lanes=13, coding="bitmask", mask_bits=10),
         feed(CoreConfig(), core="dense-2d", filters=4, lanes=6),
         feed(CoreConfig(), core="sparse-rows", filters=4, lanes=6),
+        feed(CoreConfig(), core="sparse-nm", filters=4, lanes=6, nm_group=8),
     ],
     ids=lambda config: f"{config.core}-{config.coding}",
 )
@@ -31,6 +32,7 @@ def test_fitted_memories_are_the_smallest(config):
         random_layer(Geometry("conv", 30, 20, 20, 20, (3, 3)), 0.6, name="conv"),
         random_layer(Geometry("linear", 700, 9), 0.5, name="fc"),
     ]
+    layers = [obeying(layer, config) for layer in layers]
     ranges = {layer.name: (0, 127) for layer in layers}
     fitted = fit(config, layers, 8, ranges=ranges)
 
