@@ -9,7 +9,7 @@ from typing import Any, Literal
 from cosign import CosignError, values
 
 SCHEMA = 2
-CORES = ("sparse", "dense-scalar", "dense-2d", "sparse-rows")
+CORES = ("sparse", "dense-scalar", "dense-2d", "dense-packed", "sparse-rows")
 CODINGS = ("relative", "absolute", "bitmask")
 SLOWEST_NS = 1e6
 COUNT_BITS = 16
@@ -26,9 +26,10 @@ class CoreConfig:
     ----------
     core : "sparse" decodes one non-zero a cycle and broadcasts it to all lanes;
         "dense-scalar" steps through every (c, r, s) instead; "dense-2d" does so for several
-        filters at once; "sparse-rows" has a decoder for each of several filters
+        filters at once; "dense-packed" too, but its zeros are not stored; "sparse-rows" has a
+        decoder for each of several filters
     lanes : output pixels computed in parallel by a tile, 1..256
-    filters : filters computed in parallel on the same activations (`dense-2d` and
+    filters : filters computed in parallel on the same activations (`dense-2d`, `dense-packed` and
         `sparse-rows`; 1 otherwise)
     tiles : lockstep copies of lanes and activation memory on disjoint stripes of the map
     weight_bits : n of the widest levels that the core takes, 1..8; the operand that carries
@@ -37,9 +38,9 @@ class CoreConfig:
     coding : how the sparse core's stream tells where a weight is: "relative" (distance to the
         previous one, fillers for long ones), "absolute" (address) or "bitmask" (a bit per column)
     index_bits : width of a relative distance
-    mask_bits : columns of a mask word (bitmask)
+    mask_bits : columns of a mask word (bitmask; in `dense-packed` with a bit for each filter)
     tap_depth : words of the table that turns a bit's place into an address (bitmask)
-    mask_depth : words in each of the two mask buffers (bitmask)
+    mask_depth : words in each of the two mask buffers (bitmask and `dense-packed`)
     window_reads, window_span : a window of `sparse-rows` holds that many reads of
         lanes + span - 1 bytes, so that a read serves `span` neighbouring taps
     acc_bits : accumulator, two's complement
@@ -55,7 +56,7 @@ class CoreConfig:
     clock_ns : synthesis clock target, nanoseconds
     """
 
-    core: Literal["sparse", "dense-scalar", "dense-2d", "sparse-rows"] = "sparse"
+    core: Literal["sparse", "dense-scalar", "dense-2d", "dense-packed", "sparse-rows"] = "sparse"
     lanes: int = 61
     filters: int = 1
     tiles: int = 1
@@ -121,7 +122,7 @@ class CoreConfig:
             f"bank_bytes is {self.act_word_bytes}",
         )
         demand(
-            self.filters == 1 or self.core in ("dense-2d", "sparse-rows"),
+            self.filters == 1 or self.core not in ("sparse", "dense-scalar"),
             f"the {self.core} core computes one filter at a time, filters is {self.filters}",
         )
         demand(
@@ -144,7 +145,12 @@ class CoreConfig:
     @property
     def dense(self) -> bool:
         """Whether the core steps through every tap, pruned or not."""
-        return self.core in ("dense-scalar", "dense-2d")
+        return self.core in ("dense-scalar", "dense-2d", "dense-packed")
+
+    @property
+    def packed(self) -> bool:
+        """Whether the core is dense, and yet its pruned weights are not stored."""
+        return self.core == "dense-packed"
 
     @property
     def read_bytes(self) -> int:
@@ -192,6 +198,8 @@ class CoreConfig:
     @property
     def entry_bits(self) -> int:
         """Width of a word of the weight buffers (of each row's, in `sparse-rows`)."""
+        if self.packed:
+            return self.filters * self.weight_bits
         if self.dense:
             return self.filters * self.operand_bits
         return self.place_bits + self.weight_bits
@@ -199,19 +207,28 @@ class CoreConfig:
     @property
     def table(self) -> bool:
         """Whether the core has a table of tap addresses, loaded ahead of a layer's weights."""
-        return self.core == "sparse-rows" or self.masked
+        return self.core == "sparse-rows" or (self.masked and not self.dense)
 
     @property
     def masked(self) -> bool:
         """Whether a bitmask tells where the weights are."""
-        return self.core == "sparse" and self.coding == "bitmask"
+        return self.packed or (self.core == "sparse" and self.coding == "bitmask")
+
+    @property
+    def mask_word_bits(self) -> int:
+        """Width of a word of the mask buffers."""
+        return self.mask_bits * (self.filters if self.packed else 1)
 
     @property
     def stream_bits(self) -> int:
-        """Width of a word of the weight stream, `last` of a filter on top unless dense."""
-        if self.dense:
+        """Width of a word of the weight stream, `last` of a filter on top unless zeros are in it."""
+        if self.dense and not self.packed:
             return self.entry_bits
-        widths = [self.entry_bits, self.table * self.address_bits, self.masked * self.mask_bits]
+        widths = [
+            self.entry_bits,
+            self.table * self.address_bits,
+            self.masked * self.mask_word_bits,
+        ]
         return max(widths) + 1
 
     @property

@@ -16,6 +16,7 @@ from rtl.dense import DenseFront
 from rtl.drain import Biases, DrainControl, Output
 from rtl.fanout import delay, tree
 from rtl.layer import Error, descriptor, events
+from rtl.packed import PackedFront
 from rtl.rows import RowsFront, Windows
 from rtl.sequence import Front
 from rtl.sparse import SparseFront
@@ -44,6 +45,8 @@ class _Parts(NamedTuple):
 
 def front(config: CoreConfig) -> Front:
     """What issues the weights and addresses their activations: the difference between cores."""
+    if config.packed:
+        return PackedFront(config)
     if config.dense:
         return DenseFront(config)
     if config.core == "sparse-rows":

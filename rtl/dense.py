@@ -2,7 +2,7 @@
 
 import enum
 
-from amaranth import Array, Module, Mux, Signal
+from amaranth import Array, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -11,27 +11,24 @@ from rtl.config import COUNT_BITS, CoreConfig
 from rtl.fanout import delay
 from rtl.layer import STEPS, Error, descriptor
 from rtl.sequence import Front, Sequencer
-from rtl.timing import ACT_EDGE, ADDRESS_EDGE
+from rtl.timing import ADDRESS_EDGE, read_late
 from rtl.weights import DoubleBuffer, Router
 
 
-class DenseFront(Front):
-    """A word of weights, one for each filter, for every tap in turn. Ports: `front_signature`."""
+class TapFront(Front):
+    """What dense front ends share: `address` walks through the taps that `sequencer` issues."""
 
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        config = self._config
-        # Weights are read just in time for the broadcast tree.
-        late = ACT_EDGE - 2
-        m.submodules.router = router = Router(config)
-        m.submodules.buffer = buffer = DoubleBuffer(config.weight_depth, config.entry_bits, late)
-        m.submodules.sequencer = sequencer = Sequencer(config, config.weight_depth)
-        m.submodules.address = address = DenseAddress(config)
-        self.wire(m, router, sequencer)
-        connect(m, flipped(self.layer), address.layer)
+    def walk(
+        self,
+        m: Module,
+        sequencer: Sequencer,
+        address: "DenseAddress",
+        ready: Value,
+        overflow: Value,
+    ) -> None:
+        """Issue tap after tap while the weights are `ready`; `overflow` is their error."""
         m.d.comb += [
-            router.ends.eq(buffer.write_pointer == self.layer.last_word),
-            sequencer.ready.eq(self.replay(m, router, buffer, sequencer)),
+            sequencer.ready.eq(ready),
             sequencer.at_last.eq(address.at_last),
             address.start.eq(self.start),
             address.issue.eq(sequencer.issue),
@@ -39,10 +36,29 @@ class DenseFront(Front):
             address.base.eq(sequencer.base),
             self.valid.eq(address.valid),
             self.address.eq(address.address),
-            self.fault[Error.WEIGHTS].eq(buffer.overflow),
-            self.fault[Error.ADDRESS].eq(address.valid & outside(config, address.address)),
+            self.fault[Error.WEIGHTS].eq(overflow),
+            self.fault[Error.ADDRESS].eq(address.valid & outside(self._config, address.address)),
         ]
-        issued = delay(m, address.valid, late - ADDRESS_EDGE, "issued")
+
+
+class DenseFront(TapFront):
+    """A word of weights, one for each filter, for every tap in turn. Ports: `front_signature`."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        # Weights are read just in time for the broadcast tree.
+        late = read_late(config)
+        m.submodules.router = router = Router(config)
+        m.submodules.buffer = buffer = DoubleBuffer(config.weight_depth, config.entry_bits, late)
+        m.submodules.sequencer = sequencer = Sequencer(config, config.weight_depth)
+        m.submodules.address = address = DenseAddress(config)
+        self.wire(m, router, sequencer)
+        connect(m, flipped(self.layer), address.layer)
+        ready = self.replay(m, router, buffer, sequencer)
+        m.d.comb += router.ends.eq(buffer.write_pointer == self.layer.last_word)
+        self.walk(m, sequencer, address, ready, buffer.overflow)
+        issued = delay(m, self.valid, late - ADDRESS_EDGE, "issued")
         present, counted = Signal(config.filters), delay(m, issued, 1, "counted")
         for n, operand in enumerate(self.operands):
             level = buffer.word.word_select(n, config.operand_bits)

@@ -22,6 +22,14 @@ ACT_EDGE = 6
 REQUANTIZE_STAGES = 4
 
 
+def read_late(config: CoreConfig) -> int:
+    """Cycles from the last issue of a pass to the last read of its weights: dense cores need none
+    to compute an address, and read them as late as they can."""
+    if config.packed:
+        return ACT_EDGE - 3  # the last row is read before its first code is wanted
+    return ACT_EDGE - 2 if config.dense else 0
+
+
 def operand_edge(config: CoreConfig) -> int:
     """The edge that loads the multipliers' operands."""
     return ACT_EDGE + 2 if config.core == "sparse-rows" else ACT_EDGE

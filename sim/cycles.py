@@ -17,7 +17,7 @@ from rtl.config import CoreConfig
 from rtl.program.encode import Work, passes_of, work
 from rtl.program.layout import Layout
 from rtl.program.pack import shape_of, stripes_of
-from rtl.timing import ACT_EDGE, bias_places, command_edge, output_latency
+from rtl.timing import bias_places, command_edge, output_latency, read_late
 
 
 def layer_cycles(layer: Layer, config: CoreConfig, batch: int = 1) -> int:
@@ -40,7 +40,7 @@ def run_cycles(cost: Work, layout: Layout, config: CoreConfig) -> int:
     words can be read, `end` that in which its last entry issues.
     """
     tiles, last_shifts = shape_of(layout, config)
-    late = ACT_EDGE - 2 if config.dense else 0
+    late = read_late(config)
     # Words that are read ahead of their use take two cycles more.
     ahead = 2
     drain = config.tile_shifts
@@ -51,10 +51,12 @@ def run_cycles(cost: Work, layout: Layout, config: CoreConfig) -> int:
     drained = 0
     passes = zip(cost.entries.tolist(), cost.words.tolist(), strict=True)
     for number, (count, words) in enumerate(passes):
-        begun = max(loaded, before + 1 + (late if before >= 0 else 0))
-        loaded = begun + words
+        # Masks are read at the issue, weights `late` cycles behind it.
+        begun = max(loaded, before + 1)
+        free = before + 1 + (late if before >= 0 else 0)
+        loaded = max(begun + cost.mask_words, free) + words - cost.mask_words
         start = max(end + 1, loaded)
-        if cost.mask_words:
+        if config.masked and not config.dense:
             start = max(start, begun + cost.mask_words + ahead)
         before = end
         if rows:

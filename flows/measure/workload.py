@@ -41,7 +41,8 @@ class RandomMasks:
         return cost, cycles.run_cycles(cost, self.layout, config)
 
     def cycles(self, config: CoreConfig, portion: float) -> int:
-        """Clock cycles of one run, from the exact cycle model; a dense core ignores `portion`."""
+        """Clock cycles of one run, from the exact cycle model; a dense core that stores its
+        zeros ignores `portion`."""
         return self._work(config, portion)[1]
 
     def stored(self, config: CoreConfig, portion: float) -> Stored:
@@ -60,5 +61,5 @@ class RandomMasks:
         # No memory's depth changes stream or cycles: leave them out of what the cache looks at.
         return self._costs(
             dataclasses.replace(config, weight_depth=2, act_depth=2, mask_depth=2, tap_depth=2),
-            0.0 if config.dense else portion,
+            portion if config.packed or not config.dense else 0.0,
         )

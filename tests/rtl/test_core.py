@@ -46,6 +46,16 @@ CORES = {
     ),
     # Fewer words of the bias stream wait than there are filters.
     "dense-2d-wide": CoreConfig("dense-2d", lanes=5, filters=3, **SMALL),
+    "dense-packed": CoreConfig(
+        "dense-packed",
+        lanes=2,
+        filters=3,
+        mask_bits=4,
+        mask_depth=24,
+        weight_bits=4,
+        drain=2,
+        **SMALL | {"act_depth": 24, "weight_depth": 24},
+    ),
     "sparse-rows": CoreConfig(
         "sparse-rows", lanes=2, filters=2, window_reads=2, window_span=2, tap_depth=32, **SMALL
     ),
@@ -97,7 +107,8 @@ def run_layers(batch: list[tuple[Layer, np.ndarray]], config: CoreConfig, stall:
 
 @pytest.mark.parametrize(
     ("name", "stall"),
-    [(name, 0) for name in CORES] + [(name, 0.4) for name in ("sparse", "dense-2d", "sparse-rows")],
+    [(name, 0) for name in CORES]
+    + [(name, 0.4) for name in ("sparse", "dense-2d", "dense-packed", "sparse-rows")],
 )
 def test_small_cores_bit_for_bit(name: str, stall: float) -> None:
     config = CORES[name]
