@@ -260,6 +260,13 @@ class CoreConfig:
         return max(widths) + 1
 
     @property
+    def packed_bits(self) -> int:
+        """Width of a weight in the memory outside, with what is needed to find its place and its
+        filter's end: what a mask or the end of a window tells is not stored once more."""
+        ends = self.core == "sparse" and not self.masked
+        return self.entry_bits + ends
+
+    @property
     def bias_bits(self) -> int:
         """Width of a word of the bias stream: a filter's bias, multiplier and shift."""
         return self.acc_bits + self.mul_bits + SHIFT_BITS

@@ -20,6 +20,8 @@ ADDRESS_EDGE = 2
 ACT_EDGE = 6
 """The edge that loads the activations of an address into their registers."""
 REQUANTIZE_STAGES = 4
+READ_AHEAD = 2
+"""Cycles that words which are read ahead of their use (`rtl.weights.Ahead`) take more."""
 
 
 def read_late(config: CoreConfig) -> int:

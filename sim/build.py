@@ -25,7 +25,7 @@ BENCH = Path(__file__).parent / "bench"
 TOP = "bench"
 COVERAGE = "COSIGN_COVERAGE"
 """Environment variable: a folder in which every simulation leaves its line and toggle coverage."""
-BENCH_FILES = ("bench.sv", "steady.sv")
+BENCH_FILES = ("bench.sv", "channel.sv", "steady.sv")
 FLAGS = (
     "-O3",
     "--timing",

@@ -12,10 +12,12 @@ from compress.model.graph import Geometry, Layer
 from compress.model.levels import max_level
 from cosign import CosignError
 from rtl.config import COUNT_BITS, CoreConfig
-from rtl.program.encode import Work, encode, mask_plan, passes_of, read_plan, work
+from rtl.program.encode import Work, encode, mask_plan, passes_of, rows_order, shape_of, work
 from rtl.program.layout import Layout
+from rtl.program.reads import read_plan
 from rtl.program.stripes import cut, join, stripe
 from rtl.program.structured import check_pattern
+from rtl.program.traffic import Traffic, traffic
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,22 +29,29 @@ class LayerProgram:
     geometry, batch : the layer, and the images that are the pixels of a linear one
     stripes : parts of the map, `tiles` of them in one run of the core
     layout : addresses of a stripe's input map
+    order : int64 [filters], the filter that is computed in each place, within its group
     descriptor : values of the core's `layer` ports, by name
     weights : uint8 [words, bytes], the weight stream of a run, each word little-endian
     biases : int64 [passes * filters], the bias stream of a run, a word of `filter_words` each
     tiles : lane tiles of each pass
-    output_words : words of the output stream of a run
+    traffic : what the streams of a run take in the memory outside
     """
 
     geometry: Geometry
     batch: int
     stripes: int
     layout: Layout
+    order: np.ndarray
     descriptor: dict[str, int]
     weights: np.ndarray
     biases: np.ndarray
     tiles: int
-    output_words: int
+    traffic: Traffic
+
+    @property
+    def output_words(self) -> int:
+        """Words of the output stream of a run."""
+        return self.traffic.outputs.count
 
     def runs(self, config: CoreConfig) -> int:
         """Runs of the core that one input map takes."""
@@ -83,13 +92,6 @@ def layout_of(geometry: Geometry, batch: int, stripes: int, element: int = 1) ->
     return Layout(stripe(geometry, stripes), batch, element)
 
 
-def shape_of(layout: Layout, config: CoreConfig) -> tuple[int, int]:
-    """(lane tiles of a pass, drain cycles of its last tile)."""
-    tiles = -(-layout.positions // config.lanes)
-    last = layout.positions - (tiles - 1) * config.lanes
-    return tiles, -(-last // config.drain) if config.filters == 1 else config.tile_shifts
-
-
 def pack_layer(
     layer: Layer,
     config: CoreConfig,
@@ -128,19 +130,21 @@ def pack_layer(
         cover = read_plan(layout, config)
         descriptor |= {"last_read": cover.reads - 1, "last_window": cover.windows - 1}
         descriptor |= {"last_slot": len(cover.table) - 1, "period_step": cover.step}
+    order = rows_order(layer, layout, config)
     per_filter = np.zeros((g.groups, passes * config.filters), np.int64)
-    words = filter_words(layer.bias, layer.mul, layer.shift, config)
+    words = filter_words(layer.bias, layer.mul, layer.shift, config)[order]
     per_filter[:, : g.out_channels // g.groups] = words.reshape(g.groups, -1)
     return LayerProgram(
         geometry=g,
         batch=batch,
         stripes=stripes,
         layout=layout,
+        order=order,
         descriptor=descriptor,
         weights=encode(layer, layout, config),
         biases=per_filter.reshape(-1),
         tiles=tiles,
-        output_words=g.groups * passes * ((tiles - 1) * config.tile_shifts + last_shifts),
+        traffic=traffic(cost, layout, config),
     )
 
 
@@ -183,7 +187,7 @@ def _unpack_stripe(program: LayerProgram, config: CoreConfig, raw: np.ndarray) -
     tiles = per_pass.reshape(passes, program.tiles, config.filters, rows)[..., : config.lanes]
     maps = tiles.transpose(0, 2, 1, 3).reshape(g.groups, -1, program.tiles * config.lanes)
     values = maps[:, : g.out_channels // g.groups].reshape(g.out_channels, -1)
-    return program.layout.unpack(values)
+    return program.layout.unpack(values[np.argsort(program.order)])
 
 
 def largest_batch(layer: Layer, config: CoreConfig) -> int:

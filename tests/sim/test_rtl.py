@@ -75,11 +75,22 @@ def expected_outputs(layer: Layer, x: np.ndarray) -> np.ndarray:
 
 
 def run_and_compare(
-    batch, config: CoreConfig, stall_seed: int | None = None, power_on: int = 1
+    batch,
+    config: CoreConfig,
+    stall_seed: int | None = None,
+    power_on: int = 1,
+    bytes_per_cycle: float | None = None,
 ) -> list[int]:
     """Run layers back to back in one simulator; returns the cycles of each."""
     jobs = [job_of(layer, x, config) for layer, x in batch]
-    results = simulate(jobs, config, simulators_dir(), stall_seed=stall_seed, seed=power_on)
+    results = simulate(
+        jobs,
+        config,
+        simulators_dir(),
+        stall_seed=stall_seed,
+        seed=power_on,
+        bytes_per_cycle=bytes_per_cycle,
+    )
     for (layer, x), result in zip(batch, results, strict=True):
         assert np.array_equal(result.outputs, expected_outputs(layer, x)), layer.geometry
     return [result.cycles for result in results]
@@ -134,11 +145,45 @@ def test_random_layers_bit_for_bit_in_exactly_the_predicted_cycles(config, batch
 
 @every_core
 @settings(thorough, max_examples=3)
+@given(
+    batch=st.lists(cases(), min_size=10, max_size=25),
+    bits=st.integers(2, 80) | st.integers(80, 1 << 10),
+    power_on=seeds,
+)
+def test_streams_that_share_a_channel_take_exactly_the_predicted_cycles(
+    config, batch, bits, power_on
+):
+    batch = fitting(batch, config)
+    assume(batch)
+    cycles = run_and_compare(batch, config, power_on=power_on, bytes_per_cycle=bits / 8)
+    predicted = [
+        layer_cycles(layer, config, len(x) if layer.geometry.kind == "linear" else 1, bits / 8)
+        for layer, x in batch
+    ]
+    assert cycles == predicted
+
+
+@every_core
+@settings(thorough, max_examples=3)
 @given(batch=st.lists(cases(), min_size=10, max_size=40), seed=seeds, power_on=seeds)
 def test_random_idle_and_back_pressure_change_nothing(config, batch, seed, power_on):
     batch = fitting(batch, config)
     assume(batch)
     run_and_compare(batch, config, stall_seed=seed, power_on=power_on)
+
+
+def test_a_channel_and_random_stalls_together_change_nothing():
+    """Bits of a word wait for it however long it is held up."""
+    config = CORES["sparse"]
+    layers = [
+        random_layer(Geometry("conv", 3, 5, 7, 9, (3, 3)), d, seed=n)
+        for n, d in enumerate((0.1, 0.9))
+    ]
+    batch = [(layer, random_input(layer.geometry)) for layer in layers]
+    for bytes_per_cycle in (0.5, 4, 64):
+        alone = run_and_compare(batch, config, bytes_per_cycle=bytes_per_cycle)
+        stalled = run_and_compare(batch, config, 7, bytes_per_cycle=bytes_per_cycle)
+        assert all(a <= b for a, b in zip(alone, stalled, strict=True))
 
 
 @every_core

@@ -89,7 +89,8 @@ def decode_masks(program: LayerProgram, config: CoreConfig, filters: int) -> lis
 
 
 def decode_rows(program: LayerProgram, config: CoreConfig, filters: int) -> list[dict[int, int]]:
-    """{address: level} of each filter; those that pad a pass have no weights and are left out."""
+    """{address: level} of each filter in the network's order; those that pad a pass have no
+    weights and are left out."""
     stream, d = words(program), program.descriptor
     table = [next(stream) for _ in range(d["last_slot"] + 1)]
     shift_bits = (config.window_span - 1).bit_length()
@@ -114,7 +115,7 @@ def decode_rows(program: LayerProgram, config: CoreConfig, filters: int) -> list
         else:
             assert found == {}
     assert next(stream, None) is None
-    return decoded
+    return [decoded[place] for place in np.argsort(program.order)]
 
 
 @pytest.mark.parametrize(
