@@ -59,9 +59,12 @@ def front(config: CoreConfig) -> Front:
 def _sharers(config: CoreConfig) -> int:
     """Filters that share one copy of the activations.
 
-    A multiplexer is a fourth of a multiplier's load, and an activation feeds up to `nm_keep`.
+    In `sparse-nm` an activation feeds the multiplexers of some of a filter's operands, each less
+    than a fourth of a multiplier's load.
     """
-    return 4 * OPERAND_LOADS // config.keep if config.structured else OPERAND_LOADS
+    if not config.structured or config.nm_keep == config.nm_group:
+        return OPERAND_LOADS
+    return 4 * OPERAND_LOADS // min(config.nm_keep, config.nm_group - config.nm_keep + 1)
 
 
 class Core(wiring.Component):
