@@ -280,15 +280,16 @@ def rows_order(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """
     if config.core != "sparse-rows":
         return np.arange(layer.geometry.out_channels)
-    return _order(layer, read_plan(layout, config), config)
+    return _order(layer, read_plan(layout, config), layout, config)
 
 
-def _order(layer: Layer, plan: ReadPlan, config: CoreConfig) -> np.ndarray:
+def _order(layer: Layer, plan: ReadPlan, layout: Layout, config: CoreConfig) -> np.ndarray:
     g = layer.geometry
     cell = _rows_of(layer) * plan.windows + plan.window[layer.col_idx]
     weights = np.bincount(cell, minlength=g.out_channels * plan.windows)
     entries = np.maximum(weights, 1).reshape(g.out_channels, plan.windows)
-    return filter_order(entries, plan.of_windows(config), g.groups, config.filters)
+    tiles = -(-layout.positions // config.lanes)
+    return filter_order(entries, plan.of_windows(config), g.groups, config.filters, tiles)
 
 
 def _cells(
@@ -317,7 +318,9 @@ def _row_entry(read: Values, shift: Values, code: Values, config: CoreConfig) ->
 
 def _rows_work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool) -> Work:
     plan = read_plan(layout, config)
-    order = _order(layer, plan, config) if grouped else np.arange(layer.geometry.out_channels)
+    order = (
+        _order(layer, plan, layout, config) if grouped else np.arange(layer.geometry.out_channels)
+    )
     _, weights = _cells(layer, plan, layout, config, order)
     entries = np.maximum(weights, 1)
     rows = entries.sum(axis=2)
@@ -336,7 +339,7 @@ def _rows_work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool) 
 def _rows_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """The table of a channel's reads, then the cells."""
     plan = read_plan(layout, config)
-    cell, weights = _cells(layer, plan, layout, config, _order(layer, plan, config))
+    cell, weights = _cells(layer, plan, layout, config, _order(layer, plan, layout, config))
     ends = np.cumsum(np.maximum(weights, 1)).reshape(weights.shape)
     filler = _row_entry((1 << config.read_bits) - 1, 0, 0, config)
     words = np.full(int(ends[-1, -1, -1]), filler, np.int64)
