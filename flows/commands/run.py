@@ -103,7 +103,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "not held, without labels, as much as two quiet cores can in so many minutes",
     )
     parser.add_argument(
-        "--images", type=positive(int), help="images executed by the RTL (lenet5 16, others 1)"
+        "--images",
+        type=positive(int),
+        help="images of which the RTL executes the convolutions (lenet5 16, others 1); linear "
+        "layers are executed in whole batches",
+    )
+    parser.add_argument(
+        "--batch",
+        type=positive(int),
+        help="images that linear layers compute together (as many as the memory holds that "
+        "convolutions need anyway, 16 to 64)",
     )
     add_liberty(parser)
     add_cores(parser)
@@ -200,6 +209,8 @@ def run(options: argparse.Namespace) -> int:
         raise CosignError("--from needs --resume DIR, the run whose stages it repeats.")
     if options.cores and options.resume:
         raise CosignError("a run keeps the cores that it began with; leave out --cores.")
+    if options.batch and options.resume:
+        raise CosignError("a run keeps the batch that it began with; leave out --batch.")
 
     # Imported here: torch takes seconds, and --help and typing errors should not.
     from flows.loop import inputs, logs, loop
@@ -228,6 +239,7 @@ def run(options: argparse.Namespace) -> int:
         config = dataclasses.replace(
             config,
             images=options.images or inputs.rtl_images(config, pretrained),
+            batch=options.batch or inputs.batch(config, pretrained),
             liberty=[str(path.resolve()) for path in options.liberty] or None,
             accuracy_loss=options.accuracy_loss,
             rounds=options.rounds,

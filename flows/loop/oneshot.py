@@ -28,7 +28,7 @@ from compress.posttrain.samples import spread
 from compress.zoo import patterns
 from compress.zoo.density import kept_weights, uniform
 from cosign import CosignError, atomic_write, values
-from flows.loop import assemble, budgets, hardware, inputs
+from flows.loop import assemble, budgets, hardware
 from flows.loop.candidates import Candidates
 from flows.loop.images import Images, read
 from flows.loop.rundir import RunConfig
@@ -72,11 +72,6 @@ def preflight(
     patterns_of(config, spec)
     if not any(np.count_nonzero(weight) > 1 for weight in network.weights.values()):
         raise CosignError(f"{config.network} has no layer with weights that could be pruned.")
-    if not inputs.accelerated(spec):
-        raise CosignError(
-            f"{config.network} has no layer that the machine executes: linear layers of large "
-            "networks stay outside; compress it without hardware: cosign compress export."
-        )
     images = read(config, network, note)
     if config.loss is not None and not images.labelled:
         raise CosignError(
@@ -131,7 +126,6 @@ class OneShot(hardware.Loop):
         return input_spec(self.spec.shape, *pixels)
 
     def pixels(self, count: int) -> np.ndarray:
-        """From the first again where there are fewer."""
         split = self.images.test
         return split.images(np.resize(np.arange(len(split.labels)), count))
 
@@ -148,11 +142,11 @@ class OneShot(hardware.Loop):
         )
         return Planner(
             self.curves,
-            self.accelerated,
+            self.spec.geometries,
             cycles,
             self.found("breakeven")["break_even"],
             self.reports,
-            self.config.images,
+            self.config.batch,
             self.config.seed,
             scales or {},
         )
@@ -224,21 +218,21 @@ def _breakeven(loop: OneShot) -> dict[str, Any]:
     density = budgets.density(loop.config, loop.curves, loop.beside)
     kept = {
         name: loop.patterned[name] if loop.patterns else max(1, round(density * geometry.weights))
-        for name, geometry in loop.accelerated.items()
+        for name, geometry in loop.spec.geometries.items()
     }
     profile = breakeven.measure(
         loop.spec.name,
-        random_layers(loop.accelerated, kept, loop.config.seed),
+        random_layers(loop.spec.geometries, kept, loop.config.seed),
         loop.reports,
-        loop.config.images,
+        loop.config.batch,
         loop.config.seed,
         lambda stage, done, of: loop.reporter.show(stage, done, 2 * of),
     )
     profile.write(loop.path / "profile.json")
     cycles = options.measure(
-        loop.accelerated,
+        loop.spec.geometries,
         loop.reports,
-        loop.config.images,
+        loop.config.batch,
         loop.config.seed,
         lambda done, of: loop.reporter.show("breakeven", of + done, 2 * of),
     )

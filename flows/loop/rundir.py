@@ -23,8 +23,8 @@ from cosign import CosignError, locked, read_json, values, write_json
 from cosign.values import Amount, Count, Positive, Ratio, Share, Value
 from rtl.coreset import CoreSet
 
-SCHEMA = 4
-READ = (2, 3, SCHEMA)
+SCHEMA = 5
+READ = (2, 3, 4, SCHEMA)
 
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
@@ -52,7 +52,8 @@ class RunConfig:
     budget : factor on the number of training steps (dimensionless)
     rate : factor on the learning rates
     seed : of data order, initialisation and masks
-    images : images that the RTL executes
+    images : images of which the RTL executes the convolutions
+    batch : images that linear layers compute together, in whole batches on the RTL too
     liberty : files of the cell library (older runs: one, as text), None for NanGate 45 nm
     digest : of a network that comes with weights, SHA-256 over structure and weights
     mean, std : by channel, of pixels scaled to 0..1, what such a network reads; None for the data's
@@ -80,6 +81,7 @@ class RunConfig:
     rate: Positive = 1.0
     seed: Count = 0
     images: AtLeastOne = 16
+    batch: AtLeastOne = 16
     liberty: list[str] | str | None = None
     digest: str = ""
     mean: list[float] | None = None
@@ -135,6 +137,8 @@ class RunDir:
             newer = {"method": "admm", "speedup": None, "size": None, "loss": None}
             newer |= {"outputs": None, "classes": None, "finetune": None, "pattern": None}
             content = {**newer, **content}
+            if content.get("schema") != SCHEMA:  # a batch were all images that the RTL executed
+                content = {"batch": content.get("images"), **content}
         return cls(path, values.parse(content, RunConfig, str(file), "start a new run", READ))
 
     def locked(self) -> AbstractContextManager[None]:

@@ -51,7 +51,8 @@ class Trained(hardware.Loop):
         return self.recipe.spec
 
     def pixels(self, count: int) -> np.ndarray:
-        return self.dataset.test.images(np.arange(count))
+        split = self.dataset.test
+        return split.images(np.resize(np.arange(len(split.labels)), count))
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -142,12 +143,12 @@ def _evaluate(loop: Trained) -> dict[str, Any]:
 def _breakeven(loop: Trained) -> dict[str, Any]:
     """profile.json, with memories for the densities that were asked for."""
     kept = loop.trained("retrain").kept
-    layers = random_layers(loop.accelerated, kept, loop.config.seed)
+    layers = random_layers(loop.spec.geometries, kept, loop.config.seed)
     profile = breakeven.measure(
         loop.config.network,
         layers,
         loop.reports,
-        loop.config.images,
+        loop.config.batch,
         loop.config.seed,
         loop.reporter.show,
     )
@@ -169,9 +170,9 @@ def _allocate(loop: Trained) -> Feedback | None:
         found["history"],
         dense,
         lambda keep: breakeven.image_time(
-            random_layers(loop.accelerated, keep, loop.config.seed),
+            random_layers(loop.spec.geometries, keep, loop.config.seed),
             loop.reports,
-            loop.config.images,
+            loop.config.batch,
         ),
     )
 

@@ -8,14 +8,18 @@ import numpy as np
 from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
 from rtl.program.encode import Work, work
+from rtl.program.fit import feed
 from rtl.program.layout import Layout
+from rtl.program.traffic import Traffic, traffic
 from sim import cycles
-from sim.workload import masked_layer
+from sim.workload import masked_layer, structured_layer
 from synth.breakeven import Stored
 
 
 class RandomMasks:
     """One geometry under random masks; the same seed always gives the same masks.
+
+    A core with a pattern has a mask of it at every portion.
 
     Parameters
     ----------
@@ -25,10 +29,12 @@ class RandomMasks:
 
     def __init__(self, geometry: Geometry, batch: int, seed: int) -> None:
         self.geometry = geometry
-        self.layout = Layout(geometry, batch)
+        self.batch = batch
         self._seed = seed
         self._layer = functools.lru_cache(maxsize=1)(self.layer)
+        self._structured = functools.lru_cache(maxsize=1)(self._of_pattern)
         self._costs = functools.cache(self._count)
+        self._times = functools.cache(self._run)
 
     def layer(self, portion: float) -> Layer:
         """The geometry with all levels 1 where the mask keeps a weight."""
@@ -36,17 +42,43 @@ class RandomMasks:
         rng = np.random.default_rng([self._seed, round(portion * 1_000_000)])
         return masked_layer(g, g.weights - round(portion * g.weights), rng)
 
-    def _count(self, config: CoreConfig, portion: float) -> tuple[Work, int]:
-        cost = work(self._layer(portion), self.layout, config)
-        return cost, cycles.run_cycles(cost, self.layout, config)
+    def layer_for(self, config: CoreConfig, portion: float) -> Layer:
+        """The same, under a mask that `config` can execute."""
+        if config.structured:
+            return self._structured(config.nm_keep, config.nm_group)
+        return self._layer(portion)
 
-    def cycles(self, config: CoreConfig, portion: float) -> int:
-        """Clock cycles of one run, from the exact cycle model; a dense core ignores `portion`."""
-        return self._work(config, portion)[1]
+    def _of_pattern(self, keep: int, group: int) -> Layer:
+        return structured_layer(self.geometry, keep, group, np.random.default_rng(self._seed))
+
+    def _layout(self, config: CoreConfig) -> Layout:
+        return Layout(self.geometry, self.batch, config.element_bytes)
+
+    def _count(self, config: CoreConfig, portion: float) -> Work:
+        return work(self.layer_for(config, portion), self._layout(config), config)
+
+    def _run(self, config: CoreConfig, portion: float, bytes_per_cycle: float | None) -> int:
+        cost = self._work(config, portion)
+        return cycles.run_cycles(cost, self._layout(config), config, bytes_per_cycle)
+
+    def cycles(
+        self, config: CoreConfig, portion: float, bytes_per_cycle: float | None = None
+    ) -> int:
+        """Clock cycles of one run, from the exact cycle model; a dense core ignores `portion`.
+
+        bytes_per_cycle : of the channel to the memory outside (`sim.channel`); None for no limit
+        """
+        # Addresses in the streams are as wide as the activation memory is deep.
+        alike = _shallow(config, 2 if bytes_per_cycle is None else config.act_depth)
+        return self._times(alike, _portion(config, portion), bytes_per_cycle)
+
+    def traffic(self, config: CoreConfig, portion: float) -> Traffic:
+        """What a run moves to and from the memory outside."""
+        return traffic(self._work(config, portion), self._layout(config), config)
 
     def stored(self, config: CoreConfig, portion: float) -> Stored:
         """Words of the whole layer, and of the longest pass."""
-        cost, _ = self._work(config, portion)
+        cost = self._work(config, portion)
         masks = cost.mask_words * len(cost.words)
         return Stored(
             layer=int(cost.words.sum()) - masks,
@@ -56,9 +88,20 @@ class RandomMasks:
             buffers=2 * config.filters if config.core == "sparse-rows" else 2,
         )
 
-    def _work(self, config: CoreConfig, portion: float) -> tuple[Work, int]:
-        # No memory's depth changes stream or cycles: leave them out of what the cache looks at.
-        return self._costs(
-            dataclasses.replace(config, weight_depth=2, act_depth=2, mask_depth=2, tap_depth=2),
-            0.0 if config.dense else portion,
-        )
+    def _work(self, config: CoreConfig, portion: float) -> Work:
+        alike = _shallow(config)
+        if config.core == "sparse":  # of any lanes, a coding makes the same stream
+            alike = feed(alike, lanes=1, tiles=1, drain=1)
+        return self._costs(alike, _portion(config, portion))
+
+
+def _shallow(config: CoreConfig, act_depth: int = 2) -> CoreConfig:
+    """`config` without what changes neither a stream's words nor the cycles of a run without limit:
+    so the caches know it again."""
+    return dataclasses.replace(
+        config, weight_depth=2, mask_depth=2, tap_depth=2, act_depth=act_depth
+    )
+
+
+def _portion(config: CoreConfig, portion: float) -> float:
+    return 0.0 if config.dense else portion
