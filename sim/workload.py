@@ -18,6 +18,11 @@ def masked_layer(
     mask[chosen] = True
     if 2 * kept > geometry.weights:  # fewer are pruned than kept: those were chosen
         mask = ~mask
+    return layer_of(geometry, mask, name)
+
+
+def layer_of(geometry: Geometry, mask: np.ndarray, name: str) -> Layer:
+    """The weights of a mask, bool [weights], all of level 1."""
     rows = mask.reshape(geometry.out_channels, geometry.columns)
     places = np.flatnonzero(mask)
     counts = np.count_nonzero(rows, axis=1)

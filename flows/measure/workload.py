@@ -8,9 +8,11 @@ import numpy as np
 from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
 from rtl.program.encode import Work, work
+from rtl.program.fit import feed
 from rtl.program.layout import Layout
+from rtl.program.pack import layout_of
 from sim import cycles
-from sim.workload import masked_layer
+from sim.workload import layer_of, masked_layer
 from synth.breakeven import Stored
 
 
@@ -27,8 +29,11 @@ class RandomMasks:
         self.geometry = geometry
         self.layout = Layout(geometry, batch)
         self._seed = seed
-        self._layer = functools.lru_cache(maxsize=1)(self.layer)
-        self._costs = functools.cache(self._count)
+        self._layer = functools.lru_cache(maxsize=4)(self.layer)
+        self._layout = functools.cache(lambda tiles: layout_of(geometry, batch, tiles))
+        self._work = functools.lru_cache(maxsize=256)(self._count)
+        self._cycles = functools.cache(self._run)
+        self._nonzeros = functools.cache(lambda portion: np.diff(self._layer(portion).row_ptr))
 
     def layer(self, portion: float) -> Layer:
         """The geometry with all levels 1 where the mask keeps a weight."""
@@ -36,29 +41,83 @@ class RandomMasks:
         rng = np.random.default_rng([self._seed, round(portion * 1_000_000)])
         return masked_layer(g, g.weights - round(portion * g.weights), rng)
 
-    def _count(self, config: CoreConfig, portion: float) -> tuple[Work, int]:
-        cost = work(self._layer(portion), self.layout, config)
-        return cost, cycles.run_cycles(cost, self.layout, config)
+    def nonzeros(self, portion: float) -> np.ndarray:
+        """int64 [filters]: weights that each filter keeps."""
+        return self._nonzeros(portion)
 
     def cycles(self, config: CoreConfig, portion: float) -> int:
-        """Clock cycles of one run, from the exact cycle model; a dense core ignores `portion`."""
-        return self._work(config, portion)[1]
+        """Clock cycles of one run, from the exact cycle model; a dense core ignores `portion`.
+
+        The memories hold the layer: a core's lockstep tiles share the map, and run once.
+        """
+        return self._cycles(_small(config), 0.0 if config.dense else portion)
+
+    def work(self, config: CoreConfig, portion: float) -> Work:
+        """What the weights cost on a core."""
+        return self._work(stream_of(config), 0.0 if config.dense else portion)
 
     def stored(self, config: CoreConfig, portion: float) -> Stored:
         """Words of the whole layer, and of the longest pass."""
-        cost, _ = self._work(config, portion)
+        cost = self.work(config, portion)
         masks = cost.mask_words * len(cost.words)
         return Stored(
             layer=int(cost.words.sum()) - masks,
             filter=int(cost.stored.max()),
             layer_masks=masks,
             filter_masks=cost.mask_words,
-            buffers=2 * config.filters if config.core == "sparse-rows" else 2,
+            buffers=buffers_of(config),
         )
 
-    def _work(self, config: CoreConfig, portion: float) -> tuple[Work, int]:
-        # No memory's depth changes stream or cycles: leave them out of what the cache looks at.
-        return self._costs(
-            dataclasses.replace(config, weight_depth=2, act_depth=2, mask_depth=2, tap_depth=2),
-            0.0 if config.dense else portion,
+    def _count(self, config: CoreConfig, portion: float) -> Work:
+        return work(self._layer(portion), self._layout(config.tiles), config)
+
+    def _run(self, config: CoreConfig, portion: float) -> int:
+        cost = self._work(stream_of(config), portion)
+        return cycles.run_cycles(cost, self._layout(config.tiles), config)
+
+
+class ThinnedMasks(RandomMasks):
+    """A layer that was really pruned, at any other portion: of its weights the largest are kept;
+    beyond all of them, pruned ones come back at random.
+
+    Parameters
+    ----------
+    layer : with the levels that tell how large its weights are
+    batch : images that are the pixels of a linear layer
+    seed : of what comes back, and of the order of equally large weights
+    """
+
+    def __init__(self, layer: Layer, batch: int, seed: int) -> None:
+        super().__init__(layer.geometry, batch, seed)
+        sizes = (
+            np.abs(layer.dense_levels()).reshape(layer.geometry.out_channels, -1) * layer.q[:, None]
         )
+        shuffled = np.random.default_rng(seed).permutation(layer.geometry.weights)
+        self._order = shuffled[np.argsort(-sizes.reshape(-1)[shuffled], kind="stable")]
+
+    def layer(self, portion: float) -> Layer:
+        """The geometry with all levels 1 where a weight is kept."""
+        g = self.geometry
+        mask = np.zeros(g.weights, bool)
+        mask[self._order[: g.weights - round(portion * g.weights)]] = True
+        return layer_of(g, mask, "thinned mask")
+
+
+def buffers_of(config: CoreConfig) -> int:
+    """Weight buffers that are filled alternately or side by side."""
+    return 2 * config.filters if config.core == "sparse-rows" else 2
+
+
+def _small(config: CoreConfig) -> CoreConfig:
+    """`config` with the least memories: no depth changes stream or cycles."""
+    return dataclasses.replace(config, weight_depth=2, act_depth=2, mask_depth=2, tap_depth=2)
+
+
+@functools.cache
+def _one_lane(config: CoreConfig) -> CoreConfig:
+    return feed(config, lanes=1, drain=1, bank_bytes=4)
+
+
+def stream_of(config: CoreConfig) -> CoreConfig:
+    """The least core with the weight stream of `config`: lanes and drain do not change it."""
+    return _one_lane(_small(config))
