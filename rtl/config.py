@@ -269,7 +269,7 @@ class CoreConfig:
 
     @property
     def stream_bits(self) -> int:
-        """Width of a word of the weight stream, `last` of a filter on top unless zeros count too."""
+        """Width of a word of the weight stream, `last` of a filter on top unless zeros count."""
         if self.dense and not self.packed:
             return self.entry_bits
         widths = [
