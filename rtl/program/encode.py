@@ -15,6 +15,7 @@ from compress.model.levels import level_codes
 from rtl.config import CoreConfig
 from rtl.program.grouping import filter_order
 from rtl.program.layout import Layout
+from rtl.program.packed import code_rows, mask_words, packed_words
 from rtl.program.reads import ReadPlan, read_plan
 from rtl.program.structured import filter_parts
 
@@ -31,7 +32,7 @@ class Work:
     entries : int64 [passes], issues of one tile of a pass, fillers included (`sparse-rows`: zero)
     words : int64 [passes], words of the weight stream
     stored : int64 [passes], words of the fullest weight buffer
-    mask_words : mask words of a filter, 0 without
+    mask_words : mask words of a pass, 0 without
     table_words : words of the table of tap addresses, 0 without
     windows : int64 [passes, windows], issues of the fullest row (`sparse-rows`), else empty
     reads : int64 [windows], reads of the activation memory, else empty
@@ -53,8 +54,12 @@ def work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool = True)
     """The cost of `layer`'s weights; `grouped` as `rows_order` has it."""
     g = layer.geometry
     if config.dense:
-        words = np.full(passes_of(layout, config) * g.groups, layout.taps, np.int64)
-        return Work(words, words, words)
+        taps = np.full(passes_of(layout, config) * g.groups, layout.taps, np.int64)
+        if not config.packed:
+            return Work(taps, taps, taps)
+        rows = code_rows(layer, passes_of(layout, config), config)
+        masks = mask_words(layer, config)
+        return Work(taps, masks + rows, rows, masks)
     if config.core == "sparse-rows":
         return _rows_work(layer, layout, config, grouped)
     if config.coding == "bitmask":
@@ -69,6 +74,8 @@ def work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool = True)
 
 def encode(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """uint8 [words, bytes]: the weight stream, each word little-endian."""
+    if config.packed:
+        return packed_words(layer, passes_of(layout, config), config)
     if config.dense:
         levels = layer.dense_levels()
         parts = filter_parts(layer, layout, config) if config.structured else levels

@@ -15,6 +15,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from compress.file import container
+from compress.model.pattern import Pattern
 from flows.loop import assemble, loop
 from flows.loop.rundir import RunConfig, RunDir
 from rtl.coreset import CoreSet
@@ -115,6 +116,27 @@ def test_the_run_directory_is_complete(finished):
     reports = list((finished / "synth").glob("*/core.json"))
     assert len(reports) == 2 + 2 + 3  # dense, and sparse of either coding
     assert not list(finished.rglob(".*.cosign.*"))  # nothing half-written
+
+
+def test_a_pattern_has_no_feedback(tmp_path):
+    run = tmp_path / "run"
+    words = ("lenet5", "--pattern", "1:4", "--budget", "0.004", "--images", "1")
+    subprocess.run(
+        command(*words, "--cores", str(SMALL), "--out", str(run)), check=True, timeout=900
+    )
+    found = json.loads((run / "results.json").read_text())
+    assert found["feedback"] is None
+    assert "Break-even ratios have no part in it" in " ".join(found["remarks"])
+    assert "--pattern 1:4" in found["command"]
+    check = found["verification"]
+    assert (check["mismatches"], check["cycle_mismatches"]) == (0, 0)
+    first, *others = container.load(run / "model.cosign").layers
+    assert first.nnz > 400  # of 500, of one channel
+    for layer in others:
+        g = layer.geometry
+        assert Pattern(1, 4).holds(layer.dense_levels().reshape(g.out_channels, g.in_channels, -1))
+        assert 0.8 * g.weights / 4 < layer.nnz <= g.weights / 4
+    assert [row["nonzeros"] for row in found["layers"]] == [first.nnz, *(x.nnz for x in others)]
 
 
 def test_the_run_keeps_its_cores(finished, results):
