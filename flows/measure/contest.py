@@ -33,14 +33,15 @@ class Entry(NamedTuple):
     ----------
     config : with memories for the layers
     area_um2 : with these memories
-    fmax_hz, cycles : its clock, and clock cycles of all layers once
+    fmax_hz, cycles : its clock, and clock cycles of an image through all layers: of a linear one
+        its part of those of the batch
     measured : whether its logic was synthesised, not priced
     """
 
     config: CoreConfig
     area_um2: float
     fmax_hz: float
-    cycles: int
+    cycles: float
     measured: bool
 
     @property
@@ -54,9 +55,9 @@ class Masks:
     def __init__(self, layers: Sequence[RandomMasks]) -> None:
         self.layers = tuple(layers)
 
-    def cycles(self, config: CoreConfig, portion: float) -> int:
-        """Of all layers, one after the other."""
-        return sum(layer.cycles(config, portion) for layer in self.layers)
+    def cycles(self, config: CoreConfig, portion: float) -> float:
+        """Of an image through all layers, one after the other."""
+        return sum(layer.cycles(config, portion) / layer.batch for layer in self.layers)
 
     def stored(self, config: CoreConfig, portion: float) -> Stored:
         """What memories for the largest layer hold."""
@@ -216,7 +217,7 @@ class Field:
             for number, (layer, layout) in enumerate(zip(masks.layers, layouts, strict=True)):
                 floor = floor_of(stream, layout, layer.nonzeros(portion))
                 turns = self._turns[number, members]
-                cycles[members] += floor.cycles(turns, self._shifts[members])
+                cycles[members] += floor.cycles(turns, self._shifts[members]) / layer.batch
                 floors.append(floor)
             stored[stream] = _largest(floor.stored for floor in floors)
         return cycles / self._fmax_hz, stored
