@@ -16,11 +16,12 @@ from typing import Any, NamedTuple, get_args, get_origin
 import msgspec
 from msgspec import inspect as types
 
-from cosign import atomic_write
+from cosign import atomic_write, values
 from flows.loop import rundir
+from flows.measure import frontier
 from flows.report import results
 from flows.sweep import spec
-from synth import profile
+from synth import prices, profile
 
 FOLDER = Path(__file__).parent
 MARKS = "<!-- fields of {}: from the types, by docs/schemas.py -->", "<!-- end of the fields -->"
@@ -43,6 +44,8 @@ FILES = {
     "results.json": File(results.Results, "results-schema.md", results.SCHEMA),
     "profile.json": File(profile.HardwareProfile, "files.md", profile.SCHEMA),
     "config.json": File(rundir.RunConfig, "files.md", rundir.SCHEMA),
+    "frontier.json": File(frontier.Frontier, "files.md", frontier.SCHEMA),
+    "prices.json": File(prices.PriceList, "files.md", prices.SCHEMA),
     "sweep.toml": File(spec.Spec, "sweeps.md", None),
 }
 
@@ -139,7 +142,8 @@ def schema(name: str) -> dict[str, Any]:
         for field, value in part["properties"].items():
             value["description"] = meanings[field]
         if dataclasses.is_dataclass(cls):  # its defaults are its callers': cosign.values
-            part["required"] = list(part["properties"])
+            later = [field.name for field in dataclasses.fields(cls) if values.is_later(field)]
+            part["required"] = [name for name in part["properties"] if name not in later]
     whole = parts[top["$ref"].rpartition("/")[2]]
     stamp = {
         "schema": {"const": number, "description": STAMP["schema"]},

@@ -12,10 +12,11 @@ from rtl import lane
 from rtl.activation import ActivationMemory
 from rtl.bitmask import BitmaskFront
 from rtl.config import CoreConfig
-from rtl.dense import DenseFront
+from rtl.dense import DenseFront, StructuredFront
 from rtl.drain import Biases, DrainControl, Output
 from rtl.fanout import delay, tree
 from rtl.layer import Error, descriptor, events
+from rtl.packed import PackedFront
 from rtl.rows import RowsFront, Windows
 from rtl.sequence import Front
 from rtl.sparse import SparseFront
@@ -44,11 +45,26 @@ class _Parts(NamedTuple):
 
 def front(config: CoreConfig) -> Front:
     """What issues the weights and addresses their activations: the difference between cores."""
+    if config.packed:
+        return PackedFront(config)
+    if config.structured:
+        return StructuredFront(config)
     if config.dense:
         return DenseFront(config)
     if config.core == "sparse-rows":
         return RowsFront(config)
     return BitmaskFront(config) if config.coding == "bitmask" else SparseFront(config)
+
+
+def _sharers(config: CoreConfig) -> int:
+    """Filters that share one copy of the activations.
+
+    In `sparse-nm` an activation feeds the multiplexers of some of a filter's operands, each less
+    than a fourth of a multiplier's load.
+    """
+    if not config.structured or config.nm_keep == config.nm_group:
+        return OPERAND_LOADS
+    return 4 * OPERAND_LOADS // min(config.nm_keep, config.nm_group - config.nm_keep + 1)
 
 
 class Core(wiring.Component):
@@ -113,7 +129,7 @@ class Core(wiring.Component):
             m.submodules[name] = ResetInserter(reset)(part)
             return part
 
-        copies = 1 if config.core == "sparse-rows" else -(-config.filters // OPERAND_LOADS)
+        copies = 1 if config.core == "sparse-rows" else -(-config.filters // _sharers(config))
         parts = _Parts(
             add("front", front(config)),
             add("drain", DrainControl(config)),
@@ -240,7 +256,15 @@ class Core(wiring.Component):
         config, front, memory = self.config, parts.front, parts.memories[n]
         m.d.comb += [memory.address.eq(front.address), memory.valid.eq(front.valid)]
         if config.core != "sparse-rows":
-            return [memory.acts[f // OPERAND_LOADS] for f in range(config.filters)]
+            size = config.element_bytes
+            elements = [
+                [
+                    Cat(acts[n : n + size]) if size > 1 else acts[n]
+                    for n in range(0, len(acts), size)
+                ]
+                for acts in memory.acts
+            ]
+            return [elements[f // _sharers(config)] for f in range(config.filters)]
         m.submodules[f"windows_{n}"] = windows = Windows(config)
         m.d.comb += windows.write.eq(front.write)
         for inputs, outputs in (

@@ -24,7 +24,14 @@ from rtl.config import CoreConfig
 from rtl.program.encode import Work, shape_of
 from rtl.program.layout import Layout
 from rtl.program.traffic import traffic
-from rtl.timing import ACT_EDGE, READ_AHEAD, bias_places, command_edge, output_depth, output_latency
+from rtl.timing import (
+    bias_places,
+    command_edge,
+    output_depth,
+    output_latency,
+    read_ahead,
+    read_late,
+)
 
 _WIDEST = 1 << 20  # bytes a cycle
 
@@ -61,8 +68,8 @@ def run_cycles(cost: Work, layout: Layout, config: CoreConfig, bytes_per_cycle: 
         last_shifts=last_shifts,
         bias_places=bias_places(config),
         bias_stay=command_edge(config) + 1,
-        late=ACT_EDGE - 2 if config.dense else 0,
-        ahead=READ_AHEAD,
+        late=read_late(config),
+        ahead=read_ahead(config),
         latency=output_latency(config),
         depth=output_depth(config),
         map_words=moved.inputs.count,

@@ -18,7 +18,7 @@ from rtl.config import CoreConfig
 from rtl.program.encode import Work, passes_of, shape_of, work
 from rtl.program.layout import Layout
 from rtl.program.pack import stripes_of
-from rtl.timing import ACT_EDGE, READ_AHEAD, bias_places, command_edge, output_latency
+from rtl.timing import bias_places, command_edge, output_latency, read_ahead, read_late
 from sim import channel
 
 
@@ -36,7 +36,7 @@ def dense_cycles(
 ) -> int:
     """Clock cycles of a dense core, which depend on the shape alone."""
     stripes, layout = stripes_of(geometry, batch, config)
-    words = np.full(geometry.groups * passes_of(layout, config), geometry.columns, np.int64)
+    words = np.full(geometry.groups * passes_of(layout, config), layout.taps, np.int64)
     cost = Work(words, words, words)
     return stripes // config.tiles * run_cycles(cost, layout, config, bytes_per_cycle)
 
@@ -55,7 +55,8 @@ def run_cycles(
     if bytes_per_cycle is not None:
         return channel.run_cycles(cost, layout, config, bytes_per_cycle)
     tiles, last_shifts = shape_of(layout, config)
-    late = ACT_EDGE - 2 if config.dense else 0
+    late = read_late(config)
+    ahead = read_ahead(config)
     drain = config.tile_shifts
     biases = _Biases(config, drain if tiles > 1 else last_shifts)
     rows = _Rows(cost, tiles, drain) if config.core == "sparse-rows" else None
@@ -64,15 +65,17 @@ def run_cycles(
     drained = 0
     passes = zip(cost.entries.tolist(), cost.words.tolist(), strict=True)
     for number, (count, words) in enumerate(passes):
-        begun = max(loaded, before + 1 + (late if before >= 0 else 0))
-        loaded = begun + words
+        # Masks are read at the issue, weights `late` cycles behind it.
+        begun = max(loaded, before + 1)
+        free = before + 1 + (late if before >= 0 else 0)
+        loaded = max(begun + cost.mask_words, free) + words - cost.mask_words
         start = max(end + 1, loaded)
         if cost.mask_words:
-            start = max(start, begun + cost.mask_words + READ_AHEAD)
+            start = max(start, begun + cost.mask_words + ahead)
         before = end
         if rows:
             # Each row begins with the first window when its own words are there.
-            starts = begun + READ_AHEAD + np.cumsum(cost.rows[number])
+            starts = begun + ahead + np.cumsum(cost.rows[number])
             through = int((starts + cost.first[number]).max()) - 1
             end, drained = rows.run(cost.windows[number], through, drained, biases.drain)
         else:

@@ -22,7 +22,12 @@ def malformed(config: CoreConfig) -> Iterator[tuple[Geometry, Spoil, Error]]:
     yield many_tiles, too_many_rows, Error.ACTS
     yield many_tiles, a_row_too_many, Error.ACTS
     if config.dense:
-        if config.weight_depth & (config.weight_depth - 1):
+        if config.packed:
+            yield many_tiles, without_ends, Error.WEIGHTS
+            for geometry in (many_tiles, one_tile):
+                yield geometry, a_weight_less, Error.LEVELS
+                yield geometry, a_weight_more, Error.LEVELS
+        elif config.weight_depth & (config.weight_depth - 1):
             yield many_tiles, a_pass_that_is_too_long, Error.WEIGHTS
         if config.act_depth & (config.act_depth - 1):
             yield many_tiles, beyond_the_memory, Error.ADDRESS
@@ -91,7 +96,7 @@ def beyond_the_memory(run: Run, config: CoreConfig) -> Run:
     bits = bits_of(run.weights, config.stream_bits)
     descriptor = run.descriptor
     if config.dense:
-        step = config.act_bytes  # behind a memory whose size is no power of two
+        step = config.act_elements  # behind a memory whose size is no power of two
         descriptor = descriptor | dict.fromkeys((f"step_{name}" for name in STEPS), step)
     elif config.table:
         bits[: descriptor["last_slot"] + 1, : config.address_bits] = 1

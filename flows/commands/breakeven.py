@@ -31,7 +31,7 @@ from flows.report import paper
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
 from rtl.options import add_cores, cores_of
-from rtl.program.fit import batch_of, fit
+from rtl.program.fit import batch_for, batch_of, fit
 from synth.breakeven import ACCOUNTINGS, PORTIONS, Curve, Workload, measure
 from synth.report import CoreReport, synthesize_many
 from synth.sram import MODELS
@@ -43,7 +43,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", default="alexnet", help="a built-in network (alexnet)")
     parser.add_argument("--model", type=Path, help="a model.cosign instead, for its shapes")
     parser.add_argument(
-        "--layers", default="conv4", help="names with commas between, or conv: all convolutions"
+        "--layers",
+        default="conv4",
+        help="names with commas between; or conv, linear: all of the kind; or all (conv4)",
     )
     parser.add_argument(
         "--kinds",
@@ -75,7 +77,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="that weights which stream, maps and biases share; curves for each (inf)",
     )
     parser.add_argument(
-        "--batch", type=positive(int), default=1, help="images of a linear layer (1)"
+        "--batch",
+        type=positive(int),
+        help="images of a linear layer (as many as the memory holds that convolutions need anyway, "
+        "16 to 64)",
     )
     parser.add_argument("--seed", type=count, default=0, help="of the random masks (0)")
     add_dram(parser)
@@ -86,7 +91,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print; raises CosignError."""
-    network, geometries = _geometries(options)
+    network, geometries, usual = _geometries(options)
+    batch = options.batch or usual
     for ratio in options.ratios:
         if not 1 <= ratio < 1000:
             raise CosignError(f"--ratios: {ratio:g} is no pruning ratio; give 1 to 1000.")
@@ -99,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
     curves: list[Curve] = []
     moved: list[dict[str, Any]] = []
     for name, geometry in geometries.items():
-        masks = RandomMasks(geometry, batch_of(geometry, options.batch), options.seed)
+        masks = RandomMasks(geometry, batch_of(geometry, batch), options.seed)
         fitted = {core: _fitted(report, masks) for core, report in report_of.items()}
         for several in sized.values():
             rivals = [fitted[core] for core in several]
@@ -114,6 +120,7 @@ def run(options: argparse.Namespace) -> int:
         "schema": 1,
         "network": network,
         "seed": options.seed,
+        "batch": batch,
         "cores": [report.to_json() for report in reports],
         "curves": curves,
         "dram": {**provenance(options.dram_pj_per_bit), "layers": moved},
@@ -126,19 +133,23 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _geometries(options: argparse.Namespace) -> tuple[str, dict[str, Geometry]]:
+def _geometries(options: argparse.Namespace) -> tuple[str, dict[str, Geometry], int]:
+    """The network's name, the layers that are asked for, and the batch where none is given."""
     if options.model is not None:
         model = load(options.model)
         network, known = model.name, {layer.name: layer.geometry for layer in model.layers}
     else:
         network, known = options.network, spec_of(options.network).geometries
-    if options.layers == "conv":
-        return network, {name: g for name, g in known.items() if g.kind == "conv"}
+    batch = batch_for(known.values())
+    if options.layers in ("conv", "linear"):
+        return network, {n: g for n, g in known.items() if g.kind == options.layers}, batch
+    if options.layers == "all":
+        return network, known, batch
     chosen = options.layers.split(",")
     for name in chosen:
         if name not in known:
             raise CosignError(f"{network} has no layer {name!r}; it has {', '.join(known)}.")
-    return network, {name: known[name] for name in chosen}
+    return network, {name: known[name] for name in chosen}, batch
 
 
 def _sized(cores: CoreSet, options: argparse.Namespace) -> dict[str, list[CoreConfig]]:
@@ -176,14 +187,14 @@ def _moved(
         if ratio > 1 and report.config.dense:
             continue
         moved = masks.traffic(report.config, 1 - 1 / ratio)
-        use = dram_use(moved, 1, masks.layout.batch, options.dram_pj_per_bit)
+        use = dram_use(moved, 1, masks.batch, options.dram_pj_per_bit)
         rows.append({"layer": layer, "core": report.name, "ratio": ratio, **structs.asdict(use)})
     return rows
 
 
 def _fitted(report: CoreReport, masks: RandomMasks) -> CoreReport:
     """The report with memories for this layer alone; the weights' are sized at every portion."""
-    return report.with_memories(fit(report.config, [masks.layer(0.0)], masks.layout.batch))
+    return report.with_memories(fit(report.config, [masks.layer(0.0)], masks.batch))
 
 
 def _line(curve: Curve, ratios: list[float]) -> str:

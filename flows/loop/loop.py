@@ -5,6 +5,7 @@ room's door and returns a small JSON value; `flows.loop.assemble` puts the value
 the stages are is in `trained` and `oneshot`; those of hardware, which both have, in `hardware`.
 """
 
+import dataclasses
 import functools
 import shutil
 from collections.abc import Callable, Mapping
@@ -15,10 +16,12 @@ from compress.data import classes
 from compress.model.nodes import NetworkSpec
 from compress.model.pretrained import Pretrained
 from compress.posttrain.rehearsal import rehearse
+from compress.zoo.networks import entry_of
 from cosign import CosignError, write_json
-from flows.loop import assemble, hardware, inputs, logs, oneshot, trained
+from flows.loop import assemble, hardware, logs, oneshot, trained
 from flows.loop.progress import Reporter
 from flows.loop.rundir import RunConfig, RunDir
+from flows.measure import area
 from flows.measure.machines import CoreReports
 from flows.report import html, plots
 from flows.report.results import Results
@@ -26,6 +29,7 @@ from rtl.program.fit import batch_of, fit
 from rtl.program.pack import pack_layer
 from sim import build
 from synth import pdk
+from synth.report import synthesize_many
 
 _BYTES_PER_WEIGHT = 64
 """Of checkpoints: weights, Z, U, optimiser state, twice while one replaces another."""
@@ -70,15 +74,29 @@ def preflight(
         )
 
 
+def within(
+    config: RunConfig, network: Pretrained | None, area_um2: float, note: Callable[[str], None]
+) -> RunConfig:
+    """The run on a chip of at most that area, with the fastest of its cores that fit.
+
+    Synthesises them: what follows finds them in the cache. Raises CosignError where none fits.
+    """
+    wanted = CoreReports.needed(config.cores)
+    note(f"--area: {len(wanted)} cores are synthesised first, unless they were before")
+    reports = CoreReports.of(config.cores, synthesize_many(wanted, None, config.liberty_files))
+    spec = entry_of(config.network).spec if network is None else network.spec
+    cores = area.within(config.cores, reports, rehearse(spec).layers, config.batch, area_um2)
+    return dataclasses.replace(config, cores=cores, area_um2=area_um2)
+
+
 def _rehearse(config: RunConfig, spec: NetworkSpec) -> None:
     """Write the network with next to no weights, read it, and pack its layers for the cores."""
-    names = inputs.accelerated(spec)
-    layers = [layer for layer in rehearse(spec).layers if layer.name in names]
+    layers = rehearse(spec).layers
     cores = config.cores
-    fitted = {core: fit(core, layers, config.images) for core in CoreReports.needed(cores)}
+    fitted = {core: fit(core, layers, config.batch) for core in CoreReports.needed(cores)}
     for core in (cores.sparse, cores.dense):  # which execute the network
         for layer in layers:
-            pack_layer(layer, fitted[core], batch_of(layer.geometry, config.images))
+            pack_layer(layer, fitted[core], batch_of(layer.geometry, config.batch))
 
 
 def restart(run: RunDir, first: str) -> None:

@@ -57,7 +57,7 @@ FIELDS = {
     "step_channel": "bytes to the first tap of the next channel",
     "last_slot": "words of the table of tap addresses, less one",
     "period_step": "bytes from one period's channels to the next one's",
-    "last_mask": "mask words of a filter, less one",
+    "last_mask": "mask words of a filter, or of a pass of a dense core, less one",
     "last_in_period": "mask words of a period, less one",
     "last_read": "activation reads of a tile, less one",
     "last_window": "windows of a tile, less one",
@@ -120,10 +120,11 @@ def register_map(config: CoreConfig) -> dict[str, Register]:
             _plain(f"{name}_high", offset + 4, f"{what}; high part", bits=COUNTER_BITS - 32),
         ]
     for number, (name, member) in enumerate(descriptor(config).members.items()):
-        field = Field("value", 0, member.shape, "rw", FIELDS[name])
-        registers.append(
-            Register(f"layer_{name}", DESCRIPTOR_AT + 4 * number, FIELDS[name], (field,))
-        )
+        what = FIELDS[name]
+        if config.structured:
+            what = what.replace("bytes", f"elements of {config.nm_group} bytes")
+        field = Field("value", 0, member.shape, "rw", what)
+        registers.append(Register(f"layer_{name}", DESCRIPTOR_AT + 4 * number, what, (field,)))
     return {register.name: register for register in registers}
 
 
