@@ -184,7 +184,7 @@ def _moved(
     """What each core moves to and from the memory outside at each of --ratios, and unpruned."""
     rows = []
     for report, ratio in itertools.product(reports, [1.0, *options.ratios]):
-        if ratio > 1 and report.config.dense:
+        if ratio > 1 and report.config.dense and not report.config.packed:
             continue
         moved = masks.traffic(report.config, 1 - 1 / ratio)
         use = dram_use(moved, 1, masks.batch, options.dram_pj_per_bit)
