@@ -2,7 +2,8 @@
 
 A module of a command has `add_options(parser)` and `run(options)`, which returns the exit status;
 its docstring is what --help says. A module of a group has `COMMANDS` instead, and perhaps `MOVED`:
-commands that a room no longer has, and what to type for them.
+commands that a room no longer has, and what to type for them; and `LENT`: names that people look
+for in the group, and the modules of commands that lie in a room above, where they are told of.
 """
 
 import argparse
@@ -56,6 +57,11 @@ def _fill(parser: argparse.ArgumentParser, name: str, words: Sequence[str]) -> N
     chosen = words[0] if words else ""
     if now := getattr(module, "MOVED", {}).get(chosen):
         raise CosignError(f"`{parser.prog} {chosen}` needs more than one room; type `{now}`.")
+    lent = getattr(module, "LENT", {})
+    if chosen in lent:  # in no list of this group's commands, and its options are all that is here
+        places = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+        _fill(places.add_parser(chosen), lent[chosen], words[1:])
+        return
     places = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command, (where, sentence) in module.COMMANDS.items():
         child = places.add_parser(command, help=sentence)

@@ -18,9 +18,10 @@ from msgspec import inspect as types
 
 from cosign import atomic_write, values
 from flows.loop import rundir
+from flows.measure import frontier
 from flows.report import results
 from flows.sweep import spec
-from synth import profile
+from synth import prices, profile
 
 FOLDER = Path(__file__).parent
 MARKS = "<!-- fields of {}: from the types, by docs/schemas.py -->", "<!-- end of the fields -->"
@@ -43,6 +44,8 @@ FILES = {
     "results.json": File(results.Results, "results-schema.md", results.SCHEMA),
     "profile.json": File(profile.HardwareProfile, "files.md", profile.SCHEMA),
     "config.json": File(rundir.RunConfig, "files.md", rundir.SCHEMA),
+    "frontier.json": File(frontier.Frontier, "files.md", frontier.SCHEMA),
+    "prices.json": File(prices.PriceList, "files.md", prices.SCHEMA),
     "sweep.toml": File(spec.Spec, "sweeps.md", None),
 }
 

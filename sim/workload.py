@@ -18,7 +18,7 @@ def masked_layer(
     mask[chosen] = True
     if 2 * kept > geometry.weights:  # fewer are pruned than kept: those were chosen
         mask = ~mask
-    return _layer(geometry, mask, name)
+    return layer_of(geometry, mask, name)
 
 
 def structured_layer(
@@ -39,11 +39,11 @@ def structured_layer(
     mask = np.zeros(shape, bool)
     np.put_along_axis(mask, chosen, True, axis=-1)
     by_channel = mask.swapaxes(2, 3).reshape(geometry.out_channels, groups * group, -1)
-    return _layer(geometry, by_channel[:, :channels].reshape(-1), name)
+    return layer_of(geometry, by_channel[:, :channels].reshape(-1), name)
 
 
-def _layer(geometry: Geometry, mask: np.ndarray, name: str) -> Layer:
-    """Level 1 where `mask`, bool [weights], keeps a weight."""
+def layer_of(geometry: Geometry, mask: np.ndarray, name: str) -> Layer:
+    """The weights of a mask, bool [weights], all of level 1."""
     rows = mask.reshape(geometry.out_channels, geometry.columns)
     places = np.flatnonzero(mask)
     counts = np.count_nonzero(rows, axis=1)

@@ -16,6 +16,7 @@ arrive from outside) and "on-chip" (the two buffers together hold the whole laye
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cosign import CosignError
 from cosign.values import Amount, Count, Positive, Ratio, Share, Value
@@ -101,7 +102,7 @@ class Curve(Value, frozen=True, kw_only=True):
     weights : streamed, or on-chip: the paper's accounting
     bytes_per_cycle : that maps, weights and biases together move to and from the memory outside;
         null where that has no limit, and a map is there when its layer begins
-    limit_um2 : area of the dense core with its memories, which the sparse one must not pass
+    limit_um2 : which the sparse core with its memories must not pass: the dense one's area
     break_even_ratio : pruning ratio from which the speedup stays at 1 or above; null when never
     bracket_ratio : the two measured pruning ratios around the crossing; null when there is none
     difference_um2 : sparse minus dense, by block, at the upper end of the bracket
@@ -135,16 +136,91 @@ class _Trial:
         return self.cycles / self.report.fmax_hz
 
 
-def _load(report: CoreReport, workload: Workload, portion: float, weights: str) -> _Trial:
-    """The core with the weight memory that this portion and accounting need, and its cycles."""
-    stored = workload.stored(report.config, portion)
+def with_weights(config: CoreConfig, stored: Stored, weights: str) -> CoreConfig:
+    """`config` with weight memories for `stored`, by one of ACCOUNTINGS."""
     words, masks = stored.filter, stored.filter_masks
     if weights == "on-chip":
         words, masks = -(-stored.layer // stored.buffers), -(-stored.layer_masks // 2)
-    config = dataclasses.replace(report.config, weight_depth=max(2, words))
-    if masks:
-        config = dataclasses.replace(config, mask_depth=max(2, masks))
+    fields = {"weight_depth": max(2, words)} | ({"mask_depth": max(2, masks)} if masks else {})
+    return dataclasses.replace(config, **fields)
+
+
+def _load(report: CoreReport, workload: Workload, portion: float, weights: str) -> _Trial:
+    """The core with the weight memory that this portion and accounting need, and its cycles."""
+    config = with_weights(report.config, workload.stored(report.config, portion), weights)
     return _Trial(report.with_memories(config), workload.cycles(config, portion))
+
+
+class Crossing(NamedTuple):
+    """Where the speedup becomes 1 for good.
+
+    Parameters
+    ----------
+    ratio : pruning ratio there; None when never
+    low, high : measured portions around it; `low` is None when won at the lowest already
+    how : what set it, in words
+    """
+
+    ratio: float | None
+    low: float | None
+    high: float | None
+    how: str
+
+    @property
+    def bracket(self) -> tuple[float, float] | None:
+        """The two measured ratios around it."""
+        if self.high is None:
+            return None
+        top = _ratio(self.high)
+        return (top if self.low is None else _ratio(self.low), top)
+
+
+def bracket(
+    wins: Callable[[float], bool], portions: Sequence[float]
+) -> tuple[float | None, float | None]:
+    """(largest portion that does not win, smallest from which all win), RESOLUTION apart at most.
+
+    Looked for at `portions`, from the largest on, then between the two around it. The first is
+    None where all portions win, the second where the largest does not.
+    """
+    low = high = None
+    for portion in sorted(portions, reverse=True):
+        if not wins(portion):
+            low = portion
+            break
+        high = portion
+    while low is not None and high is not None and high - low > RESOLUTION:
+        middle = (low + high) / 2
+        low, high = (low, middle) if wins(middle) else (middle, high)
+    return low, high
+
+
+def crossing(
+    speedup: Callable[[float], float],
+    portions: Sequence[float] = PORTIONS,
+    wins: Callable[[float], bool] | None = None,
+) -> Crossing:
+    """Where `speedup`, which is 0 where no core fits, becomes 1 for good.
+
+    wins : tells whether it is at least 1, if that is found with less work
+    """
+    low, high = bracket(wins or (lambda portion: speedup(portion) >= 1), portions)
+    if high is None:
+        return Crossing(
+            None, low, None, f"not reached up to a ratio of {_ratio(max(portions)):.2f}"
+        )
+    if low is None:
+        return Crossing(_ratio(high), low, high, "won at the lowest portion already")
+    below, above = speedup(low), speedup(high)
+    if not below:
+        how = "set by area, below it no synthesised core fits"
+        return Crossing(_ratio(high), low, high, how)
+    share = (1 - below) / (above - below)
+    return Crossing(_ratio(low + share * (high - low)), low, high, "crossed")
+
+
+def _ratio(portion: float) -> float:
+    return 1 / (1 - portion)
 
 
 def measure(
@@ -154,8 +230,11 @@ def measure(
     sram_model: str,
     weights: str,
     portions: Sequence[float] = PORTIONS,
+    limit_um2: float | None = None,
 ) -> Curve:
     """The curve of `workload` for the synthesised `sparse` cores against `dense`.
+
+    limit_um2 : area that a sparse core may have; None for that of the dense one
 
     Activation memories are those of the given reports (their act_depth); weight memories are
     sized here. Raises CosignError when there is no sparse core or an unknown accounting.
@@ -165,12 +244,12 @@ def measure(
     if weights not in ACCOUNTINGS:
         raise CosignError(f"weights {weights!r} is not one of {', '.join(ACCOUNTINGS)}.")
     reference = _load(dense, workload, 0.0, weights)
-    limit = reference.report.area_um2(sram_model)
+    limit = reference.report.area_um2(sram_model) if limit_um2 is None else limit_um2
 
     def at(portion: float) -> tuple[Point, _Trial]:
         trials = [_load(report, workload, portion, weights) for report in sparse]
         fitting = [t for t in trials if t.report.area_um2(sram_model) <= limit]
-        ratio = 1 / (1 - portion)
+        ratio = _ratio(portion)
         if not fitting:
             least = min(trials, key=lambda t: t.report.area_um2(sram_model))
             area = least.report.area_um2(sram_model)
@@ -199,14 +278,15 @@ def measure(
         return fastest, best
 
     found = {portion: at(portion) for portion in sorted(set(portions))}
-    low, high = _crossing(found)
-    while low is not None and high is not None and high - low > RESOLUTION:
-        middle = (low + high) / 2
-        found[middle] = at(middle)
-        low, high = (low, middle) if found[middle][0].speedup >= 1 else (middle, high)
-    end = found[max(found) if high is None else high]
+
+    def speedup(portion: float) -> float:
+        if portion not in found:
+            found[portion] = at(portion)
+        return found[portion][0].speedup
+
+    crossed = crossing(speedup, portions)
+    end = found[max(found) if crossed.high is None else crossed.high]
     difference = _difference(end[1].report, reference.report, sram_model)
-    ratio, bracket, how = _read_off(found, low, high)
     return Curve(
         network=workload.network,
         layer=workload.layer,
@@ -217,45 +297,12 @@ def measure(
         weights=weights,
         bytes_per_cycle=workload.bytes_per_cycle,
         limit_um2=limit,
-        break_even_ratio=ratio,
-        bracket_ratio=bracket,
+        break_even_ratio=crossed.ratio,
+        bracket_ratio=crossed.bracket,
         difference_um2=difference,
-        note=f"{how}: {_explain(end, reference, difference)}",
+        note=f"{crossed.how}: {_explain(end, reference, difference)}",
         points=tuple(found[portion][0] for portion in sorted(found)),
     )
-
-
-def _read_off(
-    found: dict[float, tuple[Point, _Trial]], low: float | None, high: float | None
-) -> tuple[float | None, tuple[float, float] | None, str]:
-    """Ratio and bracket of the crossing between two measured portions, and what set it."""
-    if high is None:
-        return None, None, f"not reached up to a ratio of {1 / (1 - max(found)):.2f}"
-    top = found[high][0]
-    if low is None:
-        return top.ratio, (top.ratio, top.ratio), "won at the lowest portion already"
-    bottom = found[low][0]
-    bracket = (bottom.ratio, top.ratio)
-    if not bottom.lanes:
-        return top.ratio, bracket, "set by area, below it no synthesised core fits"
-    share = (1 - bottom.speedup) / (top.speedup - bottom.speedup)
-    return 1 / (1 - (low + share * (high - low))), bracket, "crossed"
-
-
-def _crossing(
-    found: dict[float, tuple[Point, _Trial]],
-) -> tuple[float | None, float | None]:
-    """The neighbouring portions between which the speedup reaches 1 for good.
-
-    (None, p): already at the lowest portion p. (p, None): never.
-    """
-    low = None
-    for portion in sorted(found, reverse=True):
-        if found[portion][0].speedup < 1:
-            low = portion
-            break
-    above = [p for p in sorted(found) if low is None or p > low]
-    return low, above[0] if above else None
 
 
 def _difference(sparse: CoreReport, dense: CoreReport, sram_model: str) -> dict[str, float]:

@@ -16,6 +16,10 @@ COMMANDS = {
     "breakeven": Command(
         "flows.commands.breakeven", "break-even pruning ratio of a layer (Fig. 4 of the paper)"
     ),
+    "frontier": Command(
+        "flows.commands.frontier",
+        "break-even of the best sparse against the best dense core of each area",
+    ),
     "sweep": Command(
         "flows.commands.sweep",
         "area, delay and energy of many cores on layers and densities; resumable",

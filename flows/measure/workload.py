@@ -10,9 +10,10 @@ from rtl.config import CoreConfig
 from rtl.program.encode import Work, work
 from rtl.program.fit import feed
 from rtl.program.layout import Layout
+from rtl.program.pack import layout_of
 from rtl.program.traffic import Traffic, traffic
 from sim import cycles
-from sim.workload import masked_layer, structured_layer
+from sim.workload import layer_of, masked_layer, structured_layer
 from synth.breakeven import Stored
 
 
@@ -31,10 +32,14 @@ class RandomMasks:
         self.geometry = geometry
         self.batch = batch
         self._seed = seed
-        self._layer = functools.lru_cache(maxsize=1)(self.layer)
+        self._layer = functools.lru_cache(maxsize=4)(self.layer)
         self._structured = functools.lru_cache(maxsize=1)(self._of_pattern)
-        self._costs = functools.cache(self._count)
-        self._times = functools.cache(self._run)
+        self._layout = functools.cache(
+            lambda tiles, element: layout_of(geometry, batch, tiles, element)
+        )
+        self._work = functools.lru_cache(maxsize=256)(self._count)
+        self._cycles = functools.cache(self._run)
+        self._nonzeros = functools.cache(lambda portion: np.diff(self._layer(portion).row_ptr))
 
     def layer(self, portion: float) -> Layer:
         """The geometry with all levels 1 where the mask keeps a weight."""
@@ -51,57 +56,106 @@ class RandomMasks:
     def _of_pattern(self, keep: int, group: int) -> Layer:
         return structured_layer(self.geometry, keep, group, np.random.default_rng(self._seed))
 
-    def _layout(self, config: CoreConfig) -> Layout:
-        return Layout(self.geometry, self.batch, config.element_bytes)
-
-    def _count(self, config: CoreConfig, portion: float) -> Work:
-        return work(self.layer_for(config, portion), self._layout(config), config)
-
-    def _run(self, config: CoreConfig, portion: float, bytes_per_cycle: float | None) -> int:
-        cost = self._work(config, portion)
-        return cycles.run_cycles(cost, self._layout(config), config, bytes_per_cycle)
+    def nonzeros(self, portion: float) -> np.ndarray:
+        """int64 [filters]: weights that each filter keeps."""
+        return self._nonzeros(portion)
 
     def cycles(
         self, config: CoreConfig, portion: float, bytes_per_cycle: float | None = None
     ) -> int:
-        """Clock cycles of one run, from the exact cycle model; a dense core ignores `portion`.
+        """Clock cycles of one run, from the exact cycle model.
 
         bytes_per_cycle : of the channel to the memory outside (`sim.channel`); None for no limit
+
+        The memories hold the layer: a core's lockstep tiles share the map, and run once.
         """
         # Addresses in the streams are as wide as the activation memory is deep.
-        alike = _shallow(config, 2 if bytes_per_cycle is None else config.act_depth)
-        return self._times(alike, _portion(config, portion), bytes_per_cycle)
+        alike = _small(config, 2 if bytes_per_cycle is None else config.act_depth)
+        return self._cycles(alike, _portion(config, portion), bytes_per_cycle)
+
+    def work(self, config: CoreConfig, portion: float) -> Work:
+        """What the weights cost on a core."""
+        return self._work(stream_of(config), _portion(config, portion))
 
     def traffic(self, config: CoreConfig, portion: float) -> Traffic:
         """What a run moves to and from the memory outside."""
-        return traffic(self._work(config, portion), self._layout(config), config)
+        return traffic(self.work(config, portion), self._layout_on(config), config)
 
     def stored(self, config: CoreConfig, portion: float) -> Stored:
         """Words of the whole layer, and of the longest pass."""
-        cost = self._work(config, portion)
+        cost = self.work(config, portion)
         masks = cost.mask_words * len(cost.words)
         return Stored(
             layer=int(cost.words.sum()) - masks,
             filter=int(cost.stored.max()),
             layer_masks=masks,
             filter_masks=cost.mask_words,
-            buffers=2 * config.filters if config.core == "sparse-rows" else 2,
+            buffers=buffers_of(config),
         )
 
-    def _work(self, config: CoreConfig, portion: float) -> Work:
-        alike = _shallow(config)
-        if config.core == "sparse":  # of any lanes, a coding makes the same stream
-            alike = feed(alike, lanes=1, tiles=1, drain=1)
-        return self._costs(alike, _portion(config, portion))
+    def _layout_on(self, config: CoreConfig) -> Layout:
+        return self._layout(config.tiles, config.element_bytes)
+
+    def _count(self, config: CoreConfig, portion: float) -> Work:
+        return work(self.layer_for(config, portion), self._layout_on(config), config)
+
+    def _run(self, config: CoreConfig, portion: float, bytes_per_cycle: float | None) -> int:
+        cost = self.work(config, portion)
+        return cycles.run_cycles(cost, self._layout_on(config), config, bytes_per_cycle)
 
 
-def _shallow(config: CoreConfig, act_depth: int = 2) -> CoreConfig:
-    """`config` without what changes neither a stream's words nor the cycles of a run without limit:
-    so the caches know it again."""
+class ThinnedMasks(RandomMasks):
+    """A layer that was really pruned, at any other portion: of its weights the largest are kept;
+    beyond all of them, pruned ones come back at random.
+
+    Parameters
+    ----------
+    layer : with the levels that tell how large its weights are
+    batch : images that are the pixels of a linear layer
+    seed : of what comes back, and of the order of equally large weights
+    """
+
+    def __init__(self, layer: Layer, batch: int, seed: int) -> None:
+        super().__init__(layer.geometry, batch, seed)
+        sizes = (
+            np.abs(layer.dense_levels()).reshape(layer.geometry.out_channels, -1) * layer.q[:, None]
+        )
+        shuffled = np.random.default_rng(seed).permutation(layer.geometry.weights)
+        self._order = shuffled[np.argsort(-sizes.reshape(-1)[shuffled], kind="stable")]
+
+    def layer(self, portion: float) -> Layer:
+        """The geometry with all levels 1 where a weight is kept."""
+        g = self.geometry
+        mask = np.zeros(g.weights, bool)
+        mask[self._order[: g.weights - round(portion * g.weights)]] = True
+        return layer_of(g, mask, "thinned mask")
+
+
+def buffers_of(config: CoreConfig) -> int:
+    """Weight buffers that are filled alternately or side by side."""
+    return 2 * config.filters if config.core == "sparse-rows" else 2
+
+
+def _small(config: CoreConfig, act_depth: int = 2) -> CoreConfig:
+    """`config` with the least memories: no depth changes a stream's words, or the cycles of a run
+    without limit."""
     return dataclasses.replace(
         config, weight_depth=2, mask_depth=2, tap_depth=2, act_depth=act_depth
     )
 
 
 def _portion(config: CoreConfig, portion: float) -> float:
-    return 0.0 if config.dense else portion
+    """That of the masks which a core's work depends on."""
+    return portion if config.packed or not config.dense else 0.0
+
+
+@functools.cache
+def _one_lane(config: CoreConfig) -> CoreConfig:
+    return feed(config, lanes=1, drain=1, bank_bytes=4)
+
+
+def stream_of(config: CoreConfig) -> CoreConfig:
+    """The least core with the weight stream of `config`: lanes and drain do not change it, but for
+    `sparse-rows`, whose filters are grouped as its tiles take longest."""
+    small = _small(config)
+    return small if config.core == "sparse-rows" else _one_lane(small)

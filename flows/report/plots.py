@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from cosign import atomic_write
+from flows.measure.frontier import Frontier, FrontierPoint
 from flows.report import paper
 from flows.report.results import Results
 from flows.report.tables import times
@@ -188,4 +189,45 @@ def fig4_by_layer(curves: Sequence[Curve]) -> Figure:
         axes.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
         axes.grid(True)
         axes.legend()
+    return figure
+
+
+def frontier(found: Frontier) -> Figure:
+    """Break-even over the area of the array, a line for each rival, SRAM model and accounting, a
+    panel for each layer; bars are the spread of the seeds, filled marks measured."""
+    layers = list(dict.fromkeys(point.layer for point in found.points))
+    figure, grid = plt.subplots(
+        1, len(layers), figsize=(WIDTH, 4.2), layout="constrained", sharey=True, squeeze=False
+    )
+    colors = {"streamed": BLUE, "on-chip": ORANGE}
+    lines = {"openram": "-", "flat": "--"}
+    marks = {"dense": "o", "dense-packed": "s", "sparse-nm": "^"}
+    for axes, layer in zip(grid[0], layers, strict=True):
+        groups: dict[tuple[str, str, str, str], list[FrontierPoint]] = {}
+        for point in found.points:
+            if point.layer == layer and point.break_even_ratio is not None:
+                key = point.against, point.masks, point.sram_model, point.weights
+                groups.setdefault(key, []).append(point)
+        for (against, masks, sram_model, weights), points in groups.items():
+            points = sorted(points, key=lambda point: point.multipliers)
+            single = against not in marks  # one core, not a frontier
+            axes.errorbar(
+                [point.multipliers for point in points],
+                [point.break_even_ratio or 1 for point in points],
+                yerr=[(point.spread or 0) / 2 for point in points],
+                fmt="x" if single else marks[against] + lines.get(sram_model, "-."),
+                markersize=7 if single else 4,
+                color=RED if single else colors.get(weights, GREEN),
+                alpha=1 if masks == "random" else 0.5,
+                label=f"{against}, {weights}, SRAM {sram_model}"
+                + ", its masks" * (masks == "model"),
+            )
+        axes.set_title(f"{found.network} {layer}")
+        axes.set(xlabel="multipliers of the dense core whose area is the limit", xscale="log")
+        ticks = sorted({point.multipliers for point in found.points})
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.minorticks_off()
+        axes.grid(True)
+    grid[0][0].set_ylabel("break-even pruning ratio")
+    grid[0][-1].legend()
     return figure

@@ -1,0 +1,250 @@
+"""Break-even of the best sparse core against the best dense one of each area, both searched."""
+
+import argparse
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from compress.file.container import load
+from compress.model.graph import Geometry, Layer
+from compress.zoo.networks import spec_of
+from cosign import CosignError, values
+from cosign.options import add_json, add_liberty, output, positive, publish
+from flows.measure import frontier
+from flows.measure.contest import Masks
+from flows.measure.frontier import Frontier, FrontierPoint, Race
+from flows.measure.workload import RandomMasks, ThinnedMasks
+from flows.report import paper
+from rtl.config import CoreConfig
+from rtl.coreset import base
+from rtl.program.fit import batch_of
+from synth.breakeven import ACCOUNTINGS
+from synth.prices import PriceList, Prices, standard
+from synth.report import synthesize_many
+from synth.sram import MODELS
+
+ROUNDS = 4
+"""Of --measure: what a netlist costs can make another core the fastest."""
+NETWORK = "network"
+"""The layer that stands for all convolutions on one chip."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--network", help="a built-in network (alexnet)")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help="a model.cosign instead: its layers, and its own masks beside random ones",
+    )
+    parser.add_argument(
+        "--layers",
+        default="conv4",
+        help="names with commas between; conv: each convolution; network: all convolutions on one "
+        "chip (conv4)",
+    )
+    parser.add_argument(
+        "--areas",
+        type=_areas,
+        default=frontier.AREAS,
+        metavar="A,A",
+        help="areas with commas between: 64, as the best dense core of 64 multipliers, or 1.2mm2 "
+        f"({','.join(map(str, frontier.AREAS))})",
+    )
+    parser.add_argument(
+        "--sram", nargs="+", choices=MODELS, default=MODELS, help="SRAM models (both)"
+    )
+    parser.add_argument(
+        "--weights", nargs="+", choices=ACCOUNTINGS, default=ACCOUNTINGS, help="accountings (both)"
+    )
+    parser.add_argument(
+        "--seeds", type=positive(int), default=5, metavar="N", help="masks by seeds 0 to N-1 (5)"
+    )
+    parser.add_argument(
+        "--batch", type=positive(int), default=1, help="images of a linear layer (1)"
+    )
+    parser.add_argument(
+        "--prices", type=Path, metavar="FILE", help="of `python -m synth prices`, not the built-in"
+    )
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="synthesise the cores at every crossing, and search again by what they cost",
+    )
+    add_liberty(parser)
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="break-even over area, as PNG")
+    add_json(parser, "all points")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Search and print; raises CosignError."""
+    if options.network is not None and options.model is not None:
+        raise CosignError("--network and --model contradict each other; give one of them.")
+    if options.liberty and not (options.prices and options.measure):
+        raise CosignError(
+            "--liberty is for the cores that --measure synthesises, and needs --prices of that "
+            "library; give all three."
+        )
+    prices = PriceList.read(options.prices)
+    priced = Prices(prices.cores)
+    found = _search(options, priced)
+    for _ in range(ROUNDS if options.measure else 0):
+        wanted = _unmeasured(found.points)
+        if not wanted:
+            break
+        priced = priced.with_measured(synthesize_many(wanted, liberty=options.liberty))
+        found = _search(options, priced)
+    if options.plot is not None:
+        from flows.report import plots
+
+        plots.write_png(plots.frontier(found), options.plot)
+    content = values.stamped(found, frontier.SCHEMA)
+    publish(content, options.json, _ending(found))
+    return 0
+
+
+def _areas(text: str) -> tuple[int | float, ...]:
+    """A type for argparse: whole numbers are multipliers, 1.2mm2 square micrometres."""
+    found: list[int | float] = []
+    for part in text.split(","):
+        if re.fullmatch(r"[0-9]{1,9}", part) and int(part):
+            found.append(int(part))
+        elif (match := re.fullmatch(r"([0-9]*\.?[0-9]+) ?mm2", part)) and float(match[1]):
+            found.append(1e6 * float(match[1]))
+        else:
+            raise argparse.ArgumentTypeError(
+                f"{part!r} is no area; write multipliers, 64, or square millimetres, 1.2mm2"
+            )
+    return tuple(dict.fromkeys(found))
+
+
+def _search(options: argparse.Namespace, prices: Prices) -> Frontier:
+    """All points, printed as they are found."""
+    network, chips = _chips(options)
+    points: list[FrontierPoint] = []
+    unpruned: list[tuple[float, str]] = []
+    for name, layers in chips.items():
+        race = Race(name, [g for g, _ in layers], options.batch, prices)
+        masks = _masks(layers, options)
+        for sram_model, weights in itertools.product(options.sram, options.weights):
+            for (which, seeds), against in itertools.product(masks.items(), _rivals()):
+                own = against == base("dense-2d").name
+                for area in (base("dense-2d").multipliers,) if own else options.areas:
+                    point = frontier.point(race, against, seeds, which, sram_model, weights, area)
+                    if point is not None:
+                        points.append(point)
+                        print(_line(point), file=output(options.json), flush=True)
+            found = frontier.unpruned(race, masks["random"][0], sram_model, weights)
+            unpruned += [] if found is None else [found]
+    best = max(unpruned, default=(None, "no sparse core has a dense rival of its area"))
+    errors = prices.held_out
+    return Frontier(
+        network=network,
+        seeds=tuple(range(options.seeds)),
+        points=tuple(points),
+        unpruned_advantage=best[0],
+        unpruned=best[1],
+        prices={"cores": prices.size, **errors._asdict()},
+        provenance=PriceList.read(options.prices).provenance,
+    )
+
+
+def _rivals() -> Iterator[str]:
+    """What is raced against: the searched kinds, and the array of earlier figures."""
+    yield from frontier.RIVALS
+    yield base("dense-2d").name
+
+
+Layers = list[tuple[Geometry, Layer | None]]
+"""Geometries, with what a really pruned network keeps of them."""
+
+
+def _chips(options: argparse.Namespace) -> tuple[str, dict[str, Layers]]:
+    """(network, what each chip executes, by name of the layer). Raises CosignError."""
+    known: dict[str, tuple[Geometry, Layer | None]]
+    if options.model is not None:
+        model = load(options.model)
+        network, known = model.name, {each.name: (each.geometry, each) for each in model.layers}
+    else:
+        network = options.network or "alexnet"
+        known = {name: (g, None) for name, g in spec_of(network).geometries.items()}
+    convolutions = [name for name, (geometry, _) in known.items() if geometry.kind == "conv"]
+    found: dict[str, Layers] = {}
+    for name in options.layers.split(","):
+        if name == "conv":
+            found |= {each: [known[each]] for each in convolutions}
+        elif name == NETWORK and name not in known:
+            found[name] = [known[each] for each in convolutions]
+        elif name in known:
+            found[name] = [known[name]]
+        else:
+            raise CosignError(f"{network} has no layer {name!r}; it has {', '.join(known)}.")
+    if [] in found.values() or not found:
+        raise CosignError(f"{network} has no convolution; name its layers.")
+    return network, found
+
+
+def _masks(layers: Layers, options: argparse.Namespace) -> dict[str, list[Masks]]:
+    """By where they come from, and by seed: random, and those of the model's layers."""
+    found = {
+        "random": [
+            Masks([RandomMasks(g, batch_of(g, options.batch), seed) for g, _ in layers])
+            for seed in range(options.seeds)
+        ]
+    }
+    pruned = [layer for _, layer in layers if layer is not None]
+    if pruned:
+        found["model"] = [
+            Masks(
+                [
+                    ThinnedMasks(each, batch_of(each.geometry, options.batch), seed)
+                    for each in pruned
+                ]
+            )
+            for seed in range(options.seeds)
+        ]
+    return found
+
+
+def _unmeasured(points: Sequence[FrontierPoint]) -> list[CoreConfig]:
+    """The priced cores at the crossings."""
+    cores = [core for point in points for core in (point.dense, point.sparse) if core is not None]
+    return list(dict.fromkeys(standard(core.config) for core in cores if not core.measured))
+
+
+def _line(point: FrontierPoint) -> str:
+    ratio = point.break_even_ratio
+    crossing = "not reached" if ratio is None else f"{ratio:.2f}x"
+    if point.spread:
+        crossing += f" (spread {point.spread:.3f})"
+    sparse = "no sparse core fits" if point.sparse is None else _shape(point.sparse.config)
+    origin = "measured" if point.measured else "priced"
+    return (
+        f"{point.layer}, {point.masks} masks, against {point.against}, SRAM {point.sram_model}, "
+        f"weights {point.weights}, {point.multipliers} multipliers' area "
+        f"({point.area_um2 / 1e6:.3f} mm2): {crossing}; {sparse} against "
+        f"{_shape(point.dense.config)}, {origin}"
+    )
+
+
+def _shape(config: CoreConfig) -> str:
+    """dense-2d-2x46, with tiles and requantisers where there are several."""
+    more = f" x {config.tiles} tiles" * (config.tiles > 1) + f" drain {config.drain}" * (
+        config.drain > 1
+    )
+    return config.name + more
+
+
+def _ending(found: Frontier) -> str:
+    lines = [
+        f"priced by {found.prices['cores']} synthesised cores; held out, the fit errs by "
+        f"{100 * found.prices['mean']:.1f} % of logic area on average, "
+        f"{100 * found.prices['worst']:.1f} % at worst ({found.prices['worst_core']})"
+    ]
+    if found.unpruned_advantage is not None:
+        lines.append(
+            f"unpruned, no sparse core is more than {found.unpruned_advantage:.3f}x as fast as the "
+            f"best dense core of its area ({found.unpruned})"
+        )
+    lines.append(f"the paper: {paper.BREAK_EVEN_RATIO}x on CONV4, weights on chip, SMIC 40 nm")
+    return "\n".join(lines)

@@ -1,0 +1,239 @@
+"""The fastest core of a kind within an area, on a layer or on several that share a chip.
+
+All candidates of flows.measure.space take part, thousands of them. Their cycles and memories are
+exact, but counted for few: bounds (flows.measure.floors) tell which candidates are too slow or too
+large to win. The fastest wins, of equally fast ones the smallest.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from cosign import CosignError
+from flows.measure.floors import Floor, floor_of
+from flows.measure.space import BANK_BYTES, Space, banked
+from flows.measure.workload import RandomMasks, stream_of
+from rtl import sram as rtl_sram
+from rtl.config import CoreConfig
+from rtl.program.encode import Work
+from rtl.program.fit import with_maps, with_streams
+from synth import sram
+from synth.breakeven import Stored, with_weights
+from synth.prices import Prices
+
+
+class Entry(NamedTuple):
+    """A core in the race.
+
+    Parameters
+    ----------
+    config : with memories for the layers
+    area_um2 : with these memories
+    fmax_hz, cycles : its clock, and clock cycles of all layers once
+    measured : whether its logic was synthesised, not priced
+    """
+
+    config: CoreConfig
+    area_um2: float
+    fmax_hz: float
+    cycles: int
+    measured: bool
+
+    @property
+    def seconds(self) -> float:
+        return self.cycles / self.fmax_hz
+
+
+class Masks:
+    """Masks of all layers of a chip, of one seed."""
+
+    def __init__(self, layers: Sequence[RandomMasks]) -> None:
+        self.layers = tuple(layers)
+
+    def cycles(self, config: CoreConfig, portion: float) -> int:
+        """Of all layers, one after the other."""
+        return sum(layer.cycles(config, portion) for layer in self.layers)
+
+    def stored(self, config: CoreConfig, portion: float) -> Stored:
+        """What memories for the largest layer hold."""
+        return _largest(layer.stored(config, portion) for layer in self.layers)
+
+    def works(self, config: CoreConfig, portion: float) -> list[Work]:
+        """What the weights of each layer cost on a core."""
+        return [layer.work(config, portion) for layer in self.layers]
+
+
+def _largest(several: Iterable[Stored]) -> Stored:
+    rows = zip(*(dataclasses.astuple(stored) for stored in several), strict=True)
+    return Stored(*map(max, rows))
+
+
+class Field:
+    """All candidates of a kind with their activation memories, under one SRAM model.
+
+    Parameters
+    ----------
+    configs : the candidates, whatever their memories and banks
+    space : the layers
+    prices : of logic
+    sram_model : of synth.sram.MODELS
+    """
+
+    def __init__(
+        self, configs: Sequence[CoreConfig], space: Space, prices: Prices, sram_model: str
+    ) -> None:
+        self._space, self._prices, self._model = space, prices, sram_model
+        self._widths: dict[tuple[int, int], int] = {}
+        self._maps = functools.cache(self._maps_of)
+        self.configs = [self._banked(config) for config in configs]
+        found = [prices.of(config) for config in self.configs]
+        maps = [self._maps(c.tiles, c.act_banks, c.bank_bytes)[1] for c in self.configs]
+        self._logic_um2 = np.array([price.logic_um2 for price in found])
+        self._base_um2 = self._logic_um2 + maps
+        self._fmax_hz = np.array([price.fmax_hz for price in found])
+        self._measured = [price.measured for price in found]
+        self._multipliers = np.array([config.multipliers for config in self.configs])
+        self._shifts = np.array([config.tile_shifts for config in self.configs])
+        positions = [
+            [layout.positions for layout in space.layouts(config.tiles)] for config in self.configs
+        ]
+        lanes = np.array([config.lanes for config in self.configs])
+        self._turns = -(-np.array(positions).T // lanes)  # [layers, candidates]
+        members: dict[CoreConfig, list[int]] = {}
+        for number, config in enumerate(self.configs):
+            members.setdefault(stream_of(config), []).append(number)
+        self._members = {stream: np.array(several) for stream, several in members.items()}
+        self._bounds = functools.cache(self._bounds_of)
+        self._areas = functools.cache(self._areas_of)
+
+    def _banked(self, config: CoreConfig) -> CoreConfig:
+        """With the width of activation banks that takes the least area: it depends on the bytes of
+        a read alone."""
+        key = config.read_bytes, config.tiles
+        if key not in self._widths:
+
+            def area(width: int) -> float:
+                core = banked(config, width)
+                maps = self._maps(core.tiles, core.act_banks, core.bank_bytes)[1]
+                return self._prices.of(core).logic_um2 + maps
+
+            self._widths[key] = min(BANK_BYTES, key=area)
+        return banked(config, self._widths[key])
+
+    def _maps_of(self, tiles: int, banks: int, bank_bytes: int) -> tuple[int, float]:
+        """(act_depth, area) of the activation memories of such a core."""
+        core = CoreConfig(lanes=1, tiles=tiles, act_banks=banks, bank_bytes=bank_bytes)
+        core = with_maps(core, self._space.geometries, self._space.batch)
+        activation = [m for m in rtl_sram.macros(core) if m.purpose == "activation"]
+        return core.act_depth, sum(sram.area_by_purpose(self._model, activation).values())
+
+    def fastest(
+        self,
+        weights: str,
+        limit_um2: float,
+        masks: Masks,
+        portion: float,
+        below_s: float = math.inf,
+        enough_s: float = 0.0,
+    ) -> Entry | None:
+        """The fastest candidate of at most `limit_um2` that takes less than `below_s`, or None.
+
+        enough_s : any candidate that takes no longer will do
+        """
+        seconds = self._bounds(masks, portion)[0]
+        areas = self._areas(weights, masks, portion)
+        fitting = np.flatnonzero(areas <= limit_um2)
+        best: Entry | None = None
+        for number in fitting[np.lexsort((areas[fitting], seconds[fitting]))]:
+            least = below_s if best is None else best.seconds
+            if seconds[number] > least or (best is None and seconds[number] >= least):
+                break
+            if best is not None and seconds[number] == least and areas[number] >= best.area_um2:
+                continue
+            entry = self._entry(int(number), weights, masks, portion)
+            if entry is None or entry.area_um2 > limit_um2:
+                continue
+            if best is None:
+                best = entry if entry.seconds < below_s else None
+            elif (entry.seconds, entry.area_um2) < (best.seconds, best.area_um2):
+                best = entry
+            if best is not None and best.seconds <= enough_s:
+                break
+        return best
+
+    def best_value(self, weights: str, masks: Masks, portion: float, most: int) -> Entry | None:
+        """The least area times time of the candidates with at most `most` multipliers."""
+        product = self._bounds(masks, portion)[0] * self._areas(weights, masks, portion)
+        product[self._multipliers > most] = math.inf
+        for number in np.argsort(product, kind="stable"):
+            if product[number] == math.inf:
+                return None
+            if (entry := self._entry(int(number), weights, masks, portion)) is not None:
+                return entry
+        return None
+
+    def fastest_by_area(self, weights: str, masks: Masks, portion: float) -> Iterator[Entry]:
+        """Of the candidates those that no smaller one is as fast as, the smallest first, as far as
+        the bounds tell; each with its exact figures."""
+        seconds = self._bounds(masks, portion)[0]
+        areas = self._areas(weights, masks, portion)
+        least = math.inf
+        for number in np.lexsort((seconds, areas)):
+            if seconds[number] < least and areas[number] < math.inf:
+                least = seconds[number]
+                entry = self._entry(int(number), weights, masks, portion)
+                if entry is not None:
+                    yield entry
+
+    def _entry(self, number: int, weights: str, masks: Masks, portion: float) -> Entry | None:
+        """A candidate with its exact figures; None where a memory would be too deep."""
+        config = self.configs[number]
+        depth, maps_um2 = self._maps(config.tiles, config.act_banks, config.bank_bytes)
+        config = dataclasses.replace(config, act_depth=depth)
+        try:
+            config = with_streams(config, masks.works(config, portion))
+            config = with_weights(config, masks.stored(config, portion), weights)
+        except CosignError:
+            return None
+        streams_um2 = _streams_um2(self._model, config)
+        area = float(self._logic_um2[number]) + maps_um2 + streams_um2
+        cycles = masks.cycles(config, portion)
+        return Entry(config, area, float(self._fmax_hz[number]), cycles, self._measured[number])
+
+    def _bounds_of(
+        self, masks: Masks, portion: float
+    ) -> tuple[np.ndarray, dict[CoreConfig, Stored]]:
+        """(float64 [candidates], seconds at least; what each weight stream stores at least)."""
+        cycles = np.zeros(len(self.configs))
+        stored = {}
+        for stream, members in self._members.items():
+            floors: list[Floor] = []
+            layouts = self._space.layouts(stream.tiles)
+            for number, (layer, layout) in enumerate(zip(masks.layers, layouts, strict=True)):
+                floor = floor_of(stream, layout, layer.nonzeros(portion))
+                turns = self._turns[number, members]
+                cycles[members] += floor.cycles(turns, self._shifts[members])
+                floors.append(floor)
+            stored[stream] = _largest(floor.stored for floor in floors)
+        return cycles / self._fmax_hz, stored
+
+    def _areas_of(self, weights: str, masks: Masks, portion: float) -> np.ndarray:
+        """float64 [candidates]: area at least."""
+        areas = self._base_um2.copy()
+        for stream, stored in self._bounds(masks, portion)[1].items():
+            try:
+                loaded = with_weights(dataclasses.replace(stream, tap_depth=2), stored, weights)
+                areas[self._members[stream]] += _streams_um2(self._model, loaded)
+            except CosignError:  # deeper than a memory can be
+                areas[self._members[stream]] = math.inf
+        return areas
+
+
+def _streams_um2(sram_model: str, config: CoreConfig) -> float:
+    """Area of the memories for weights and their places."""
+    macros = [macro for macro in rtl_sram.macros(config) if macro.purpose != "activation"]
+    return sum(sram.area_by_purpose(sram_model, macros).values())

@@ -1,0 +1,278 @@
+"""Frontier against frontier: break-even between the best sparse and the best dense core of an area.
+
+Both sides are searched over everything that flows.measure.space knows, at prices of synth.prices.
+Break-even at an area is the smallest pruning ratio from which the fastest sparse core of at most
+that area is no slower than the fastest dense core of at most that area.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from compress.model.graph import Geometry
+from cosign import CosignError
+from cosign.values import Amount, Count, Positive, Ratio, Value
+from flows.measure.contest import Entry, Field, Masks
+from flows.measure.space import Space, candidates
+from rtl.config import CoreConfig
+from rtl.coreset import base
+from synth.breakeven import PORTIONS, crossing
+from synth.prices import Prices
+
+SCHEMA = 1
+AREAS = (16, 32, 64, 128, 256, 512, 1024)
+"""Multipliers of the dense cores whose areas are the budgets."""
+SPARSE = ("sparse", "sparse-rows")
+RIVALS = ("dense",)
+"""What is searched on each side."""
+RATIOS = (1.0, 1.5, 2.0, 4.0, 8.0, 16.0)
+"""Pruning ratios of which the speedup is told at every area."""
+MOST = 4096
+"""Multipliers of the largest cores that are tried."""
+
+
+class RacedCore(Value, frozen=True, kw_only=True):
+    """A core that was the fastest of its side.
+
+    Parameters
+    ----------
+    name : dense-2d-2x46
+    config : with the memories that it was counted with
+    area_um2 : with all memories
+    fmax_hz : its clock
+    cycles : clock cycles of the layer, or of all layers of the chip
+    measured : whether its netlist was synthesised; else its logic and clock are priced
+    """
+
+    name: str
+    config: CoreConfig
+    area_um2: Positive
+    fmax_hz: Positive
+    cycles: Count
+    measured: bool
+
+    @classmethod
+    def of(cls, entry: Entry) -> "RacedCore":
+        return cls(
+            name=entry.config.name,
+            config=entry.config,
+            area_um2=entry.area_um2,
+            fmax_hz=entry.fmax_hz,
+            cycles=entry.cycles,
+            measured=entry.measured,
+        )
+
+
+class FrontierPoint(Value, frozen=True, kw_only=True):
+    """Break-even at one area.
+
+    Parameters
+    ----------
+    layer : name of the layer, or network: all of its convolutions on one chip
+    against : dense, the fastest dense core within the area; dense-2d-8x8, that core alone
+    masks : random, or model: those of a really pruned network, thinned or refilled
+    sram_model : openram or flat
+    weights : streamed or on-chip
+    bytes_per_cycle : bandwidth of the memory outside; null without a limit
+    multipliers : of the dense core whose area is the budget, at most
+    area_um2 : the budget, memories included
+    break_even_ratio : median over the seeds; null where it is not reached
+    spread : largest less smallest break-even of the seeds; null where one has none
+    ratios : break-even by seed, null where it is not reached
+    dense, sparse : the fastest cores at break-even under the first seed, the sparse one at the
+        smallest measured ratio that wins, at the largest portion where none does; null where no
+        sparse core fits
+    speedups : [pruning ratio, time on dense over time on sparse] under the first seed, 0 where no
+        sparse core fits
+    measured : whether both cores were synthesised
+    """
+
+    layer: str
+    against: str
+    masks: str
+    sram_model: str
+    weights: str
+    bytes_per_cycle: Positive | None
+    multipliers: Count
+    area_um2: Positive
+    break_even_ratio: Ratio | None
+    spread: Amount | None
+    ratios: tuple[Ratio | None, ...]
+    dense: RacedCore
+    sparse: RacedCore | None
+    speedups: tuple[tuple[Ratio, Amount], ...]
+    measured: bool
+
+
+class Frontier(Value, frozen=True, kw_only=True):
+    """Break-even of layers over area.
+
+    Parameters
+    ----------
+    network : whose layers
+    seeds : of the masks
+    points : by layer, masks, rival, SRAM model, accounting and area
+    unpruned_advantage : the largest speedup of a sparse core of the same weight bits over the best
+        dense core of its area with nothing pruned; null where no two could be compared
+    unpruned : which core that is, and where, in words
+    prices : the price list's size and the errors of its fit
+    provenance : of the netlists
+    """
+
+    network: str
+    seeds: tuple[Count, ...]
+    points: tuple[FrontierPoint, ...]
+    unpruned_advantage: Positive | None
+    unpruned: str
+    prices: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+class Race:
+    """The searches of one chip: fields of candidates, built when they are first asked for.
+
+    Parameters
+    ----------
+    name : of the layer, or "network"
+    geometries : what the chip executes
+    batch : images that are the pixels of a linear layer
+    prices : of logic
+    """
+
+    def __init__(
+        self, name: str, geometries: Sequence[Geometry], batch: int, prices: Prices
+    ) -> None:
+        self.name = name
+        self._space = Space(geometries, batch, MOST)
+        self._prices = prices
+        self._fields: dict[tuple[str, str], Field] = {}
+
+    def field(self, kind: str, sram_model: str) -> Field:
+        """All candidates of a kind, or one dense core by its name, `dense-2d-8x8`."""
+        key = kind, sram_model
+        if key not in self._fields:
+            several = [base("dense-2d")] if kind == base("dense-2d").name else None
+            several = several or candidates(kind, self._space)
+            self._fields[key] = Field(several, self._space, self._prices, sram_model)
+        return self._fields[key]
+
+
+class Side:
+    """The fastest core of several kinds under one setting, by area and masks."""
+
+    def __init__(self, race: Race, kinds: Sequence[str], sram_model: str, weights: str) -> None:
+        self.fields = [race.field(kind, sram_model) for kind in kinds]
+        self.weights = weights
+
+    def fastest(self, limit_um2: float, masks: Masks, portion: float) -> Entry | None:
+        """Of at most that area; None where none fits."""
+        best: Entry | None = None
+        for field in self.fields:
+            below = math.inf if best is None else best.seconds
+            best = field.fastest(self.weights, limit_um2, masks, portion, below) or best
+        return best
+
+    def any_within(self, seconds: float, limit_um2: float, masks: Masks, portion: float) -> bool:
+        """Whether a core of at most that area takes no longer."""
+        below = math.nextafter(seconds, math.inf)
+        return any(
+            field.fastest(self.weights, limit_um2, masks, portion, below, seconds) is not None
+            for field in self.fields
+        )
+
+
+def budget(dense: Side, masks: Masks, area: int | float) -> Entry:
+    """The dense core that a budget is named after.
+
+    area : an int is multipliers, of which the core with the least area times time has at most so
+        many; a float square micrometres, of which the fastest core takes at most so many
+
+    Raises CosignError when no dense core is so small.
+    """
+    if isinstance(area, int):
+        (field,) = dense.fields
+        found, what = field.best_value(dense.weights, masks, 0.0, area), f"{area} multipliers"
+    else:
+        found, what = dense.fastest(area, masks, 0.0), f"{area / 1e6:g} mm2"
+    if found is None:
+        raise CosignError(f"--areas: no dense core has at most {what}; give a larger one.")
+    return found
+
+
+def point(
+    race: Race,
+    against: str,
+    seeds: Sequence[Masks],
+    source: str,
+    sram_model: str,
+    weights: str,
+    area: int | float,
+) -> FrontierPoint | None:
+    """Break-even at one area, or None where no such rival fits it.
+
+    against : of RIVALS, or the name of one dense core, which is its own budget
+    source : of the masks, as results call it
+    area : as `budget` takes it
+
+    Raises CosignError when no dense core fits.
+    """
+    dense = Side(race, (against,), sram_model, weights)
+    sparse = Side(race, SPARSE, sram_model, weights)
+    named_after = Side(race, RIVALS[:1], sram_model, weights) if against in RIVALS else dense
+    first = budget(named_after, seeds[0], area)
+    limit = first.area_um2 if isinstance(area, int) else area
+    reference = dense.fastest(limit, seeds[0], 0.0)
+    if reference is None:
+        return None
+
+    def speedup(masks: Masks, portion: float) -> float:
+        found = sparse.fastest(limit, masks, portion)
+        return 0.0 if found is None else reference.seconds / found.seconds
+
+    def wins(masks: Masks, portion: float) -> bool:
+        return sparse.any_within(reference.seconds, limit, masks, portion)
+
+    crossings = [crossing(partial(speedup, each), PORTIONS, partial(wins, each)) for each in seeds]
+    ratios = [found.ratio for found in crossings]
+    known = [ratio for ratio in ratios if ratio is not None]
+    at = crossings[0].high
+    winner = sparse.fastest(limit, seeds[0], max(PORTIONS) if at is None else at)
+    return FrontierPoint(
+        layer=race.name,
+        against=against,
+        masks=source,
+        sram_model=sram_model,
+        weights=weights,
+        bytes_per_cycle=None,
+        multipliers=area if isinstance(area, int) else first.config.multipliers,
+        area_um2=limit,
+        break_even_ratio=statistics.median_low(known) if len(known) == len(ratios) else None,
+        spread=max(known) - min(known) if len(known) == len(ratios) else None,
+        ratios=tuple(ratios),
+        dense=RacedCore.of(reference),
+        sparse=None if winner is None else RacedCore.of(winner),
+        speedups=tuple((ratio, speedup(seeds[0], 1 - 1 / ratio)) for ratio in RATIOS),
+        measured=winner is not None and winner.measured and reference.measured,
+    )
+
+
+def unpruned(race: Race, masks: Masks, sram_model: str, weights: str) -> tuple[float, str] | None:
+    """(the largest speedup of a sparse core over the best dense core of its area when nothing is
+    pruned, in words which); None where no dense core is as small as a sparse one."""
+    dense = Side(race, RIVALS[:1], sram_model, weights)
+    best: tuple[float, str] | None = None
+    for kind in SPARSE:
+        for entry in race.field(kind, sram_model).fastest_by_area(weights, masks, 0.0):
+            rival = dense.fastest(entry.area_um2, masks, 0.0)
+            if rival is None:
+                continue
+            times = rival.seconds / entry.seconds
+            if best is None or times > best[0]:
+                what = (
+                    f"{race.name}: {entry.config.name} against {rival.config.name}, "
+                    f"{entry.area_um2 / 1e6:.4g} mm2, SRAM {sram_model}, weights {weights}"
+                )
+                best = times, what
+    return best

@@ -1,0 +1,156 @@
+"""Every core worth trying on given layers: what a search over sizes and shapes chooses from.
+
+A core that computes no fewer pixels at once than another, and takes as many turns for each of the
+layers, is larger for nothing. So of all numbers of lanes those are tried that save a turn
+somewhere, and of all numbers of filters likewise. Drains are doubled until results leave as fast
+as any layer makes them.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from compress.model.graph import Geometry
+from cosign import CosignError
+from rtl.config import CoreConfig
+from rtl.program.fit import feed
+from rtl.program.layout import Layout
+from rtl.program.pack import layout_of
+
+MOST_LANES, MOST_FILTERS = 256, 64
+TILES = (1, 2, 3, 4, 6, 8, 12, 16)
+BANK_BYTES = (2, 4, 8)
+INDEX_BITS = (8, 10, 12)
+MASK_BITS = (9, 18, 27, 54)
+WINDOWS = ((3, 3), (6, 3))
+"""window_reads and window_span of sparse-rows."""
+
+
+class Space:
+    """Sizes of cores for layers.
+
+    Parameters
+    ----------
+    geometries : the layers that a core has to execute
+    batch : images that are the pixels of a linear layer
+    most : multipliers that a core may have
+    """
+
+    def __init__(self, geometries: Sequence[Geometry], batch: int, most: int) -> None:
+        self.geometries = tuple(geometries)
+        self.batch = batch
+        self.most = most
+        self._layouts = functools.cache(self._layouts_of)
+
+    def layouts(self, tiles: int) -> tuple[Layout, ...]:
+        """Of each layer, that of the part of its map which one of so many lockstep tiles holds."""
+        return self._layouts(tiles)
+
+    def _layouts_of(self, tiles: int) -> tuple[Layout, ...]:
+        return tuple(
+            layout_of(g, self.batch if g.kind == "linear" else 1, tiles) for g in self.geometries
+        )
+
+    def lanes(self, tiles: int) -> list[int]:
+        """Numbers of lanes that save a turn over all smaller ones."""
+        return _thresholds((layout.positions for layout in self.layouts(tiles)), MOST_LANES)
+
+    def filters(self) -> list[int]:
+        """Numbers of filters that save a pass over all smaller ones."""
+        return _thresholds((g.out_channels // g.groups for g in self.geometries), MOST_FILTERS)
+
+    @property
+    def fewest_columns(self) -> int:
+        return min(g.columns for g in self.geometries)
+
+    @property
+    def fewest_rows(self) -> int:
+        """Of outputs: more lockstep tiles than these have nothing to do."""
+        return min(self.batch if g.kind == "linear" else g.out_height for g in self.geometries)
+
+    def sizes(self, several: bool) -> Iterator[tuple[int, int, int]]:
+        """(tiles, lanes, filters) within `most`; `several`: more filters than one are possible."""
+        for tiles in TILES:
+            if tiles > self.fewest_rows:
+                break
+            for lanes, filters in itertools.product(
+                self.lanes(tiles), self.filters() if several else (1,)
+            ):
+                if tiles * lanes * filters <= self.most:
+                    yield tiles, lanes, filters
+
+
+def _thresholds(totals: Iterable[int], most: int) -> list[int]:
+    """All ceil(total / n) up to `most`: the least divisors for each number of turns."""
+    found: set[int] = set()
+    for total in totals:
+        found |= {-(-total // n) for n in range(-(-total // most), total + 1)}
+    return sorted(found)
+
+
+def dense(space: Space) -> Iterator[CoreConfig]:
+    """dense-2d of any aspect, dense-scalar where it has one filter."""
+    for tiles, lanes, filters in space.sizes(several=True):
+        kind = "dense-2d" if filters > 1 else "dense-scalar"
+        for drain in _drains(lanes, filters, space.fewest_columns):
+            wide = -(-lanes // drain) * drain if filters > 1 else lanes
+            if wide <= MOST_LANES and tiles * wide * filters <= space.most:
+                yield _core(kind, wide, filters, tiles, drain)
+
+
+def sparse(space: Space) -> Iterator[CoreConfig]:
+    """Distances of several widths and bitmasks of several, with up to eight requantisers."""
+    codings: list[dict[str, Any]] = [
+        *({"coding": "relative", "index_bits": bits} for bits in INDEX_BITS),
+        *({"coding": "bitmask", "mask_bits": bits} for bits in MASK_BITS),
+    ]
+    for (tiles, lanes, _), coding in itertools.product(space.sizes(several=False), codings):
+        for drain in _drains(lanes, 1, space.fewest_columns // 8):
+            yield _core("sparse", lanes, 1, tiles, drain, **coding)
+
+
+def sparse_rows(space: Space) -> Iterator[CoreConfig]:
+    """sparse-rows with several filters."""
+    for (tiles, lanes, filters), (reads, span) in itertools.product(
+        space.sizes(several=True), WINDOWS
+    ):
+        if filters > 1 and tiles == 1:
+            yield _core(
+                "sparse-rows", lanes, filters, tiles, 1, window_reads=reads, window_span=span
+            )
+
+
+def _drains(lanes: int, filters: int, entries: int) -> Iterator[int]:
+    """1, 2, 4, 8, until a tile's results leave within `entries` cycles, or all at once."""
+    for drain in (1, 2, 4, 8):
+        yield drain
+        if filters * -(-lanes // drain) <= entries or drain >= lanes:
+            return
+
+
+@functools.cache
+def _core(kind: str, lanes: int, filters: int, tiles: int, drain: int, **more: Any) -> CoreConfig:
+    start = CoreConfig()
+    fields = {"core": kind, "lanes": lanes, "filters": filters, "tiles": tiles, "drain": drain}
+    return feed(start, **fields, **more)
+
+
+KINDS: dict[str, Callable[[Space], Iterator[CoreConfig]]] = {
+    "dense": dense,
+    "sparse": sparse,
+    "sparse-rows": sparse_rows,
+}
+"""What is searched, by the name that results call it."""
+
+
+def banked(config: CoreConfig, bank_bytes: int) -> CoreConfig:
+    """The same core with activation banks of that width, as few as feed it."""
+    return feed(config, bank_bytes=bank_bytes)
+
+
+def candidates(kind: str, space: Space) -> list[CoreConfig]:
+    """The cores of that name in KINDS. Raises CosignError when there is no such kind or no core."""
+    if kind not in KINDS:
+        raise CosignError(f"{kind!r} is no kind of core; there are {', '.join(KINDS)}.")
+    return list(dict.fromkeys(KINDS[kind](space)))

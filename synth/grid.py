@@ -1,0 +1,74 @@
+"""The grid of cores that a price list is made of: every kind, few multipliers first.
+
+What a core costs adds up from parts (synth.parts), so that many small cores of different shapes
+tell more than few large ones, and take less time to synthesise. Those at the end are there to be
+held against what the small ones say of them.
+"""
+
+from typing import Any
+
+from rtl.config import CoreConfig
+from rtl.program.fit import feed
+from synth.prices import standard
+
+_DENSE_2D = (  # lanes, filters, drain, tiles
+    (8, 2, 1, 1), (4, 4, 1, 1), (2, 8, 1, 1), (13, 2, 1, 1), (4, 8, 2, 1), (8, 4, 4, 1),
+    (2, 16, 1, 1), (16, 2, 2, 1), (8, 2, 1, 2), (4, 4, 2, 4), (29, 2, 1, 1), (5, 5, 1, 1),
+    (13, 4, 1, 1), (4, 16, 4, 1), (1, 24, 1, 1), (46, 2, 1, 1), (12, 8, 4, 1), (24, 4, 2, 1),
+    (8, 8, 1, 1), (2, 32, 2, 1), (13, 6, 1, 1),
+)  # fmt: skip
+_DENSE_SCALAR = ((13, 1, 1), (29, 1, 1), (29, 2, 1), (13, 1, 2), (61, 1, 1))  # lanes, drain, tiles
+_SPARSE = (  # lanes, drain, tiles, and what else differs
+    (13, 1, 1, {}), (29, 2, 1, {}), (13, 4, 1, {}), (13, 2, 2, {}), (29, 1, 1, {"index_bits": 8}),
+    (20, 2, 1, {"bank_bytes": 2}), (34, 2, 1, {}), (46, 2, 1, {}), (5, 1, 4, {}), (61, 2, 1, {}),
+)  # fmt: skip
+_BITMASK = (
+    (13, 1, 1, {}), (29, 2, 1, {}), (13, 2, 1, {"mask_bits": 9}), (13, 1, 2, {}), (29, 4, 1, {}),
+    (13, 2, 1, {"mask_bits": 54}), (20, 2, 1, {"bank_bytes": 8}), (13, 4, 4, {}), (34, 2, 1, {}),
+    (46, 2, 1, {}), (29, 2, 2, {}), (61, 2, 1, {}), (29, 8, 1, {}), (8, 8, 1, {}),
+)  # fmt: skip
+_ROWS = (  # lanes, filters, drain, window_reads, window_span
+    (8, 2, 1, 3, 3), (4, 4, 1, 3, 3), (8, 4, 2, 3, 5), (4, 8, 1, 1, 3), (13, 2, 1, 3, 3),
+    (8, 8, 1, 3, 3),
+)  # fmt: skip
+_LARGE = (
+    {"core": "sparse", "coding": "bitmask", "lanes": 91, "drain": 2},
+    {"core": "dense-2d", "lanes": 16, "filters": 8, "drain": 2},
+    {"core": "sparse", "coding": "bitmask", "lanes": 61, "tiles": 2, "drain": 4},
+    {"core": "dense-2d", "lanes": 13, "filters": 16},
+    {"core": "sparse", "coding": "bitmask", "lanes": 61, "tiles": 4, "drain": 4},
+    {"core": "dense-2d", "lanes": 29, "filters": 8},
+    {"core": "sparse", "coding": "bitmask", "lanes": 253, "drain": 4},
+    {"core": "dense-2d", "lanes": 29, "filters": 16},
+    {"core": "sparse", "coding": "bitmask", "lanes": 125, "tiles": 4, "drain": 4},
+)
+
+
+def cores() -> tuple[CoreConfig, ...]:
+    """The grid, in the order in which it is worth synthesising."""
+    dense: list[dict[str, Any]] = [
+        {"core": "dense-2d", "lanes": lanes, "filters": filters, "drain": drain, "tiles": tiles}
+        for lanes, filters, drain, tiles in _DENSE_2D
+    ]
+    scalar: list[dict[str, Any]] = [
+        {"core": "dense-scalar", "lanes": lanes, "drain": drain, "tiles": tiles}
+        for lanes, drain, tiles in _DENSE_SCALAR
+    ]
+    sparse: list[dict[str, Any]] = [
+        {"core": "sparse", "coding": coding, "lanes": lanes, "drain": drain, "tiles": tiles, **more}
+        for coding, several in (("relative", _SPARSE), ("bitmask", _BITMASK))
+        for lanes, drain, tiles, more in several
+    ]
+    rows: list[dict[str, Any]] = [
+        {"core": "sparse-rows", "lanes": lanes, "filters": filters, "drain": drain,
+         "window_reads": reads, "window_span": span}
+        for lanes, filters, drain, reads, span in _ROWS
+    ]  # fmt: skip
+    found = [_core(fields) for fields in (*dense, *scalar, *sparse, *rows, *_LARGE)]
+    small, large = found[: -len(_LARGE)], found[-len(_LARGE) :]
+    return (*sorted(small, key=lambda core: core.multipliers), *large)
+
+
+def _core(fields: dict[str, Any]) -> CoreConfig:
+    """The priced core with these fields."""
+    return standard(feed(CoreConfig(), **fields))

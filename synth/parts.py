@@ -1,0 +1,129 @@
+"""What the blocks of a core are made of: how many of each part, counted from its config alone.
+
+`parts(config)` counts, for each block of synth.blocks, what takes area there: multipliers, copies
+of the registers that feed them, multiplexers of the rotator, requantisers. A price list
+(synth.prices) knows what one of each takes. A new kind of core has its own entry in `_ISSUES`, for
+what issues its weights; all else is counted alike.
+"""
+
+from collections.abc import Callable
+
+from rtl import rows
+from rtl.activation import LOADS
+from rtl.config import CoreConfig
+from rtl.core import CONTROL_LOADS, OPERAND_LOADS
+from rtl.fanout import BRANCHES
+from rtl.timing import bias_places
+from synth.blocks import ADDRESS, BUFFERS, CONTROL, DECODER, DRAIN, LANES, READ_PATH, SHARED
+
+Parts = dict[str, float]
+"""Number of each part, by name."""
+
+
+def parts(config: CoreConfig) -> dict[str, Parts]:
+    """The parts of each block of `config`."""
+    return {
+        LANES: _lanes(config),
+        READ_PATH: _read_path(config),
+        DRAIN: _drain(config),
+        CONTROL: {"control": 1, "turn": config.filters > 1, "tile": config.tiles - 1},
+        SHARED: {"core": 1, "multiplier": config.multipliers},
+        **_ISSUES[config.core](config),
+    }
+
+
+def _tree(leaves: int) -> int:
+    """Registers of a broadcast tree, for each bit."""
+    return leaves + -(-leaves // BRANCHES)
+
+
+def _lanes(config: CoreConfig) -> Parts:
+    of_tile = config.lanes * config.filters
+    weights = config.filters * _tree(-(-config.lanes // OPERAND_LOADS))
+    return {
+        "multiplier": config.multipliers,
+        "weight copy": config.tiles * weights,
+        "command copy": 2 * config.tiles * _tree(-(-of_tile // CONTROL_LOADS)),
+    }
+
+
+def _read_path(config: CoreConfig) -> Parts:
+    """Row registers, the rotator (rtl.activation), windows of `sparse-rows`."""
+    low_bits = config.act_word_bytes.bit_length() - 1
+    muxes = selects = 0
+    middle = config.act_word_bytes
+    for step in reversed(range(low_bits)):
+        needed = min(config.act_word_bytes, config.read_bytes + (1 << step) - 1)
+        muxes += needed
+        selects += _tree(-(-needed // (LOADS // 8)))
+        if step == low_bits // 2:
+            middle = needed
+    copies = 1
+    found: Parts = {}
+    if config.core == "sparse-rows":
+        registers = 2 * config.window_reads * config.read_bytes
+        groups = -(-config.read_bytes // rows.BYTES) + -(-config.lanes // rows.BYTES)
+        found = {
+            "window byte": registers,
+            "window choice": config.filters * config.read_bytes * 2 * config.window_reads,
+            "tap choice": config.filters * config.lanes * config.window_span,
+            "window copy": config.filters * _tree(groups),
+        }
+    else:
+        copies = -(-config.filters // OPERAND_LOADS)
+    counts = {
+        "bank": config.act_banks,
+        "rotator byte": muxes,
+        "rotator copy": selects,
+        "byte": middle + copies * config.read_bytes,
+        "memory": 1,
+        **found,
+    }
+    return {name: config.tiles * count for name, count in counts.items()}
+
+
+def _drain(config: CoreConfig) -> Parts:
+    ring, waiting = config.filters, bias_places(config)
+    return {
+        "requantiser": config.drain * config.tiles,
+        "filter": ring,
+        "waiting bias": waiting,
+        "output": 1,
+    }
+
+
+def _dense(config: CoreConfig) -> dict[str, Parts]:
+    return {
+        BUFFERS: {"dense": 1, "weight bit": config.entry_bits},
+        ADDRESS: {"dense": 1},
+    }
+
+
+def _sparse(config: CoreConfig) -> dict[str, Parts]:
+    if config.masked:
+        return {
+            BUFFERS: {"bitmask": 1, "mask bit": config.mask_bits},
+            DECODER: {"bitmask": 1, "mask bit": config.mask_bits},
+            ADDRESS: {"bitmask": 1},
+        }
+    return {
+        BUFFERS: {"distance": 1, "weight bit": config.entry_bits},
+        DECODER: {"distance": 1, "place bit": config.place_bits},
+        ADDRESS: {"distance": 1},
+    }
+
+
+def _rows(config: CoreConfig) -> dict[str, Parts]:
+    return {
+        BUFFERS: {"rows": 1, "row": config.filters},
+        DECODER: {"row": config.filters},
+        ADDRESS: {"rows": 1},
+    }
+
+
+_ISSUES: dict[str, Callable[[CoreConfig], dict[str, Parts]]] = {
+    "dense-scalar": _dense,
+    "dense-2d": _dense,
+    "sparse": _sparse,
+    "sparse-rows": _rows,
+}

@@ -1,0 +1,225 @@
+"""A price list: what cores cost that nobody has synthesised, from those of a grid that were.
+
+Logic adds up from parts (synth.parts). What one of a part takes is fitted to the blocks of the
+list's netlists, block by block: least squares of each core's error as a share of its logic, no part
+below zero. The clock period is fitted in the same way to the logarithm of the multipliers, since
+broadcasts grow with it. Memories are not fitted: synth.sram has their area.
+
+A core that is in the list costs what its netlist does, not what the fit says of it.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec import structs
+from scipy.optimize import nnls
+
+from cosign import CosignError, atomic_write, json_text, values
+from cosign.values import Amount, Positive, Value
+from rtl.config import CoreConfig
+from synth.blocks import BLOCKS
+from synth.parts import parts
+from synth.report import CoreReport
+
+SCHEMA = 1
+ACT_BYTES = 160 * 1024
+"""Activation memory of a priced core: as in the default cores, of AlexNet's size."""
+_MEMORIES = ("weight_depth", "mask_depth", "tap_depth")
+_ALIKE = ("weight_bits", "acc_bits", "act_buffers", "mul_bits", "pipeline", "clock_ns")
+"""Fields of which a list knows one value."""
+
+
+class PricedCore(Value, frozen=True, kw_only=True):
+    """A core of the grid, as it was synthesised.
+
+    Parameters
+    ----------
+    config : fields of CoreConfig; one that is not there has its default
+    logic_um2 : area without memories
+    fmax_hz : clock of that netlist, sized for the config's clock target
+    blocks_um2 : `logic_um2` by block
+    """
+
+    config: dict[str, int | float | str]
+    logic_um2: Positive
+    fmax_hz: Positive
+    blocks_um2: dict[str, Amount]
+
+    @property
+    def core(self) -> CoreConfig:
+        """Raises CosignError where the fields make none."""
+        fields: dict[str, Any] = dict(self.config)
+        if strange := fields.keys() - {field.name for field in dataclasses.fields(CoreConfig)}:
+            raise CosignError(f"a price list: {min(strange)} is no field of a core.")
+        return CoreConfig(**fields)
+
+    @classmethod
+    def of(cls, report: CoreReport) -> "PricedCore":
+        return cls(
+            config=dataclasses.asdict(report.config),
+            logic_um2=report.logic_um2,
+            fmax_hz=report.fmax_hz,
+            blocks_um2={block: round(area, 3) for block, area in report.blocks_um2.items()},
+        )
+
+
+class PriceList(Value, frozen=True, kw_only=True):
+    """Synthesised cores, and what synthesised them.
+
+    Parameters
+    ----------
+    cores : each once
+    provenance : tools, cell library, recipe, SRAM models
+    """
+
+    cores: tuple[PricedCore, ...]
+    provenance: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path | None = None) -> "PriceList":
+        """That of a file, or the built-in one for NanGate 45. Raises CosignError."""
+        if path is None:
+            with resources.as_file(resources.files("synth") / "prices_nangate45.json") as built_in:
+                return cls.read(built_in)
+        return values.read(path, cls, (SCHEMA,), "write it again with `python -m synth prices`")
+
+    def write(self, path: Path) -> None:
+        """The file, a core a line."""
+        head = json_text(values.stamped(structs.replace(self, cores=()), SCHEMA))
+        lines = ",\n".join(f"    {msgspec.json.encode(core).decode()}" for core in self.cores)
+        with atomic_write(path) as file:
+            file.write(head.replace('"cores": []', f'"cores": [\n{lines}\n  ]').encode() + b"\n")
+
+
+def standard(config: CoreConfig) -> CoreConfig:
+    """`config` with the memories of a priced core. Logic sees only an address's width of them."""
+    depths = {name: getattr(CoreConfig, name) for name in _MEMORIES}
+    act_depth = max(2, -(-ACT_BYTES // config.act_word_bytes))
+    return dataclasses.replace(config, **depths, act_depth=act_depth)
+
+
+class Price(NamedTuple):
+    """What a core's logic takes.
+
+    Parameters
+    ----------
+    logic_um2 : area without memories
+    fmax_hz : its clock
+    measured : of its own netlist, else by the fit
+    """
+
+    logic_um2: float
+    fmax_hz: float
+    measured: bool
+
+
+class Errors(NamedTuple):
+    """How far the fit is off for cores that it has not seen, as a share of their logic or clock."""
+
+    mean: float
+    worst: float
+    worst_core: str
+    clock_mean: float
+    clock_worst: float
+
+
+class Prices:
+    """Prices of any core that differs from those of `cores` in size and shape only.
+
+    Raises CosignError when there are no cores, or they are not alike where a list's must be.
+    """
+
+    def __init__(self, cores: Iterable[PricedCore]) -> None:
+        self._measured = {core.core: core for core in cores}
+        if not self._measured:
+            raise CosignError("a price list needs at least one synthesised core.")
+        self._alike = {_alike(config) for config in self._measured}
+        if len(self._alike) > 1:
+            raise CosignError(f"the cores of a price list must have the same {', '.join(_ALIKE)}.")
+        self.kinds = frozenset(config.core for config in self._measured)
+        fitted = _Fit(self._measured)
+        self._area_of, self._period_of = fitted.area_um2, fitted.period_ns
+
+    @property
+    def size(self) -> int:
+        """Netlists that are known."""
+        return len(self._measured)
+
+    def with_measured(self, reports: Iterable[CoreReport]) -> "Prices":
+        """The same fit, with the netlists of `reports` as what these cores cost."""
+        found = object.__new__(Prices)
+        found.__dict__.update(self.__dict__)
+        found._measured = self._measured | {r.config: PricedCore.of(r) for r in reports}
+        return found
+
+    def of(self, config: CoreConfig) -> Price:
+        """What `config` costs, whatever its memories. Raises CosignError on what no fit knows."""
+        core = standard(config)
+        if (known := self._measured.get(core)) is not None:
+            return Price(known.logic_um2, known.fmax_hz, True)
+        if _alike(core) not in self._alike:
+            raise CosignError(
+                f"the price list knows no core with the {', '.join(_ALIKE)} of {core.name}."
+            )
+        if core.core not in self.kinds:
+            raise CosignError(f"the price list has no {core.core} core.")
+        return Price(self._area_of(core), 1e9 / self._period_of(core), False)
+
+    @functools.cached_property
+    def held_out(self) -> Errors:
+        """Each core priced by a fit to all the others."""
+        areas, clocks = [], []
+        for config, core in self._measured.items():
+            others = {c: other for c, other in self._measured.items() if c != config}
+            if config.core in {other.core for other in others}:
+                fitted = _Fit(others)
+                error = abs(fitted.area_um2(config) / core.logic_um2 - 1)
+                areas.append((error, config.name))
+                clocks.append(abs(1e9 / fitted.period_ns(config) / core.fmax_hz - 1))
+        if not areas:
+            raise CosignError("a price list needs at least two cores of a kind.")
+        worst, name = max(areas)
+        mean = sum(error for error, _ in areas) / len(areas)
+        return Errors(mean, worst, name, sum(clocks) / len(clocks), max(clocks))
+
+
+def _alike(config: CoreConfig) -> tuple[Any, ...]:
+    return tuple(getattr(config, name) for name in _ALIKE)
+
+
+class _Fit:
+    """What one of each part takes, and the clock."""
+
+    def __init__(self, cores: Mapping[CoreConfig, PricedCore]) -> None:
+        counts = [parts(config) for config in cores]
+        shares = np.array([1 / core.logic_um2 for core in cores.values()])
+        self._um2: dict[str, dict[str, float]] = {}
+        for block in BLOCKS:
+            names = sorted({name for of_core in counts for name in of_core.get(block, ())})
+            if not names:
+                continue
+            rows = np.array([[c.get(block, {}).get(name, 0) for name in names] for c in counts])
+            areas = np.array([core.blocks_um2.get(block, 0.0) for core in cores.values()])
+            found, _ = nnls(rows * shares[:, None], areas * shares)
+            self._um2[block] = dict(zip(names, found.tolist(), strict=True))
+        periods = np.array([1e9 / core.fmax_hz for core in cores.values()])
+        sizes = np.array([[1.0, math.log2(config.multipliers)] for config in cores])
+        self._period, _ = nnls(sizes, periods)
+
+    def area_um2(self, config: CoreConfig) -> float:
+        return sum(
+            count * self._um2[block][name]
+            for block, of_block in parts(config).items()
+            for name, count in of_block.items()
+            if name in self._um2[block]
+        )
+
+    def period_ns(self, config: CoreConfig) -> float:
+        return float(self._period @ (1.0, math.log2(config.multipliers)))

@@ -1,0 +1,74 @@
+"""`cosign frontier` on a small network."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.__main__ import main
+from flows.measure import frontier
+from synth import __main__ as synth
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frontier, "MOST", 24)
+
+
+LINE = ["frontier", "--network", "lenet5", "--layers", "conv2", "--seeds", "2"]
+
+
+def test_points_by_area_and_the_unpruned_advantage(tmp_path: Path, capsys):
+    out, plot = tmp_path / "f.json", tmp_path / "f.png"
+    assert main([*LINE, "--areas", "4,8,0.45mm2", "--json", str(out), "--plot", str(plot)]) == 0
+    content = json.loads(out.read_text())
+    assert (content["schema"], content["network"], content["seeds"]) == (1, "lenet5", [0, 1])
+    found = {
+        (p["against"], p["sram_model"], p["weights"], p["multipliers"]): p
+        for p in content["points"]
+    }
+    assert len(found) == 2 * 2 * (3 + 1) == len(content["points"])
+    assert ("dense-2d-8x8", "openram", "streamed", 64) in found
+    for point in content["points"]:
+        assert point["dense"]["area_um2"] <= point["area_um2"] * (1 + 1e-9)
+        assert point["dense"]["name"].startswith("dense-")
+        assert point["layer"] == "conv2"
+        assert point["bytes_per_cycle"] is None
+        if point["sparse"] is not None:
+            assert point["sparse"]["area_um2"] <= point["area_um2"]
+            assert point["measured"] == (point["sparse"]["measured"] and point["dense"]["measured"])
+        assert [ratio for ratio, _ in point["speedups"]] == list(frontier.RATIOS)
+        if point["against"] == "dense":
+            assert point["speedups"][0][1] <= 1.01
+    assert 0 < content["unpruned_advantage"] <= 1.01
+    assert content["prices"]["cores"] >= 20
+    assert plot.stat().st_size > 1000
+    assert "conv2, random masks, against dense, SRAM openram" in capsys.readouterr().out
+
+
+def test_the_rooms_own_program_has_it_too(capsys):
+    words = ["--areas", "4", "--seeds", "1", "--sram", "flat", "--weights", "streamed"]
+    assert synth.main([*LINE, *words, "--json", "-"]) == 0
+    said = capsys.readouterr()
+    assert [p["multipliers"] for p in json.loads(said.out)["points"]] == [4, 64]
+    assert "against dense-2d-8x8" in said.err
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (["--layers", "conv9"], "lenet5 has no layer 'conv9'; it has conv1"),
+        (["--areas", "0.001mm2"], "no dense core has at most 0.001 mm2"),
+        (["--areas", "many"], "'many' is no area; write multipliers, 64, or square millimetres"),
+        (["--areas", "0"], "'0' is no area"),
+        (["--model", "m.cosign"], "--network and --model contradict each other"),
+        (["--prices", "nowhere.json"], "nowhere.json"),
+        (["--liberty", "x.lib"], "--liberty is for the cores that --measure synthesises"),
+        (["--seeds", "0"], "0 is not positive"),
+    ],
+)
+def test_bad_input_is_one_sentence(line, sentence, capsys):
+    assert main([*LINE, *line]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1

@@ -1,0 +1,178 @@
+"""The search finds what trying everything finds, and no sparse core wins with nothing pruned."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compress.model.graph import Geometry, Layer
+from compress.zoo.networks import spec_of
+from cosign import CosignError
+from flows.measure import frontier
+from flows.measure.contest import Masks
+from flows.measure.floors import floor_of
+from flows.measure.frontier import Race, Side
+from flows.measure.space import _thresholds
+from flows.measure.workload import RandomMasks, ThinnedMasks, stream_of
+from rtl.config import CoreConfig
+from rtl.program.fit import feed, fit
+from rtl.program.pack import layout_of
+from sim.cycles import layer_cycles
+from synth import sram
+from synth.breakeven import with_weights
+from synth.prices import PriceList, Prices
+
+SMALL = Geometry("conv", 4, 6, 7, 5, (3, 3), padding=(1, 1))
+
+
+@functools.cache
+def prices() -> Prices:
+    return Prices(PriceList.read().cores)
+
+
+def _race(monkeypatch: pytest.MonkeyPatch, geometry: Geometry) -> Race:
+    """Of cores of at most 12 multipliers."""
+    monkeypatch.setattr(frontier, "MOST", 12)
+    return Race("small", [geometry], 1, prices())
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse", "sparse-rows"])
+@pytest.mark.parametrize("weights", ["streamed", "on-chip"])
+def test_the_fastest_is_that_of_all_cores(kind, weights, monkeypatch: pytest.MonkeyPatch):
+    race = _race(monkeypatch, SMALL)
+    masks = Masks([RandomMasks(SMALL, 1, 0)])
+    side = Side(race, (kind,), "openram", weights)
+    layer = masks.layers[0].layer(0.4)
+    tried = []
+    for config in race.field(kind, "openram").configs:
+        core = fit(config, [layer])
+        core = with_weights(core, masks.layers[0].stored(config, 0.4), weights)
+        price = prices().of(core)
+        memories = sram.area_by_purpose("openram", frontier_macros(core))
+        area = price.logic_um2 + sum(memories.values())
+        tried.append((layer_cycles(layer, core) / price.fmax_hz, area))
+    for limit in sorted(area for _, area in tried)[:: max(1, len(tried) // 7)]:
+        expected = min((s, a) for s, a in tried if a <= limit + 1e-6)
+        found = side.fastest(limit + 1e-6, masks, 0.4)
+        assert found is not None
+        assert (found.seconds, found.area_um2) == pytest.approx(expected)
+    assert side.fastest(min(area for _, area in tried) - 1, masks, 0.4) is None
+
+
+def frontier_macros(config: CoreConfig):
+    from rtl.sram import macros
+
+    return macros(config)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["dense-2d", "dense-scalar", "sparse", "bitmask", "sparse-rows"]),
+    st.integers(1, 9),
+    st.integers(2, 5),
+    st.sampled_from([1, 2]),
+    st.sampled_from([0.0, 0.3, 0.8, 0.97]),
+    st.integers(1, 3),
+)
+def test_floors_are_never_above_the_exact_figures(kind, lanes, filters, tiles, portion, kernel):
+    g = Geometry("conv", 4, 6, 7, 5, (kernel, kernel), padding=(kernel // 2, 0), groups=2)
+    fields = {"core": kind, "lanes": lanes, "tiles": tiles}
+    if kind == "bitmask":
+        fields |= {"core": "sparse", "coding": "bitmask", "mask_bits": 5}
+    if kind in ("dense-2d", "sparse-rows"):
+        fields |= {"filters": filters}
+    config = feed(CoreConfig(), **fields)
+    masks = RandomMasks(g, 1, 3)
+    layout = layout_of(g, 1, tiles)
+    floor = floor_of(stream_of(config), layout, masks.nonzeros(portion))
+    turns = np.array([-(-layout.positions // lanes)])
+    least = floor.cycles(turns, np.array([config.tile_shifts]))
+    assert least[0] <= masks.cycles(config, portion)
+    exact = masks.stored(config, portion)
+    for bound, found in zip(
+        dataclasses.astuple(floor.stored), dataclasses.astuple(exact), strict=True
+    ):
+        assert bound <= found
+    assert floor.stored.buffers == exact.buffers
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=3), st.integers(1, 70))
+def test_sizes_between_thresholds_save_no_turn(totals, most):
+    found = _thresholds(totals, most)
+    assert found[0] == 1
+    assert found[-1] <= most
+    for size in range(1, most + 1):
+        best = max(known for known in found if known <= size)
+        assert [-(-total // best) for total in totals] == [-(-total // size) for total in totals]
+
+
+def test_lockstep_tiles_share_the_map():
+    g = Geometry("conv", 4, 6, 8, 5, (3, 3), padding=(1, 1))
+    masks = RandomMasks(g, 1, 0)
+    layer = masks.layer(0.5)
+    for tiles in (1, 2, 3):
+        core = fit(feed(CoreConfig(), lanes=5, tiles=tiles), [layer])
+        assert masks.cycles(core, 0.5) == layer_cycles(layer, core)
+
+
+def test_masks_of_a_pruned_layer_keep_its_largest_weights():
+    g = Geometry("conv", 2, 3, 5, 5, (3, 3))
+    levels = np.zeros((3, 18), np.int8)
+    levels.reshape(-1)[::4] = np.arange(1, 15)
+    fields = {"bits": 8, "q": 0.1, "bias": np.zeros(3), "mul": 40_000, "shift": 20, "relu": True}
+    layer = Layer.from_dense(
+        levels, name="l", input="input", geometry=g, in_scale=1.0, out_scale=1.0, **fields
+    )
+    masks = ThinnedMasks(layer, 1, 0)
+    own = 1 - 14 / 54
+    np.testing.assert_array_equal(
+        masks.layer(own).dense_levels().reshape(-1) != 0, levels.reshape(-1) != 0
+    )
+    five = masks.layer(1 - 5 / 54).dense_levels().reshape(-1)
+    assert set(levels.reshape(-1)[five != 0]) == {10, 11, 12, 13, 14}
+    refilled = masks.layer(0.5).dense_levels().reshape(-1)
+    assert np.count_nonzero(refilled) == 27
+    assert np.all(refilled[levels.reshape(-1) != 0] != 0)
+    other = ThinnedMasks(layer, 1, 1).layer(0.5).dense_levels().reshape(-1)
+    assert np.any(other != refilled)
+
+
+def test_break_even_is_the_first_ratio_that_wins_for_good(monkeypatch: pytest.MonkeyPatch):
+    race = _race(monkeypatch, SMALL)
+    seeds = [Masks([RandomMasks(SMALL, 1, seed)]) for seed in range(2)]
+    found = frontier.point(race, "dense", seeds, "random", "flat", "streamed", 8)
+    assert found is not None
+    assert found.break_even_ratio is not None
+    assert found.spread == pytest.approx(max(found.ratios) - min(found.ratios))
+    assert found.dense.area_um2 <= found.area_um2
+    assert found.sparse.area_um2 <= found.area_um2
+    sparse = Side(race, frontier.SPARSE, "flat", "streamed")
+    seconds = found.dense.cycles / found.dense.fmax_hz
+    for portion in np.arange(0.05, 0.975, 0.1):
+        entry = sparse.fastest(found.area_um2, seeds[0], float(portion))
+        if 1 / (1 - portion) > 1.02 * found.ratios[0]:
+            assert entry.seconds <= seconds
+        elif 1 / (1 - portion) < found.ratios[0] / 1.02:
+            assert entry is None or entry.seconds > 0.97 * seconds
+
+
+def test_no_area_for_any_core_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
+    race = _race(monkeypatch, SMALL)
+    masks = [Masks([RandomMasks(SMALL, 1, 0)])]
+    with pytest.raises(CosignError, match=r"no dense core has at most 0\.001 mm2"):
+        frontier.point(race, "dense", masks, "random", "flat", "streamed", 1000.0)
+
+
+@pytest.mark.parametrize(("network", "layer"), [("alexnet", "conv4"), ("lenet5", "conv2")])
+@pytest.mark.parametrize("sram_model", sram.MODELS)
+def test_unpruned_no_sparse_core_beats_the_best_dense_core_of_its_area(network, layer, sram_model):
+    geometry = spec_of(network).geometries[layer]
+    race = Race(layer, [geometry], 1, prices())
+    masks = Masks([RandomMasks(geometry, 1, 0)])
+    for weights in ("streamed", "on-chip"):
+        found = frontier.unpruned(race, masks, sram_model, weights)
+        assert found is not None
+        assert found[0] <= 1.01, found[1]

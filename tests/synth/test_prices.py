@@ -1,0 +1,103 @@
+"""Price lists: counted parts, the fit, and what is refused."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from cosign import CosignError
+from rtl.config import CoreConfig
+from rtl.program.fit import feed
+from synth import grid
+from synth.blocks import BLOCKS
+from synth.parts import parts
+from synth.prices import PricedCore, PriceList, Prices, standard
+
+
+def _invented(config: CoreConfig) -> PricedCore:
+    """A core of which every part takes 3 um2 and one more for each letter of its name."""
+    blocks = dict.fromkeys(BLOCKS, 0.0)
+    for block, of_block in parts(config).items():
+        blocks[block] += sum((3 + len(name)) * count for name, count in of_block.items())
+    return PricedCore(
+        config=dataclasses.asdict(config),
+        logic_um2=sum(blocks.values()),
+        fmax_hz=1e9,
+        blocks_um2=blocks,
+    )
+
+
+def _core(**fields) -> CoreConfig:
+    return standard(feed(CoreConfig(), **fields))
+
+
+def test_the_grid_has_every_kind_and_no_core_twice():
+    cores = grid.cores()
+    assert len(cores) == len(set(cores)) >= 60
+    kinds = {(core.core, core.coding if core.core == "sparse" else "") for core in cores}
+    assert kinds == {
+        ("dense-2d", ""),
+        ("dense-scalar", ""),
+        ("sparse", "relative"),
+        ("sparse", "bitmask"),
+        ("sparse-rows", ""),
+    }
+    assert all(standard(core) == core for core in cores)
+    assert max(core.multipliers for core in cores) >= 256
+    assert {core.tiles for core in cores} >= {1, 2, 4}
+
+
+def test_areas_that_are_sums_of_parts_are_found_again():
+    prices = Prices(map(_invented, grid.cores()))
+    for fields in (
+        {"core": "dense-2d", "lanes": 14, "filters": 7, "drain": 7},
+        {"core": "dense-scalar", "lanes": 200, "tiles": 2},
+        {"core": "sparse", "lanes": 91, "drain": 2, "index_bits": 10},
+        {"core": "sparse", "lanes": 37, "drain": 4, "tiles": 4, "coding": "bitmask"},
+        {"core": "sparse-rows", "lanes": 6, "filters": 5, "window_span": 3},
+    ):
+        config = _core(**fields)
+        price = prices.of(dataclasses.replace(config, weight_depth=77, act_depth=99))
+        assert not price.measured
+        assert price.logic_um2 == pytest.approx(_invented(config).logic_um2, rel=1e-3), fields
+        assert price.fmax_hz == pytest.approx(1e9)
+    assert prices.held_out.mean < 0.01
+
+
+def test_a_core_of_the_list_costs_what_its_netlist_does():
+    cores = [_invented(config) for config in grid.cores()]
+    odd = cores[3].core
+    cores[3] = PricedCore(
+        config=cores[3].config, logic_um2=12345.0, fmax_hz=7e8, blocks_um2={"lanes": 12345.0}
+    )
+    prices = Prices(cores)
+    assert prices.of(odd) == (12345.0, 7e8, True)
+    assert prices.of(dataclasses.replace(odd, weight_depth=64)).measured
+
+
+def test_what_the_list_does_not_know_is_refused():
+    prices = Prices(map(_invented, [c for c in grid.cores() if c.core != "sparse-rows"]))
+    with pytest.raises(CosignError, match="no sparse-rows core"):
+        prices.of(_core(core="sparse-rows", lanes=4, filters=4))
+    with pytest.raises(CosignError, match="weight_bits"):
+        prices.of(_core(weight_bits=5))
+    with pytest.raises(CosignError, match="at least one"):
+        Prices([])
+
+
+def test_a_list_is_read_as_it_was_written(tmp_path: Path):
+    written = PriceList(
+        cores=tuple(map(_invented, grid.cores()[:4])), provenance={"recipe": "r", "pdk": {"n": 1}}
+    )
+    written.write(tmp_path / "list.json")
+    assert PriceList.read(tmp_path / "list.json") == written
+    text = (tmp_path / "list.json").read_text()
+    (tmp_path / "list.json").write_text(text.replace('"lanes":', '"lions":'))
+    with pytest.raises(CosignError, match="lions is no field"):
+        Prices(PriceList.read(tmp_path / "list.json").cores)
+
+
+def test_the_built_in_list_prices_cores_that_it_has_not_seen():
+    prices = Prices(PriceList.read().cores)
+    assert prices.held_out.mean < 0.02
+    assert prices.kinds == {"dense-2d", "dense-scalar", "sparse", "sparse-rows"}
