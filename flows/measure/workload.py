@@ -104,4 +104,4 @@ def _shallow(config: CoreConfig, act_depth: int = 2) -> CoreConfig:
 
 
 def _portion(config: CoreConfig, portion: float) -> float:
-    return portion if config.packed or not config.dense else 0.0
+    return portion if config.compresses else 0.0
