@@ -27,7 +27,6 @@ from compress.posttrain.expected import OFFERED, Curves
 from compress.posttrain.samples import collect
 from compress.zoo.networks import spec_of
 from cosign import atomic_write, read_json, values, write_json
-from flows.loop import inputs
 from flows.measure import options
 from flows.measure.machines import CoreReports
 from flows.measure.plan import Plan, Planner
@@ -105,7 +104,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     found, took = measured(asked.photos, asked.curves)
-    geometries = inputs.accelerated(spec_of(NETWORK))
+    geometries = spec_of(NETWORK).geometries
     reports = assumed(CoreSet())
     start = time.process_time()
     cycles = options.measure(geometries, reports, 1, 0, lambda done, of: None)

@@ -33,6 +33,16 @@ def positive(kind: Callable[[str], Number]) -> Callable[[str], Number]:
     return parse
 
 
+def bytes_per_cycle(text: str) -> float | None:
+    """Bytes that all streams move in a clock cycle, by eighths; None, no limit, of inf."""
+    value = _parsed(float, text)
+    if value == _INFINITY:
+        return None
+    if not (value > 0 and (8 * value).is_integer()):
+        raise argparse.ArgumentTypeError(f"{text} is no positive multiple of 0.125, and not inf")
+    return value
+
+
 def count(text: str) -> int:
     """0, 1, 2, ..."""
     value = _parsed(int, text)

@@ -5,8 +5,8 @@ msgspec checks it. In the class docstring a section Parameters says what each fi
 docs/schemas.py makes the documentation of the files of it.
 
 A field of a `Value` that has a default may be missing: it is newer than some files. The defaults of
-a dataclass are its callers'; in a file all its fields are there, and beside them there may be
-`schema` and its properties, which are not read.
+a dataclass are its callers'; in a file all its fields are there but those that are `LATER`, and
+beside them there may be `schema` and its properties, which are not read.
 """
 
 import dataclasses
@@ -40,6 +40,12 @@ Ratio = Annotated[float, msgspec.Meta(ge=1)]
 """All over a part of it, 1 or more."""
 
 
+LATER = {"later": True}
+"""Metadata of a dataclass's field with a default that is newer than some files. Where it has that
+default `plain` leaves it out, so that what was written before it is written, and hashed, as it was.
+"""
+
+
 class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of the values that are read from files and written into them."""
 
@@ -47,6 +53,23 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 def stamped(value: Any, schema: int) -> dict[str, Any]:
     """`value` as its file has it: the schema and the version that writes it come first."""
     return {"schema": schema, "written_by": __version__, **msgspec.to_builtins(value)}
+
+
+def is_later(field: dataclasses.Field[Any]) -> bool:
+    """Whether a file may lack the field of a dataclass."""
+    return field.metadata == LATER
+
+
+def plain(value: Any) -> Any:
+    """A dataclass, and those in it, as dictionaries, like `dataclasses.asdict`; LATER fields are
+    left out where they have their default."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: plain(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if not (is_later(field) and getattr(value, field.name) == field.default)
+        }
+    return type(value)(map(plain, value)) if isinstance(value, list | tuple) else value
 
 
 def read(path: Path, kind: type[T], schemas: tuple[int, ...], again: str) -> T:
@@ -104,13 +127,15 @@ def _incomplete(given: Any, made: Any, place: str) -> Iterator[str]:
     """What is wrong with the names of the fields of dataclasses, which msgspec leaves open."""
     kind = type(made)
     if dataclasses.is_dataclass(kind):
-        names = {field.name for field in dataclasses.fields(kind)}
+        fields = dataclasses.fields(kind)
+        names = {field.name for field in fields}
+        needed = {field.name for field in fields if not is_later(field)}
         derived = {name for name in given if isinstance(getattr(kind, name, None), property)}
-        for name in sorted(names - set(given)):
+        for name in sorted(needed - set(given)):
             yield f"{_inside(place, name)} is missing"
         for name in sorted(set(given) - names - derived - {"schema"}):
             yield f"{_inside(place, name)} is unknown"
-        for name in sorted(names):
+        for name in sorted(names & set(given)):
             yield from _incomplete(given[name], getattr(made, name), _inside(place, name))
     elif isinstance(made, msgspec.Struct):
         for name in given.keys() & kind.__struct_fields__:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 import msgspec
 from msgspec import inspect as types
 
-from cosign import atomic_write
+from cosign import atomic_write, values
 from flows.loop import rundir
 from flows.measure import frontier
 from flows.report import results
@@ -142,7 +142,8 @@ def schema(name: str) -> dict[str, Any]:
         for field, value in part["properties"].items():
             value["description"] = meanings[field]
         if dataclasses.is_dataclass(cls):  # its defaults are its callers': cosign.values
-            part["required"] = list(part["properties"])
+            later = [field.name for field in dataclasses.fields(cls) if values.is_later(field)]
+            part["required"] = [name for name in part["properties"] if name not in later]
     whole = parts[top["$ref"].rpartition("/")[2]]
     stamp = {
         "schema": {"const": number, "description": STAMP["schema"]},

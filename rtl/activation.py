@@ -1,11 +1,12 @@
-"""Activation memory: banked SRAM that reads `lanes` neighbouring bytes from any address.
+"""Activation memory: banked SRAM that reads `lanes` neighbouring elements from any address.
 
+An element is a byte, or `nm_group` bytes in `sparse-nm`, whose first is then the byte A below.
 Byte A lies in bank (A / bank_bytes) mod act_banks, row A / act_word_bytes. A read at A takes the
 row from the banks at or after A's bank and the next row from those before it; a barrel rotator
 in two pipeline stages then moves byte A to lane 0.
 """
 
-from amaranth import Cat, Module, Mux, Signal, Value, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,8 +19,8 @@ LOADS = 32
 
 
 def outside(config: CoreConfig, address: Value) -> Value:
-    """Whether byte `address` lies behind the memory's last row."""
-    low_bits = config.act_word_bytes.bit_length() - 1
+    """Whether element `address` lies behind the memory's last row."""
+    low_bits = (config.act_word_bytes // config.element_bytes).bit_length() - 1
     return address[low_bits:] >= config.act_depth
 
 
@@ -59,6 +60,7 @@ class ActivationMemory(wiring.Component):
         row_bits = sram.address_bits(config.act_depth)
         low_bits = config.act_word_bytes.bit_length() - 1
         bank_shift = config.bank_bytes.bit_length() - 1
+        shift = config.element_bytes.bit_length() - 1
         double = config.act_buffers == 2
 
         # Loading: the row registers of the banks hold the next row to write.
@@ -85,8 +87,9 @@ class ActivationMemory(wiring.Component):
             m.d.sync += side.eq(side ^ self.swap)
 
         # Reading: stage 1, a row for each bank.
-        low = self.address[:low_bits]
-        row = self.address[low_bits:]
+        address = Cat(Const(0, shift), self.address) if shift else self.address
+        low = address[:low_bits]
+        row = address[low_bits:]
         first_bank = low[bank_shift:]
         next_row = Signal(row_bits)
         m.d.comb += next_row.eq(row + 1)
@@ -119,12 +122,12 @@ class ActivationMemory(wiring.Component):
         # Stages 3 and 4: rotate, large steps first so that the last steps need few bytes.
         memory = Cat(words)
         data = [memory[8 * n : 8 * n + 8] for n in range(config.act_word_bytes)]
-        split = low_bits // 2
+        split = shift + (low_bits - shift) // 2
         data = self._rotate(m, data, low, range(low_bits - 1, split - 1, -1), "coarse")
         middle = [Signal(8, name=f"middle_{n}", reset_less=True) for n in range(len(data))]
         m.d.sync += [register.eq(byte) for register, byte in zip(middle, data, strict=True)]
         late = delay(m, low[:split], 1, "low", reset_less=True)
-        data = self._rotate(m, list(middle), late, range(split - 1, -1, -1), "fine")
+        data = self._rotate(m, list(middle), late, range(split - 1, shift - 1, -1), "fine")
         for lane, byte in enumerate(data):
             if self._copies == 1:
                 register = Signal(signed(8), name=f"act_{lane}", reset_less=True)
@@ -145,7 +148,8 @@ class ActivationMemory(wiring.Component):
         config = self._config
         for step in steps:
             distance = 1 << step
-            needed = min(config.act_word_bytes, config.read_bytes + distance - 1)
+            needed = config.read_bytes + distance - config.element_bytes
+            needed = min(config.act_word_bytes, needed)
             loads = max(1, LOADS // 8)
             select = tree(m, amount[step], -(-needed // loads), f"{name}_{step}")
             data = [

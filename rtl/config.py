@@ -1,15 +1,15 @@
 """CoreConfig: everything a generated core is a function of."""
 
-import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cosign import CosignError, values
+from rtl import pattern
 
 SCHEMA = 2
-CORES = ("sparse", "dense-scalar", "dense-2d", "sparse-rows")
+CORES = ("sparse", "dense-scalar", "dense-2d", "sparse-rows", "sparse-nm")
 CODINGS = ("relative", "absolute", "bitmask")
 SLOWEST_NS = 1e6
 COUNT_BITS = 16
@@ -26,10 +26,11 @@ class CoreConfig:
     ----------
     core : "sparse" decodes one non-zero a cycle and broadcasts it to all lanes;
         "dense-scalar" steps through every (c, r, s) instead; "dense-2d" does so for several
-        filters at once; "sparse-rows" has a decoder for each of several filters
+        filters at once; "sparse-rows" has a decoder for each of several filters; "sparse-nm"
+        steps through groups of neighbouring channels, of which each filter keeps a few
     lanes : output pixels computed in parallel by a tile, 1..256
-    filters : filters computed in parallel on the same activations (`dense-2d` and
-        `sparse-rows`; 1 otherwise)
+    filters : filters computed in parallel on the same activations (`dense-2d`, `sparse-rows` and
+        `sparse-nm`; 1 otherwise)
     tiles : lockstep copies of lanes and activation memory on disjoint stripes of the map
     weight_bits : n of the widest levels that the core takes, 1..8; the operand that carries
         them has `operand_bits` bits, because +2**(n-1) does not fit n bits
@@ -53,9 +54,11 @@ class CoreConfig:
     mul_bits : requantisation multiplier, unsigned
     pipeline : registers between operands and accumulator, 0..2; 2 also splits the product
     clock_ns : synthesis clock target, nanoseconds
+    nm_keep, nm_group : N and M of `sparse-nm`: of each M neighbouring channels a filter has at most
+        N weights at a tap, each with a multiplier of its own. M is 2, 4 or 8; N = M prunes nothing
     """
 
-    core: Literal["sparse", "dense-scalar", "dense-2d", "sparse-rows"] = "sparse"
+    core: Literal["sparse", "dense-scalar", "dense-2d", "sparse-rows", "sparse-nm"] = "sparse"
     lanes: int = 61
     filters: int = 1
     tiles: int = 1
@@ -78,6 +81,8 @@ class CoreConfig:
     mul_bits: int = 16
     pipeline: int = 1
     clock_ns: float = 1.0
+    nm_keep: int = field(default=2, metadata=values.LATER)
+    nm_group: int = field(default=4, metadata=values.LATER)
 
     def __post_init__(self) -> None:
         def demand(condition: bool, what: str) -> None:
@@ -105,11 +110,13 @@ class CoreConfig:
             ("drain", 1, 64),
             ("mul_bits", 8, 16),
             ("pipeline", 0, 2),
+            ("nm_group", 2, 8),
+            ("nm_keep", 1, self.nm_group),
         ):
             value = getattr(self, name)
             demand(type(value) is int, f"{name} must be a whole number, not {value!r}")
             demand(low <= value <= high, f"{name} is {value}, must be {low}..{high}")
-        for name in ("act_banks", "bank_bytes"):
+        for name in ("act_banks", "bank_bytes", "nm_group"):
             value = getattr(self, name)
             demand(
                 type(value) is int and value > 0 and value & (value - 1) == 0,
@@ -121,7 +128,7 @@ class CoreConfig:
             f"bank_bytes is {self.act_word_bytes}",
         )
         demand(
-            self.filters == 1 or self.core in ("dense-2d", "sparse-rows"),
+            self.filters == 1 or self.core not in ("sparse", "dense-scalar"),
             f"the {self.core} core computes one filter at a time, filters is {self.filters}",
         )
         demand(
@@ -136,25 +143,43 @@ class CoreConfig:
 
     @property
     def name(self) -> str:
-        """sparse-61, sparse-61-bitmask, dense-scalar-61, dense-2d-8x8."""
+        """sparse-61, sparse-61-bitmask, dense-scalar-61, dense-2d-8x8, sparse-nm-8x8-2of4."""
         lanes = f"{self.filters}x{self.lanes}" if self.filters > 1 else f"{self.lanes}"
         coding = self.core == "sparse" and self.coding != "relative"
-        return f"{self.core}-{lanes}" + f"-{self.coding}" * coding
+        kept = f"-{self.nm_keep}of{self.nm_group}" * self.structured
+        return f"{self.core}-{lanes}" + f"-{self.coding}" * coding + kept
 
     @property
     def dense(self) -> bool:
-        """Whether the core steps through every tap, pruned or not."""
-        return self.core in ("dense-scalar", "dense-2d")
+        """Whether the core steps through every tap, pruned or not: its cycles are the shape's."""
+        return self.core in ("dense-scalar", "dense-2d", "sparse-nm")
+
+    @property
+    def structured(self) -> bool:
+        """Whether the core steps through groups of channels, and its weights obey a pattern."""
+        return self.core == "sparse-nm"
+
+    @property
+    def keep(self) -> int:
+        """Weights of a filter, and so products of a lane for it, in a cycle."""
+        return self.nm_keep if self.structured else 1
+
+    @property
+    def element_bytes(self) -> int:
+        """Neighbouring channels that lie side by side in the activation memory and have one
+        address."""
+        return self.nm_group if self.structured else 1
 
     @property
     def read_bytes(self) -> int:
         """Neighbouring bytes that a read of the activation memory must deliver."""
-        return self.lanes + (self.window_span - 1 if self.core == "sparse-rows" else 0)
+        more = self.window_span - 1 if self.core == "sparse-rows" else 0
+        return self.lanes * self.element_bytes + more
 
     @property
     def read_span(self) -> int:
         """Bytes from the first of a bank's word within which a read lies, wherever it begins."""
-        return self.read_bytes + self.bank_bytes - 1
+        return self.read_bytes + max(0, self.bank_bytes - self.element_bytes)
 
     @property
     def fewest_banks(self) -> int:
@@ -163,12 +188,27 @@ class CoreConfig:
 
     @property
     def multipliers(self) -> int:
-        return self.lanes * self.filters * self.tiles
+        return self.lanes * self.operands * self.tiles
+
+    @property
+    def operands(self) -> int:
+        """Weights that are issued in a cycle."""
+        return self.filters * self.keep
 
     @property
     def operand_bits(self) -> int:
         """Width of a weight operand, two's complement: holds +-max_level(weight_bits)."""
         return min(self.weight_bits + 1, 8)
+
+    @property
+    def pattern_bits(self) -> int:
+        """Width of the number that tells which channels of a group are kept (`sparse-nm`)."""
+        return (pattern.count(self.nm_keep, self.nm_group) - 1).bit_length()
+
+    @property
+    def select_bits(self) -> int:
+        """Width of what tells an operand which of its channels it takes (`sparse-nm`)."""
+        return (self.nm_group - self.nm_keep).bit_length()
 
     @property
     def place_bits(self) -> int:
@@ -193,8 +233,13 @@ class CoreConfig:
     def entry_bits(self) -> int:
         """Width of a word of the weight buffers (of each row's, in `sparse-rows`)."""
         if self.dense:
-            return self.filters * self.operand_bits
+            return self.filters * self.filter_bits
         return self.place_bits + self.weight_bits
+
+    @property
+    def filter_bits(self) -> int:
+        """Width of a filter's part of a word of a dense core: its operands, and their pattern."""
+        return self.keep * self.operand_bits + (self.pattern_bits if self.structured else 0)
 
     @property
     def table(self) -> bool:
@@ -215,14 +260,21 @@ class CoreConfig:
         return max(widths) + 1
 
     @property
+    def packed_bits(self) -> int:
+        """Width of a weight in the memory outside, with what is needed to find its place and its
+        filter's end: what a mask or the end of a window tells is not stored once more."""
+        ends = self.core == "sparse" and not self.masked
+        return self.entry_bits + ends
+
+    @property
     def bias_bits(self) -> int:
         """Width of a word of the bias stream: a filter's bias, multiplier and shift."""
         return self.acc_bits + self.mul_bits + SHIFT_BITS
 
     @property
     def address_bits(self) -> int:
-        """Width of a byte address of the activation memory."""
-        return (self.act_bytes - 1).bit_length()
+        """Width of an element's address in the activation memory."""
+        return (self.act_elements - 1).bit_length()
 
     @property
     def tile_shifts(self) -> int:
@@ -244,8 +296,13 @@ class CoreConfig:
         """Capacity of the activation memory."""
         return self.act_word_bytes * self.act_depth
 
+    @property
+    def act_elements(self) -> int:
+        """Addresses of the activation memory; those of bytes but in `sparse-nm`."""
+        return self.act_bytes // self.element_bytes
+
     def to_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+        return {"schema": SCHEMA, **values.plain(self)}
 
     @classmethod
     def from_json(cls, value: Any, where: str = "a core's JSON") -> "CoreConfig":

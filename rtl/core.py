@@ -12,7 +12,7 @@ from rtl import lane
 from rtl.activation import ActivationMemory
 from rtl.bitmask import BitmaskFront
 from rtl.config import CoreConfig
-from rtl.dense import DenseFront
+from rtl.dense import DenseFront, StructuredFront
 from rtl.drain import Biases, DrainControl, Output
 from rtl.fanout import delay, tree
 from rtl.layer import Error, descriptor, events
@@ -44,11 +44,21 @@ class _Parts(NamedTuple):
 
 def front(config: CoreConfig) -> Front:
     """What issues the weights and addresses their activations: the difference between cores."""
+    if config.structured:
+        return StructuredFront(config)
     if config.dense:
         return DenseFront(config)
     if config.core == "sparse-rows":
         return RowsFront(config)
     return BitmaskFront(config) if config.coding == "bitmask" else SparseFront(config)
+
+
+def sharers(config: CoreConfig) -> int:
+    """Filters that share one copy of the activations.
+
+    A multiplexer is a fourth of a multiplier's load, and an activation feeds up to `nm_keep`.
+    """
+    return 4 * OPERAND_LOADS // config.keep if config.structured else OPERAND_LOADS
 
 
 class Core(wiring.Component):
@@ -113,7 +123,7 @@ class Core(wiring.Component):
             m.submodules[name] = ResetInserter(reset)(part)
             return part
 
-        copies = 1 if config.core == "sparse-rows" else -(-config.filters // OPERAND_LOADS)
+        copies = 1 if config.core == "sparse-rows" else -(-config.filters // sharers(config))
         parts = _Parts(
             add("front", front(config)),
             add("drain", DrainControl(config)),
@@ -240,7 +250,15 @@ class Core(wiring.Component):
         config, front, memory = self.config, parts.front, parts.memories[n]
         m.d.comb += [memory.address.eq(front.address), memory.valid.eq(front.valid)]
         if config.core != "sparse-rows":
-            return [memory.acts[f // OPERAND_LOADS] for f in range(config.filters)]
+            size = config.element_bytes
+            elements = [
+                [
+                    Cat(acts[n : n + size]) if size > 1 else acts[n]
+                    for n in range(0, len(acts), size)
+                ]
+                for acts in memory.acts
+            ]
+            return [elements[f // sharers(config)] for f in range(config.filters)]
         m.submodules[f"windows_{n}"] = windows = Windows(config)
         m.d.comb += windows.write.eq(front.write)
         for inputs, outputs in (

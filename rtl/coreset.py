@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cosign import CosignError, atomic_write, read_toml
+from cosign import CosignError, atomic_write, read_toml, values
 from rtl.config import CoreConfig
 from rtl.program.fit import feed
 
@@ -37,10 +37,11 @@ KINDS = {
     "sparse": "sparse",
     "candidates": "sparse",
     "rows": "sparse-rows",
+    "structured": "sparse-nm",
 }
 """The roles, and what kind of core is in each."""
 
-_SEVERAL = ("candidates", "rows")
+_SEVERAL = ("candidates", "rows", "structured")
 _FIELDS = tuple(known.name for known in dataclasses.fields(CoreConfig))
 
 
@@ -56,6 +57,7 @@ def base(kind: str) -> CoreConfig:
         "dense-scalar": CoreConfig("dense-scalar"),
         "dense-2d": dense,
         "sparse-rows": dataclasses.replace(dense, core="sparse-rows", window_span=3),
+        "sparse-nm": feed(dense, core="sparse-nm", filters=4, act_depth=5120),
     }[kind]
 
 
@@ -88,6 +90,7 @@ class CoreSet:
     candidates : further sparse cores; of these and `sparse` the fastest counts that is no larger
         than `dense`
     rows : sparse-rows cores, likewise, where the conventional sparse array is measured
+    structured : sparse-nm cores, for layers that are pruned to their pattern
 
     Raises CosignError when a core is of another kind than its role's, two have the same name, or
     `sparse` and `dense_scalar` differ in their multipliers.
@@ -98,6 +101,7 @@ class CoreSet:
     sparse: CoreConfig = field(default_factory=lambda: base("sparse"))
     candidates: tuple[CoreConfig, ...] = field(default_factory=_candidates)
     rows: tuple[CoreConfig, ...] = field(default_factory=_rows)
+    structured: tuple[CoreConfig, ...] = field(default=(), metadata=values.LATER)
 
     def __post_init__(self) -> None:
         roles: dict[str, str] = {}  # by the cores' names
@@ -153,7 +157,7 @@ class CoreSet:
 
     def to_json(self) -> dict[str, Any]:
         """The file form as a value, all fields of all cores."""
-        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+        return {"schema": SCHEMA, **values.plain(self)}
 
     @classmethod
     def from_json(cls, value: Any) -> "CoreSet":
@@ -187,11 +191,11 @@ class CoreSet:
 
     def to_toml(self) -> str:
         """The text of the file form."""
-        none = [f"{role} = []" for role in _SEVERAL if not getattr(self, role)]
+        none = [f"{role} = []" for role, cores in values.plain(self).items() if not cores]
         blocks = ["\n".join([f"schema = {SCHEMA}", *none])]
         for role, core in self._by_role():
             # TOML writes numbers and plain words as JSON does.
-            fields = [f"{k} = {json.dumps(v)}" for k, v in dataclasses.asdict(core).items()]
+            fields = [f"{k} = {json.dumps(v)}" for k, v in values.plain(core).items()]
             blocks.append("\n".join([_heading(role), *fields]))
         return "\n\n".join(blocks) + "\n"
 

@@ -2,16 +2,17 @@
 
 import enum
 
-from amaranth import Array, Module, Mux, Signal
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from rtl import pattern
 from rtl.activation import outside
 from rtl.config import COUNT_BITS, CoreConfig
 from rtl.fanout import delay
 from rtl.layer import STEPS, Error, descriptor
 from rtl.sequence import Front, Sequencer
-from rtl.timing import ACT_EDGE, ADDRESS_EDGE
+from rtl.timing import ADDRESS_EDGE, read_late
 from rtl.weights import DoubleBuffer, Router
 
 
@@ -21,8 +22,7 @@ class DenseFront(Front):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        # Weights are read just in time for the broadcast tree.
-        late = ACT_EDGE - 2
+        late = read_late(config)  # just in time for the broadcast tree
         m.submodules.router = router = Router(config)
         m.submodules.buffer = buffer = DoubleBuffer(config.weight_depth, config.entry_bits, late)
         m.submodules.sequencer = sequencer = Sequencer(config, config.weight_depth)
@@ -43,17 +43,46 @@ class DenseFront(Front):
             self.fault[Error.ADDRESS].eq(address.valid & outside(config, address.address)),
         ]
         issued = delay(m, address.valid, late - ADDRESS_EDGE, "issued")
-        present, counted = Signal(config.filters), delay(m, issued, 1, "counted")
-        for n, operand in enumerate(self.operands):
-            level = buffer.word.word_select(n, config.operand_bits)
-            m.d.comb += operand.eq(Mux(issued, level, 0))
-            m.d.sync += present[n].eq(operand.any())
+        sent, levels = self._send(m, buffer.word, issued)
+        present, counted = Signal(len(levels)), delay(m, sent, 1, "counted")
+        for n, level in enumerate(levels):
+            m.d.sync += present[n].eq(level.any())
         found = sum(present)
         m.d.comb += [
             self.nonzeros.eq(found),
-            self.fillers.eq(Mux(counted, config.filters, 0) - found),
+            self.fillers.eq(Mux(counted, len(levels), 0) - found),
         ]
         return m
+
+    def _send(self, m: Module, word: Value, issued: Value) -> tuple[Value, list[Value]]:
+        """A word to the operands; returns whether they are of an entry, and their levels."""
+        for n, operand in enumerate(self.operands):
+            level = word.word_select(n, self._config.operand_bits)
+            m.d.comb += operand.eq(Mux(issued, level, 0))
+        return issued, list(self.operands)
+
+
+class StructuredFront(DenseFront):
+    """The same for `sparse-nm`: a filter's part of a word is `nm_keep` levels and the number of
+    their pattern, which becomes the operands' selects a cycle before both are sent."""
+
+    def _send(self, m: Module, word: Value, issued: Value) -> tuple[Value, list[Value]]:
+        config, levels = self._config, []
+        patterns = pattern.choices(config.nm_keep, config.nm_group)
+        for n, operand in enumerate(self.operands):
+            part = word.word_select(n, config.filter_bits)
+            width = config.keep * config.operand_bits
+            m.d.sync += operand[:width].eq(Mux(issued, part[:width], 0))
+            if len(patterns) > 1:
+                selects = [
+                    Cat(
+                        Const(channel - k, config.select_bits) for k, channel in enumerate(channels)
+                    )
+                    for channels in patterns
+                ]
+                m.d.sync += operand[width:].eq(Array(selects)[part[width:]])
+            levels += [operand.word_select(k, config.operand_bits) for k in range(config.keep)]
+        return delay(m, issued, 1, "sent"), levels
 
 
 class Step(enum.IntEnum):

@@ -31,7 +31,7 @@ def events(config: CoreConfig) -> data.StructLayout:
     stall_weights, stall_bias, stall_drain : an entry was due, and this was not ready
     nonzeros, fillers : entries with, and without, a weight that reached the multipliers
     """
-    count = config.filters.bit_length()
+    count = config.operands.bit_length()
     stalls = dict.fromkeys(("waiting", "stall_weights", "stall_bias", "stall_drain"), 1)
     return data.StructLayout(stalls | {"nonzeros": count, "fillers": count})
 
@@ -43,11 +43,12 @@ def descriptor(config: CoreConfig) -> wiring.Signature:
     last_pass : filter groups (of `filters` filters) of the layer
     last_tile : tiles of a pass
     last_in_group : passes that read the same input channels
-    group_step : bytes between the input channels of one convolution group and the next
+    group_step : bytes between the input channels of one convolution group and the next (here and
+        below, in `sparse-nm` elements of `nm_group` channels)
     last_shifts : drain cycles of a pass's last tile
     relu : no output is negative
     Dense cores also step through their taps:
-    last_word : taps, channels x kernel area
+    last_word : taps, channels x kernel area (in `sparse-nm` groups of channels)
     last_column, last_row, last_channel : kernel width, kernel height, channels of a group
     last_phase_x, last_phase_y : horizontal, vertical stride
     step_column, step_phase_x : to the next column, in the same / the first phase plane

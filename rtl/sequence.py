@@ -5,12 +5,13 @@ addresses of their activations; all are a `Front`. What follows the issue
 is the same for all cores.
 """
 
-from amaranth import Module, Mux, Signal, Value, signed
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from rtl import sram
 from rtl.config import COUNT_BITS, CoreConfig
+from rtl.lane import weight_shape
 from rtl.layer import Error, descriptor
 from rtl.weights import DoubleBuffer, Router
 
@@ -25,11 +26,12 @@ def front_signature(config: CoreConfig) -> dict[str, wiring.Member]:
     a tile's last), last (it was issued) of a `tile_first`, `tile_last` tile of a pass, of the
     layer's `pass_last` pass.
     valid, address : a read of the activation memory, after edge 2
-    operands : the weights (zero in a bubble) two edges before the multipliers' operand registers
+    operands : what each filter sends to its lanes (weights, zero in a bubble) two edges before the
+        multipliers' operand registers
     nonzeros, fillers : entries issued with and without a weight, some cycles later
     fault : bits of `Error`
     """
-    count = config.filters.bit_length()
+    count = config.operands.bit_length()
     return {
         "layer": In(descriptor(config)),
         "start": In(1),
@@ -45,7 +47,7 @@ def front_signature(config: CoreConfig) -> dict[str, wiring.Member]:
         "pass_last": Out(1),
         "valid": Out(1),
         "address": Out(config.address_bits),
-        "operands": Out(signed(config.operand_bits)).array(config.filters),
+        "operands": Out(weight_shape(config)).array(config.filters),
         "nonzeros": Out(count),
         "fillers": Out(count),
         "fault": Out(len(Error)),

@@ -20,6 +20,16 @@ ADDRESS_EDGE = 2
 ACT_EDGE = 6
 """The edge that loads the activations of an address into their registers."""
 REQUANTIZE_STAGES = 4
+READ_AHEAD = 2
+"""Cycles that words which are read ahead of their use (`rtl.weights.Ahead`) take more."""
+
+
+def read_late(config: CoreConfig) -> int:
+    """Cycles from the last issue of a pass to the last read of its weights: dense cores need none
+    to compute an address, and read them as late as they can."""
+    if config.structured:
+        return ACT_EDGE - 3  # a cycle is left to tell the operands' channels
+    return ACT_EDGE - 2 if config.dense else 0
 
 
 def operand_edge(config: CoreConfig) -> int:

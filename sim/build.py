@@ -25,7 +25,7 @@ BENCH = Path(__file__).parent / "bench"
 TOP = "bench"
 COVERAGE = "COSIGN_COVERAGE"
 """Environment variable: a folder in which every simulation leaves its line and toggle coverage."""
-BENCH_FILES = ("bench.sv", "steady.sv")
+BENCH_FILES = ("bench.sv", "channel.sv", "steady.sv")
 FLAGS = (
     "-O3",
     "--timing",
@@ -135,7 +135,7 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
         "WEIGHT_BITS": config.stream_bits,
         "BIAS_BITS": config.bias_bits,
         "OUT_BITS": 8 * config.drain * config.tiles,
-        "COUNT_BITS": config.filters.bit_length(),
+        "COUNT_BITS": config.operands.bit_length(),
         "PATIENCE": 65536 + 16 * config.weight_depth,
     }
     # cocotb's own build command makes every signal public, which costs most of the speed; here
@@ -201,7 +201,7 @@ def outputs(config: CoreConfig) -> dict[str, tuple[str, int]]:
         "i_acts__ready": ("act_ready", 1),
         "i_weights__ready": ("weight_ready", 1),
         "i_biases__ready": ("bias_ready", 1),
-        "events": ("events", 4 + 2 * config.filters.bit_length()),
+        "events": ("events", 4 + 2 * config.operands.bit_length()),
     }
 
 

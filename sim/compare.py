@@ -3,13 +3,14 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from compress.model.graph import Layer
 from rtl.config import CoreConfig
 from rtl.program.encode import Work, work
 from rtl.program.fit import batch_of, feed, with_maps, with_streams
 from rtl.program.pack import stripes_of
+from rtl.program.traffic import traffic
 from sim.cycles import run_cycles
 
 
@@ -41,6 +42,7 @@ def compare(
     act_bytes: int,
     dense: str = "dense-scalar",
     sparse: str = "sparse",
+    bytes_per_cycle: float | None = None,
 ) -> dict[str, Any]:
     """Cycles of each of `layers` by core, totals over all of them and over the convolutions.
 
@@ -49,6 +51,7 @@ def compare(
     act_bytes : activation memory of a tile above which maps are computed in stripes
 
     dense, sparse : two of the names; speedup is that of the second over the first
+    bytes_per_cycle : of the channel to the memory outside (`sim.channel`), None for no limit
 
     Memories are as large as the layers need.
     """
@@ -61,14 +64,19 @@ def compare(
         if not rows:
             return None
         counts = {key: sum(row[key] for row in rows) for key in ("weights", "nonzeros")}
-        return counts | counted({name: sum(row["cycles"][name] for row in rows) for name in cores})
+        sums = {
+            key: {name: sum(row[key][name] for row in rows) for name in cores}
+            for key in ("cycles", "dram_bytes")
+        }
+        return counts | counted(sums["cycles"]) | {"dram_bytes": sums["dram_bytes"]}
 
-    columns, fitted = {}, {}
+    columns, moved, fitted = {}, {}, {}
     for name, core in cores.items():
         config = with_maps(core, [layer.geometry for layer in layers], batch, act_bytes)
-        costs = [_cost(layer, config, batch) for layer in layers]
-        columns[name] = [cycles for cycles, _ in costs]
-        fitted[name] = with_streams(config, [cost for _, cost in costs])
+        found = [_counted(layer, config, batch, bytes_per_cycle) for layer in layers]
+        columns[name] = [each.cycles for each in found]
+        moved[name] = [each.dram_bytes for each in found]
+        fitted[name] = with_streams(config, [each.cost for each in found])
     rows = [
         {
             "name": layer.name,
@@ -76,6 +84,7 @@ def compare(
             "weights": layer.geometry.weights,
             "nonzeros": layer.nnz,
             **counted({name: cycles[number] for name, cycles in columns.items()}),
+            "dram_bytes": {name: several[number] for name, several in moved.items()},
         }
         for number, layer in enumerate(layers)
     ]
@@ -85,14 +94,27 @@ def compare(
         "conv": total([row for row in rows if row["kind"] == "conv"]),
         "batch": batch,
         "act_bytes": act_bytes,
+        "bytes_per_cycle": bytes_per_cycle,
         "shapes": {name: f"{core.lanes}x{core.filters}" for name, core in fitted.items()},
         "cores": {name: core.to_json() for name, core in fitted.items()},
     }
 
 
-def _cost(layer: Layer, config: CoreConfig, batch: int) -> tuple[int, Work]:
-    """(cycles of one map or batch, what its weights cost)."""
+class _Counted(NamedTuple):
+    """Of one map or batch: cycles, bytes to and from the memory outside, what its weights cost."""
+
+    cycles: int
+    dram_bytes: int
+    cost: Work
+
+
+def _counted(
+    layer: Layer, config: CoreConfig, batch: int, bytes_per_cycle: float | None
+) -> _Counted:
     pixels = batch_of(layer.geometry, batch)
     stripes, layout = stripes_of(layer.geometry, pixels, config)
+    runs = stripes // config.tiles
     cost = work(layer, layout, config)
-    return stripes // config.tiles * run_cycles(cost, layout, config), cost
+    moved = sum(traffic(cost, layout, config).bytes_by_stream.values())
+    cycles = run_cycles(cost, layout, config, bytes_per_cycle)
+    return _Counted(runs * cycles, round(runs * moved), cost)

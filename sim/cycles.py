@@ -1,4 +1,5 @@
-"""The exact cycle model: the busy cycles of a core when no stream ever waits.
+"""The exact cycle model: the busy cycles of a core when no stream ever waits, or when all share a
+channel (`sim.channel`).
 
 A tile of a pass costs max(entries, drain of the tile before it). On top come the loading of the
 first pass, what a pass takes longer to load than the one before it to compute, what filters that
@@ -14,35 +15,47 @@ import numpy as np
 
 from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
-from rtl.program.encode import Work, passes_of, work
+from rtl.program.encode import Work, passes_of, shape_of, work
 from rtl.program.layout import Layout
-from rtl.program.pack import shape_of, stripes_of
-from rtl.timing import ACT_EDGE, bias_places, command_edge, output_latency
+from rtl.program.pack import stripes_of
+from rtl.timing import READ_AHEAD, bias_places, command_edge, output_latency, read_late
+from sim import channel
 
 
-def layer_cycles(layer: Layer, config: CoreConfig, batch: int = 1) -> int:
+def layer_cycles(
+    layer: Layer, config: CoreConfig, batch: int = 1, bytes_per_cycle: float | None = None
+) -> int:
     """Clock cycles from start to done for one image (linear: one batch) of `layer`."""
     stripes, layout = stripes_of(layer.geometry, batch, config)
-    return stripes // config.tiles * run_cycles(work(layer, layout, config), layout, config)
+    cost = work(layer, layout, config)
+    return stripes // config.tiles * run_cycles(cost, layout, config, bytes_per_cycle)
 
 
-def dense_cycles(geometry: Geometry, config: CoreConfig, batch: int = 1) -> int:
+def dense_cycles(
+    geometry: Geometry, config: CoreConfig, batch: int = 1, bytes_per_cycle: float | None = None
+) -> int:
     """Clock cycles of a dense core, which depend on the shape alone."""
     stripes, layout = stripes_of(geometry, batch, config)
-    words = np.full(geometry.groups * passes_of(layout, config), geometry.columns, np.int64)
-    return stripes // config.tiles * run_cycles(Work(words, words, words), layout, config)
+    words = np.full(geometry.groups * passes_of(layout, config), layout.taps, np.int64)
+    cost = Work(words, words, words)
+    return stripes // config.tiles * run_cycles(cost, layout, config, bytes_per_cycle)
 
 
-def run_cycles(cost: Work, layout: Layout, config: CoreConfig) -> int:
+def run_cycles(
+    cost: Work, layout: Layout, config: CoreConfig, bytes_per_cycle: float | None = None
+) -> int:
     """Cycles of one run of the core, in which every pass issues what `cost` says.
+
+    bytes_per_cycle : of the channel that all streams share, and that loads the map, a multiple of
+        0.125; None where no stream ever waits, and the map is there
 
     Cycles are counted from the one after the start; `loaded` is the first in which all of a pass's
     words can be read, `end` that in which its last entry issues.
     """
+    if bytes_per_cycle is not None:
+        return channel.run_cycles(cost, layout, config, bytes_per_cycle)
     tiles, last_shifts = shape_of(layout, config)
-    late = ACT_EDGE - 2 if config.dense else 0
-    # Words that are read ahead of their use take two cycles more.
-    ahead = 2
+    late = read_late(config)
     drain = config.tile_shifts
     biases = _Biases(config, drain if tiles > 1 else last_shifts)
     rows = _Rows(cost, tiles, drain) if config.core == "sparse-rows" else None
@@ -55,11 +68,11 @@ def run_cycles(cost: Work, layout: Layout, config: CoreConfig) -> int:
         loaded = begun + words
         start = max(end + 1, loaded)
         if cost.mask_words:
-            start = max(start, begun + cost.mask_words + ahead)
+            start = max(start, begun + cost.mask_words + READ_AHEAD)
         before = end
         if rows:
             # Each row begins with the first window when its own words are there.
-            starts = begun + ahead + np.cumsum(cost.rows[number])
+            starts = begun + READ_AHEAD + np.cumsum(cost.rows[number])
             through = int((starts + cost.first[number]).max()) - 1
             end, drained = rows.run(cost.windows[number], through, drained, biases.drain)
         else:

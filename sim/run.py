@@ -54,6 +54,7 @@ def run_layer(
     waves: Path | None = None,
     batch: int | None = None,
     processes: int = 1,
+    bytes_per_cycle: float | None = None,
 ) -> LayerRun:
     """Execute `layer` on the RTL for `inputs`, int8 [N, C, H, W].
 
@@ -61,6 +62,7 @@ def run_layer(
     many as the activation memory holds, `batch` at most. `input_range` bounds the activations for
     the overflow proof. `simulators` is the folder for compiled simulators. `stall_seed` makes all
     streams stutter, `waves` writes an FST wave. Many images are shared by `processes` simulators.
+    `bytes_per_cycle` is what a channel that all streams share moves (`sim.channel`).
     Raises CosignError when the layer does not fit the core, or a tool is missing.
     """
     began = time.perf_counter()
@@ -81,7 +83,14 @@ def run_layer(
 
     def run(part: Sequence[Job]) -> list[JobResult]:
         folder = simulators or simulators_dir()
-        return simulate(part, config, folder, stall_seed=stall_seed, waves=waves)
+        return simulate(
+            part,
+            config,
+            folder,
+            stall_seed=stall_seed,
+            waves=waves,
+            bytes_per_cycle=bytes_per_cycle,
+        )
 
     shares = [run(jobs)] if waves else _share(run, jobs, processes)  # one wave is one simulation
     results = [result for share in shares for result in share]
@@ -100,12 +109,21 @@ def batches_of(layer: Layer, config: CoreConfig, images: int, batch: int | None)
     return [min(size, images - begun) for begun in range(0, images, size)]
 
 
-def model_cycles(layer: Layer, config: CoreConfig, images: int, batch: int | None = None) -> int:
+def model_cycles(
+    layer: Layer,
+    config: CoreConfig,
+    images: int,
+    batch: int | None = None,
+    bytes_per_cycle: float | None = None,
+) -> int:
     """What the cycle model says of `run_layer`."""
     if layer.geometry.kind == "conv":
-        return images * layer_cycles(layer, config)
+        return images * layer_cycles(layer, config, 1, bytes_per_cycle)
     sizes = batches_of(layer, config, images, batch)
-    return sum(sizes.count(size) * layer_cycles(layer, config, size) for size in set(sizes))
+    return sum(
+        sizes.count(size) * layer_cycles(layer, config, size, bytes_per_cycle)
+        for size in set(sizes)
+    )
 
 
 def _share(

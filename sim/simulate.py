@@ -12,7 +12,9 @@ import numpy as np
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.program.pack import LayerProgram, unpack_outputs
+from rtl.program.traffic import Traffic
 from sim.build import TOP, build, coverage_folder, pack_descriptor, power_on
+from sim.channel import channel_bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,7 @@ class Run:
     weights : uint8 [words, bytes]
     biases : int64 [words], a filter's bias and requantisation each (`pack.filter_words`)
     reset_at : cycle after the start in which the core is reset, 0 for never
+    traffic : what the streams take in the memory outside, needed where they share a channel
     """
 
     descriptor: dict[str, int]
@@ -66,6 +69,7 @@ class Run:
     weights: np.ndarray
     biases: np.ndarray
     reset_at: int = 0
+    traffic: Traffic | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +94,7 @@ def simulate(
     waves: Path | None = None,
     record: Path | None = None,
     seed: int = 1,
+    bytes_per_cycle: float | None = None,
 ) -> list[JobResult]:
     """Execute jobs one after the other, without a reset between them.
 
@@ -98,17 +103,31 @@ def simulate(
     waves : write an FST wave there
     record : write the core's ports there, a line of bits per clock cycle (`sim.record`)
     seed : of what registers and memories hold at power on, 1 to 2147483647; 0: zeros
+    bytes_per_cycle : of a channel that all streams share (`sim.channel`); None for no limit
 
     Raises CosignError when a tool is missing or the simulation fails.
     """
     runs = [
-        Run(job.program.descriptor, acts, job.program.weights, job.program.biases)
+        Run(
+            job.program.descriptor,
+            acts,
+            job.program.weights,
+            job.program.biases,
+            traffic=job.program.traffic,
+        )
         for job in jobs
         for acts in job.program.maps(job.x, config)
     ]
     answers = iter(
         simulate_runs(
-            runs, config, folder, stall_seed=stall_seed, waves=waves, record=record, seed=seed
+            runs,
+            config,
+            folder,
+            stall_seed=stall_seed,
+            waves=waves,
+            record=record,
+            seed=seed,
+            bytes_per_cycle=bytes_per_cycle,
         )
     )
     results = []
@@ -137,6 +156,7 @@ def simulate_runs(
     waves: Path | None = None,
     record: Path | None = None,
     seed: int = 1,
+    bytes_per_cycle: float | None = None,
 ) -> list[RunResult]:
     """Execute runs as `simulate` does, whatever their streams say; a run that is reset has no
     result of its own."""
@@ -155,6 +175,8 @@ def simulate_runs(
             arguments.append(f"+record={record.resolve()}")
         if stall_seed is not None:
             arguments.append(f"+stall={stall_seed}")
+        if bytes_per_cycle is not None:
+            arguments.append(f"+channel={channel_bits(bytes_per_cycle)}")
         _execute(simulator, work, arguments, waves)
         return _collect(work, config)
 
@@ -175,18 +197,29 @@ def _write(
 ) -> None:
     """Write a run's three streams; words are big-endian, as $fread takes them."""
     prefix.with_suffix(".acts").write_bytes(run.acts[:, ::-1].tobytes())
-    weights, biases = prefix.with_suffix(".weights"), prefix.with_suffix(".biases")
     key = id(run.weights), id(run.biases)
     if key in written:  # images of the same layer share the files
-        source = written[key]
-        weights.symlink_to(source.with_suffix(".weights"))
-        biases.symlink_to(source.with_suffix(".biases"))
+        for suffix in (".weights", ".biases", *((".channel", ".bits") if run.traffic else ())):
+            prefix.with_suffix(suffix).symlink_to(written[key].with_suffix(suffix))
         return
     written[key] = prefix
-    weights.write_bytes(run.weights[:, ::-1].tobytes())
+    prefix.with_suffix(".weights").write_bytes(run.weights[:, ::-1].tobytes())
     width = -(-config.bias_bits // 8)
     big_endian = run.biases.astype(">i8").view(np.uint8).reshape(-1, 8)
-    biases.write_bytes(big_endian[:, 8 - width :].tobytes())
+    prefix.with_suffix(".biases").write_bytes(big_endian[:, 8 - width :].tobytes())
+    if run.traffic is not None:
+        _write_channel(prefix, run.traffic)
+
+
+def _write_channel(prefix: Path, moved: Traffic) -> None:
+    """Write what the streams take in the memory outside."""
+    numbers = (
+        *(moved.inputs.bits, moved.inputs.count * moved.inputs.bits),
+        *(moved.widest_weight_bits, moved.weight_bits),
+        *(moved.biases.bits, moved.biases.total_bits, moved.outputs.bits),
+    )
+    prefix.with_suffix(".channel").write_text(" ".join(map(str, numbers)))
+    prefix.with_suffix(".bits").write_bytes(moved.bits_by_word().astype(">u2").tobytes())
 
 
 def _execute(simulator: Path, run: Path, arguments: list[str], waves: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""Layers of which only the shape and the density are known: random masks."""
+"""Layers of which only the shape and the density, or a pattern, are known: random masks."""
 
 from collections.abc import Mapping
 
@@ -21,8 +21,29 @@ def masked_layer(
     return layer_of(geometry, mask, name)
 
 
+def structured_layer(
+    geometry: Geometry,
+    keep: int,
+    group: int,
+    rng: np.random.Generator,
+    name: str = "random pattern",
+) -> Layer:
+    """`keep` weights at random places of each `group` input channels of a filter, at the same
+    kernel position, all of level 1; of a last group with fewer channels no more than there are."""
+    channels = geometry.in_channels // geometry.groups
+    groups = -(-channels // group)
+    shape = (geometry.out_channels, groups, geometry.kernel[0] * geometry.kernel[1], group)
+    drawn = rng.random(shape, np.float32)
+    drawn[:, -1, :, channels - group * (groups - 1) :] = 2  # no channel is there
+    chosen = np.argpartition(drawn, keep - 1, axis=-1)[..., :keep]
+    mask = np.zeros(shape, bool)
+    np.put_along_axis(mask, chosen, True, axis=-1)
+    by_channel = mask.swapaxes(2, 3).reshape(geometry.out_channels, groups * group, -1)
+    return layer_of(geometry, by_channel[:, :channels].reshape(-1), name)
+
+
 def layer_of(geometry: Geometry, mask: np.ndarray, name: str) -> Layer:
-    """The weights of a mask, bool [weights], all of level 1."""
+    """Level 1 where `mask`, bool [weights], keeps a weight."""
     rows = mask.reshape(geometry.out_channels, geometry.columns)
     places = np.flatnonzero(mask)
     counts = np.count_nonzero(rows, axis=1)

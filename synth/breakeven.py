@@ -16,7 +16,7 @@ arrive from outside) and "on-chip" (the two buffers together hold the whole laye
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cosign import CosignError
 from cosign.values import Amount, Count, Positive, Ratio, Share, Value
@@ -55,12 +55,14 @@ class Workload:
 
     `cycles(config, portion)` is measured or from the exact cycle model, never nnz / lanes;
     `stored(config, portion)` sizes the weight memory. A dense core gets portion 0.
+    `bytes_per_cycle` is what the cycles are counted with: None for no limit.
     """
 
     network: str
     layer: str
     cycles: Callable[[CoreConfig, float], int]
     stored: Callable[[CoreConfig, float], Stored]
+    bytes_per_cycle: float | None = None
 
 
 class Point(Value, frozen=True, kw_only=True):
@@ -98,6 +100,8 @@ class Curve(Value, frozen=True, kw_only=True):
     sram_model : openram (composed of measured macros) or flat (0.57 µm²/bit)
     equal_bits : whether weights are as wide on both
     weights : streamed, or on-chip: the paper's accounting
+    bytes_per_cycle : that maps, weights and biases together move to and from the memory outside;
+        null where that has no limit, and a map is there when its layer begins
     limit_um2 : area of the dense core with its memories, which the sparse one must not pass
     break_even_ratio : pruning ratio from which the speedup stays at 1 or above; null when never
     bracket_ratio : the two measured pruning ratios around the crossing; null when there is none
@@ -113,6 +117,7 @@ class Curve(Value, frozen=True, kw_only=True):
     sram_model: str
     equal_bits: bool
     weights: str
+    bytes_per_cycle: Positive | None = None
     limit_um2: Positive
     break_even_ratio: Ratio | None
     bracket_ratio: tuple[Ratio, Ratio] | None
@@ -136,7 +141,9 @@ def with_weights(config: CoreConfig, stored: Stored, weights: str) -> CoreConfig
     words, masks = stored.filter, stored.filter_masks
     if weights == "on-chip":
         words, masks = -(-stored.layer // stored.buffers), -(-stored.layer_masks // 2)
-    fields = {"weight_depth": max(2, words)} | ({"mask_depth": max(2, masks)} if masks else {})
+    fields: dict[str, Any] = {"weight_depth": max(2, words)}
+    if masks:
+        fields["mask_depth"] = max(2, masks)
     return dataclasses.replace(config, **fields)
 
 
@@ -287,6 +294,7 @@ def measure(
         sram_model=sram_model,
         equal_bits=len({r.config.weight_bits for r in (dense, *sparse)}) == 1,
         weights=weights,
+        bytes_per_cycle=workload.bytes_per_cycle,
         limit_um2=limit,
         break_even_ratio=crossed.ratio,
         bracket_ratio=crossed.bracket,

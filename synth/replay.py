@@ -7,16 +7,13 @@ compared in every cycle. The inner loop is C (`replay.c`), compiled when first u
 
 import ctypes
 import functools
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from cosign import CosignError
+from cosign import CosignError, native
 from synth.gates import ONE, PINS, ZERO, Gate, Gates, Ram, Register, port_bits, read_gates
 from synth.liberty import Library
 
@@ -103,17 +100,7 @@ def _port_nets(gates: Gates, ports: Mapping[str, np.ndarray]) -> list[int]:
 @functools.cache
 def _kernel() -> Callable[[object], None]:
     """`replay` of replay.c, which takes a `_Run` by reference."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("g++")
-    if compiler is None:
-        raise CosignError("no C compiler is installed; install the system package gcc.")
-    with tempfile.TemporaryDirectory(prefix="cosign-replay-") as folder:
-        library = Path(folder) / "replay.so"
-        source = str(Path(__file__).with_name("replay.c"))
-        command = [compiler, "-O3", "-shared", "-fPIC", "-x", "c", source, "-o", str(library)]
-        done = subprocess.run(command, text=True, capture_output=True, check=False)
-        if done.returncode:
-            raise CosignError(f"{compiler} failed: {done.stderr.strip().splitlines()[-1]}.")
-        kernel = ctypes.CDLL(str(library)).replay
+    kernel = native.library(Path(__file__).with_name("replay.c")).replay
     kernel.argtypes, kernel.restype = (ctypes.POINTER(_Run),), None
     return kernel
 

@@ -91,7 +91,7 @@ def beyond_the_memory(run: Run, config: CoreConfig) -> Run:
     bits = bits_of(run.weights, config.stream_bits)
     descriptor = run.descriptor
     if config.dense:
-        step = config.act_bytes  # behind a memory whose size is no power of two
+        step = config.act_elements  # behind a memory whose size is no power of two
         descriptor = descriptor | dict.fromkeys((f"step_{name}" for name in STEPS), step)
     elif config.table:
         bits[: descriptor["last_slot"] + 1, : config.address_bits] = 1

@@ -1,5 +1,6 @@
 """Random layers for tests of the hardware rooms."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from compress.model.graph import Geometry, Layer
 from compress.model.levels import max_level
+from rtl.config import CoreConfig
 
 
 def layer_of(levels: np.ndarray, geometry: Geometry, **fields: Any) -> Layer:
@@ -41,6 +43,23 @@ def random_layer(
     scaled |= {"mul": np.minimum(65535, (factor * 2**shift).astype(np.int64)), "shift": shift}
     scaled |= {"q": rng.integers(8, 16, filters) * 2.0 ** rng.integers(-9, -6, filters)}
     return layer_of(levels, geometry, **(scaled | fields))
+
+
+def obeying(layer: Layer, config: CoreConfig) -> Layer:
+    """The layer, pruned at random to the pattern of a core that has one."""
+    if not config.structured:
+        return layer
+    g = layer.geometry
+    levels = layer.dense_levels().reshape(g.out_channels, g.in_channels // g.groups, -1).copy()
+    rng = np.random.default_rng(0)
+    for row in levels:
+        for first in range(0, len(row), config.nm_group):
+            for group in row[first : first + config.nm_group].T:
+                pruned = max(0, np.count_nonzero(group) - config.nm_keep)
+                group[rng.choice(np.flatnonzero(group), pruned, replace=False)] = 0
+    pruned = layer_of(levels.reshape(g.out_channels, -1), g)
+    kept = {"row_ptr": pruned.row_ptr, "col_idx": pruned.col_idx, "levels": pruned.levels}
+    return dataclasses.replace(layer, **kept)
 
 
 def random_input(geometry: Geometry, images: int = 1, seed: int = 0) -> np.ndarray:

@@ -22,6 +22,8 @@ from torch import Tensor
 from compress.admm.constraints import largest
 from compress.model.levels import max_level
 
+Choice = Callable[[Tensor, int], Tensor]
+"""(values, number) to a bool mask of so many that shall stay."""
 DAMPING = 0.1
 LEAST_DEVIATION = 0.1  # of a column, over the root mean square of all
 RHO = 1.0
@@ -123,18 +125,21 @@ def problem(
     return replace(made, goal=cross / scale + made.times(scaled))
 
 
-def prune(task: Problem, keep: int) -> Tensor:
-    """Z with `keep` non-zeros: ADMM finds the support, conjugate gradients the values on it."""
+def prune(task: Problem, keep: int, choose: Choice = largest) -> Tensor:
+    """Z with `keep` non-zeros: ADMM finds the support, conjugate gradients the values on it.
+
+    choose : the support of so many, from `keep` on, for values like the weights
+    """
     total = task.weight.numel()
     if keep == total:
         return least_squares(task, torch.ones_like(task.weight, dtype=torch.bool), task.weight)
     solve = task.solver(RHO)
-    mask = largest(task.weight, keep)
+    mask = choose(task.weight, keep)
     z, u = task.weight, torch.zeros_like(task.weight)
     for step in range(1, ITERATIONS + 1):
         left = max(0.0, 1 - step / (_RISE * ITERATIONS))
         w = solve(task.goal + RHO * (z - u))
-        mask = largest(w + u, keep + round((total - keep) * left**3))
+        mask = choose(w + u, keep + round((total - keep) * left**3))
         z = torch.where(mask, w + u, 0.0)
         u += w - z
     return least_squares(task, mask, w)

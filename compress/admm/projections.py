@@ -1,13 +1,14 @@
 """Euclidean projections onto the constraint sets of ADMM (Eqn. 7), in plain numpy.
 
-Onto alpha_i non-zeros (`prune_mask`), and onto levels (`quantize`, which is `best_interval`, then
-`levels_of` it). All of them take arrays of any shape and work on AlexNet's fc1 (37.7M weights) in
-about a second.
+Onto alpha_i non-zeros or an N:M pattern (`prune_mask`), and onto levels (`quantize`, which is
+`best_interval`, then `levels_of` it). All of them take arrays of any shape, patterns those of
+weights, and work on AlexNet's fc1 (37.7M weights) in about a second.
 """
 
 import numpy as np
 
 from compress.model.levels import Levels, max_level
+from compress.model.pattern import Pattern
 
 _TOP = np.array([0, *(max_level(bits) for bits in range(1, 9))])  # by bits
 _COARSE_STEPS = 1024
@@ -23,11 +24,17 @@ _WORTHWHILE = 1e-3
 _ROUNDING = 1e-9  # of sums of as many values as there are pieces, with room
 
 
-def prune_mask(values: np.ndarray, keep: int) -> np.ndarray:
+def prune_mask(values: np.ndarray, keep: int, pattern: Pattern | None = None) -> np.ndarray:
     """bool mask of exactly `keep` elements with the largest magnitudes (§3.3).
 
-    Of equal magnitudes the ones that come first in memory order are kept.
+    pattern : whose weights are kept first, of values [filters, channels, ...]: the largest of each
+        group, which is the exact projection onto it; beyond as many as it has, the largest others
+
+    Of equal magnitudes the ones that come first in memory order are kept. Raises ValueError on more
+    than there are, or fewer than the pattern has.
     """
+    if pattern is not None:
+        return _pattern_mask(values, keep, pattern)
     magnitude = np.abs(values).reshape(-1)
     if not 0 <= keep <= magnitude.size:
         raise ValueError(f"cannot keep {keep} of {magnitude.size} values")
@@ -38,6 +45,19 @@ def prune_mask(values: np.ndarray, keep: int) -> np.ndarray:
     ties = np.flatnonzero(magnitude == threshold)
     mask[ties[: keep - int(np.count_nonzero(mask))]] = True
     return mask.reshape(values.shape)
+
+
+def _pattern_mask(values: np.ndarray, keep: int, pattern: Pattern) -> np.ndarray:
+    groups = pattern.grouped(np.abs(values), padding=-1)  # padding comes last
+    order = np.argsort(-groups, axis=2, kind="stable")[:, :, : pattern.keep]
+    first = np.zeros(groups.shape, bool)
+    np.put_along_axis(first, order, True, axis=2)
+    filters, channels = values.shape[:2]
+    mask = first.reshape(filters, -1, groups.shape[-1])[:, :channels].reshape(values.shape)
+    count = int(np.count_nonzero(mask))
+    if keep < count:
+        raise ValueError(f"{pattern} has {count} weights, not {keep}")
+    return mask if keep == count else prune_mask(np.where(mask, np.inf, values), keep)
 
 
 def levels_of(values: np.ndarray, q: float | np.ndarray, bits: int | np.ndarray) -> np.ndarray:

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from compress.admm import layerwise, projections
+from compress.admm.constraints import largest
 from compress.admm.moments import Moments
 from compress.model.levels import Levels
 from compress.model.nodes import NetworkSpec, NodeSpec
+from compress.model.pattern import NO_PATTERNS, Pattern, Patterns
 from compress.nn.network import Network
 
 _FINEST = 1 << 13
@@ -32,6 +34,7 @@ def prune(
     batches: Iterable[Tensor],
     progress: Progress = lambda _: None,
     units: Mapping[str, float] = MappingProxyType({}),
+    patterns: Patterns = NO_PATTERNS,
 ) -> None:
     """Change weights and biases so that at most `keep` weights per layer are not zero.
 
@@ -39,9 +42,10 @@ def prune(
     batches : float32 [N, C, H, W], normalised calibration images
     progress : receives one line per layer
     units : as for `layers`
+    patterns : of layers that have one; `keep` is then as many as it keeps
     """
     for layer in layers(network, batches, units):
-        pruned = layerwise.prune(layer.task, keep[layer.name])
+        pruned = layer.pruned(keep[layer.name], patterns.get(layer.name))
         layer.put(pruned / layer.task.scale)
         progress(layer.line(keep[layer.name], pruned))
 
@@ -54,6 +58,7 @@ def prune_and_quantize(
     batches: Iterable[Tensor],
     units: Mapping[str, float],
     progress: Progress = lambda _: None,
+    patterns: Patterns = NO_PATTERNS,
 ) -> dict[str, Levels]:
     """The same with weights that are q * level, an interval for each filter; returns them by layer.
 
@@ -64,7 +69,7 @@ def prune_and_quantize(
     """
     found = {}
     for layer in layers(network, batches, units):
-        pruned = layer.behind_relu(layerwise.prune(layer.task, keep[layer.name]))
+        pruned = layer.behind_relu(layer.pruned(keep[layer.name], patterns.get(layer.name)))
         least = units[layer.name] / units[layer.input] / _FINEST
         found[layer.name], z = layer.quantize_filters(pruned, bits[layer.name], least)
         progress(layer.line(keep[layer.name], z))
@@ -183,6 +188,15 @@ class Turn:
         self._weight, self._bias = network.weights[node.name], network.biases[node.name]
         self._moments = moments
         self.task = moments.problem(self._weight.detach().reshape(moments.shape))
+
+    def pruned(self, keep: int, pattern: Pattern | None) -> Tensor:
+        """Z with `keep` non-zeros, those of the pattern if there is one."""
+        shape = self._weight.shape
+
+        def choose(values: Tensor, count: int) -> Tensor:
+            return largest(values.reshape(shape), count, pattern).reshape(values.shape)
+
+        return layerwise.prune(self.task, keep, choose)
 
     def behind_relu(self, z: Tensor) -> Tensor:
         """Z on the same support, fitted to what a ReLU behind the layer lets through."""

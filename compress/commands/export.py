@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from compress.commands.inspect import inspect, table
 from compress.file import container
 from compress.model.graph import InputSpec
-from compress.model.nodes import size_of
+from compress.model.nodes import NetworkSpec, size_of
+from compress.model.pattern import NO_PATTERNS, Patterns
+from compress.zoo import patterns as zoo_patterns
 from compress.zoo.density import uniform, uniform_but_delicate
 from compress.zoo.networks import NETWORKS, entry_for, is_foreign, preset
 from cosign import CosignError
@@ -51,6 +53,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     amount.add_argument(
         "--ratio", type=pruning_ratio, metavar="R", help="one weight of R stays, in every layer"
+    )
+    amount.add_argument(
+        "--pattern",
+        metavar="N:M|FILE",
+        help="N weights of each M consecutive input channels stay, at each tap of each filter: 2:4 "
+        "for all layers, or a JSON file {layer: N:M}, where others stay dense",
     )
     parser.add_argument(
         "--method",
@@ -112,8 +120,10 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
 
     _check_finetune(options)
     options.network, options.alpha = preset(options.network, options.alpha)
-    if (options.alpha is None) == (options.ratio is None):
-        raise CosignError("export needs --alpha, --ratio or a row of the paper, one of them.")
+    if sum(given is not None for given in (options.alpha, options.ratio, options.pattern)) != 1:
+        raise CosignError(
+            "export needs --alpha, --ratio, --pattern or a row of the paper, one of them."
+        )
     if is_foreign(options.network):
         return _export_own(options)
     if options.network not in NETWORKS:
@@ -137,8 +147,9 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
     bits = entry.bits.by_layer(entry.spec)
     if options.bits is not None:
         bits = dict.fromkeys(bits, options.bits)
-    if options.ratio is not None:
-        chosen = uniform(entry.spec, options.ratio)
+    patterns = _patterns(options, entry.spec)
+    if options.alpha is None:
+        chosen = uniform(entry.spec, options.ratio or 1)
     else:
         chosen = entry.densities(options.alpha)
     weights = options.weights and state_dicts.find(options.network, options.weights, _say)
@@ -150,7 +161,9 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
         network, source = pipeline.untrained(options.network, found.calibration, options.seed)
     else:
         network, source = pipeline.load(options.network, weights)
-    fidelity = _written(options, network, source, chosen, bits, found, network.spec.outputs)
+    fidelity = _written(
+        options, network, source, (chosen, patterns), bits, found, network.spec.outputs
+    )
     if weights is None:
         return (
             f"The weights are UNTRAINED (random, seed {options.seed}): the file has the structure "
@@ -174,7 +187,10 @@ def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None
     for note in own.notes:
         _say(f"{options.network}: {note}.")
     spec = own.spec
-    if options.ratio is None:
+    patterns = _patterns(options, spec)
+    if options.pattern is not None:
+        chosen = uniform(spec, 1)
+    elif options.ratio is None:
         chosen = recipes.pretrained_densities(own, options.alpha)
     else:
         chosen = recipes.without_zeros(own, uniform_but_delicate(spec, options.ratio))
@@ -194,7 +210,9 @@ def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None
     )
     source = input_spec(spec.shape, *(told or found.pixels or state_dicts.pixels_of(spec)))
     network = pretrained_network(own)
-    fidelity = _written(options, network, source, chosen, bits, found, own.outputs, own.scales)
+    fidelity = _written(
+        options, network, source, (chosen, patterns), bits, found, own.outputs, own.scales
+    )
     words = [f"Weights of {options.network}, {_done(options)} {found.words}."]
     if own.scales:
         words.append("Scales of activations that the file gives are taken from it.")
@@ -206,6 +224,15 @@ def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None
     elif told is None and spec.shape[0] not in (1, 3):
         words.append("Pixels of 0 to 255 become -2 to 2; say what they are by --mean and --std.")
     return " ".join(words), fidelity
+
+
+def _patterns(options: argparse.Namespace, spec: NetworkSpec) -> Patterns:
+    """Of the layers that are to have one."""
+    if options.pattern is None:
+        return NO_PATTERNS
+    found = zoo_patterns.asked(spec, options.pattern)
+    _say(zoo_patterns.told(spec, found))
+    return found
 
 
 def _check_finetune(options: argparse.Namespace) -> None:
@@ -228,7 +255,7 @@ def _written(
     options: argparse.Namespace,
     network: "Network",
     source: InputSpec,
-    chosen: dict[str, float],
+    chosen: tuple[dict[str, float], Patterns],
     bits: dict[str, int],
     found: "Samples",
     names: Sequence[str],
@@ -236,6 +263,7 @@ def _written(
 ) -> dict[str, Any] | None:
     """Compress, measure and write; returns the errors of outputs, None without images held.
 
+    chosen : densities by layer, and patterns
     names : what to call each output of `network`
     known : scales of activations that its file gives, by node
     """
@@ -249,8 +277,18 @@ def _written(
         finetuning = Finetuning(options.finetune, found.pool, options.seed, checkpoint)
 
     expected = fidelity.outputs(network, source, found.held) if len(found.held) else []
+    densities, patterns = chosen
     model = pipeline.compress(
-        network, source, chosen, bits, found.calibration, options.method, _say, known, finetuning
+        network,
+        source,
+        densities,
+        bits,
+        found.calibration,
+        options.method,
+        _say,
+        known,
+        finetuning,
+        patterns,
     )
     shapes = [model.shapes[name] for name in model.outputs]
     errors = fidelity.errors(model, expected, found.held, golden.trace) if expected else []

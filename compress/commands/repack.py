@@ -18,13 +18,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--coding", choices=CODINGS, help="of all layers (default: the smallest for each)"
     )
+    parser.add_argument(
+        "--in-order",
+        action="store_true",
+        help="do not sort channels: an N:M pattern is one of channels in their order",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
     add_json(parser, "the sizes")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write, and show what that did to the size; raises CosignError on a damaged file."""
-    model = tidy(container.load(options.model))
+    model = tidy(container.load(options.model), options.in_order)
     before = options.model.stat().st_size
     container.save(model, options.out, options.coding)
     report = inspect(options.out)

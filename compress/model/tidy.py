@@ -16,8 +16,12 @@ import numpy as np
 from compress.model.graph import OF_FILTERS, CompressedModel, Layer
 
 
-def tidy(model: CompressedModel) -> CompressedModel:
-    """An equivalent model; layers whose readers are unknown here stay as they are."""
+def tidy(model: CompressedModel, in_order: bool = False) -> CompressedModel:
+    """An equivalent model; layers whose readers are unknown here stay as they are.
+
+    in_order : leave filters where they are, as an N:M pattern needs it: which channels are a group
+        is a matter of their order
+    """
     weights = {layer.name: layer.dense_levels() for layer in model.layers}
     bias = {layer.name: layer.bias.copy() for layer in model.layers}
     readers = {layer.name: _readers(model, layer) for layer in model.layers}
@@ -25,7 +29,11 @@ def tidy(model: CompressedModel) -> CompressedModel:
     # One filter less may leave another unread, before or after it: until nothing changes.
     while any(_clear(layer, targets, weights, bias) for layer, targets in chains):
         pass
-    orders = {layer.name: _sort(layer, targets, weights, bias) for layer, targets in chains}
+    orders = (
+        {}
+        if in_order
+        else {layer.name: _sort(layer, targets, weights, bias) for layer, targets in chains}
+    )
     nodes = [
         _with(node, weights[node.name], bias[node.name], orders.get(node.name))
         if isinstance(node, Layer)

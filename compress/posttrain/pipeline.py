@@ -21,6 +21,7 @@ from compress.data.pixels import normalised
 from compress.exchange import state_dicts
 from compress.model.graph import CompressedModel, InputSpec
 from compress.model.levels import Levels
+from compress.model.pattern import NO_PATTERNS, Patterns
 from compress.nn.network import Network, fold, scale_to_data
 from compress.posttrain.balance import balance
 from compress.posttrain.calibration import scales
@@ -69,6 +70,7 @@ def compress(
     progress: Callable[[str], None] = lambda _: None,
     known: Mapping[str, float] = MappingProxyType({}),
     finetuning: Finetuning | None = None,
+    patterns: Patterns = NO_PATTERNS,
 ) -> CompressedModel:
     """The compressed model of a folded network, whose weights and biases are changed.
 
@@ -76,9 +78,10 @@ def compress(
     pixels : calibration images, uint8 [N, C, H, W]
     known : scales of activations that the network's file gives, by node
     finetuning : of a network pruned by oneshot, before it is quantised
+    patterns : of layers that have one, whatever their density
     progress : receives one line per layer that takes time, and what is worth knowing of branches
     """
-    keep = kept_weights(network.spec, densities)
+    keep = kept_weights(network.spec, densities, patterns)
 
     def batches(some: np.ndarray) -> Iterator[Tensor]:
         for start in range(0, len(some), _BATCH):
@@ -88,31 +91,33 @@ def compress(
     changed = balance(network, lambda: batches(few), progress)
     still = {name: scale for name, scale in known.items() if name not in changed}
     if method == "magnitude":  # changes what activations are, and is calibrated behind it
-        levels = _put_on_levels(network, keep, bits)
+        levels = _put_on_levels(network, keep, bits, patterns)
         return assemble(network, levels, source, lambda: batches(few), note=progress, known=still)
     network.eval()
     units = scales(network, lambda: batches(few), source.scale, known=still)
     if finetuning is not None:
         dense = copy.deepcopy(network)
-        reconstruct.prune(network, keep, batches(pixels), progress, units)
+        reconstruct.prune(network, keep, batches(pixels), progress, units, patterns)
         finetune(network, dense, source, units, finetuning, progress)
         units = scales(network, lambda: batches(few), source.scale, known=still)
         levels = reconstruct.quantize_filters(network, bits, batches(pixels), units, progress)
         return with_units(network, levels, source, units, progress)
-    levels = reconstruct.prune_and_quantize(network, keep, bits, batches(pixels), units, progress)
+    levels = reconstruct.prune_and_quantize(
+        network, keep, bits, batches(pixels), units, progress, patterns
+    )
     return with_units(network, levels, source, units, progress)
 
 
 @torch.no_grad()
 def _put_on_levels(
-    network: Network, keep: Mapping[str, int], bits: Mapping[str, int]
+    network: Network, keep: Mapping[str, int], bits: Mapping[str, int], patterns: Patterns
 ) -> dict[str, Levels]:
     """The largest `keep` weights of each layer on nearest levels, an interval for each filter.
 
     A layer of which all weights stay has zero among its levels: there it says what any other does.
     """
     found = {}
-    for name, mask in cut(network.weights, keep).items():
+    for name, mask in cut(network.weights, keep, patterns).items():
         weight, zeros = network.weights[name], keep[name] == mask.numel()
         flat, kept = weight.flatten(1), mask.flatten(1) & (weight.flatten(1) != 0)
         q = layerwise.intervals(flat, 1.0, bits[name], 0.0)

@@ -2,17 +2,14 @@
 
 import ctypes
 import functools
-import hashlib
-import subprocess
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from cosign import CosignError, atomic_write, cache_dir
+from cosign import native
 
 _SOURCE = Path(__file__).with_name("kernels.cpp")
-_FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-fPIC")
+_FLAGS = ("-ffast-math", "-fno-finite-math-only")
 
 
 class Problem(ctypes.Structure):
@@ -35,31 +32,9 @@ class Problem(ctypes.Structure):
 @functools.cache
 def library() -> ctypes.CDLL:
     """The compiled kernels. Raises CosignError when g++ is missing or fails."""
-    target = subprocess.run(
-        ["g++", "-march=native", "-Q", "--help=target", "--version"],
-        capture_output=True,
-        check=False,
-    ).stdout
-    key = hashlib.sha256(b"\0".join([_SOURCE.read_bytes(), target, *map(str.encode, _FLAGS)]))
-    path = cache_dir() / f"kernels-{key.hexdigest()[:16]}.so"
-    if not path.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            compiled, built = Path(folder) / "kernels.o", Path(folder) / "kernels.so"
-            # Linked apart, without -ffast-math: with it the library would switch subnormal
-            # numbers off for the whole process as soon as it is loaded.
-            for command in (
-                ["g++", *_FLAGS, "-c", str(_SOURCE), "-o", str(compiled)],
-                ["g++", "-shared", str(compiled), "-o", str(built)],
-            ):
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-                if done.returncode:
-                    raise CosignError(
-                        f"g++ could not compile {_SOURCE}: {done.stderr.strip()[:300]}; install "
-                        "g++ 10 or newer."
-                    )
-            with atomic_write(path) as file:
-                file.write(built.read_bytes())
-    loaded = ctypes.CDLL(str(path))
+    # Linked without -ffast-math: with it the library would switch subnormal numbers off for the
+    # whole process as soon as it is loaded.
+    loaded = native.library(_SOURCE, _FLAGS)
     loaded.gradient.restype = loaded.train.restype = ctypes.c_double
     return loaded
 

@@ -17,6 +17,7 @@ from compress.admm.constraints import cut, put_on_levels
 from compress.data.datasets import Dataset
 from compress.data.pixels import some_images
 from compress.model.levels import Levels
+from compress.model.pattern import NO_PATTERNS, Patterns
 from compress.nn.network import Network, channels_last
 from compress.train import distributed
 from compress.zoo.recipe import Recipe
@@ -36,20 +37,22 @@ def prune(
     keep: Mapping[str, int],
     images: Sequence[Tensor] = (),
     progress: Progress = lambda *_: None,
+    patterns: Patterns = NO_PATTERNS,
 ) -> dict[str, Tensor]:
     """Cut a network in place; returns the masks of the weights that stay, exactly `keep` each.
 
     images : float32 [N, C, H, W] each, normalised calibration images
     progress : receives how many layers are through, of how many
+    patterns : of layers that have one; `keep` is then as many as it keeps
     """
     if images:
         _first_finds(
             network,
-            lambda lines: reconstruct.prune(network, keep, images, lines),
+            lambda lines: reconstruct.prune(network, keep, images, lines, patterns=patterns),
             len(keep),
             progress,
         )
-    return cut(network.weights, keep)
+    return cut(network.weights, keep, patterns)
 
 
 @torch.no_grad()

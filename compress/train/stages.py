@@ -101,6 +101,8 @@ def identity(stage: str, recipe: Recipe, dataset: Dataset, seed: int) -> str:
     }
     if recipe.fine_tune != 1:
         facts["fine_tune"] = recipe.fine_tune
+    if recipe.patterns and stage != STAGES[0]:
+        facts["patterns"] = fields["patterns"]
     if dataset.reordered:  # else they are sorted, and nothing more is to be told
         facts["classes"] = dataset.classes
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -113,6 +113,7 @@ class Trainer:
                         self.keep,
                         constrain.calibration(self.recipe, self.dataset),
                         lambda done, of: report("prune, cut", done, of, {}),
+                        self.recipe.patterns,
                     )
                 levels = regime.levels if isinstance(regime, SettleRegime) else {}
             first = last
@@ -153,7 +154,7 @@ class Trainer:
             targets = [quantize_projection(self.bits, self.masks)]
         elif recipe.pruner == "admm":
             weights = {name: weight.numel() for name, weight in network.weights.items()}
-            targets = staged(weights, self.keep, recipe.targets)
+            targets = staged(weights, self.keep, recipe.targets, recipe.patterns)
         else:
             return pruners.regime(
                 recipe.pruner, network, self.masks, self.keep, phase.points, phase.rhos[0]

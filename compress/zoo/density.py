@@ -4,8 +4,10 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from compress.model.nodes import NetworkSpec
+from compress.model.pattern import NO_PATTERNS, Patterns
 from cosign import CosignError
 
 
@@ -52,10 +54,17 @@ def at_ratio(spec: NetworkSpec, densities: Mapping[str, float], ratio: float) ->
     return {name: density**high for name, density in densities.items()}
 
 
-def kept_weights(spec: NetworkSpec, densities: Mapping[str, float]) -> dict[str, int]:
-    """alpha_i: weights that stay at these densities, by layer; none at 0, or at least one."""
+def kept_weights(
+    spec: NetworkSpec, densities: Mapping[str, float], patterns: Patterns = NO_PATTERNS
+) -> dict[str, int]:
+    """alpha_i: weights that stay at these densities, by layer; none at 0, or at least one.
+
+    patterns : of layers that have one, whatever their density
+    """
     return {
-        name: max(int(densities[name] > 0), round(densities[name] * geometry.weights))
+        name: patterns[name].kept(geometry)
+        if name in patterns
+        else max(int(densities[name] > 0), round(densities[name] * geometry.weights))
         for name, geometry in spec.geometries.items()
     }
 
@@ -76,7 +85,21 @@ def read(spec: NetworkSpec, path: Path) -> dict[str, float]:
 
     Raises CosignError on a file that cannot be read or does not give every layer a density of 0..1.
     """
-    network, layers = spec.name, list(spec.geometries)
+    given = layers(spec, path, "density")
+    for name in spec.geometries:
+        if name not in given:
+            raise CosignError(f"{path} gives no density for layer {name!r} of {spec.name}; add it.")
+        value = given[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise CosignError(f"{path}: the density of {name} is {value!r}, must be 0..1.")
+    return {name: float(given[name]) for name in spec.geometries}
+
+
+def layers(spec: NetworkSpec, path: Path, what: str) -> dict[str, Any]:
+    """A JSON file {layer: `what`}, whatever its values are.
+
+    Raises CosignError on a file that cannot be read, is no object or has a layer that is not there.
+    """
     try:
         given = json.loads(path.read_text())
     except OSError as error:
@@ -84,16 +107,11 @@ def read(spec: NetworkSpec, path: Path) -> dict[str, float]:
     except (ValueError, RecursionError) as error:
         raise CosignError(f"{path} is not valid JSON ({error}); correct it.") from error
     if not isinstance(given, dict):
-        raise CosignError(f"{path} must hold one JSON object {{layer: density}}.")
-    strange = [name for name in given if name not in layers]
+        raise CosignError(f"{path} must hold one JSON object {{layer: {what}}}.")
+    known = spec.geometries
+    strange = [name for name in given if name not in known]
     if strange:
         raise CosignError(
-            f"{path}: {network} has no layer {strange[0]!r}; it has {', '.join(layers)}."
+            f"{path}: {spec.name} has no layer {strange[0]!r}; it has {', '.join(known)}."
         )
-    for name in layers:
-        if name not in given:
-            raise CosignError(f"{path} gives no density for layer {name!r} of {network}; add it.")
-        value = given[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise CosignError(f"{path}: the density of {name} is {value!r}, must be 0..1.")
-    return {name: float(given[name]) for name in layers}
+    return given

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from compress.model.nodes import NetworkSpec
+from compress.model.pattern import Pattern
 from compress.zoo.density import kept_weights
 from cosign import CosignError
 
@@ -127,6 +128,7 @@ class Recipe(Training):
     digest : SHA-256 of the weights that the network comes with, if it does
     densities : remaining over all weights, 0..1: by layer, where 1 leaves it dense (alpha_i), or of
         the whole network, which `compress.train.lamp` shares out by the dense network's weights
+    patterns : N:M of layers that have one, whatever their density; these are then by layer
     bits : n by layer, 1..8; None: as few as `bits_loss` allows, chosen before quantising
     pruner : how the prune stage comes to alpha_i weights
     temperature : at which the dense network's answers are learnt; untuned, Hinton et al. 2015 take
@@ -146,6 +148,7 @@ class Recipe(Training):
     densities: dict[str, float] | float
     bits: dict[str, int] | None
     digest: str = ""
+    patterns: dict[str, Pattern] = dataclasses.field(default_factory=dict)
     pruner: Pruner = "admm"
     temperature: float = 4.0
     bits_loss: float = BITS_LOSS
@@ -185,6 +188,8 @@ class Recipe(Training):
                     f"the {what} phase has {phase.points} points and {len(phase.rhos)} rhos; ADMM "
                     "needs one of each, at least."
                 )
+        if self.patterns:
+            self._check_patterns()
         for field in ("distill", "bits_loss", "accuracy_loss"):
             value = getattr(self, field)
             if not 0 <= value <= 1:
@@ -202,6 +207,18 @@ class Recipe(Training):
         for what in ("budget", "rate", "fine_tune"):
             if getattr(self, what) <= 0:
                 raise CosignError(f"{what} is {getattr(self, what)}, must be positive.")
+
+    def _check_patterns(self) -> None:
+        strange = [name for name in self.patterns if name not in self.architecture.geometries]
+        if strange:
+            raise CosignError(f"{self.network} has no layer {strange[0]!r} with a pattern.")
+        if not isinstance(self.densities, dict) or self.break_even is not None:
+            raise CosignError(
+                "a pattern says which share of a layer stays; leave out what else would: a ratio "
+                "of the whole network, break-even ratios."
+            )
+        if self.pruner != "admm":
+            raise CosignError(f"only admm prunes by a pattern, {self.pruner} does not.")
 
     @property
     def network(self) -> str:
@@ -222,7 +239,7 @@ class Recipe(Training):
     def keep(self) -> dict[str, int]:
         """alpha_i: weights that stay, by layer. Of densities by layer only."""
         assert isinstance(self.densities, dict)
-        return kept_weights(self.architecture, self.densities)
+        return kept_weights(self.architecture, self.densities, self.patterns)
 
     def steps(self, phase: Phase) -> int:
         """Steps of a phase after scaling; at least one per history point."""

@@ -2,21 +2,36 @@
 
 import argparse
 import dataclasses
+import functools
 import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
+
+from msgspec import structs
 
 from compress.file.container import load
 from compress.model.graph import Geometry
 from compress.zoo.networks import spec_of
 from cosign import CosignError
 from cosign.names import file_name
-from cosign.options import add_json, add_liberty, count, output, positive, pruning_ratio, publish
+from cosign.options import (
+    add_json,
+    add_liberty,
+    bytes_per_cycle,
+    count,
+    output,
+    positive,
+    pruning_ratio,
+    publish,
+)
+from flows.measure.dram import add_dram, dram_use, provenance
 from flows.measure.workload import RandomMasks
 from flows.report import paper
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
 from rtl.options import add_cores, cores_of
-from rtl.program.fit import batch_of, fit
+from rtl.program.fit import batch_for, batch_of, fit
 from synth.breakeven import ACCOUNTINGS, PORTIONS, Curve, Workload, measure
 from synth.report import CoreReport, synthesize_many
 from synth.sram import MODELS
@@ -28,7 +43,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", default="alexnet", help="a built-in network (alexnet)")
     parser.add_argument("--model", type=Path, help="a model.cosign instead, for its shapes")
     parser.add_argument(
-        "--layers", default="conv4", help="names with commas between, or conv: all convolutions"
+        "--layers",
+        default="conv4",
+        help="names with commas between; or conv, linear: all of the kind; or all (conv4)",
     )
     parser.add_argument(
         "--kinds",
@@ -52,9 +69,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="pruning ratios of which the speedup is printed as well",
     )
     parser.add_argument(
-        "--batch", type=positive(int), default=1, help="images of a linear layer (1)"
+        "--bytes-per-cycle",
+        type=bytes_per_cycle,
+        nargs="+",
+        default=[None],
+        metavar="B",
+        help="that weights which stream, maps and biases share; curves for each (inf)",
+    )
+    parser.add_argument(
+        "--batch",
+        type=positive(int),
+        help="images of a linear layer (as many as the memory holds that convolutions need anyway, "
+        "16 to 64)",
     )
     parser.add_argument("--seed", type=count, default=0, help="of the random masks (0)")
+    add_dram(parser)
     add_liberty(parser)
     parser.add_argument("--out", type=Path, help="folder for the curve's picture and the netlists")
     add_json(parser, "the curves")
@@ -62,7 +91,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print; raises CosignError."""
-    network, geometries = _geometries(options)
+    network, geometries, usual = _geometries(options)
+    batch = options.batch or usual
     for ratio in options.ratios:
         if not 1 <= ratio < 1000:
             raise CosignError(f"--ratios: {ratio:g} is no pruning ratio; give 1 to 1000.")
@@ -73,21 +103,27 @@ def run(options: argparse.Namespace) -> int:
     reports = synthesize_many(wanted, options.out and options.out / "synth", options.liberty)
     report_of = dict(zip(wanted, reports, strict=True))
     curves: list[Curve] = []
-    for (name, geometry), several in itertools.product(geometries.items(), sized.values()):
-        masks = RandomMasks(geometry, batch_of(geometry, options.batch), options.seed)
-        work = Workload(network, name, masks.cycles, masks.stored)
-        against, rivals = (
-            [_fitted(report_of[core], masks) for core in group] for group in (dense, several)
-        )
-        for rival, sram_model, weights in itertools.product(against, MODELS, ACCOUNTINGS):
-            curves.append(measure(work, rival, rivals, sram_model, weights, portions))
-            print(_line(curves[-1], options.ratios), file=output(options.json), flush=True)
+    moved: list[dict[str, Any]] = []
+    for name, geometry in geometries.items():
+        masks = RandomMasks(geometry, batch_of(geometry, batch), options.seed)
+        fitted = {core: _fitted(report, masks) for core, report in report_of.items()}
+        for several in sized.values():
+            rivals = [fitted[core] for core in several]
+            for b, core, sram_model, weights in _settings(options.bytes_per_cycle, dense):
+                cycles = functools.partial(masks.cycles, bytes_per_cycle=b)
+                work = Workload(network, name, cycles, masks.stored, b)
+                found = measure(work, fitted[core], rivals, sram_model, weights, portions)
+                curves.append(found)
+                print(_line(found, options.ratios), file=output(options.json), flush=True)
+        moved += _moved(name, masks, fitted.values(), options)
     content = {
         "schema": 1,
         "network": network,
         "seed": options.seed,
+        "batch": batch,
         "cores": [report.to_json() for report in reports],
         "curves": curves,
+        "dram": {**provenance(options.dram_pj_per_bit), "layers": moved},
         "provenance": reports[0].provenance,
     }
     text = f"the paper: {paper.BREAK_EVEN_RATIO}x on CONV4, weights on chip, SMIC 40 nm"
@@ -97,19 +133,23 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _geometries(options: argparse.Namespace) -> tuple[str, dict[str, Geometry]]:
+def _geometries(options: argparse.Namespace) -> tuple[str, dict[str, Geometry], int]:
+    """The network's name, the layers that are asked for, and the batch where none is given."""
     if options.model is not None:
         model = load(options.model)
         network, known = model.name, {layer.name: layer.geometry for layer in model.layers}
     else:
         network, known = options.network, spec_of(options.network).geometries
-    if options.layers == "conv":
-        return network, {name: g for name, g in known.items() if g.kind == "conv"}
+    batch = batch_for(known.values())
+    if options.layers in ("conv", "linear"):
+        return network, {n: g for n, g in known.items() if g.kind == options.layers}, batch
+    if options.layers == "all":
+        return network, known, batch
     chosen = options.layers.split(",")
     for name in chosen:
         if name not in known:
             raise CosignError(f"{network} has no layer {name!r}; it has {', '.join(known)}.")
-    return network, {name: known[name] for name in chosen}
+    return network, {name: known[name] for name in chosen}, batch
 
 
 def _sized(cores: CoreSet, options: argparse.Namespace) -> dict[str, list[CoreConfig]]:
@@ -128,9 +168,33 @@ def _sized(cores: CoreSet, options: argparse.Namespace) -> dict[str, list[CoreCo
     return found
 
 
+def _settings(
+    channels: Iterable[float | None], dense: Iterable[CoreConfig]
+) -> Iterator[tuple[float | None, CoreConfig, str, str]]:
+    """(bytes a cycle, dense core, SRAM model, accounting) of each curve. Weights that lie on chip
+    share no channel: of those there are only curves without a limit."""
+    for b, core, sram_model, weights in itertools.product(channels, dense, MODELS, ACCOUNTINGS):
+        if b is None or weights == "streamed":
+            yield b, core, sram_model, weights
+
+
+def _moved(
+    layer: str, masks: RandomMasks, reports: Iterable[CoreReport], options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """What each core moves to and from the memory outside at each of --ratios, and unpruned."""
+    rows = []
+    for report, ratio in itertools.product(reports, [1.0, *options.ratios]):
+        if ratio > 1 and report.config.dense:
+            continue
+        moved = masks.traffic(report.config, 1 - 1 / ratio)
+        use = dram_use(moved, 1, masks.batch, options.dram_pj_per_bit)
+        rows.append({"layer": layer, "core": report.name, "ratio": ratio, **structs.asdict(use)})
+    return rows
+
+
 def _fitted(report: CoreReport, masks: RandomMasks) -> CoreReport:
     """The report with memories for this layer alone; the weights' are sized at every portion."""
-    return report.with_memories(fit(report.config, [masks.layer(0.0)], masks.layout.batch))
+    return report.with_memories(fit(report.config, [masks.layer(0.0)], masks.batch))
 
 
 def _line(curve: Curve, ratios: list[float]) -> str:
@@ -140,9 +204,11 @@ def _line(curve: Curve, ratios: list[float]) -> str:
         crossing += f" ({curve.bracket_ratio[0]:.2f}..{curve.bracket_ratio[1]:.2f})"
     speedups = {point.portion: point.speedup for point in curve.points}
     faster = "".join(f", {r:g}x pruned {speedups[1 - 1 / r]:.2f}x faster" for r in ratios)
+    b = curve.bytes_per_cycle
+    channel = "" if b is None else f" at {b:g} bytes a cycle"
     return (
         f"{curve.layer} {curve.core} against {curve.against}, SRAM {curve.sram_model}, weights "
-        f"{curve.weights}: {crossing}{faster}; {curve.note}"
+        f"{curve.weights}{channel}: {crossing}{faster}; {curve.note}"
     )
 
 
@@ -155,8 +221,17 @@ def _draw(curves: list[Curve], against: str, out: Path) -> None:
     for curve in strongest:
         by_layer.setdefault(curve.layer, []).append(curve)
     for layer, found in by_layer.items():
-        plots.write_png(plots.fig4(found, layer), out / f"{file_name(layer)}.png")
+        first = found[0].bytes_per_cycle
+        name = file_name(layer)
+        alike = [curve for curve in found if curve.bytes_per_cycle == first]
+        plots.write_png(plots.fig4(alike, layer), out / f"{name}.png")
+        if len(alike) < len(found):
+            streamed = [curve for curve in found if curve.weights == "streamed"]
+            plots.write_png(plots.over_bandwidth(streamed, layer), out / f"{name}-bandwidth.png")
     if len(by_layer) > 1:
-        first = strongest[0].core, strongest[0].sram_model
-        alike = [curve for curve in strongest if (curve.core, curve.sram_model) == first]
+        alike = [curve for curve in strongest if _kind(curve) == _kind(strongest[0])]
         plots.write_png(plots.fig4_by_layer(alike), out / "layers.png")
+
+
+def _kind(curve: Curve) -> tuple[str, str, float | None]:
+    return curve.core, curve.sram_model, curve.bytes_per_cycle

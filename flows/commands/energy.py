@@ -14,6 +14,7 @@ from compress.file.container import load
 from cosign import CosignError, sha256
 from cosign.options import add_json, add_liberty, output, positive, publish
 from flows.measure import energy
+from flows.measure.dram import add_dram
 from rtl.options import add_cores, cores_of
 from sim import build
 from sim.golden import trace
@@ -26,6 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--cycles", type=positive(int), default=energy.SLICE_CYCLES, help="of a slice, about"
     )
     add_cores(parser, "those of the run")
+    add_dram(parser)
     add_liberty(parser)
     parser.add_argument("--out", type=Path, help="keep netlists and reports here")
     add_json(parser)
@@ -59,12 +61,14 @@ def run(options: argparse.Namespace) -> int:
             options.out or Path(scratch),
             options.liberty,
             cycles=options.cycles,
+            dram_pj_per_bit=options.dram_pj_per_bit,
             report=lambda row: print(energy.table(row), file=output(options.json), flush=True),
         )
     source = {"network": model.name, "model_sha256": sha256(finished.path / "model.cosign")}
     source |= {"data": data, "image": "the first of the test split"}
     sums = (
-        f"image    {core:16s} {sums['total_nj']:12,.0f} nJ   of {', '.join(names)}"
+        f"image    {core:16s} {sums['total_nj']:12,.0f} nJ   of {', '.join(names)}   "
+        f"(DRAM {sums['dram_nj']:,.0f})"
         for core, sums in found["per_image"].items()
     )
     content = {**found, "source": source, "tools": build.provenance()}

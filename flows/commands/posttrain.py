@@ -34,6 +34,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="images to calibrate on (default: as many as `cosign compress export` takes)",
     )
     parser.add_argument("--ratios", type=pruning_ratio, nargs="*", default=RATIOS, metavar="R")
+    parser.add_argument(
+        "--patterns",
+        nargs="+",
+        default=(),
+        metavar="N:M|FILE",
+        help="as --pattern of `cosign compress export`; each beside as many weights anywhere",
+    )
     parser.add_argument("--bits", type=bits, nargs="+", default=BITS, metavar="N")
 
 
@@ -50,7 +57,8 @@ def run(options: argparse.Namespace) -> int:
     own = sources.load(options.network, weights)
     calibration = options.calibration or pipeline.CALIBRATION_IMAGES["oneshot"]
     pixels = pixels_of(options, own.spec.shape[0])
+    patterned = list(posttrain.by_pattern(own.spec, options.patterns, options.bits))
     about = posttrain.subject(own, options.images, pixels, calibration)
-    wanted = posttrain.cases(options.ratios, options.bits)
+    wanted = [*patterned, *posttrain.cases(options.ratios, options.bits)]
     print(posttrain.table(posttrain.run(about, options.network, options.out, wanted)))
     return 0

@@ -31,6 +31,7 @@ examples:
   cosign run lenet5                      MNIST, about 15 minutes on two cores
   cosign run lenet5-167x                 with the densities of a row of the paper
   cosign run lenet5 --alpha 100x --bits auto   one weight of 100 in the whole network
+  cosign run lenet5 --pattern 2:4        two of each four weights along the input channels
   cosign run cifar-resnet20              CIFAR-10; also cifar-vgg
   cosign run alexnet                     a generated image set, about 20 minutes on two quiet cores
   cosign run alexnet --data imagenette   ten ImageNet classes, downloaded
@@ -102,7 +103,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "not held, without labels, as much as two quiet cores can in so many minutes",
     )
     parser.add_argument(
-        "--images", type=positive(int), help="images executed by the RTL (lenet5 16, others 1)"
+        "--images",
+        type=positive(int),
+        help="images of which the RTL executes the convolutions (lenet5 16, others 1); linear "
+        "layers are executed in whole batches",
+    )
+    parser.add_argument(
+        "--batch",
+        type=positive(int),
+        help="images that linear layers compute together (as many as the memory holds that "
+        "convolutions need anyway, 16 to 64)",
     )
     add_liberty(parser)
     add_cores(parser)
@@ -147,11 +157,23 @@ _OF_TRAINING = {
     "log": "tensorboard",
 }
 """Options that only training has, and what they are where nothing is said."""
-_OF_ONESHOT = ("speedup", "size", "loss", "finetune")
+_OF_FEEDBACK = ("accuracy_loss", "rounds")
+_BUDGETS = ("speedup", "size", "loss")
+_OF_ONESHOT = (*_BUDGETS, "finetune")
 
 
 def _checked(options: argparse.Namespace) -> None:
     """Raises CosignError on options that belong to the other method, or contradict each other."""
+    if options.pattern is not None:
+        for name in ("ratio", "alpha", *_BUDGETS):
+            if getattr(options, name) is not None:
+                raise CosignError(f"--pattern and --{name} both say what stays; give one of them.")
+        for name in _OF_FEEDBACK:
+            if getattr(options, name) != _OF_TRAINING[name]:
+                raise CosignError(
+                    f"--{name.replace('_', '-')} is of the feedback, in which layers with a "
+                    "pattern have no part; leave it out."
+                )
     if options.ratio is not None and options.alpha is not None:
         raise CosignError("--ratio and --alpha both say how far to prune; give one of them.")
     if options.ratio is not None:
@@ -187,6 +209,8 @@ def run(options: argparse.Namespace) -> int:
         raise CosignError("--from needs --resume DIR, the run whose stages it repeats.")
     if options.cores and options.resume:
         raise CosignError("a run keeps the cores that it began with; leave out --cores.")
+    if options.batch and options.resume:
+        raise CosignError("a run keeps the batch that it began with; leave out --batch.")
 
     # Imported here: torch takes seconds, and --help and typing errors should not.
     from flows.loop import inputs, logs, loop
@@ -196,7 +220,7 @@ def run(options: argparse.Namespace) -> int:
 
     reporter = Reporter(consoles.standard_error(), options.quiet)
     if options.resume:
-        for name in ("method", "ratio", "alpha", *_OF_ONESHOT):
+        for name in ("method", "ratio", "alpha", "pattern", *_OF_ONESHOT):
             if getattr(options, name) is not None:
                 raise CosignError(f"a run keeps what it was asked; leave out --{name}.")
         run = RunDir.resume(options.resume)
@@ -215,6 +239,7 @@ def run(options: argparse.Namespace) -> int:
         config = dataclasses.replace(
             config,
             images=options.images or inputs.rtl_images(config, pretrained),
+            batch=options.batch or inputs.batch(config, pretrained),
             liberty=[str(path.resolve()) for path in options.liberty] or None,
             accuracy_loss=options.accuracy_loss,
             rounds=options.rounds,

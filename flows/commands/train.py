@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
     from compress.model.tidy import tidy
     from compress.posttrain.rehearsal import rehearse
     from compress.train import distributed, export, stages
+    from compress.zoo import patterns
     from flows.loop import inputs
     from flows.loop.progress import Reporter
     from flows.report import consoles
@@ -62,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
             dataset = inputs.dataset(config, pretrained, reporter.note)
             recipe = inputs.recipe(config, pretrained, len(dataset.classes))
             rehearse(recipe.spec)
+            if recipe.patterns:
+                reporter.note(patterns.told(recipe.spec, recipe.patterns))
             if leads:
                 stack.enter_context(locked(out))
         dataset = dataclasses.replace(dataset, workers=workers)
@@ -84,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
                 )
         if not leads:
             return 0
-        model = tidy(export.export(result, dataset, reporter.note))
+        model = tidy(export.export(result, dataset, reporter.note), in_order=bool(recipe.patterns))
         path = out / "model.cosign"
         container.save(model, path)
         if is_folder(config.data):

@@ -54,6 +54,12 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "the layers (default where there is no preset: 4x)",
     )
     parser.add_argument(
+        "--pattern",
+        metavar="N:M|FILE",
+        help="instead of --alpha: N weights of each M consecutive input channels stay, at each tap "
+        "of each filter: 2:4 for all layers, or a JSON file {layer: N:M}, where others stay dense",
+    )
+    parser.add_argument(
         "--targets",
         type=positive(int),
         metavar="N",
@@ -94,6 +100,9 @@ def training_config(
     from compress.data import classes, datasets
 
     network, alpha = preset(options.network or "", options.alpha)
+    if options.pattern is not None and alpha is not None:
+        given = "--alpha" if options.alpha is not None else options.network
+        raise CosignError(f"--pattern and {given} both say what stays; give one of them.")
     foreign = is_foreign(network)
     if network not in NETWORKS and not foreign:
         asked = f"unknown network {network!r}" if network else "no network given"
@@ -145,6 +154,7 @@ def training_config(
         data=str(Path(options.data).resolve()) if local else options.data,
         classes=order,
         alpha=alpha,
+        pattern=options.pattern,
         targets=options.targets,
         distill=options.distill,
         bits=options.bits,

@@ -93,7 +93,7 @@ class _Found(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
 class _FoundTrained(_Found, frozen=True, kw_only=True, forbid_unknown_fields=False):
     prune: _Admm
     quantize: _Admm
-    allocate: Feedback
+    allocate: Feedback | None
     evaluate: results.Accuracy
 
 
@@ -223,7 +223,7 @@ def command(config: RunConfig) -> str:
     """The command line that repeats the run."""
     words = ["python", "flows/run_cosign.py", config.network]
     words += ["--method", config.method] if config.method != "admm" else []
-    for option in ("weights", "data", "alpha", "bits"):
+    for option in ("weights", "data", "alpha", "pattern", "bits"):
         value = getattr(config, option)
         words += [f"--{option}", str(value)] if value is not None else []
     for option, unit in (("speedup", "x"), ("size", "B"), ("loss", ""), ("finetune", "")):
@@ -242,7 +242,7 @@ def command(config: RunConfig) -> str:
     for option in ("targets", "distill", "budget", "rate", "accuracy_loss", "rounds"):
         if asked[option] != usual[option]:
             words.append(f"--{option.replace('_', '-')}={asked[option]:g}")
-    words += [f"--seed={config.seed}", f"--images={config.images}"]
+    words += [f"--seed={config.seed}", f"--images={config.images}", f"--batch={config.batch}"]
     return shlex.join(words)
 
 
@@ -276,8 +276,22 @@ def compression(
 
 
 def _layer(layer: Layer, machines: Machines, found: _Found, config: RunConfig) -> results.Layer:
-    size = found.export[layer.name]
-    host = results.Layer(
+    size, batch = found.export[layer.name], batch_of(layer.geometry, config.batch)
+    checks = {
+        core: check
+        for core in ("sparse", "dense")
+        for check in found.simulate[core].layers
+        if check.name == layer.name
+    }
+    one_image = {
+        **{core: check.cycles / check.images for core, check in checks.items()},
+        "dense_scalar": cycles.dense_cycles(layer.geometry, machines.dense_scalar, batch) / batch,
+    }
+    # Multiplications that one image asks for, over those that the multipliers had time for.
+    kept = layer.geometry.macs * layer.nnz / layer.geometry.weights
+    room = {core: one_image[core] * getattr(machines, core).multipliers for core in one_image}
+    busy = {core: (kept if core == "sparse" else layer.geometry.macs) / room[core] for core in room}
+    return results.Layer(
         name=layer.name,
         kind=layer.geometry.kind,
         macs=layer.geometry.macs,
@@ -290,38 +304,11 @@ def _layer(layer: Layer, machines: Machines, found: _Found, config: RunConfig) -
         data_bytes=size.data_bytes,
         index_bytes=size.index_bytes,
         bias_bytes=size.bias_bytes,
-        cycles=None,
-        speedup=None,
-        speedup_equal_pes=None,
-        break_even=None,
-        decision="host",
-        verified=False,
-    )
-    measured = found.speedup.layers.get(layer.name)
-    if measured is None:  # an FC layer that stays outside the machine
-        return host
-    per_image = {
-        core: check.cycles
-        for core in ("sparse", "dense")
-        for check in found.simulate[core].layers
-        if check.name == layer.name
-    }
-    batch = batch_of(layer.geometry, config.images)
-    scalar = cycles.dense_cycles(layer.geometry, machines.dense_scalar, batch)
-    one_image = {
-        **{core: value / config.images for core, value in per_image.items()},
-        "dense_scalar": scalar / batch,
-    }
-    # Multiplications that one image asks for, over those that the multipliers had time for.
-    kept = layer.geometry.macs * layer.nnz / layer.geometry.weights
-    room = {core: one_image[core] * getattr(machines, core).multipliers for core in one_image}
-    busy = {core: (kept if core == "sparse" else layer.geometry.macs) / room[core] for core in room}
-    return msgspec.structs.replace(
-        host,
+        batch=batch,
         cycles=results.ByCore(**one_image),
         busy=results.ByCore(**busy),
         useful=results.ByCore(**{core: kept / room[core] for core in room}),
-        **msgspec.structs.asdict(measured),
+        **msgspec.structs.asdict(found.speedup.layers[layer.name]),
         verified=True,
     )
 
@@ -430,6 +417,7 @@ def _remarks(
     ]
     remarks = [
         *(training if config.method == "oneshot" else []),
+        *(_patterned(config.pattern) if config.pattern is not None else []),
         "Accuracies are top-1 on the whole test split; the integer model is what the RTL computes.",
         "Cycles were counted by the RTL of the sparse and the two-dimensional dense core; those of "
         "the scalar dense core come from the cycle model, which tests hold equal to the RTL.",
@@ -447,10 +435,22 @@ def _remarks(
     for name, words in (("licence", "PDK licence"), ("notes", "Cell library")):
         if name in profile.provenance["pdk"]:
             remarks.append(f"{words}: {profile.provenance['pdk'][name].rstrip('.')}.")
-    if any(layer.decision == "host" for layer in layers):
+    if about.note:
         remarks.insert(0, f"The data are {about.name}: {about.note}.")
-        remarks.append("FC layers stay outside the machine, as in the paper (§5).")
+    if any(layer.kind == "linear" for layer in layers):
+        remarks.append(
+            f"Linear layers compute {config.batch} images together, their weights streamed once "
+            "for all of them; cycles and speedup are of one image."
+        )
     return tuple(remarks)
+
+
+def _patterned(pattern: str) -> tuple[str, ...]:
+    return (
+        f"Weights obey the pattern {pattern}. Break-even ratios have no part in it: no layer is "
+        "restored, none pruned further. The cores are those for weights at any place, which gain "
+        "nothing by a pattern.",
+    )
 
 
 def _provenance(

@@ -54,6 +54,8 @@ class Chosen(Value, frozen=True, kw_only=True):
 
 def words(config: RunConfig) -> str:
     """The budget as options of the command."""
+    if config.pattern is not None:
+        return f"--pattern {config.pattern}"
     if config.speedup is not None:
         return f"--speedup {config.speedup:g}x"
     if config.size is not None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from compress.file import container
 from compress.model.graph import CompressedModel, InputSpec
+from compress.model.pattern import NO_PATTERNS, Patterns
 from compress.model.pretrained import Pretrained
 from compress.model.tidy import tidy
 from compress.nn.network import pretrained_network
@@ -29,9 +30,10 @@ class Candidates:
 
     bits : of every layer's levels
     minutes : to finetune the network that is kept in the end, if it is to be: of that methods speak
-        where they are told `finetuned`
+        where they are told `final`
     seed : of that
     note : gets a line for each layer that is compressed
+    patterns : of layers of that network
     """
 
     def __init__(
@@ -44,23 +46,24 @@ class Candidates:
         minutes: float | None,
         seed: int,
         note: Callable[[str], None],
+        patterns: Patterns = NO_PATTERNS,
     ) -> None:
         self._folder = folder
         self._pretrained, self._source, self._images = pretrained, source, images
         self._bits, self._note = bits, note
-        self._minutes, self._seed = minutes, seed
+        self._minutes, self._seed, self._patterns = minutes, seed, patterns
         self._last: tuple[Path | None, Any] = None, None
 
-    def model(self, keep: Mapping[str, int], finetuned: bool = False) -> CompressedModel:
+    def model(self, keep: Mapping[str, int], final: bool = False) -> CompressedModel:
         """The network compressed to so many weights by layer, without what has no effect."""
-        file = self.file(keep, finetuned)
+        file = self.file(keep, final)
         if file == self._last[0]:
             return self._last[1]
         if file.exists():
             model = container.load(file)
         else:
             weights, finetuning = self._pretrained.weights, None
-            if finetuned and self._minutes is not None:
+            if final and self._minutes is not None:
                 part = file.with_suffix(".pt")
                 finetuning = Finetuning(self._minutes, self._images.pool, self._seed, part)
             pruned = pipeline.compress(
@@ -73,34 +76,36 @@ class Candidates:
                 self._note,
                 self._pretrained.scales,
                 finetuning,
+                self._patterns if final else NO_PATTERNS,
             )
-            model = tidy(pruned)
+            model = tidy(pruned, in_order=final and bool(self._patterns))
             container.save(model, file)
         self._last = file, model
         return model
 
-    def file(self, keep: Mapping[str, int], finetuned: bool = False) -> Path:
+    def file(self, keep: Mapping[str, int], final: bool = False) -> Path:
         """Where it lies, or will."""
         text = json.dumps(dict(keep), sort_keys=True)
-        more = "-finetuned" if finetuned and self._minutes is not None else ""
+        more = "-finetuned" if final and self._minutes is not None else ""
+        more += "-patterned" if final and self._patterns else ""
         return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}{more}.cosign"
 
     def quality(
         self,
         keep: Mapping[str, int],
         report: Callable[[int], None] = lambda done: None,
-        finetuned: bool = False,
+        final: bool = False,
     ) -> Quality:
         """Of its integers, on images of the validation split."""
-        known = self.known(keep, finetuned)
+        known = self.known(keep, final)
         if known is None:
-            known = self.judge.of(self.model(keep, finetuned), report)
-            write_json(self.file(keep, finetuned).with_suffix(".json"), msgspec.to_builtins(known))
+            known = self.judge.of(self.model(keep, final), report)
+            write_json(self.file(keep, final).with_suffix(".json"), msgspec.to_builtins(known))
         return known
 
-    def known(self, keep: Mapping[str, int], finetuned: bool = False) -> Quality | None:
+    def known(self, keep: Mapping[str, int], final: bool = False) -> Quality | None:
         """The same where it was judged, else None."""
-        file = self.file(keep, finetuned).with_suffix(".json")
+        file = self.file(keep, final).with_suffix(".json")
         if not file.exists():
             return None
         return values.parse(read_json(file), Quality, str(file), "delete it and run again")

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from compress.file import container
-from compress.model.graph import CompressedModel, Geometry, Layer
+from compress.model.graph import CompressedModel
 from compress.model.nodes import NetworkSpec
 from compress.model.pretrained import Pretrained
-from flows.loop import inputs, logs
+from flows.loop import logs
 from flows.loop.progress import Reporter
 from flows.loop.rundir import RunDir
 from flows.measure import breakeven
@@ -43,7 +43,10 @@ class Loop:
         raise NotImplementedError
 
     def pixels(self, count: int) -> np.ndarray:
-        """The first `count` images of what the run is judged by, uint8 [count, C, H, W]."""
+        """The first `count` images of what the run is judged by, uint8 [count, C, H, W].
+
+        From the first again where there are fewer.
+        """
         raise NotImplementedError
 
     def results(self, found: dict[str, Any]) -> Results:
@@ -75,18 +78,8 @@ class Loop:
         return container.load(self.path / "model.cosign")
 
     @functools.cached_property
-    def accelerated(self) -> dict[str, Geometry]:
-        """Layers that the machine executes: all of a small network, else the convolutions."""
-        return inputs.accelerated(self.spec)
-
-    @functools.cached_property
-    def layers(self) -> tuple[Layer, ...]:
-        """The same layers, compressed."""
-        return tuple(layer for layer in self.model.layers if layer.name in self.accelerated)
-
-    @functools.cached_property
     def machines(self) -> Machines:
-        return machines_for(self.config.cores, self.layers, self.config.images)
+        return machines_for(self.config.cores, self.model.layers, self.config.batch)
 
     @functools.cached_property
     def simulators(self) -> Path:
@@ -109,9 +102,16 @@ def rtl(loop: Loop) -> dict[str, Any]:
 
 
 def simulate(loop: Loop) -> dict[str, Any]:
-    """Every accelerated layer on the sparse and the strongest dense core, bit for bit."""
-    images = loop.model.input.quantize(loop.pixels(loop.config.images))
-    names = [layer.name for layer in loop.layers]
+    """Every layer on the sparse and the strongest dense core, bit for bit.
+
+    Linear layers in whole batches, though convolutions are executed for fewer images.
+    """
+    count, batch = loop.config.images, loop.config.batch
+    whole = -(-count // batch) * batch
+    linear = any(layer.geometry.kind == "linear" for layer in loop.model.layers)
+    images = loop.model.input.quantize(loop.pixels(whole if linear else count))
+    how = verify.Execution(batch=batch, maps=count)
+    names = [layer.name for layer in loop.model.layers]
     cores = {"sparse": loop.machines.sparse, "dense": loop.machines.dense}
     done: list[str] = []
 
@@ -121,7 +121,7 @@ def simulate(loop: Loop) -> dict[str, Any]:
 
     return {
         name: verify.verify(
-            loop.model, images, config, loop.path / "sim", names, show, loop.simulators
+            loop.model, images, config, loop.path / "sim", names, show, loop.simulators, how
         ).to_json()
         for name, config in cores.items()
     }
@@ -142,4 +142,4 @@ def synthesize(loop: Loop) -> dict[str, Any]:
 
 
 def speedup(loop: Loop) -> dict[str, Any]:
-    return breakeven.speedups(loop.profile, loop.layers, loop.reports, loop.config.images)
+    return breakeven.speedups(loop.profile, loop.model.layers, loop.reports, loop.config.batch)

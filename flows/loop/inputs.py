@@ -8,19 +8,20 @@ from compress.data import datasets
 from compress.data.datasets import Dataset
 from compress.data.pixels import some_images
 from compress.exchange import features, sources
-from compress.model.graph import Geometry
-from compress.model.nodes import NetworkSpec, size_of
+from compress.model.nodes import size_of
 from compress.model.pretrained import Pretrained
 from compress.nn.network import Network, pretrained_network
 from compress.posttrain.balance import balance
 from compress.train import recipes, transfer
-from compress.zoo import networks
+from compress.zoo import networks, patterns
+from compress.zoo.density import uniform
 from compress.zoo.networks import entry_of, is_foreign
 from compress.zoo.recipe import Recipe
 from cosign import CosignError
 from flows.loop.rundir import RunConfig
+from rtl.program.fit import batch_for
 
-_SMALL = 1_000_000  # weights, up to which a network's linear layers are executed, on many images
+_SMALL = 1_000_000  # weights, up to which a network of one's own is executed on many images
 _MANY = 16
 _BALANCED_ON = 16  # training images
 
@@ -120,13 +121,16 @@ def start(network: Pretrained, data: Dataset, note: Callable[[str], None]) -> Ne
 def recipe(config: RunConfig, network: Pretrained | None, classes: int) -> Recipe:
     """What was asked; break-even ratios are added when they are known.
 
-    Raises CosignError on an unknown alpha.
+    Raises CosignError on an unknown alpha or pattern.
     """
     if network is None:
         found = networks.recipe(config.network, classes, config.alpha, config.budget)
         found = dataclasses.replace(found, digest=config.digest)
     else:
         found = recipes.pretrained_recipe(network, config.digest, config.alpha, config.budget)
+    if config.pattern is not None:
+        chosen = patterns.asked(found.spec, config.pattern)
+        found = dataclasses.replace(found, densities=uniform(found.spec, 1), patterns=chosen)
     bits = found.bits
     if config.bits is not None:
         layers = found.spec.geometries
@@ -147,19 +151,10 @@ def rtl_images(config: RunConfig, network: Pretrained | None) -> int:
     if network is None:
         return entry_of(config.network).rtl_images
     weights = sum(geometry.weights for geometry in network.spec.geometries.values())
-    return _MANY if is_small(weights) else 1
+    return _MANY if weights <= _SMALL else 1
 
 
-def accelerated(spec: NetworkSpec) -> dict[str, Geometry]:
-    """Layers that the machine executes: all of a small network, else the convolutions."""
-    known = spec.geometries
-    small = is_small(sum(geometry.weights for geometry in known.values()))
-    return {name: g for name, g in known.items() if g.kind == "conv" or small}
-
-
-def is_small(weights: int) -> bool:
-    """Whether the machine executes a network's linear layers too, and many images at once.
-
-    The paper's accelerator does the same: FC layers as large as AlexNet's stay outside (§5).
-    """
-    return weights <= _SMALL
+def batch(config: RunConfig, network: Pretrained | None) -> int:
+    """Images that the linear layers compute together where nothing is said."""
+    spec = entry_of(config.network).spec if network is None else network.spec
+    return batch_for(spec.geometries.values())

@@ -16,7 +16,7 @@ from compress.model.nodes import NetworkSpec
 from compress.model.pretrained import Pretrained
 from compress.posttrain.rehearsal import rehearse
 from cosign import CosignError, write_json
-from flows.loop import assemble, hardware, inputs, logs, oneshot, trained
+from flows.loop import assemble, hardware, logs, oneshot, trained
 from flows.loop.progress import Reporter
 from flows.loop.rundir import RunConfig, RunDir
 from flows.measure.machines import CoreReports
@@ -72,13 +72,12 @@ def preflight(
 
 def _rehearse(config: RunConfig, spec: NetworkSpec) -> None:
     """Write the network with next to no weights, read it, and pack its layers for the cores."""
-    names = inputs.accelerated(spec)
-    layers = [layer for layer in rehearse(spec).layers if layer.name in names]
+    layers = rehearse(spec).layers
     cores = config.cores
-    fitted = {core: fit(core, layers, config.images) for core in CoreReports.needed(cores)}
+    fitted = {core: fit(core, layers, config.batch) for core in CoreReports.needed(cores)}
     for core in (cores.sparse, cores.dense):  # which execute the network
         for layer in layers:
-            pack_layer(layer, fitted[core], batch_of(layer.geometry, config.images))
+            pack_layer(layer, fitted[core], batch_of(layer.geometry, config.batch))
 
 
 def restart(run: RunDir, first: str) -> None:

@@ -18,14 +18,17 @@ from compress.exchange import state_dicts
 from compress.file import container
 from compress.model.graph import InputSpec
 from compress.model.nodes import NetworkSpec
+from compress.model.pattern import NO_PATTERNS, Patterns
 from compress.model.pretrained import Pretrained
 from compress.nn.network import pretrained_network
 from compress.posttrain import curves
 from compress.posttrain.expected import Curves
 from compress.posttrain.integers import blank, input_spec
 from compress.posttrain.samples import spread
+from compress.zoo import patterns
+from compress.zoo.density import kept_weights, uniform
 from cosign import CosignError, atomic_write, values
-from flows.loop import assemble, budgets, hardware, inputs
+from flows.loop import assemble, budgets, hardware
 from flows.loop.candidates import Candidates
 from flows.loop.images import Images, read
 from flows.loop.rundir import RunConfig
@@ -66,13 +69,9 @@ def preflight(
     if config.alpha is not None:
         budgets.check(config)
     spec = network.spec
+    patterns_of(config, spec)
     if not any(np.count_nonzero(weight) > 1 for weight in network.weights.values()):
         raise CosignError(f"{config.network} has no layer with weights that could be pruned.")
-    if not inputs.accelerated(spec):
-        raise CosignError(
-            f"{config.network} has no layer that the machine executes: linear layers of large "
-            "networks stay outside; compress it without hardware: cosign compress export."
-        )
     images = read(config, network, note)
     if config.loss is not None and not images.labelled:
         raise CosignError(
@@ -90,6 +89,11 @@ def preflight(
 def bits_of(config: RunConfig) -> int:
     """Of every level."""
     return BITS if config.bits is None else int(config.bits)
+
+
+def patterns_of(config: RunConfig, spec: NetworkSpec) -> Patterns:
+    """Of the layers that are to have one. Raises CosignError as `patterns.asked` does."""
+    return NO_PATTERNS if config.pattern is None else patterns.asked(spec, config.pattern)
 
 
 class OneShot(hardware.Loop):
@@ -122,7 +126,6 @@ class OneShot(hardware.Loop):
         return input_spec(self.spec.shape, *pixels)
 
     def pixels(self, count: int) -> np.ndarray:
-        """From the first again where there are fewer."""
         split = self.images.test
         return split.images(np.resize(np.arange(len(split.labels)), count))
 
@@ -139,14 +142,25 @@ class OneShot(hardware.Loop):
         )
         return Planner(
             self.curves,
-            self.accelerated,
+            self.spec.geometries,
             cycles,
             self.found("breakeven")["break_even"],
             self.reports,
-            self.config.images,
+            self.config.batch,
             self.config.seed,
             scales or {},
         )
+
+    @functools.cached_property
+    def patterns(self) -> Patterns:
+        return patterns_of(self.config, self.spec)
+
+    @functools.cached_property
+    def patterned(self) -> dict[str, int]:
+        """Weights by layer that the patterns leave; of other layers all that are not zero."""
+        whole = {name: curve.nonzeros for name, curve in self.curves.layers.items()}
+        counts = kept_weights(self.spec, uniform(self.spec, 1), self.patterns)
+        return {name: min(count, whole[name]) for name, count in counts.items()}
 
     @functools.cached_property
     def candidates(self) -> Candidates:
@@ -159,6 +173,7 @@ class OneShot(hardware.Loop):
             self.config.finetune,
             self.config.seed,
             self.reporter.note,
+            self.patterns,
         )
 
     @functools.cached_property
@@ -202,22 +217,22 @@ def _breakeven(loop: OneShot) -> dict[str, Any]:
     every layer costs at the densities that are offered."""
     density = budgets.density(loop.config, loop.curves, loop.beside)
     kept = {
-        name: max(1, round(density * geometry.weights))
-        for name, geometry in loop.accelerated.items()
+        name: loop.patterned[name] if loop.patterns else max(1, round(density * geometry.weights))
+        for name, geometry in loop.spec.geometries.items()
     }
     profile = breakeven.measure(
         loop.spec.name,
-        random_layers(loop.accelerated, kept, loop.config.seed),
+        random_layers(loop.spec.geometries, kept, loop.config.seed),
         loop.reports,
-        loop.config.images,
+        loop.config.batch,
         loop.config.seed,
         lambda stage, done, of: loop.reporter.show(stage, done, 2 * of),
     )
     profile.write(loop.path / "profile.json")
     cycles = options.measure(
-        loop.accelerated,
+        loop.spec.geometries,
         loop.reports,
-        loop.config.images,
+        loop.config.batch,
         loop.config.seed,
         lambda done, of: loop.reporter.show("breakeven", of + done, 2 * of),
     )
@@ -226,6 +241,13 @@ def _breakeven(loop: OneShot) -> dict[str, Any]:
 
 
 def _allocate(loop: OneShot) -> budgets.Chosen:
+    if loop.patterns:
+        why = (
+            f"{patterns.told(loop.spec, loop.patterns)}.",
+            "What is expected of it is that of as many weights at any place, as its time is; other "
+            "networks here obey no pattern.",
+        )
+        return budgets.Chosen(plan=loop.planner().of(loop.patterned), why=why)
     return budgets.choose(
         loop.config,
         loop.planner(),
@@ -245,7 +267,7 @@ def _compress(loop: OneShot) -> budgets.Chosen:
         chosen = budgets.settle(
             loop.config.size, chosen, loop.planner, loop.beside, loop.candidates
         )
-    loop.candidates.model(chosen.plan.keep, finetuned=True)
+    loop.candidates.model(chosen.plan.keep, final=True)
     return chosen
 
 
@@ -258,9 +280,9 @@ def _kept(loop: OneShot) -> budgets.Chosen:
 def _export(loop: OneShot) -> dict[str, Any]:
     file = loop.path / "model.cosign"
     keep = _kept(loop).plan.keep
-    loop.candidates.model(keep, finetuned=True)
+    loop.candidates.model(keep, final=True)
     with atomic_write(file) as copy:
-        copy.write(loop.candidates.file(keep, finetuned=True).read_bytes())
+        copy.write(loop.candidates.file(keep, final=True).read_bytes())
     return {name: dataclasses.asdict(size) for name, size in container.inspect(file)[1].items()}
 
 
@@ -277,10 +299,10 @@ def _tradeoff(loop: OneShot) -> Allocation:
             if factor in _MEASURED[large]:
                 judged.append(other)
     for number, one in enumerate(judged):
-        candidates.quality(one.keep, finetuned=one is plan)
+        candidates.quality(one.keep, final=one is plan)
         loop.reporter.show("tradeoff", number + 1, len(judged))
     unique = {candidates.file(other.keep): other for other in others if other.keep != plan.keep}
-    points = [_point(loop, other, finetuned=False) for other in unique.values()]
+    points = [_point(loop, other, final=False) for other in unique.values()]
     return Allocation(
         budget=budgets.words(loop.config),
         ratios={
@@ -292,7 +314,7 @@ def _tradeoff(loop: OneShot) -> Allocation:
         images=candidates.judge.images,
         dense_accuracy=candidates.judge.dense_accuracy,
         dense_time_s=planner.dense_s,
-        chosen=_point(loop, plan, finetuned=True),
+        chosen=_point(loop, plan, final=True),
         points=tuple(sorted(points, key=lambda p: (p.time_s or 0.0, -p.pruning_ratio))),
         why=(*budgets.why(plan, planner), *chosen.why, *_learned(loop)),
     )
@@ -309,9 +331,9 @@ def _learned(loop: OneShot) -> list[str]:
     return words
 
 
-def _point(loop: OneShot, plan: Plan, finetuned: bool) -> Alternative:
-    quality = loop.candidates.known(plan.keep, finetuned)
-    file = loop.candidates.file(plan.keep, finetuned)
+def _point(loop: OneShot, plan: Plan, final: bool) -> Alternative:
+    quality = loop.candidates.known(plan.keep, final)
+    file = loop.candidates.file(plan.keep, final)
     estimated = loop.beside + plan.bytes
     return Alternative(
         pruning_ratio=sum(curve.weights for curve in loop.curves.layers.values())

@@ -23,8 +23,8 @@ from cosign import CosignError, locked, read_json, values, write_json
 from cosign.values import Amount, Count, Positive, Ratio, Share, Value
 from rtl.coreset import CoreSet
 
-SCHEMA = 4
-READ = (2, 3, SCHEMA)
+SCHEMA = 5
+READ = (2, 3, 4, SCHEMA)
 
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
@@ -45,13 +45,15 @@ class RunConfig:
     data : None (the network's own default), a folder, or a named set
     classes : folders of an image folder in the order of outputs, where it is not sorted as text
     alpha : preset of layer-wise densities, a JSON file or a ratio; None for the recipe's default
+    pattern : instead of alpha, N:M of all layers, or a JSON file of layers
     targets : pruning ratios that the prune stage goes through; None for the recipe's
     distill : share of the dense network's answers in the loss, 0..1; None for the recipe's
     bits : of every level, 1..8; "auto" chooses by layer; None for the recipe's
     budget : factor on the number of training steps (dimensionless)
     rate : factor on the learning rates
     seed : of data order, initialisation and masks
-    images : images that the RTL executes
+    images : images of which the RTL executes the convolutions
+    batch : images that linear layers compute together, in whole batches on the RTL too
     liberty : files of the cell library (older runs: one, as text), None for NanGate 45 nm
     digest : of a network that comes with weights, SHA-256 over structure and weights
     mean, std : by channel, of pixels scaled to 0..1, what such a network reads; None for the data's
@@ -71,6 +73,7 @@ class RunConfig:
     data: str | None = None
     classes: list[str] | None = None
     alpha: str | None = None
+    pattern: str | None = None
     targets: AtLeastOne | None = None
     distill: Share | None = None
     bits: Annotated[int, Meta(ge=1, le=8)] | Literal["auto"] | None = None
@@ -78,6 +81,7 @@ class RunConfig:
     rate: Positive = 1.0
     seed: Count = 0
     images: AtLeastOne = 16
+    batch: AtLeastOne = 16
     liberty: list[str] | str | None = None
     digest: str = ""
     mean: list[float] | None = None
@@ -131,7 +135,10 @@ class RunDir:
             content = {"cores": dataclasses.asdict(CoreSet()), **content}
         if isinstance(content, dict):  # older ones had no choice of these
             newer = {"method": "admm", "speedup": None, "size": None, "loss": None}
-            content = {"outputs": None, "classes": None, "finetune": None, **newer, **content}
+            newer |= {"outputs": None, "classes": None, "finetune": None, "pattern": None}
+            content = {**newer, **content}
+            if content.get("schema") != SCHEMA:  # a batch were all images that the RTL executed
+                content = {"batch": content.get("images"), **content}
         return cls(path, values.parse(content, RunConfig, str(file), "start a new run", READ))
 
     def locked(self) -> AbstractContextManager[None]:

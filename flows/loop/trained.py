@@ -48,7 +48,8 @@ class Trained(hardware.Loop):
         return self.recipe.spec
 
     def pixels(self, count: int) -> np.ndarray:
-        return self.dataset.test.images(np.arange(count))
+        split = self.dataset.test
+        return split.images(np.resize(np.arange(len(split.labels)), count))
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -68,9 +69,12 @@ class Trained(hardware.Loop):
         return inputs.start(self.pretrained, self.dataset, self.reporter.note)
 
     def trained(self, stage: str) -> StageResult:
-        """Run, resume or load a training stage; from `allocate` on they know the profile."""
+        """Run, resume or load a training stage; from `allocate` on they know the profile.
+
+        Where a pattern says what stays, they need not.
+        """
         recipe = self.recipe
-        if stage in ("allocate", "quantize"):
+        if stage in ("allocate", "quantize") and not recipe.patterns:
             ratios = {layer.name: layer.break_even for layer in self.profile.layers}
             recipe = dataclasses.replace(recipe, break_even=ratios)
         return stages.run_stage(
@@ -109,7 +113,8 @@ def _train(stage: str, loop: Trained) -> dict[str, Any]:
 
 
 def _export(loop: Trained) -> dict[str, Any]:
-    model = tidy(export.export(loop.trained("quantize"), loop.dataset, loop.reporter.note))
+    model = export.export(loop.trained("quantize"), loop.dataset, loop.reporter.note)
+    model = tidy(model, in_order=bool(loop.recipe.patterns))
     container.save(model, loop.path / "model.cosign")
     sizes = container.inspect(loop.path / "model.cosign")[1]
     return {name: dataclasses.asdict(size) for name, size in sizes.items()}
@@ -135,12 +140,12 @@ def _evaluate(loop: Trained) -> dict[str, Any]:
 def _breakeven(loop: Trained) -> dict[str, Any]:
     """profile.json, with memories for the densities that were asked for."""
     kept = loop.trained("retrain").kept
-    layers = random_layers(loop.accelerated, kept, loop.config.seed)
+    layers = random_layers(loop.spec.geometries, kept, loop.config.seed)
     profile = breakeven.measure(
         loop.config.network,
         layers,
         loop.reports,
-        loop.config.images,
+        loop.config.batch,
         loop.config.seed,
         loop.reporter.show,
     )
@@ -148,8 +153,11 @@ def _breakeven(loop: Trained) -> dict[str, Any]:
     return {layer.name: layer.break_even for layer in profile.layers}
 
 
-def _allocate(loop: Trained) -> Feedback:
+def _allocate(loop: Trained) -> Feedback | None:
+    """None where a pattern leaves nothing to allocate."""
     found = _train("allocate", loop)
+    if loop.recipe.patterns:
+        return None
     dense, start = (loop.found(stage)["val_accuracy"] for stage in ("dense", "retrain"))
     return feedback.record(
         loop.recipe.spec.geometries,
@@ -159,9 +167,9 @@ def _allocate(loop: Trained) -> Feedback:
         found["history"],
         dense,
         lambda keep: breakeven.image_time(
-            random_layers(loop.accelerated, keep, loop.config.seed),
+            random_layers(loop.spec.geometries, keep, loop.config.seed),
             loop.reports,
-            loop.config.images,
+            loop.config.batch,
         ),
     )
 

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from compress.model.graph import Layer
 from cosign import CosignError
+from flows.measure import dram
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
 from rtl.program.fit import fit
@@ -101,6 +103,7 @@ class LayerEnergy:
     logic_nj : toggling, clock pins and leakage of the logic, by these names
     memories : by purpose
     slice : what the logic's mean cycle was measured on
+    dram : what moves to and from the memory outside; not a part of the core's own energy
     synthesis : provenance of the netlist
     """
 
@@ -112,6 +115,7 @@ class LayerEnergy:
     logic_nj: dict[str, float]
     memories: dict[str, MemoryUse]
     slice: Slice
+    dram: dram.DramUse
     synthesis: dict[str, Any]
 
     @property
@@ -144,6 +148,7 @@ class LayerEnergy:
             "pj_per_dense_mac": total * 1000 / self.macs,
             "memories": {name: memory.to_json() for name, memory in self.memories.items()},
             "slice": dataclasses.asdict(self.slice),
+            "dram": structs.asdict(self.dram),
             "synthesis": self.synthesis,
         }
 
@@ -156,12 +161,14 @@ def layer_energy(
     simulators: Path,
     liberty: Sequence[Path] = (),
     cycles: int = SLICE_CYCLES,
+    dram_pj_per_bit: float = dram.PJ_PER_BIT,
 ) -> LayerEnergy:
     """Energy of one image through `layer`, a convolution, on the core of `config`.
 
     image : int8 [C, H, W]
     folder : gets the synthesised core
     cycles : of the slice, about
+    dram_pj_per_bit : energy of a bit to or from the memory outside
 
     Raises CosignError when the layer does not fit, a tool is missing, or the netlist and the RTL
     disagree.
@@ -194,6 +201,7 @@ def layer_energy(
             annotated=logic.annotated,
             output_bits_compared=activity.checked,
         ),
+        dram=dram.of_layer(layer, config, 1, dram_pj_per_bit),
         synthesis=report.provenance,
     )
 
@@ -312,6 +320,7 @@ def measure(
     liberty: Sequence[Path] = (),
     cycles: int = SLICE_CYCLES,
     report: Callable[[LayerEnergy], None] = lambda row: None,
+    dram_pj_per_bit: float = dram.PJ_PER_BIT,
 ) -> dict[str, Any]:
     """The content of energy.json: each layer on each core, and nJ per image summed over the layers.
 
@@ -324,7 +333,14 @@ def measure(
         for config in cores:
             place = folder / config.name
             found = layer_energy(
-                layer, images[layer.name], config, place, simulators, liberty, cycles
+                layer,
+                images[layer.name],
+                config,
+                place,
+                simulators,
+                liberty,
+                cycles,
+                dram_pj_per_bit,
             )
             rows.append(found.to_json())
             report(found)
@@ -333,10 +349,12 @@ def measure(
         sums = per_image.setdefault(row["core"], {})
         for name in ("logic_nj", "sram_nj", "total_nj"):
             sums[name] = sums.get(name, 0.0) + row[name]
+        sums["dram_nj"] = sums.get("dram_nj", 0.0) + row["dram"]["energy_nj"]
     return {
         "schema": SCHEMA,
         "method": METHOD,
         "sram": sram.provenance("openram"),
+        "dram": dram.provenance(dram_pj_per_bit),
         "layers": rows,
         "per_image": per_image,
     }
@@ -348,4 +366,5 @@ def table(row: LayerEnergy) -> str:
         f"{name.removesuffix('_nj').replace('_', ' ')} {value:,.0f}"
         for name, value in row.energy_nj.items()
     )
-    return f"{row.layer:8s} {row.core:16s} {row.total_nj:12,.0f} nJ   {parts}"
+    outside = f"DRAM {row.dram.energy_nj:,.0f}"
+    return f"{row.layer:8s} {row.core:16s} {row.total_nj:12,.0f} nJ   {parts}   ({outside})"

@@ -25,7 +25,7 @@ SCHEMA = 1
 AREAS = (16, 32, 64, 128, 256, 512, 1024)
 """Multipliers of the dense cores whose areas are the budgets."""
 SPARSE = ("sparse", "sparse-rows")
-RIVALS = ("dense",)
+RIVALS = ("dense", "sparse-nm")
 """What is searched on each side."""
 RATIOS = (1.0, 1.5, 2.0, 4.0, 8.0, 16.0)
 """Pruning ratios of which the speedup is told at every area."""
@@ -71,7 +71,8 @@ class FrontierPoint(Value, frozen=True, kw_only=True):
     Parameters
     ----------
     layer : name of the layer, or network: all of its convolutions on one chip
-    against : dense, the fastest dense core within the area; dense-2d-8x8, that core alone
+    against : dense, the fastest dense core within the area; sparse-nm, the fastest for layers with
+        two weights of four, which it executes; dense-2d-8x8, that core alone
     masks : random, or model: those of a really pruned network, thinned or refilled
     sram_model : openram or flat
     weights : streamed or on-chip
@@ -245,7 +246,7 @@ def point(
         masks=source,
         sram_model=sram_model,
         weights=weights,
-        bytes_per_cycle=None,
+        bytes_per_cycle=seeds[0].bytes_per_cycle,
         multipliers=area if isinstance(area, int) else first.config.multipliers,
         area_um2=limit,
         break_even_ratio=statistics.median_low(known) if len(known) == len(ratios) else None,

@@ -54,9 +54,8 @@ class Planner:
     Parameters
     ----------
     curves : of all layers
-    geometries : of the layers that the machine executes
-    cycles : of those
-    break_even : of those, ratio by layer, None for never
+    geometries, cycles : of all layers
+    break_even : ratio by layer, None for never
     reports, batch, seed : the cores, images that are the pixels of a linear layer, and of masks
     scales : by layer, real bytes over estimated ones, of a file that was written
     """
@@ -76,7 +75,7 @@ class Planner:
 
     @property
     def dense_s(self) -> float:
-        """Of an image, all layers of the machine on the dense core."""
+        """Of an image, all layers on the dense core."""
         dense = self.reports.dense
         return sum(layer.seconds_dense(dense) for layer in self.cycles.values())
 
@@ -207,8 +206,6 @@ class Planner:
     def _pays(self, name: str) -> np.ndarray:
         """Which of OFFERED a layer may have: dense, or what break-even asks; bool."""
         curve = self.curves.layers[name]
-        if name not in self.break_even:  # outside the machine
-            return np.ones(len(curve.keep), bool)
         ratio = self.break_even[name]
         dense = curve.keep == curve.nonzeros
         return dense if ratio is None else dense | (curve.weights >= ratio * curve.keep)
@@ -218,11 +215,9 @@ class Planner:
         offered, costs = {}, {}
         for name, curve in self.curves.layers.items():
             offered[name] = np.flatnonzero(self._pays(name))
-            costs[name] = np.zeros(len(curve.keep))
-            if name in self.cycles:
-                dense = self.cycles[name].seconds_dense(self.reports.dense)
-                on_sparse = self.cycles[name].seconds(core)
-                costs[name] = np.where(curve.keep == curve.nonzeros, dense, on_sparse)
+            dense = self.cycles[name].seconds_dense(self.reports.dense)
+            on_sparse = self.cycles[name].seconds(core)
+            costs[name] = np.where(curve.keep == curve.nonzeros, dense, on_sparse)
         if seconds is None:
             seconds = sum(float(costs[name][rows].min()) for name, rows in offered.items())
         return self._chosen(offered, costs, seconds, quick)

@@ -11,13 +11,16 @@ from rtl.program.encode import Work, work
 from rtl.program.fit import feed
 from rtl.program.layout import Layout
 from rtl.program.pack import layout_of
+from rtl.program.traffic import Traffic, traffic
 from sim import cycles
-from sim.workload import layer_of, masked_layer
+from sim.workload import layer_of, masked_layer, structured_layer
 from synth.breakeven import Stored
 
 
 class RandomMasks:
     """One geometry under random masks; the same seed always gives the same masks.
+
+    A core with a pattern has a mask of it at every portion.
 
     Parameters
     ----------
@@ -27,12 +30,13 @@ class RandomMasks:
 
     def __init__(self, geometry: Geometry, batch: int, seed: int) -> None:
         self.geometry = geometry
-        self.layout = Layout(geometry, batch)
+        self.batch = batch
         self._seed = seed
         self._layer = functools.lru_cache(maxsize=4)(self.layer)
-        self._layout = functools.cache(lambda tiles: layout_of(geometry, batch, tiles))
-        self._work = functools.lru_cache(maxsize=256)(self._count)
-        self._cycles = functools.cache(self._run)
+        self._structured = functools.lru_cache(maxsize=1)(self._of_pattern)
+        self._layouts = functools.cache(functools.partial(layout_of, geometry, batch))
+        self._costs = functools.lru_cache(maxsize=256)(self._count)
+        self._times = functools.cache(self._run)
         self._nonzeros = functools.cache(lambda portion: np.diff(self._layer(portion).row_ptr))
 
     def layer(self, portion: float) -> Layer:
@@ -45,16 +49,41 @@ class RandomMasks:
         """int64 [filters]: weights that each filter keeps."""
         return self._nonzeros(portion)
 
-    def cycles(self, config: CoreConfig, portion: float) -> int:
-        """Clock cycles of one run, from the exact cycle model; a dense core ignores `portion`.
+    def layer_for(self, config: CoreConfig, portion: float) -> Layer:
+        """The same, under a mask that `config` can execute."""
+        if config.structured:
+            return self._structured(config.nm_keep, config.nm_group)
+        return self._layer(portion)
 
-        The memories hold the layer: a core's lockstep tiles share the map, and run once.
+    def _of_pattern(self, keep: int, group: int) -> Layer:
+        return structured_layer(self.geometry, keep, group, np.random.default_rng(self._seed))
+
+    def _layout(self, config: CoreConfig) -> Layout:
+        """Of the part of the map that a lockstep tile holds."""
+        return self._layouts(config.tiles, config.element_bytes)
+
+    def _count(self, config: CoreConfig, portion: float) -> Work:
+        return work(self.layer_for(config, portion), self._layout(config), config)
+
+    def _run(self, config: CoreConfig, portion: float, bytes_per_cycle: float | None) -> int:
+        cost = self.work(config, portion)
+        return cycles.run_cycles(cost, self._layout(config), config, bytes_per_cycle)
+
+    def cycles(
+        self, config: CoreConfig, portion: float, bytes_per_cycle: float | None = None
+    ) -> int:
+        """Clock cycles of one run, from the exact cycle model; a dense core ignores `portion`. The
+        memories hold the layer, so lockstep tiles share its map.
+
+        bytes_per_cycle : of the channel to the memory outside (`sim.channel`); None for no limit
         """
-        return self._cycles(_small(config), 0.0 if config.dense else portion)
+        # Addresses in the streams are as wide as the activation memory is deep.
+        alike = _shallow(config, 2 if bytes_per_cycle is None else config.act_depth)
+        return self._times(alike, _portion(config, portion), bytes_per_cycle)
 
-    def work(self, config: CoreConfig, portion: float) -> Work:
-        """What the weights cost on a core."""
-        return self._work(stream_of(config), 0.0 if config.dense else portion)
+    def traffic(self, config: CoreConfig, portion: float) -> Traffic:
+        """What a run moves to and from the memory outside."""
+        return traffic(self.work(config, portion), self._layout(config), config)
 
     def stored(self, config: CoreConfig, portion: float) -> Stored:
         """Words of the whole layer, and of the longest pass."""
@@ -68,12 +97,9 @@ class RandomMasks:
             buffers=buffers_of(config),
         )
 
-    def _count(self, config: CoreConfig, portion: float) -> Work:
-        return work(self._layer(portion), self._layout(config.tiles), config)
-
-    def _run(self, config: CoreConfig, portion: float) -> int:
-        cost = self._work(stream_of(config), portion)
-        return cycles.run_cycles(cost, self._layout(config.tiles), config)
+    def work(self, config: CoreConfig, portion: float) -> Work:
+        """What the weights cost on a core."""
+        return self._costs(stream_of(config), _portion(config, portion))
 
 
 class ThinnedMasks(RandomMasks):
@@ -89,11 +115,10 @@ class ThinnedMasks(RandomMasks):
 
     def __init__(self, layer: Layer, batch: int, seed: int) -> None:
         super().__init__(layer.geometry, batch, seed)
-        sizes = (
-            np.abs(layer.dense_levels()).reshape(layer.geometry.out_channels, -1) * layer.q[:, None]
-        )
+        levels = layer.dense_levels().reshape(layer.geometry.out_channels, -1)
+        sizes = (np.abs(levels.astype(float)) * layer.q[:, None]).reshape(-1)
         shuffled = np.random.default_rng(seed).permutation(layer.geometry.weights)
-        self._order = shuffled[np.argsort(-sizes.reshape(-1)[shuffled], kind="stable")]
+        self._order = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
 
     def layer(self, portion: float) -> Layer:
         """The geometry with all levels 1 where a weight is kept."""
@@ -108,11 +133,6 @@ def buffers_of(config: CoreConfig) -> int:
     return 2 * config.filters if config.core == "sparse-rows" else 2
 
 
-def _small(config: CoreConfig) -> CoreConfig:
-    """`config` with the least memories: no depth changes stream or cycles."""
-    return dataclasses.replace(config, weight_depth=2, act_depth=2, mask_depth=2, tap_depth=2)
-
-
 @functools.cache
 def _one_lane(config: CoreConfig) -> CoreConfig:
     return feed(config, lanes=1, drain=1, bank_bytes=4)
@@ -120,4 +140,16 @@ def _one_lane(config: CoreConfig) -> CoreConfig:
 
 def stream_of(config: CoreConfig) -> CoreConfig:
     """The least core with the weight stream of `config`: lanes and drain do not change it."""
-    return _one_lane(_small(config))
+    return _one_lane(_shallow(config))
+
+
+def _shallow(config: CoreConfig, act_depth: int = 2) -> CoreConfig:
+    """`config` without what changes neither a stream's words nor the cycles of a run without limit:
+    so the caches know it again."""
+    return dataclasses.replace(
+        config, weight_depth=2, mask_depth=2, tap_depth=2, act_depth=act_depth
+    )
+
+
+def _portion(config: CoreConfig, portion: float) -> float:
+    return 0.0 if config.dense else portion

@@ -3,6 +3,7 @@
 import html
 import io
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,6 +132,42 @@ def fig4(curves: Sequence[Curve], layer: str) -> Figure:
     axes.set_yticks([0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"])
     axes.grid(True)
     axes.legend()
+    return figure
+
+
+def over_bandwidth(curves: Sequence[Curve], layer: str) -> Figure:
+    """Left: break-even over the bytes a cycle from outside; right: speedup over pruning, a line for
+    each number of bytes; of the first curve's core, left of others too."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.0), layout="constrained")
+    limited = sorted({c.bytes_per_cycle for c in curves if c.bytes_per_cycle is not None})
+    places = {b: place for place, b in enumerate([*limited, None])}
+    names = [f"{b:g}" for b in limited] + ["∞"]
+    for core, sram_model in dict.fromkeys((c.core, c.sram_model) for c in curves):
+        alike = [c for c in curves if (c.core, c.sram_model) == (core, sram_model)]
+        found = sorted((places[c.bytes_per_cycle], c.break_even_ratio or math.nan) for c in alike)
+        label = f"{core}, SRAM {sram_model}"
+        left.plot(
+            *zip(*found, strict=True), "-" if core == "sparse" else "--", marker=".", label=label
+        )
+    left.axhline(1, color=INK, linewidth=1)
+    left.set(xlabel="bytes a cycle", ylabel="break-even pruning ratio", yscale="log")
+    left.set_yticks([1, 1.5, 2, 3, 5, 10, 20], ["1", "1.5", "2", "3", "5", "10", "20"])
+    left.set_xticks(range(len(names)), names)
+    left.set_title(f"Break-even on {layer}")
+    first = curves[0].core, curves[0].sram_model
+    for curve in (c for c in curves if (c.core, c.sram_model) == first):
+        points = [point for point in curve.points if point.lanes]  # else no core fits
+        name = names[places[curve.bytes_per_cycle]]
+        right.plot([p.ratio for p in points], [p.speedup for p in points], label=name)
+    right.axhline(1, color=INK, linewidth=1)
+    right.set(xlabel="pruning ratio", ylabel="speedup at equal area", xscale="log", yscale="log")
+    right.set_xticks([1, 2, 5, 10, 20, 40], ["1", "2", "5", "10", "20", "40"])
+    right.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
+    right.set_title(f"{first[0]}, SRAM {first[1]}, by bytes a cycle")
+    for axes in (left, right):
+        axes.minorticks_off()
+        axes.grid(True)
+        axes.legend()
     return figure
 
 

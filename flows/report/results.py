@@ -129,8 +129,9 @@ class ByCore(Value, Generic[N], frozen=True, kw_only=True):
 class Layer(Value, frozen=True, kw_only=True):
     """A layer in the file and on the cores.
 
-    Linear layers are run as a batch that fills the lanes; all figures are of one image. What is
-    null for layers outside the machine is so for the FC layers of large networks (§5).
+    Linear layers compute a batch of images together; all figures are of one image. Earlier versions
+    left the linear layers of large networks outside the machine: what is null there is so in their
+    files alone.
 
     Parameters
     ----------
@@ -143,6 +144,7 @@ class Layer(Value, frozen=True, kw_only=True):
     index_coding : of the file, the packer's choice
     index_bits : width of an index; 0 where the coding has none
     data_bytes, index_bytes, bias_bytes : in the file
+    batch : images that were computed together, 1 for a convolution; early files don't tell
     cycles : clock cycles; null outside the machine
     busy : share of multipliers times cycles in which a weight is multiplied; null outside the
         machine
@@ -169,6 +171,7 @@ class Layer(Value, frozen=True, kw_only=True):
     data_bytes: Count = 0
     index_bytes: Count = 0
     bias_bytes: Count = 0
+    batch: Count | None = None
     cycles: ByCore[Positive] | None
     busy: ByCore[Share] | None = None
     useful: ByCore[Share] | None = None
@@ -237,7 +240,7 @@ class Verification(Value, frozen=True, kw_only=True):
 
     Parameters
     ----------
-    images : executed
+    images : of which convolutions were executed; of linear layers, as many whole batches
     cores : that executed them
     layers : executed on each
     values_compared, mismatches : outputs, on all cores together

@@ -7,6 +7,7 @@ every ratio, number of bits and method. Each row is written when it is known, an
 on with those that are missing.
 """
 
+import itertools
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +26,8 @@ from compress.data.pixels import normalised
 from compress.exchange import state_dicts
 from compress.file import container
 from compress.model.graph import CompressedModel, InputSpec
+from compress.model.nodes import NetworkSpec
+from compress.model.pattern import NO_PATTERNS
 from compress.model.pretrained import Pretrained
 from compress.nn.network import pretrained_network
 from compress.posttrain import curves, pipeline
@@ -32,13 +35,15 @@ from compress.posttrain.allocation import Table, choose
 from compress.posttrain.expected import Curves
 from compress.posttrain.integers import input_spec
 from compress.posttrain.samples import spread
-from compress.zoo.density import uniform
+from compress.zoo import patterns
+from compress.zoo.density import kept_weights, uniform
 from cosign import CosignError, read_json, values, write_json
 from flows.measure import integer
 
 SCHEMA = 2
 CLASSES = 1000
 CIFAR10 = "cifar10"
+METHODS: tuple[pipeline.Method, ...] = ("oneshot", "magnitude")
 _BATCH = 4
 _PARTS = 16  # images at once, in a measurement of curves
 
@@ -47,24 +52,39 @@ _PARTS = 16  # images at once, in a measurement of curves
 class Case:
     """One row: `ratio` 1 is the dense network.
 
-    Magnitude prunes every layer alike, oneshot where it is expected to hurt least.
+    Magnitude prunes every layer alike, oneshot where it is expected to hurt least; with a `pattern`
+    both as it says, and `ratio` is what comes of it.
     """
 
     method: pipeline.Method
     ratio: float
     bits: int
+    pattern: str | None = None
 
     @property
     def title(self) -> str:
-        return f"{self.method}, {self.ratio:g}x, {self.bits} bits"
+        return f"{self.method}, {self.pattern or f'{self.ratio:g}x'}, {self.bits} bits"
+
+
+def by_pattern(spec: NetworkSpec, given: Sequence[str], bits: Sequence[int]) -> Iterator[Case]:
+    """Every pattern by both methods, each before as many weights anywhere.
+
+    Raises CosignError as `patterns.asked` does.
+    """
+    weights = sum(geometry.weights for geometry in spec.geometries.values())
+    for n, method, pattern in itertools.product(bits, METHODS, given):
+        kept = kept_weights(spec, uniform(spec, 1), patterns.asked(spec, pattern))
+        ratio = weights / sum(kept.values())
+        yield Case(method, ratio, n, pattern)
+        yield Case(method, ratio, n)
 
 
 def cases(ratios: Sequence[float], bits: Sequence[int]) -> Iterator[Case]:
     """Dense, then every ratio by both methods; for each number of bits."""
     for n in bits:
         for ratio in (1.0, *ratios):
-            yield Case("oneshot", ratio, n)
-            yield Case("magnitude", ratio, n)
+            for method in METHODS:
+                yield Case(method, ratio, n)
 
 
 def listed(folder: Path) -> tuple[list[Path], np.ndarray]:
@@ -183,13 +203,23 @@ def shares(found: Curves, ratio: float) -> dict[str, float]:
 def compress(case: Case, about: Subject, out: Path) -> dict[str, Any]:
     """Write the file of a row; returns what it took."""
     network = pretrained_network(about.own)
-    densities = uniform(network.spec, case.ratio)
-    if case.method == "oneshot" and case.ratio > 1:
+    densities, chosen = uniform(network.spec, case.ratio), NO_PATTERNS
+    if case.pattern is not None:
+        densities = uniform(network.spec, 1)
+        chosen = patterns.asked(network.spec, case.pattern)
+    elif case.method == "oneshot" and case.ratio > 1:
         densities = shares(curves_of(about, case.bits, out.parent / "curves.json"), case.ratio)
     bits = dict.fromkeys(network.weights, case.bits)
     wall, processor = time.perf_counter(), time.process_time()
     model = pipeline.compress(
-        network, about.source, densities, bits, about.calibration, case.method, _say
+        network,
+        about.source,
+        densities,
+        bits,
+        about.calibration,
+        case.method,
+        _say,
+        patterns=chosen,
     )
     took = {
         "wall_s": round(time.perf_counter() - wall, 1),
@@ -221,11 +251,15 @@ def run(about: Subject, network: str, out: Path, wanted: Iterable[Case]) -> dict
         write_json(record, found)
     for case in wanted:
         if any(
-            all(row[key] == value for key, value in asdict(case).items()) for row in found["rows"]
+            all(row.get(key) == value for key, value in asdict(case).items())
+            for row in found["rows"]
         ):
             continue
         _say(case.title)
-        file = out / f"{case.method}-{case.ratio:g}x-{case.bits}bit.cosign"
+        how = f"{case.ratio:g}x"
+        if case.pattern is not None:
+            how = Path(case.pattern).stem.replace(":", "-of-")
+        file = out / f"{case.method}-{how}-{case.bits}bit.cosign"
         row = {**asdict(case), **compress(case, about, file)}
         row.update(score(container.load(file), about.scored, about.labels))
         found["rows"].append(row)
@@ -242,14 +276,17 @@ def table(found: dict[str, Any]) -> str:
         f"| float, dense | 1× | 32 | {_share(found['float'], images)} | | | |",
     ]
     lines += [
-        f"| {row['method']} | {row['ratio']:g}× | {row['bits']} "
+        f"| {_method(row)} | {row['ratio']:.4g}× | {row['bits']} "
         f"| {_share(row, images)} | {row['nonzeros']:,} | {row['file_bytes']:,} "
         f"| {row['processor_s'] / 60:.1f} |"
-        for row in sorted(
-            found["rows"], key=lambda row: (-row["bits"], row["ratio"], row["method"])
-        )
+        for row in sorted(found["rows"], key=lambda row: (-row["bits"], row["ratio"], _method(row)))
     ]
     return "\n".join(lines)
+
+
+def _method(row: dict[str, Any]) -> str:
+    pattern = row.get("pattern")
+    return row["method"] if pattern is None else f"{row['method']}, {Path(pattern).stem}"
 
 
 def _share(row: dict[str, Any], images: int) -> str:

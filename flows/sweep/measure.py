@@ -100,22 +100,23 @@ def prepare(point: Point) -> tuple[CoreConfig, CoreConfig, Layer, int]:
     plain = feed(base(str(point.core["core"])), **point.core)
     geometry = spec_of(job.network).geometries[job.layer]
     batch = batch_of(geometry, job.batch)
-    layer = _layer(geometry, job, plain.weight_bits, plain.mul_bits)
+    layer = _layer(geometry, job, plain)
     fitted = fit(plain, [layer], batch)
     if point.energy:
         pack_layer(layer, fitted, batch, (0, 127))  # refuses what the core could not execute
     return plain, fitted, layer, batch
 
 
-def _layer(geometry: Geometry, job: Job, bits: int, mul_bits: int) -> Layer:
+def _layer(geometry: Geometry, job: Job, core: CoreConfig) -> Layer:
     """The layer under the job's random mask, its levels uniform in ±1..±M/2, outputs that fill
     int8. Cycles and memories depend on the mask alone."""
-    masked = RandomMasks(geometry, batch_of(geometry, job.batch), job.seed).layer(job.portion)
+    masks = RandomMasks(geometry, batch_of(geometry, job.batch), job.seed)
+    masked, bits = masks.layer_for(core, job.portion), core.weight_bits
     rng = np.random.default_rng([job.seed, bits])
     levels = rng.integers(1, max_level(bits) + 1, masked.nnz) * rng.choice([-1, 1], masked.nnz)
     # Inputs are uniform in 0..127; three deviations of a sum are the largest output.
     deviation = 127 * max_level(bits) / 3 * math.sqrt(max(1, masked.nnz / geometry.out_channels))
-    mul, shift = _requantiser(127 / (3 * deviation), mul_bits)
+    mul, shift = _requantiser(127 / (3 * deviation), core.mul_bits)
     fields = {"name": job.layer, "bits": bits, "levels": levels.astype(np.int8)}
     return dataclasses.replace(masked, **fields, mul=np.array([mul]), shift=np.array([shift]))
 

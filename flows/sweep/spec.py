@@ -133,5 +133,7 @@ def _meaningful(core: Mapping[str, Setting]) -> dict[str, Setting]:
         "mask_bits": kind != "sparse" or coding != "bitmask",
         "window_reads": kind != "sparse-rows",
         "window_span": kind != "sparse-rows",
+        "nm_keep": kind != "sparse-nm",
+        "nm_group": kind != "sparse-nm",
     }
     return {name: value for name, value in core.items() if not ignored.get(name, False)}

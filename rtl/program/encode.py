@@ -3,6 +3,7 @@
 `encode` makes the stream; `Work` is what the cycle model needs, without making it.
 """
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -12,9 +13,13 @@ import numpy as np
 from compress.model.graph import Layer
 from compress.model.levels import level_codes
 from rtl.config import CoreConfig
+from rtl.program.grouping import filter_order
 from rtl.program.layout import Layout
+from rtl.program.reads import ReadPlan, read_plan
+from rtl.program.structured import filter_parts
 
 Values = TypeVar("Values", int, np.ndarray)
+_FEW = 1 << 20  # weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,26 +49,30 @@ class Work:
     first: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
 
-def work(layer: Layer, layout: Layout, config: CoreConfig) -> Work:
-    """The cost of `layer`'s weights."""
+def work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool = True) -> Work:
+    """The cost of `layer`'s weights; `grouped` as `rows_order` has it."""
     g = layer.geometry
     if config.dense:
-        words = np.full(passes_of(layout, config) * g.groups, g.columns, np.int64)
+        words = np.full(passes_of(layout, config) * g.groups, layout.taps, np.int64)
         return Work(words, words, words)
     if config.core == "sparse-rows":
-        return _rows_work(layer, layout, config)
+        return _rows_work(layer, layout, config, grouped)
     if config.coding == "bitmask":
         return _mask_work(layer, layout, config)
-    row, _, _, fillers = _places(layer, layout, config)
-    counts = np.bincount(row, weights=fillers + 1, minlength=g.out_channels)
-    entries = np.maximum(counts.astype(np.int64), 1)
+    entries = np.zeros(g.out_channels, np.int64)
+    for first, last in _parts(layer):
+        row, _, _, fillers = _places(layer, layout, config, first, last)
+        counts = np.bincount(row, weights=fillers + 1, minlength=last - first)
+        entries[first:last] = np.maximum(counts.astype(np.int64), 1)
     return Work(entries, entries, entries)
 
 
 def encode(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """uint8 [words, bytes]: the weight stream, each word little-endian."""
     if config.dense:
-        return _dense_words(layer, layout, config)
+        levels = layer.dense_levels()
+        parts = filter_parts(layer, layout, config) if config.structured else levels
+        return _dense_words(parts, layout, config)
     if config.core == "sparse-rows":
         return _rows_words(layer, layout, config)
     if config.coding == "bitmask":
@@ -77,37 +86,53 @@ def passes_of(layout: Layout, config: CoreConfig) -> int:
     return -(-(g.out_channels // g.groups) // config.filters)
 
 
+def shape_of(layout: Layout, config: CoreConfig) -> tuple[int, int]:
+    """(lane tiles of a pass, drain cycles of its last tile)."""
+    tiles = -(-layout.positions // config.lanes)
+    last = layout.positions - (tiles - 1) * config.lanes
+    return tiles, -(-last // config.drain) if config.filters == 1 else config.tile_shifts
+
+
 def _rows_of(layer: Layer) -> np.ndarray:
     """int64 [nnz]: the filter of each non-zero."""
     return np.repeat(np.arange(layer.geometry.out_channels), np.diff(layer.row_ptr))
 
 
-# Dense: a word of levels for every tap.
+# Dense: a word for every tap, of levels or of what `sparse-nm` keeps of them.
 
 
-def _dense_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
-    """One word per tap: the levels of the pass's filters, filter 0 lowest."""
-    g = layer.geometry
-    shape = (g.groups * passes_of(layout, config), config.filters, g.columns)
-    levels = np.zeros(shape, np.int64).reshape(g.groups, -1, g.columns)
-    levels[:, : g.out_channels // g.groups] = layer.dense_levels().reshape(g.groups, -1, g.columns)
-    words = levels.reshape(shape).transpose(0, 2, 1).reshape(-1, config.filters)
-    return _to_bytes(words, config.operand_bits)
+def _dense_words(parts: np.ndarray, layout: Layout, config: CoreConfig) -> np.ndarray:
+    """One word per tap: the parts, int [filters, taps], of the pass's filters, filter 0 lowest."""
+    g = layout.geometry
+    shape = (g.groups * passes_of(layout, config), config.filters, layout.taps)
+    padded = np.zeros(shape, parts.dtype).reshape(g.groups, -1, layout.taps)
+    padded[:, : g.out_channels // g.groups] = parts.reshape(g.groups, -1, layout.taps)
+    words = padded.reshape(shape).transpose(0, 2, 1).reshape(-1, config.filters)
+    return _to_bytes(words, config.filter_bits)
 
 
 # Relative and absolute: entries {last, place, code}.
 
 
+def _parts(layer: Layer) -> list[tuple[int, int]]:
+    """Ranges of filters that hold few weights at a time: large arrays are slow."""
+    number = layer.row_ptr // _FEW
+    ends = np.flatnonzero(np.diff(number)) + 1
+    return list(itertools.pairwise(sorted({0, *ends.tolist(), layer.geometry.out_channels})))
+
+
 def _places(
-    layer: Layer, layout: Layout, config: CoreConfig
+    layer: Layer, layout: Layout, config: CoreConfig, first: int, last: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(filter, order into the layer's levels, place, fillers before) of each non-zero.
+    """(filter, order, place, fillers before) of each non-zero of the filters `first` to `last` - 1,
+    counted from the first of them.
 
     Within a filter, non-zeros are visited by address.
     """
-    row = _rows_of(layer)
+    row_ptr = layer.row_ptr[first : last + 1]
+    row = np.repeat(np.arange(last - first), np.diff(row_ptr))
     taps = layout.tap_addresses()
-    address = taps[layer.col_idx]
+    address = taps[layer.col_idx[row_ptr[0] : row_ptr[-1]]]
     order = np.arange(len(row))
     if np.any(np.diff(taps) < 0):  # columns are not in the order of their addresses
         order = np.lexsort((address, row))
@@ -115,8 +140,8 @@ def _places(
     if config.coding == "absolute":
         return row, order, address, np.zeros_like(address)
     delta = np.diff(address, prepend=0)
-    first = np.diff(row, prepend=-1) != 0
-    delta[first] = address[first]
+    begins = np.diff(row, prepend=-1) != 0
+    delta[begins] = address[begins]
     fillers, delta = np.divmod(delta, (1 << config.index_bits) - 1)
     return row, order, delta, fillers
 
@@ -124,7 +149,7 @@ def _places(
 def _place_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """A filter without weights is a single filler."""
     filler = ((1 << config.place_bits) - 1) << config.weight_bits
-    row, order, place, fillers = _places(layer, layout, config)
+    row, order, place, fillers = _places(layer, layout, config, 0, layer.geometry.out_channels)
     empty = np.flatnonzero(np.diff(layer.row_ptr) == 0)
     counts = np.concatenate([fillers + 1, np.ones(len(empty), np.int64)])
     rows = np.concatenate([row, empty])
@@ -240,65 +265,38 @@ def _mask_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
 # of the cell before it.
 
 
-@dataclass(frozen=True, eq=False)
-class ReadPlan:
-    """How windows of reads cover a layer's columns.
+def rows_order(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
+    """int64 [filters]: the filter that is computed in each place.
 
-    Parameters
-    ----------
-    window, read, shift : int64 [columns], the window that serves a column, the read in the window,
-        and the tap in the read
-    reads, windows : reads and windows of a tile
-    table : int64 [slots], addresses of one channel's reads
-    step : bytes from a channel to the next
+    `sparse-rows` computes filters of like density together where that is faster; every other core
+    goes through them in the network's order.
     """
-
-    window: np.ndarray
-    read: np.ndarray
-    shift: np.ndarray
-    reads: int
-    windows: int
-    table: np.ndarray
-    step: int
+    if config.core != "sparse-rows":
+        return np.arange(layer.geometry.out_channels)
+    return _order(layer, read_plan(layout, config), config)
 
 
-def read_plan(layout: Layout, config: CoreConfig) -> ReadPlan:
-    """Cover each kernel row's taps with as few reads of `window_span` bytes as possible."""
-    g = layout.geometry
-    channels = g.in_channels // g.groups
-    taps = layout.tap_addresses().reshape(channels, *g.kernel)
-    read, shift = np.zeros(g.kernel, np.int64), np.zeros(g.kernel, np.int64)
-    table: list[int] = []
-    for r, row in enumerate(taps[0]):
-        for s in np.argsort(row):
-            address = int(row[s])
-            if s == np.argmin(row) or address >= table[-1] + config.window_span:
-                table.append(address)
-            read[r, s], shift[r, s] = len(table) - 1, address - table[-1]
-    of_tile = np.arange(channels)[:, None, None] * len(table) + read
-    window, of_window = np.divmod(of_tile.reshape(-1), config.window_reads)
-    reads = channels * len(table)
-    return ReadPlan(
-        window=window,
-        read=of_window,
-        shift=np.broadcast_to(shift, taps.shape).reshape(-1),
-        reads=reads,
-        windows=-(-reads // config.window_reads),
-        table=np.array(table),
-        step=int(taps[1, 0, 0] - taps[0, 0, 0]) if channels > 1 else 0,
-    )
+def _order(layer: Layer, plan: ReadPlan, config: CoreConfig) -> np.ndarray:
+    g = layer.geometry
+    cell = _rows_of(layer) * plan.windows + plan.window[layer.col_idx]
+    weights = np.bincount(cell, minlength=g.out_channels * plan.windows)
+    entries = np.maximum(weights, 1).reshape(g.out_channels, plan.windows)
+    return filter_order(entries, plan.of_windows(config), g.groups, config.filters)
 
 
 def _cells(
-    layer: Layer, plan: ReadPlan, layout: Layout, config: CoreConfig
+    layer: Layer, plan: ReadPlan, layout: Layout, config: CoreConfig, order: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(int64 [nnz], cell of each non-zero; int64 [passes, filters, windows], weights of each cell).
+
+    order : the filter that is computed in each place
 
     Filters that pad a group's last pass have cells without weights.
     """
     g = layer.geometry
     passes = passes_of(layout, config)
-    group, member = np.divmod(_rows_of(layer), g.out_channels // g.groups)
+    place = np.argsort(order)[_rows_of(layer)]
+    group, member = np.divmod(place, g.out_channels // g.groups)
     row = group * passes * config.filters + member
     cell = row * plan.windows + plan.window[layer.col_idx]
     shape = (g.groups * passes, config.filters, plan.windows)
@@ -310,20 +308,19 @@ def _row_entry(read: Values, shift: Values, code: Values, config: CoreConfig) ->
     return (read << config.shift_bits | shift) << config.weight_bits | code
 
 
-def _rows_work(layer: Layer, layout: Layout, config: CoreConfig) -> Work:
+def _rows_work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool) -> Work:
     plan = read_plan(layout, config)
-    _, weights = _cells(layer, plan, layout, config)
+    order = _order(layer, plan, config) if grouped else np.arange(layer.geometry.out_channels)
+    _, weights = _cells(layer, plan, layout, config, order)
     entries = np.maximum(weights, 1)
     rows = entries.sum(axis=2)
-    reads = np.full(plan.windows, config.window_reads)
-    reads[-1] = plan.reads - (plan.windows - 1) * config.window_reads
     return Work(
         entries=np.zeros(len(entries), np.int64),
         words=rows.sum(axis=1),
         stored=rows.max(axis=1),
         table_words=len(plan.table),
         windows=entries.max(axis=1),
-        reads=reads,
+        reads=plan.of_windows(config),
         rows=rows,
         first=entries[:, :, 0],
     )
@@ -332,7 +329,7 @@ def _rows_work(layer: Layer, layout: Layout, config: CoreConfig) -> Work:
 def _rows_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """The table of a channel's reads, then the cells."""
     plan = read_plan(layout, config)
-    cell, weights = _cells(layer, plan, layout, config)
+    cell, weights = _cells(layer, plan, layout, config, _order(layer, plan, config))
     ends = np.cumsum(np.maximum(weights, 1)).reshape(weights.shape)
     filler = _row_entry((1 << config.read_bits) - 1, 0, 0, config)
     words = np.full(int(ends[-1, -1, -1]), filler, np.int64)

@@ -12,12 +12,13 @@ from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
 from rtl.program.encode import Work, work
 from rtl.program.layout import Layout
-from rtl.program.pack import accumulator_bits, stripes_of
+from rtl.program.pack import accumulator_bits, images_within, layout_of, stripes_of
 
 _STEP = 64  # memories grow in steps of this many words
 _DEEPEST = 1 << 22  # words
 _NARROWEST = 12  # accumulator, bits
 _MOST_BANKS = 1 << 10  # feed any core
+_FEWEST_IMAGES, _MOST_IMAGES = 16, 64  # of a batch of linear layers
 
 
 def fit(
@@ -79,9 +80,23 @@ def layout_in(geometry: Geometry, batch: int, config: CoreConfig) -> Layout:
     between its entries, so that no smaller batch takes more fillers.
     """
     if geometry.kind == "linear":
-        fitting = config.act_bytes // geometry.in_channels
-        return Layout(geometry, max(1, min(-(-batch // config.tiles), fitting)))
+        fitting = images_within(geometry, config)
+        images = max(1, min(-(-batch // config.tiles), fitting))
+        return layout_of(geometry, images, 1, config.element_bytes)
     return stripes_of(geometry, 1, config)[1]
+
+
+def batch_for(geometries: Iterable[Geometry]) -> int:
+    """Images that a network's linear layers compute together where nothing is said.
+
+    More of them keep more lanes at work, 64 those of most cores, and take activation memory: as
+    many as that holds which the largest map of a convolution needs anyway, but 16 at least.
+    """
+    known = list(geometries)
+    maps = [layout_of(g, 1, 1).bytes for g in known if g.kind == "conv"]
+    vectors = [g.in_channels for g in known if g.kind == "linear"]
+    held = max(maps, default=0) // max(vectors, default=1)
+    return min(max(held, _FEWEST_IMAGES), _MOST_IMAGES)
 
 
 def batch_of(geometry: Geometry, batch: int) -> int:

@@ -8,6 +8,10 @@ next one, the padding below a plane is that above the next. Output pixel (oy, ox
 p = oy * pitch + ox, and neighbouring p form a tile; values at p between rows are dropped.
 
 A linear layer is a 1x1 convolution whose pixels are the images of the batch.
+
+What has an address is an *element*, a byte: one channel of one pixel. In `sparse-nm` it holds the
+channels of a pixel that are neighbours, and all distances count elements; a group whose
+channels do not fill its last element is filled up with zeros.
 """
 
 import functools
@@ -37,10 +41,12 @@ class Layout:
     ----------
     geometry : the layer
     batch : images that are the pixels of a linear layer; 1 for a convolution
+    element : channels of an element
     """
 
     geometry: Geometry
     batch: int = 1
+    element: int = 1
 
     def __post_init__(self) -> None:
         if self.batch < 1 or (self.geometry.kind == "conv" and self.batch != 1):
@@ -78,14 +84,26 @@ class Layout:
             axes.append(phases)
         return axes[0], axes[1]
 
+    @property
+    def channels(self) -> int:
+        """Elements that hold the channels of a convolution group at one place."""
+        g = self.geometry
+        return -(-(g.in_channels // g.groups) // self.element)
+
+    @property
+    def taps(self) -> int:
+        """Elements that an output reads."""
+        height, width = self.geometry.kernel
+        return self.channels * height * width
+
     @functools.cached_property
     def pitch(self) -> int:
-        """Bytes from a row of a plane to the next."""
+        """Elements from a row of a plane to the next."""
         return max(1, *(max(p.end, p.reach - p.lead) for p in self._phases[1].values()))
 
     @functools.cached_property
     def plane(self) -> int:
-        """Bytes from a plane to the next."""
+        """Elements from a plane to the next."""
         pairs = [(y, x) for y in self._phases[0].values() for x in self._phases[1].values()]
         zeros = min(y.lead * self.pitch + x.lead for y, x in pairs)
         return max(
@@ -96,10 +114,9 @@ class Layout:
 
     @property
     def group_step(self) -> int:
-        """Bytes from the first channel of a convolution group to that of the next."""
-        g = self.geometry
+        """Elements from the first channel of a convolution group to that of the next."""
         planes = len(self._phases[0]) * len(self._phases[1])
-        return g.in_channels // g.groups * planes * self.plane
+        return self.channels * planes * self.plane
 
     @property
     def positions(self) -> int:
@@ -112,10 +129,11 @@ class Layout:
         """Activation memory that the map needs: as far as any output reads, or data lies."""
         g = self.geometry
         last = int(self.tap_addresses().max()) + self.positions
-        return max(last + (g.groups - 1) * self.group_step, g.groups * self.group_step)
+        most = max(last + (g.groups - 1) * self.group_step, g.groups * self.group_step)
+        return most * self.element
 
     def tap_address(self, c: np.ndarray, r: np.ndarray, s: np.ndarray) -> np.ndarray:
-        """Byte address, for output (0, 0), of channel c of a group and kernel position (r, s)."""
+        """Address, for output (0, 0), of a group's element c and kernel position (r, s)."""
         g = self.geometry
         y, phase_y = np.divmod(np.asarray(r) * g.dilation[0], g.stride[0])
         x, phase_x = np.divmod(np.asarray(s) * g.dilation[1], g.stride[1])
@@ -125,10 +143,15 @@ class Layout:
         return plane * self.plane + y * self.pitch + x
 
     def tap_addresses(self) -> np.ndarray:
-        """int64 [columns]: addresses of a filter's columns, (c, r, s) flattened."""
-        g = self.geometry
-        channels = g.in_channels // g.groups
-        return self.tap_address(*np.indices((channels, *g.kernel))).reshape(-1)
+        """int64 [taps]: addresses of what an output reads, (c, r, s) flattened."""
+        return self.tap_address(*np.indices((self.channels, *self.geometry.kernel))).reshape(-1)
+
+    def in_elements(self, values: np.ndarray) -> np.ndarray:
+        """[n, channels of a group, ...] as [n, self.channels, ..., element], filled with zeros."""
+        number, channels, *rest = values.shape
+        filled = np.zeros((number, self.channels * self.element, *rest), values.dtype)
+        filled[:, :channels] = values
+        return np.moveaxis(filled.reshape(number, self.channels, self.element, *rest), 2, -1)
 
     def pack(self, x: np.ndarray, word_bytes: int) -> np.ndarray:
         """Memory image, uint8 [words, word_bytes], of int8 [C, H, W] (linear: [batch, C])."""
@@ -136,9 +159,11 @@ class Layout:
         x = np.asarray(x, np.int8)
         maps = x.T.reshape(g.in_channels, 1, self.batch) if g.kind == "linear" else x
         words = -(-self.bytes // word_bytes)
-        memory = np.zeros(words * word_bytes + self.plane + self.pitch, np.int8)
+        elements = words * word_bytes // self.element
+        memory = np.zeros((elements + self.plane + self.pitch, self.element), np.int8)
         number = 0
-        for channel in maps:
+        groups = self.in_elements(maps.reshape(g.groups, -1, *self.in_shape))
+        for channel in groups.reshape(-1, *self.in_shape, self.element):
             for phase_y, y in self._phases[0].items():
                 for phase_x, x_ in self._phases[1].items():
                     top = y.lead * g.stride[0] + phase_y - g.padding[0]
@@ -149,7 +174,7 @@ class Layout:
                     rows = start + np.arange(data.shape[0])[:, None] * self.pitch
                     memory[rows + np.arange(data.shape[1])] = data
                     number += 1
-        return memory[: words * word_bytes].view(np.uint8).reshape(words, word_bytes)
+        return memory[:elements].view(np.uint8).reshape(words, word_bytes)
 
     def unpack(self, values: np.ndarray) -> np.ndarray:
         """int8 [K, positions] to the output map [K, Ho, Wo] (linear: [batch, K])."""

@@ -12,9 +12,12 @@ from compress.model.graph import Geometry, Layer
 from compress.model.levels import max_level
 from cosign import CosignError
 from rtl.config import COUNT_BITS, CoreConfig
-from rtl.program.encode import Work, encode, mask_plan, passes_of, read_plan, work
+from rtl.program.encode import Work, encode, mask_plan, passes_of, rows_order, shape_of, work
 from rtl.program.layout import Layout
+from rtl.program.reads import read_plan
 from rtl.program.stripes import cut, join, stripe
+from rtl.program.structured import check_pattern
+from rtl.program.traffic import Traffic, traffic
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,22 +29,29 @@ class LayerProgram:
     geometry, batch : the layer, and the images that are the pixels of a linear one
     stripes : parts of the map, `tiles` of them in one run of the core
     layout : addresses of a stripe's input map
+    order : int64 [filters], the filter that is computed in each place, within its group
     descriptor : values of the core's `layer` ports, by name
     weights : uint8 [words, bytes], the weight stream of a run, each word little-endian
     biases : int64 [passes * filters], the bias stream of a run, a word of `filter_words` each
     tiles : lane tiles of each pass
-    output_words : words of the output stream of a run
+    traffic : what the streams of a run take in the memory outside
     """
 
     geometry: Geometry
     batch: int
     stripes: int
     layout: Layout
+    order: np.ndarray
     descriptor: dict[str, int]
     weights: np.ndarray
     biases: np.ndarray
     tiles: int
-    output_words: int
+    traffic: Traffic
+
+    @property
+    def output_words(self) -> int:
+        """Words of the output stream of a run."""
+        return self.traffic.outputs.count
 
     def runs(self, config: CoreConfig) -> int:
         """Runs of the core that one input map takes."""
@@ -69,24 +79,17 @@ def stripes_of(geometry: Geometry, batch: int, config: CoreConfig) -> tuple[int,
     most = -(-rows // config.tiles) * config.tiles
     count = config.tiles
     while True:
-        layout = layout_of(geometry, batch, count)
+        layout = layout_of(geometry, batch, count, config.element_bytes)
         if layout.bytes <= config.act_bytes or count >= most:
             return count, layout
         count += config.tiles
 
 
-def layout_of(geometry: Geometry, batch: int, stripes: int) -> Layout:
+def layout_of(geometry: Geometry, batch: int, stripes: int, element: int = 1) -> Layout:
     """Layout of one of the stripes."""
     if geometry.kind == "linear":
-        return Layout(geometry, -(-batch // stripes))
-    return Layout(stripe(geometry, stripes), batch)
-
-
-def shape_of(layout: Layout, config: CoreConfig) -> tuple[int, int]:
-    """(lane tiles of a pass, drain cycles of its last tile)."""
-    tiles = -(-layout.positions // config.lanes)
-    last = layout.positions - (tiles - 1) * config.lanes
-    return tiles, -(-last // config.drain) if config.filters == 1 else config.tile_shifts
+        return Layout(geometry, -(-batch // stripes), element)
+    return Layout(stripe(geometry, stripes), batch, element)
 
 
 def pack_layer(
@@ -127,19 +130,21 @@ def pack_layer(
         cover = read_plan(layout, config)
         descriptor |= {"last_read": cover.reads - 1, "last_window": cover.windows - 1}
         descriptor |= {"last_slot": len(cover.table) - 1, "period_step": cover.step}
+    order = rows_order(layer, layout, config)
     per_filter = np.zeros((g.groups, passes * config.filters), np.int64)
-    words = filter_words(layer.bias, layer.mul, layer.shift, config)
+    words = filter_words(layer.bias, layer.mul, layer.shift, config)[order]
     per_filter[:, : g.out_channels // g.groups] = words.reshape(g.groups, -1)
     return LayerProgram(
         geometry=g,
         batch=batch,
         stripes=stripes,
         layout=layout,
+        order=order,
         descriptor=descriptor,
         weights=encode(layer, layout, config),
         biases=per_filter.reshape(-1),
         tiles=tiles,
-        output_words=g.groups * passes * ((tiles - 1) * config.tile_shifts + last_shifts),
+        traffic=traffic(cost, layout, config),
     )
 
 
@@ -182,12 +187,17 @@ def _unpack_stripe(program: LayerProgram, config: CoreConfig, raw: np.ndarray) -
     tiles = per_pass.reshape(passes, program.tiles, config.filters, rows)[..., : config.lanes]
     maps = tiles.transpose(0, 2, 1, 3).reshape(g.groups, -1, program.tiles * config.lanes)
     values = maps[:, : g.out_channels // g.groups].reshape(g.out_channels, -1)
-    return program.layout.unpack(values)
+    return program.layout.unpack(values[np.argsort(program.order)])
 
 
 def largest_batch(layer: Layer, config: CoreConfig) -> int:
     """Images of a linear layer that fit the activation memories at once; at least 1."""
-    return max(1, config.act_bytes // layer.geometry.in_channels) * config.tiles
+    return max(1, images_within(layer.geometry, config)) * config.tiles
+
+
+def images_within(geometry: Geometry, config: CoreConfig) -> int:
+    """Images of a linear layer that fit the activation memory of a tile."""
+    return config.act_bytes // Layout(geometry, element=config.element_bytes).bytes
 
 
 def _check(
@@ -226,6 +236,8 @@ def _check(
         f"its kernel takes {cost.table_words} words of the table of tap addresses, there are "
         f"{config.tap_depth}; raise tap_depth",
     )
+    if config.structured:
+        check_pattern(layer, layout, config)
     last_tap = int(layout.tap_addresses().max())
     demand(
         config.core != "sparse"
@@ -243,7 +255,7 @@ def _check(
         "passes": len(cost.words),
         "tiles": tiles,
         "reads": int(cost.reads.sum()),
-        "channels": layer.geometry.in_channels // layer.geometry.groups,
+        "channels": layout.channels,
     }
     for what, count in counts.items():
         demand(count <= 1 << COUNT_BITS, f"{count} {what} are more than {1 << COUNT_BITS}")
@@ -281,8 +293,7 @@ def accumulator_bits(layer: Layer, input_range: tuple[int, int] = (-128, 127)) -
 def _loops(layer: Layer, layout: Layout, config: CoreConfig) -> dict[str, int]:
     """Loop bounds and address steps of a dense core."""
     g = layer.geometry
-    channels = g.in_channels // g.groups
-    address = layout.tap_addresses().reshape(channels, *g.kernel)
+    address = layout.tap_addresses().reshape(layout.channels, *g.kernel)
     modulus = 1 << config.address_bits
     along_row = np.diff(address, axis=2)  # [c, r, s]: from column s to s + 1
     next_row = address[:, 1:, 0] - address[:, :-1, -1]  # [c, r]
@@ -303,8 +314,8 @@ def _loops(layer: Layer, layout: Layout, config: CoreConfig) -> dict[str, int]:
                 f"through dilation {g.dilation} at stride {g.stride}; use the sparse core."
             )
     return {
-        "last_word": g.columns - 1,
-        "last_channel": channels - 1,
+        "last_word": layout.taps - 1,
+        "last_channel": layout.channels - 1,
         "last_column": g.kernel[1] - 1,
         "last_row": g.kernel[0] - 1,
         "last_phase_x": g.stride[1] - 1,

@@ -120,10 +120,11 @@ def register_map(config: CoreConfig) -> dict[str, Register]:
             _plain(f"{name}_high", offset + 4, f"{what}; high part", bits=COUNTER_BITS - 32),
         ]
     for number, (name, member) in enumerate(descriptor(config).members.items()):
-        field = Field("value", 0, member.shape, "rw", FIELDS[name])
-        registers.append(
-            Register(f"layer_{name}", DESCRIPTOR_AT + 4 * number, FIELDS[name], (field,))
-        )
+        what = FIELDS[name]
+        if config.structured:
+            what = what.replace("bytes", f"elements of {config.nm_group} bytes")
+        field = Field("value", 0, member.shape, "rw", what)
+        registers.append(Register(f"layer_{name}", DESCRIPTOR_AT + 4 * number, what, (field,)))
     return {register.name: register for register in registers}
 
 

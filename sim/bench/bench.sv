@@ -7,6 +7,11 @@
 // +results=FILE text, one line for each job that was not reset: prefix, output words, cycles, stalls,
 //               nonzeros, fillers, whether words were left over, error
 // +stall=SEED   idle cycles on every input stream and back-pressure on the output, half of all cycles
+// +channel=BITS all streams share a channel of so many bits a cycle (`channel.sv`); of a job it also
+//               reads PREFIX.channel (text: bits of a row and of the map, of the widest weight and of
+//               all, of a bias and of all, of an output word) and PREFIX.bits (two bytes for each
+//               word of weights: its bits). Cycles then count from the start, before which nothing
+//               is moved, and those are among them in which the core waits for its map.
 //
 // A stream on which an offer is taken back ends the simulation (`steady.sv`).
 //
@@ -40,7 +45,8 @@ module bench #(
   reg [8*ACT_BYTES-1:0] act, act_read;
   reg [8*WEIGHT_BYTES-1:0] weight, weight_read;
   reg [8*BIAS_BYTES-1:0] bias, bias_read;
-  reg act_valid, act_last, weight_valid, bias_valid, out_ready;
+  reg act_valid, act_last, weight_valid, bias_valid, out_open;
+  wire out_ready;
   wire act_ready, weight_ready, bias_ready, out_valid, out_last;
   wire [OUT_BITS-1:0] out;
   reg [LAYER_BITS-1:0] layer;
@@ -71,9 +77,28 @@ module bench #(
       .payload({out_last, out})
   );
 
+  longint width, act_bits, bias_bits, weight_bits, next_weight_bits, widest_weight, out_bits;
+  longint total_acts, total_weights, total_biases;
+  reg [15:0] bits_read;
+  reg limited;
+  wire act_there, weight_there, bias_there, out_there;
+  channel shared (
+      .clk(clk), .load(state == READY), .open(limited && state == RUN), .width(width),
+      .total_acts(total_acts), .total_weights(total_weights), .total_biases(total_biases),
+      .act_bits(act_bits), .weight_bits(weight_bits), .bias_bits(bias_bits),
+      .next_weight_bits(next_weight_bits), .widest_weight(widest_weight), .out_bits(out_bits),
+      .act_taken(limited && act_valid && act_ready),
+      .weight_taken(limited && weight_valid && weight_ready),
+      .bias_taken(limited && bias_valid && bias_ready),
+      .out_taken(limited && out_valid && out_ready), .out_valid(out_valid),
+      .act_there(act_there), .weight_there(weight_there), .bias_there(bias_there),
+      .out_ready(out_there)
+  );
+  assign out_ready = out_open && (!limited || out_there);
+
   localparam IDLE = 0, READY = 1, RUN = 2, END = 3, RESET = 4;
   reg [2:0] state;
-  integer jobs, maps, results, acts, weights, biases, outs, number, reset_at, age;
+  integer jobs, maps, results, acts, weights, biases, outs, bits, channel, number, reset_at, age;
   integer count, patience, cycles, stalls, used, unused;
   integer ignored, rows, skip;
   string jobs_name, results_name, prefix, map_prefix;
@@ -96,6 +121,7 @@ module bench #(
     if (!$value$plusargs("results=%s", results_name)) $fatal(1, "+results= is missing");
     noise = 0;
     stalling = $value$plusargs("stall=%d", noise) != 0;
+    limited = $value$plusargs("channel=%d", width) != 0;
     jobs = $fopen(jobs_name, "r");
     maps = $fopen(jobs_name, "r");
     results = $fopen(results_name, "w");
@@ -125,7 +151,7 @@ module bench #(
     end else if (rows != 0) begin
       if (!act_valid || act_ready) begin
         act_valid <= 0;
-        if ((!stalling || noise[30]) && $fread(act_read, acts) != 0) begin
+        if ((!stalling || noise[30]) && (!limited || act_there) && $fread(act_read, acts) != 0) begin
           act <= act_read;
           act_valid <= 1;
           act_last <= rows == 1;
@@ -138,8 +164,8 @@ module bench #(
   always @(posedge clk) begin
     start <= 0;
     noise <= noise * 32'd1664525 + 32'd1013904223;
-    out_ready <= !stalling || noise[31];
-    if (busy && !events[0]) begin
+    out_open <= !stalling || noise[31];
+    if (busy && (limited || !events[0])) begin
       cycles <= cycles + 1;
       stalls <= stalls + {31'd0, |events[3:1]};
       used <= used + {{(32-COUNT_BITS){1'b0}}, nonzeros};
@@ -151,7 +177,7 @@ module bench #(
       hung <= 0;
       weight_valid <= 0;
       bias_valid <= 0;
-      out_ready <= 0;
+      out_open <= 0;
       resetting <= 0;
     end else case (state)
       IDLE: if (!finished && !hung) begin
@@ -162,10 +188,19 @@ module bench #(
           outs = $fopen({prefix, ".out"}, "wb");
           if (weights == 0 || biases == 0 || outs == 0)
             $fatal(1, "cannot open the files of job %s", prefix);
+          if (limited) begin
+            bits = $fopen({prefix, ".bits"}, "rb");
+            channel = $fopen({prefix, ".channel"}, "r");
+            if (bits == 0 || channel == 0 || $fscanf(channel, "%d %d %d %d %d %d %d", act_bits,
+                total_acts, widest_weight, total_weights, bias_bits, total_biases, out_bits) != 7)
+              $fatal(1, "cannot read what the channel of job %s moves", prefix);
+            $fclose(channel);
+            next_weight_bits <= $fread(bits_read, bits) != 0 ? {48'd0, bits_read} : 0;
+          end
           count <= 0;
           age <= 0;
           ended <= 0;
-          patience <= PATIENCE;
+          patience <= limited ? 64 * PATIENCE : PATIENCE;
           state <= READY;
         end else begin
           $fclose(results);
@@ -174,10 +209,10 @@ module bench #(
       end
       READY: begin
         // The first words are there before the core starts, so that it never waits for the bench.
-        if (!weight_valid) begin
+        if (!weight_valid && !limited) begin
           `FETCH(weights, weight, weight_read, weight_valid, 1'b0, 1'b1)
         end
-        if (!bias_valid) begin
+        if (!bias_valid && !limited) begin
           `FETCH(biases, bias, bias_read, bias_valid, 1'b0, 1'b1)
         end
         cycles <= 0;
@@ -188,14 +223,21 @@ module bench #(
         state <= RUN;
       end
       RUN: begin
-        `FETCH(weights, weight, weight_read, weight_valid, weight_ready, !stalling || noise[29])
-        `FETCH(biases, bias, bias_read, bias_valid, bias_ready, !stalling || noise[28])
+        if (limited && (!weight_valid || weight_ready) && (!stalling || noise[29]) && weight_there)
+        begin
+          weight_bits <= next_weight_bits;
+          next_weight_bits <= $fread(bits_read, bits) != 0 ? {48'd0, bits_read} : 0;
+        end
+        `FETCH(weights, weight, weight_read, weight_valid, weight_ready,
+               (!stalling || noise[29]) && (!limited || weight_there))
+        `FETCH(biases, bias, bias_read, bias_valid, bias_ready,
+               (!stalling || noise[28]) && (!limited || bias_there))
         patience <= patience - 1;
         age <= age + 1;
         if (out_valid && out_ready) begin
           for (integer n = 0; n < OUT_BYTES; n = n + 1) $fwrite(outs, "%c", out[8*n +: 8]);
           count <= count + 1;
-          patience <= PATIENCE;
+          patience <= limited ? 64 * PATIENCE : PATIENCE;
           if (ended) $fatal(1, "a word after the last one in job %s", prefix);
           ended <= out_last;
         end
@@ -229,6 +271,7 @@ module bench #(
       $fclose(weights);
       $fclose(biases);
       $fclose(outs);
+      if (limited) $fclose(bits);
       weight_valid <= 0;
       bias_valid <= 0;
     end

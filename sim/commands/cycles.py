@@ -79,11 +79,17 @@ def _compared(layers: Sequence[Layer], options: argparse.Namespace) -> dict[str,
     batch = options.batch or 1
     if options.cores is None:
         sparse = feed(base("sparse"), **{"lanes": 64, **given})
-        return compare(layers, rivals(sparse), batch, options.act_bytes)
+        return compare(
+            layers,
+            rivals(sparse),
+            batch,
+            options.act_bytes,
+            bytes_per_cycle=options.bytes_per_cycle,
+        )
     if given:
         name = next(iter(given)).replace("_", "-")
         raise CosignError(f"--cores says all of the cores; leave out --{name}.")
     cores = cores_of(options)
     by_name = {core.name: core for core in cores.cores}
     pair = cores.dense_scalar.name, cores.sparse.name
-    return compare(layers, by_name, batch, options.act_bytes, *pair)
+    return compare(layers, by_name, batch, options.act_bytes, *pair, options.bytes_per_cycle)

@@ -85,7 +85,13 @@ def run(options: argparse.Namespace) -> int:
         options.out,
         names,
         show,
-        execution=Execution(options.batch, options.stall_seed, options.waves, options.jobs),
+        execution=Execution(
+            options.batch,
+            options.stall_seed,
+            options.waves,
+            options.jobs,
+            options.bytes_per_cycle,
+        ),
     )
     content = {
         "network": model.name,
@@ -93,6 +99,7 @@ def run(options: argparse.Namespace) -> int:
         **found.to_json(),
         "agrees": found.agrees,
         "stall_seed": options.stall_seed,
+        "bytes_per_cycle": options.bytes_per_cycle,
         "config": config.to_json(),
         "provenance": provenance(),
     }

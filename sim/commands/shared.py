@@ -2,7 +2,7 @@
 
 import argparse
 
-from cosign.options import add_json, count, positive
+from cosign.options import add_json, bytes_per_cycle, count, positive
 
 _ACT_BYTES = 1 << 18
 
@@ -16,5 +16,11 @@ def add_shared_options(parser: argparse.ArgumentParser, batch: str) -> None:
         type=positive(int),
         default=_ACT_BYTES,
         help=f"activation memory of a tile above which maps are cut in stripes ({_ACT_BYTES})",
+    )
+    parser.add_argument(
+        "--bytes-per-cycle",
+        type=bytes_per_cycle,
+        metavar="B",
+        help="that all streams together move to and from the memory outside (no limit)",
     )
     add_json(parser, "the results")

@@ -20,6 +20,9 @@ from cosign import CosignError, options
         (options.bits_or_auto, "1", 1),
         (options.pruning_ratio, "40x", 40.0),
         (options.pruning_ratio, "1", 1.0),
+        (options.bytes_per_cycle, "0.125", 0.125),
+        (options.bytes_per_cycle, "8", 8.0),
+        (options.bytes_per_cycle, "inf", None),
     ],
 )
 def test_values(kind, text, value):
@@ -36,6 +39,11 @@ def test_values(kind, text, value):
         (options.positive(float), "nan", "nan is not positive"),
         (options.positive(float), "many", "many is no number"),
         (options.count, "-1", "-1 is negative"),
+        (options.bytes_per_cycle, "0", "0 is no positive multiple of 0.125, and not inf"),
+        (options.bytes_per_cycle, "0.3", "0.3 is no positive multiple of 0.125, and not inf"),
+        (options.bytes_per_cycle, "-inf", "-inf is no positive multiple of 0.125, and not inf"),
+        (options.bytes_per_cycle, "nan", "nan is no positive multiple of 0.125, and not inf"),
+        (options.bytes_per_cycle, "wide", "wide is no number"),
         (options.fraction, "1.01", "1.01 is not between 0 and 1"),
         (options.fraction, "nan", "nan is not between 0 and 1"),
         (options.bits, "9", "9 is not 1 to 8"),

@@ -1,7 +1,7 @@
 """Values that cross files: what is read is what was written, and what is wrong has its name."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from cosign.values import Count, Ratio, Share, Value
 class Inner:
     size: Count
     name: str = "usual"
+    grain: int = field(default=1, metadata=values.LATER)
 
     def __post_init__(self) -> None:
         if self.size == 13:
@@ -69,6 +70,18 @@ def test_an_older_file_may_lack_what_is_newer(tmp_path: Path) -> None:
     content = {name: value for name, value in GOOD.items() if name != "newer"}
     (tmp_path / "old.json").write_text(json.dumps({"schema": 1, **content}))
     assert read(tmp_path / "old.json").newer == 7
+
+
+def test_a_dataclass_is_written_as_before_it_had_its_later_fields(tmp_path: Path) -> None:
+    assert values.plain([Inner(3), Inner(4, "b", 2)]) == [
+        {"size": 3, "name": "usual"},
+        {"size": 4, "name": "b", "grain": 2},
+    ]
+    inner = [{"size": 3, "name": "a"}, {"size": 3, "name": "a", "grain": 5}]
+    assert read(written(tmp_path / "f.json", inner=inner)).inner == (
+        Inner(3, "a"),
+        Inner(3, "a", 5),
+    )
 
 
 def test_properties_in_a_file_are_not_read(tmp_path: Path) -> None:
@@ -182,4 +195,6 @@ def test_damage_anywhere_is_a_sentence(
 
 def test_text_has_the_values_fields() -> None:
     value = Outer(share=0.5, ratios={}, pair=(1, 2), inner=(Inner(1),))
-    assert json.loads(cosign.json_text([value]))[0]["inner"] == [{"size": 1, "name": "usual"}]
+    assert json.loads(cosign.json_text([value]))[0]["inner"] == [
+        {"size": 1, "name": "usual", "grain": 1}
+    ]

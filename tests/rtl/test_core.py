@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 from malformed import is_right, malformed, run_of, too_many_rows
-from random_layers import random_input, random_layer
+from random_layers import obeying, random_input, random_layer
 from rtl_models import simulate_core
 
 from compress.model.graph import Geometry, Layer
@@ -49,28 +49,56 @@ CORES = {
     "sparse-rows": CoreConfig(
         "sparse-rows", lanes=2, filters=2, window_reads=2, window_span=2, tap_depth=32, **SMALL
     ),
+    # More banks than elements of a read; elements wider than a bank; as many kept as there are.
+    "sparse-nm": CoreConfig(
+        "sparse-nm",
+        lanes=3,
+        filters=2,
+        **SMALL | {"act_banks": 4, "act_depth": 24, "weight_depth": 24},
+    ),
+    "sparse-nm-2of8": CoreConfig(
+        "sparse-nm", lanes=2, filters=3, nm_group=8, pipeline=2, **SMALL | {"act_banks": 4}
+    ),
+    "sparse-nm-1of2": CoreConfig(
+        "sparse-nm",
+        lanes=2,
+        filters=3,
+        tiles=2,
+        drain=2,
+        act_buffers=2,
+        pipeline=0,
+        weight_bits=4,
+        nm_keep=1,
+        nm_group=2,
+        **SMALL,
+    ),
+    "sparse-nm-4of4": CoreConfig(
+        "sparse-nm", lanes=1, filters=5, nm_keep=4, pipeline=2, **SMALL | {"bank_bytes": 8}
+    ),
 }
+STALLED = ("sparse", "dense-2d", "sparse-rows", "sparse-nm")
 every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 
 
 def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
     """Padding, stride, groups; a word in every cycle; passes shorter than their drain; a pass and a
     map that fill the memories."""
-    full = Geometry("linear", config.weight_depth, 2 * config.filters)
-    images = config.act_bytes // config.weight_depth * config.tiles
+    full = Geometry("linear", config.weight_depth * config.element_bytes, 2 * config.filters)
+    images = config.act_elements // config.weight_depth * config.tiles
     layout = stripes_of(full, images, config)[1]
-    dense = random_layer(full, 1.0, seed=3)
+    dense = obeying(random_layer(full, 1.0, seed=3), config)
     assert layout.bytes == config.act_bytes
     assert work(dense, layout, config).stored.tolist() == [config.weight_depth] * 2
     shapes = (
         Geometry("conv", 2, 3, 4, 5, (3, 3), (1, 1), (1, 1)),
         Geometry("conv", 4, 6, 5, 4, (3, 2), (2, 2), (1, 0), groups=2),
         Geometry("conv", 1, 2, 6, 6, (1, 1)),
+        *([Geometry("conv", 11, 3, 5, 3, (2, 2), (1, 1), (0, 1))] * config.structured),
     )
     found = []
     for seed, shape in enumerate(shapes):
-        layer = random_layer(shape, (0.4, 0.8, 1.0)[seed], seed=seed, relu=seed == 1)
-        found.append((layer, random_input(shape, 1, seed)))
+        layer = random_layer(shape, (0.4, 0.8, 1.0, 1.0)[seed], seed=seed, relu=seed == 1)
+        found.append((obeying(layer, config), random_input(shape, 1, seed)))
     short, batch = Geometry("linear", 1, 4 * config.filters), config.lanes * config.tiles
     found.append((random_layer(short, 1.0, seed=4), random_input(short, batch)))
     return [*found, (dense, random_input(full, images))]
@@ -97,7 +125,7 @@ def run_layers(batch: list[tuple[Layer, np.ndarray]], config: CoreConfig, stall:
 
 @pytest.mark.parametrize(
     ("name", "stall"),
-    [(name, 0) for name in CORES] + [(name, 0.4) for name in ("sparse", "dense-2d", "sparse-rows")],
+    [(name, 0) for name in CORES] + [(name, 0.4) for name in STALLED],
 )
 def test_small_cores_bit_for_bit(name: str, stall: float) -> None:
     config = CORES[name]
@@ -115,7 +143,7 @@ def test_small_cores_bit_for_bit(name: str, stall: float) -> None:
 def test_every_malformed_stream_raises_its_error_and_no_other(config: CoreConfig) -> None:
     runs, layers, errors = [], [], []
     for geometry, spoil, error in malformed(config):
-        layer = random_layer(geometry, 0.4)
+        layer = obeying(random_layer(geometry, 0.4), config)
         run = run_of(layer, config)
         runs += [spoil(run, config), run]
         layers += [layer] * 2
@@ -141,7 +169,7 @@ def test_a_map_that_is_too_long_fails_only_the_layer_that_takes_it() -> None:
 
 @every_core
 def test_no_word_is_taken_that_the_layer_does_not_need(config: CoreConfig) -> None:
-    layer = random_layer(Geometry("linear", 9, 2 * config.filters), 0.5)
+    layer = obeying(random_layer(Geometry("linear", 9, 2 * config.filters), 0.5), config)
     run = run_of(layer, config)
     weights = np.concatenate([run.weights, run.weights])
     biases = np.concatenate([run.biases, run.biases])

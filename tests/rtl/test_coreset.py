@@ -42,7 +42,7 @@ def test_the_default_cores() -> None:
 
 def fields_of(kind: str) -> st.SearchStrategy[dict[str, Any]]:
     """Some fields of a core of that kind, which any core of it may have."""
-    several = kind in ("dense-2d", "sparse-rows")
+    several = kind in ("dense-2d", "sparse-rows", "sparse-nm")
     return st.fixed_dictionaries(
         {},
         optional={
@@ -53,7 +53,9 @@ def fields_of(kind: str) -> st.SearchStrategy[dict[str, Any]]:
             "index_bits": st.integers(1, 24),
             "weight_depth": st.integers(2, 1 << 22),
             "bank_bytes": st.sampled_from((1, 2, 4, 8)),
-            "act_banks": st.just(512),
+            "act_banks": st.just(2048 if kind == "sparse-nm" else 512),
+            "nm_group": st.sampled_from((2, 4, 8)),
+            "nm_keep": st.integers(1, 2),
             "clock_ns": st.floats(1e-9, 1e6) | st.integers(1, 9),
         },
     )
@@ -70,7 +72,7 @@ def sets(draw: st.DrawFn) -> CoreSet:
     lanes = draw(st.integers(1, 256))
     sparse = core("sparse", lanes=lanes)
     several = {}
-    for role in ("candidates", "rows"):
+    for role in ("candidates", "rows", "structured"):
         drawn = [core(KINDS[role]) for _ in range(draw(st.integers(0, 4)))]
         others = {sparse.name}
         several[role] = tuple(c for c in drawn if not (c.name in others or others.add(c.name)))

@@ -21,6 +21,7 @@ CORES = {
     "dense-scalar": ["--core", "dense-scalar", "--lanes", "5", "--tiles", "2"],
     "dense-2d": ["--core", "dense-2d", "--lanes", "4", "--filters", "3", "--drain", "2"],
     "sparse-rows": ["--core", "sparse-rows", "--lanes", "4", "--filters", "2"],
+    "sparse-nm": ["--core", "sparse-nm", "--lanes", "4", "--nm-keep", "1", "--nm-group", "8"],
 }
 
 # What Yosys writes is well defined, but not what Verilator asks of handwritten Verilog; `interrupt`

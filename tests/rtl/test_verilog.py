@@ -20,6 +20,9 @@ SMALL = {
     "sparse-rows": CoreConfig(
         "sparse-rows", lanes=6, filters=2, act_banks=4, act_depth=64, weight_depth=32, tap_depth=32
     ),
+    "sparse-nm": CoreConfig(
+        "sparse-nm", lanes=6, filters=9, act_banks=8, act_depth=64, weight_depth=32
+    ),
     "bitmask": CoreConfig(
         coding="bitmask", lanes=5, tiles=2, act_banks=2, act_depth=64, weight_depth=32, tap_depth=48
     ),

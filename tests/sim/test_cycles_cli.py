@@ -71,6 +71,27 @@ def test_the_cores_of_a_file(tmp_path, capsys):
     )
 
 
+def test_a_channel_of_so_many_bytes(tmp_path, capsys):
+    line = ("--network", "lenet5", "--alpha", "default", "--lanes", 16)
+    unlimited = report(tmp_path, *line)
+    assert report(tmp_path, *line, "--bytes-per-cycle", "inf") == unlimited
+    assert unlimited["bytes_per_cycle"] is None
+    slow = report(tmp_path, *line, "--bytes-per-cycle", 0.5)
+    assert slow["bytes_per_cycle"] == 0.5
+    for key in ("total", "conv"):
+        for core, moved in slow[key]["dram_bytes"].items():
+            rows = slow["layers"] if key == "total" else slow["layers"][:2]
+            assert moved == sum(row["dram_bytes"][core] for row in rows)
+            assert slow[key]["cycles"][core] > max(2 * moved, unlimited[key]["cycles"][core])
+    assert slow["total"]["dram_bytes"] == unlimited["total"]["dram_bytes"]
+    weights = 430_500  # a byte each
+    assert weights < slow["total"]["dram_bytes"]["dense-scalar"] < 1.03 * weights
+    assert slow["total"]["dram_bytes"]["sparse"] < 0.2 * weights
+    capsys.readouterr()
+    assert cycles(*line, "--bytes-per-cycle", 0.3) == 2
+    assert "0.3 is no positive multiple of 0.125" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("lanes", LANES)
 @pytest.mark.parametrize(
     ("alpha", "least"), [("ours1", 6.0), ("han", 2.1), ("mao", 2.8), ("wen", 3.0)]

@@ -163,6 +163,20 @@ def test_stalls_change_cycles_but_no_value(model, tmp_path):
     assert {layer["model_cycles"] for layer in json.loads(file.read_text())["layers"]} == {None}
 
 
+def test_a_channel_takes_the_cycles_of_its_model(model, tmp_path):
+    """What was found without one is not taken for it."""
+    file, out = tmp_path / "result.json", tmp_path / "out"
+    cycles = []
+    for channel in ((), ("--bytes-per-cycle", 2), ("--bytes-per-cycle", 0.5)):
+        options = ("--images", 2, *channel, "--out", out, "--json", file, *CORES["sparse"])
+        assert run(model, *options) == 0
+        found = json.loads(file.read_text())
+        assert all(layer["cycles"] == layer["model_cycles"] for layer in found["layers"])
+        assert found["bytes_per_cycle"] == (channel[1] if channel else None)
+        cycles.append(sum(layer["cycles"] for layer in found["layers"]))
+    assert cycles[0] < cycles[1] < cycles[2]
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.int8])
 def test_given_images_are_shared_by_several_simulators(kind, model, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 3, 18, 18), np.uint8)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from malformed import is_right, malformed, run_of
-from random_layers import cases, layer_of, random_input, random_layer
+from random_layers import cases, layer_of, obeying, random_input, random_layer
 
 from compress.model.graph import Geometry, Layer
 from cosign import CosignError
@@ -39,6 +39,25 @@ CORES = {
     "sparse-rows": CoreConfig(
         "sparse-rows", lanes=6, filters=3, window_reads=2, window_span=3, drain=2, **SMALL
     ),
+    "sparse-nm-2of4": CoreConfig(
+        "sparse-nm", lanes=6, filters=3, drain=2, **SMALL | {"act_banks": 8, "act_depth": 256}
+    ),
+    "sparse-nm-1of4": CoreConfig(
+        "sparse-nm", lanes=2, filters=5, tiles=2, pipeline=0, act_buffers=2, nm_keep=1, **SMALL
+    ),
+    # Elements wider than a bank, and as wide as half of one.
+    "sparse-nm-2of8": CoreConfig(
+        "sparse-nm", lanes=5, filters=2, nm_group=8, **SMALL | {"act_banks": 16, "act_depth": 128}
+    ),
+    "sparse-nm-4of8": CoreConfig(
+        "sparse-nm",
+        lanes=3,
+        filters=9,
+        nm_keep=4,
+        nm_group=8,
+        pipeline=2,
+        **SMALL | {"bank_bytes": 16, "act_depth": 128},
+    ),
 }
 every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 thorough = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
@@ -56,11 +75,22 @@ def expected_outputs(layer: Layer, x: np.ndarray) -> np.ndarray:
 
 
 def run_and_compare(
-    batch, config: CoreConfig, stall_seed: int | None = None, power_on: int = 1
+    batch,
+    config: CoreConfig,
+    stall_seed: int | None = None,
+    power_on: int = 1,
+    bytes_per_cycle: float | None = None,
 ) -> list[int]:
     """Run layers back to back in one simulator; returns the cycles of each."""
     jobs = [job_of(layer, x, config) for layer, x in batch]
-    results = simulate(jobs, config, simulators_dir(), stall_seed=stall_seed, seed=power_on)
+    results = simulate(
+        jobs,
+        config,
+        simulators_dir(),
+        stall_seed=stall_seed,
+        seed=power_on,
+        bytes_per_cycle=bytes_per_cycle,
+    )
     for (layer, x), result in zip(batch, results, strict=True):
         assert np.array_equal(result.outputs, expected_outputs(layer, x)), layer.geometry
     return [result.cycles for result in results]
@@ -69,7 +99,7 @@ def run_and_compare(
 def fitting(batch, config: CoreConfig):
     """The cases that the core accepts: all, but for steps that a dense core cannot make."""
     accepted = []
-    for layer, x in batch:
+    for layer, x in ((obeying(layer, config), x) for layer, x in batch):
         try:
             job_of(layer, x, config)
         except CosignError as error:
@@ -115,6 +145,26 @@ def test_random_layers_bit_for_bit_in_exactly_the_predicted_cycles(config, batch
 
 @every_core
 @settings(thorough, max_examples=3)
+@given(
+    batch=st.lists(cases(), min_size=10, max_size=25),
+    bits=st.integers(2, 80) | st.integers(80, 1 << 10),
+    power_on=seeds,
+)
+def test_streams_that_share_a_channel_take_exactly_the_predicted_cycles(
+    config, batch, bits, power_on
+):
+    batch = fitting(batch, config)
+    assume(batch)
+    cycles = run_and_compare(batch, config, power_on=power_on, bytes_per_cycle=bits / 8)
+    predicted = [
+        layer_cycles(layer, config, len(x) if layer.geometry.kind == "linear" else 1, bits / 8)
+        for layer, x in batch
+    ]
+    assert cycles == predicted
+
+
+@every_core
+@settings(thorough, max_examples=3)
 @given(batch=st.lists(cases(), min_size=10, max_size=40), seed=seeds, power_on=seeds)
 def test_random_idle_and_back_pressure_change_nothing(config, batch, seed, power_on):
     batch = fitting(batch, config)
@@ -122,12 +172,27 @@ def test_random_idle_and_back_pressure_change_nothing(config, batch, seed, power
     run_and_compare(batch, config, stall_seed=seed, power_on=power_on)
 
 
+def test_a_channel_and_random_stalls_together_change_nothing():
+    """Bits of a word wait for it however long it is held up."""
+    config = CORES["sparse"]
+    layers = [
+        random_layer(Geometry("conv", 3, 5, 7, 9, (3, 3)), d, seed=n)
+        for n, d in enumerate((0.1, 0.9))
+    ]
+    batch = [(layer, random_input(layer.geometry)) for layer in layers]
+    for bytes_per_cycle in (0.5, 4, 64):
+        alone = run_and_compare(batch, config, bytes_per_cycle=bytes_per_cycle)
+        stalled = run_and_compare(batch, config, 7, bytes_per_cycle=bytes_per_cycle)
+        assert all(a <= b for a, b in zip(alone, stalled, strict=True))
+
+
 @every_core
 def test_memories_may_be_full_to_the_last_word(config):
     """A pass as long as the weight buffer, on a map as large as the activation memory."""
     images = 16 * config.tiles
-    geometry = Geometry("linear", config.weight_depth, 2 * config.filters)
-    layer = random_layer(geometry, 1.0)
+    channels = config.weight_depth * config.element_bytes
+    geometry = Geometry("linear", channels, 2 * config.filters)
+    layer = obeying(random_layer(geometry, 1.0), config)
     layout = stripes_of(geometry, images, config)[1]
     assert layout.bytes == config.act_bytes
     assert work(layer, layout, config).stored.tolist() == [config.weight_depth] * 2
@@ -152,8 +217,9 @@ def test_the_accumulator_holds_what_its_width_promises(config):
     geometry = Geometry("linear", 400, 2)
     levels = np.stack([np.full(400, 127), np.full(400, -127)])
     x = np.full((3, 400, 1, 1), -128, np.int8)
-    room = (1 << (config.acc_bits - 1)) - 400 * 127 * 128
-    layer = layer_of(levels, geometry, bias=[-room, room - 1], mul=1, shift=20)
+    layer = obeying(layer_of(levels, geometry, mul=1, shift=20), config)
+    room = (1 << (config.acc_bits - 1)) - layer.nnz // 2 * 127 * 128
+    layer = dataclasses.replace(layer, bias=np.array([-room, room - 1]))
     run = run_layer(layer, x, config)
     assert np.array_equal(run.outputs, layer_output(layer, x))
     assert run.outputs[0].ravel().tolist() == [-128, 127]
@@ -175,7 +241,7 @@ def test_distances_around_the_widest_index(distance):
 
 @every_core
 def test_a_reset_in_the_middle_of_a_layer_leaves_nothing_behind(config):
-    layer = random_layer(Geometry("conv", 4, 6, 9, 9, (3, 3)), 0.5)
+    layer = obeying(random_layer(Geometry("conv", 4, 6, 9, 9, (3, 3)), 0.5), config)
     run = run_of(layer, config)
     cut = [dataclasses.replace(run, reset_at=at) for at in (1, 7, 40, 90, 150, 223)]
     runs = [run, *(each for pair in zip(cut, [run] * len(cut), strict=True) for each in pair)]
@@ -194,7 +260,7 @@ def test_malformed_streams_raise_an_error_and_leave_the_core_restartable(
     name, geometry, spoil, error
 ):
     config = CORES[name]
-    layer = random_layer(geometry, 0.5)
+    layer = obeying(random_layer(geometry, 0.5), config)
     run = run_of(layer, config)
     before, bad, after = simulate_runs([run, spoil(run, config), run], config, simulators_dir())
     assert bad.error == 1 << error
@@ -205,7 +271,8 @@ def test_malformed_streams_raise_an_error_and_leave_the_core_restartable(
 
 @every_core
 def test_maps_that_do_not_fit_are_computed_in_stripes(config):
-    layer = random_layer(Geometry("conv", 5, 4, 60, 50, (3, 3), (1, 1), (1, 1)), 0.2)
+    geometry = Geometry("conv", 5, 4, 60, 50, (3, 3), (1, 1), (1, 1))
+    layer = obeying(random_layer(geometry, 0.2), config)
     assert config.act_bytes < 5 * 60 * 50
     x = random_input(layer.geometry, 2)
     run = run_layer(layer, x, config)

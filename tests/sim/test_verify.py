@@ -10,7 +10,7 @@ from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer
 from compress.model.hostops import HostOp
 from cosign import CosignError, read_json
 from rtl.config import CoreConfig
-from sim.verify import input_ranges, verify
+from sim.verify import Execution, input_ranges, verify
 
 CORE = CoreConfig(
     lanes=13,
@@ -69,6 +69,20 @@ def test_every_value_of_every_layer_is_compared(tmp_path):
     assert tuple(reported) == result.layers
     assert all(layer.cycles > 0 and layer.first_mismatch == "" for layer in result.layers)
     assert result.to_json()["mismatches"] == 0
+
+
+def test_convolutions_of_fewer_images_than_linear_layers(tmp_path):
+    """Linear layers get whole batches; what the convolutions are of the others is computed."""
+    few = Execution(batch=2, maps=1)
+    result = verify(small_model(), images(4), CORE, tmp_path, execution=few)
+    conv, fc = result.layers
+    assert (conv.images, conv.values_compared) == (1, 4 * 8 * 8)
+    assert (fc.images, fc.values_compared) == (4, 4 * 10)
+    assert result.agrees
+    every = verify(small_model(), images(4), CORE, execution=Execution(batch=2))
+    assert conv.cycles * 4 == every.layers[0].cycles
+    assert fc.cycles == every.layers[1].cycles
+    assert verify(small_model(), images(4), CORE, tmp_path, execution=few) == result
 
 
 def test_finished_layers_are_not_run_again(tmp_path, monkeypatch):

@@ -167,6 +167,7 @@ CORES = {
     "dense-2d": CoreConfig("dense-2d", lanes=2, filters=2, act_banks=2),
     "bitmask": CoreConfig(lanes=2, act_banks=2, coding="bitmask", act_buffers=2),
     "sparse-rows": CoreConfig("sparse-rows", lanes=2, filters=2, act_banks=4),
+    "sparse-nm": CoreConfig("sparse-nm", lanes=2, filters=2, act_banks=2),
     "tiles": CoreConfig(lanes=2, act_banks=2, tiles=2, pipeline=2, coding="absolute"),
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_layers import random_input, random_layer
+from random_layers import obeying, random_input, random_layer
 
 from compress.model.graph import Geometry
 from cosign import CosignError
@@ -32,6 +32,7 @@ CORES = {
     "sparse-rows": CoreConfig(
         "sparse-rows", filters=2, window_reads=2, window_span=2, tap_depth=8, **SMALL
     ),
+    "sparse-nm": CoreConfig("sparse-nm", filters=2, **SMALL | {"act_banks": 4}),
 }
 GEOMETRY = Geometry("conv", 3, 4, 5, 5, kernel=(3, 3), padding=(1, 1))
 DUAL = {"NAND2_X1": "NOR2_X1", "NOR2_X1": "NAND2_X1"}
@@ -59,7 +60,7 @@ def lockstep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("core")
     synthesize(config, folder)
     scales = {"mul": [139, 255, 9, 70], "shift": [12, 13, 8, 11]}
-    layers = [random_layer(GEOMETRY, 0.5, seed=n, **scales) for n in range(2)]
+    layers = [obeying(random_layer(GEOMETRY, 0.5, seed=n, **scales), config) for n in range(2)]
     images = [random_input(GEOMETRY, seed=n) for n in range(2)]
     jobs = [Job(pack_layer(part, config), x[0]) for part, x in zip(layers, images, strict=True)]
     recording = record(jobs, config, simulators_dir(), stall_seed=1)

@@ -1,5 +1,8 @@
 """Projections against slow, obvious references."""
 
+import itertools
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 
 from compress.admm import projections
 from compress.model.levels import max_level
+from compress.model.pattern import Pattern
 
 values_1d = st.lists(
     st.floats(-4, 4, width=32).map(lambda v: float(np.float32(round(v * 64) / 64))), min_size=1
@@ -224,3 +228,77 @@ def test_weighted_interval_is_not_lifted_by_an_outlier(bits: int) -> None:
     importance[-1] = 1e-7
     q = projections.weighted_interval(np.append(values, 1000.0), importance, bits)
     assert square_error(values, q, bits) < 1.05 * alone
+
+
+patterns = st.integers(2, 5).flatmap(
+    lambda group: st.builds(Pattern, st.integers(1, group - 1), st.just(group))
+)
+weights = st.builds(
+    lambda seed, shape, steps: np.round(
+        np.random.default_rng(seed).normal(0, 1, shape) * steps
+    ).astype(np.float32),
+    st.integers(0, 1 << 30),
+    st.one_of(
+        st.tuples(st.integers(1, 3), st.integers(1, 11)),
+        st.tuples(st.integers(1, 3), st.integers(1, 11), st.integers(1, 2), st.integers(1, 2)),
+    ),
+    st.sampled_from([1, 3, 1000]),  # few values, and many ties; or hardly any
+)
+
+
+def places(pattern: Pattern, shape: tuple[int, ...]) -> int:
+    """Weights that a pattern leaves, counted channel by channel."""
+    staying = sum(channel % pattern.group < pattern.keep for channel in range(shape[1]))
+    return staying * math.prod(shape) // shape[1]
+
+
+@given(weights, patterns)
+def test_a_pattern_keeps_the_best_subset_of_each_group(
+    values: np.ndarray, pattern: Pattern
+) -> None:
+    """Against all subsets; of equal ones the first in the order of channels."""
+    mask = projections.prune_mask(values, places(pattern, values.shape), pattern)
+    flat, found = (x.reshape(*values.shape[:2], -1) for x in (values, mask))
+    for filter, tap in itertools.product(range(flat.shape[0]), range(flat.shape[2])):
+        for start in range(0, flat.shape[1], pattern.group):
+            group = flat[filter, start : start + pattern.group, tap].astype(np.float64)
+            subsets = itertools.combinations(range(len(group)), min(pattern.keep, len(group)))
+            best = max(
+                subsets, key=lambda some: (np.square(group[list(some)]).sum(), [-i for i in some])
+            )
+            kept = np.flatnonzero(found[filter, start : start + pattern.group, tap])
+            assert kept.tolist() == list(best)
+
+
+@given(weights, patterns, st.integers(0, 1 << 30))
+def test_a_pattern_is_obeyed_by_the_nearest_point_and_projecting_again_changes_nothing(
+    values: np.ndarray, pattern: Pattern, seed: int
+) -> None:
+    count = places(pattern, values.shape)
+    projected = values * projections.prune_mask(values, count, pattern)
+    assert pattern.holds(projected)
+    again = projected * projections.prune_mask(projected, count, pattern)
+    assert np.array_equal(again, projected)
+    other = values * projections.prune_mask(
+        np.random.default_rng(seed).random(values.shape), count, pattern
+    )  # any point that obeys it
+    assert np.square(values - projected).sum() <= np.square(values - other).sum()
+
+
+@given(weights, patterns, st.data())
+def test_on_the_way_to_a_pattern_the_largest_others_stay_too(
+    values: np.ndarray, pattern: Pattern, data: st.DataObject
+) -> None:
+    least = places(pattern, values.shape)
+    keep = data.draw(st.integers(least, values.size))
+    first = projections.prune_mask(values, least, pattern)
+    mask = projections.prune_mask(values, keep, pattern)
+    assert mask.sum() == keep
+    assert mask[first].all()
+    others = np.abs(values[mask & ~first])
+    assert others.min(initial=np.inf) >= np.abs(values[~mask]).max(initial=0)
+
+
+def test_fewer_than_a_pattern_has_are_refused() -> None:
+    with pytest.raises(ValueError, match="2:4 has 4 weights, not 3"):
+        projections.prune_mask(np.ones((1, 8), np.float32), 3, Pattern(2, 4))

@@ -13,11 +13,14 @@ from torch.nn import functional
 from compress.admm import moments, reconstruct
 from compress.admm.constraints import cut, put_on_levels
 from compress.data.pixels import normalised
+from compress.file import container
 from compress.model.graph import Geometry
 from compress.model.nodes import Builder, NetworkSpec
+from compress.model.pattern import Pattern
 from compress.nn.network import Network, fold
 from compress.posttrain import pipeline
 from compress.posttrain.calibration import scales
+from compress.zoo import patterns
 from compress.zoo.density import kept_weights
 from sim import golden
 
@@ -185,3 +188,42 @@ def test_sampled_columns_are_those_of_unfold(groups: int) -> None:
     unfolded = functional.unfold(x, (3, 2), (1, 2), (1, 2), (2, 1))[:, :, chosen]
     expected = unfolded.reshape(5, groups, -1, 7).permute(1, 0, 3, 2)
     assert torch.equal(found, expected.reshape(groups, 35, -1))
+
+
+@pytest.mark.parametrize("pattern", [Pattern(2, 4), Pattern(1, 4), Pattern(3, 5)])
+def test_a_pattern_is_obeyed_through_levels_and_file(network: Network, pattern: Pattern) -> None:
+    """And the answers are nearer than those of the largest weights of each group."""
+    size = network.spec.shape[1]
+    source = pipeline.input_spec(network.spec.shape, (0.5,) * 3, (0.25,) * 3)
+    pixels = ((images(64, 0, size) * 0.2 + 0.5).clamp(0, 1) * 255).byte().numpy()
+    new = ((images(64, 1, size) * 0.2 + 0.5).clamp(0, 1) * 255).byte().numpy()
+    with torch.no_grad():
+        wanted = network(normalised(source, new)).numpy()
+    bits, whole = dict.fromkeys(network.weights, 8), dict.fromkeys(network.weights, 1.0)
+    chosen = patterns.asked(network.spec, str(pattern))
+    keep = kept_weights(network.spec, whole, chosen)
+    errors = []
+    for method in ("oneshot", "magnitude"):
+        model = pipeline.compress(
+            copy_of(network), source, whole, bits, pixels, method, patterns=chosen
+        )
+        read = container.from_bytes(container.to_bytes(model))
+        for layer in read.layers:
+            g = layer.geometry
+            levels = layer.dense_levels().reshape(g.out_channels, -1, g.kernel[0] * g.kernel[1])
+            assert 0.9 * keep[layer.name] <= layer.nnz <= keep[layer.name]
+            assert layer.name not in chosen or pattern.holds(levels)
+        scores = golden.run(read, source.quantize(new)).reshape(64, -1)
+        errors.append(np.square(scores * read.layers[-1].out_scale - wanted).mean())
+    assert errors[0] < 0.7 * errors[1]
+
+
+def test_what_sees_too_few_channels_stays_dense() -> None:
+    spec = depthwise_network(None).spec
+    chosen = patterns.asked(spec, "2:4")
+    assert "depthwise" not in chosen  # one channel
+    assert chosen["expand"] == (2, 4)  # three, padded to four
+    keep = kept_weights(spec, dict.fromkeys(spec.geometries, 1.0), chosen)
+    assert (keep["expand"], keep["depthwise"], keep["project"]) == (16 * 2, 16 * 9, 8 * 8)
+    told = patterns.told(spec, chosen)
+    assert "padded to whole groups of channels: expand; dense: depthwise" in told

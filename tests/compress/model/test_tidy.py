@@ -1,12 +1,16 @@
 """tidy: fewer weights and bytes, the same outputs to the last bit."""
 
+import dataclasses
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compress.admm.projections import prune_mask
 from compress.file import container
 from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer
 from compress.model.hostops import HostOp
+from compress.model.pattern import Pattern
 from compress.model.tidy import tidy
 from sim import golden
 
@@ -102,6 +106,35 @@ def test_a_constant_moves_into_the_next_bias_and_the_fullest_filter_comes_first(
     assert one.q.tolist() == (0.1 * np.array([3, 4, 1, 2])).tolist()
     assert two.dense_levels().tolist() == [[-1, 3, 0, 0], [1, 0, 0, 0]]
     assert two.bias.tolist() == [100 + 2 * 5, 200 - 4 * 5]
+
+
+@given(st.integers(0, 1 << 32), st.integers(0, 1))
+@settings(deadline=None)
+def test_in_order_a_pattern_of_channels_stays(seed: int, padding: int) -> None:
+    """What is left out is left out as ever; no filter moves."""
+    pattern = Pattern(2, 4)
+    model = network(seed, padding, 1, False)
+    layers = []
+    for node in model.nodes:
+        if isinstance(node, Layer):
+            g = node.geometry
+            levels = node.dense_levels().reshape(g.out_channels, g.in_channels, -1)
+            keep = pattern.kept(g)
+            levels = levels * prune_mask(levels, keep, pattern)
+            fields = {f.name: getattr(node, f.name) for f in dataclasses.fields(node)}
+            for name in ("row_ptr", "col_idx", "levels"):
+                del fields[name]
+            node = Layer.from_dense(levels.reshape(g.out_channels, -1), **fields)
+        layers.append(node)
+    model = dataclasses.replace(model, nodes=tuple(layers))
+    small = tidy(model, in_order=True)
+    images = np.random.default_rng(seed).integers(-128, 128, (2, 2, 8, 8)).astype(np.int8)
+    assert np.array_equal(golden.run(model, images), golden.run(small, images))
+    assert sum(x.nnz for x in small.layers) == sum(x.nnz for x in tidy(model).layers)
+    for before, after in zip(model.layers, small.layers, strict=True):
+        left = after.dense_levels()
+        assert np.array_equal(left, before.dense_levels() * (left != 0))
+        assert pattern.holds(left.reshape(len(left), after.geometry.in_channels, -1))
 
 
 def test_tidy_models_take_fewer_bytes() -> None:

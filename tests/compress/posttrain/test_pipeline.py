@@ -16,6 +16,7 @@ from compress.exchange.state_dicts import load_weights
 from compress.file import container
 from compress.model.graph import CompressedModel
 from compress.model.nodes import NetworkSpec, NodeSpec
+from compress.model.pattern import Pattern
 from compress.nn.network import Network
 from compress.posttrain.samples import collect
 from compress.zoo import networks
@@ -101,6 +102,53 @@ def test_a_ratio_is_the_same_in_every_layer(method: str, tmp_path: Path) -> None
     for layer in container.load(out).layers:
         assert layer.nnz == round(layer.geometry.weights / 4)
         assert layer.bits == 6
+
+
+@pytest.mark.parametrize("method", ["magnitude", "oneshot"])
+def test_a_pattern_is_in_every_layer_that_has_the_channels(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "model.cosign"
+    arguments = ["--network", "lenet5", "--pattern", "2:4", "--method", method, "--bits", "6"]
+    assert main(["export", *arguments, "--out", str(out)]) == 0
+    words = "2:4 leaves 215,500 of 430,500 weights; dense: conv1"
+    assert words in capsys.readouterr().err
+    first, *others = container.load(out).layers
+    assert first.nnz > 0.9 * first.geometry.weights
+    for layer in others:
+        g = layer.geometry
+        assert Pattern(2, 4).holds(layer.dense_levels().reshape(g.out_channels, g.in_channels, -1))
+        assert 0.9 * g.weights / 2 < layer.nnz <= g.weights / 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--pattern", "0:4"], "a pattern of 0:4 is none: N of each M weights stay"),
+        (["--pattern", "4:4"], "a pattern of 4:4 is none"),
+        (["--pattern", "5:4"], "a pattern of 5:4 is none"),
+        (["--pattern", "2-4"], "'2-4' is no pattern; write N:M, as 2:4"),
+        (["--pattern", "8:32"], "a pattern of 8:32 is none"),
+        (["--pattern", "2:4", "--ratio", "2"], "not allowed with argument --pattern"),
+        (["--pattern", "2:4", "--alpha", "85x"], "not allowed with argument"),
+        (["--network", "lenet5-85x", "--pattern", "2:4"], "--pattern or a row of the paper, one"),
+        (["--pattern", "none.json"], "cannot read none.json"),
+        (["--pattern", "STRANGE"], "lenet5 has no layer 'conv9'"),
+        (["--pattern", "NUMBER"], 'the pattern of conv2 is 0.5, write "2:4"'),
+        (["--pattern", "NOTHING"], "prunes no layer of lenet5: none sees as many channels"),
+    ],
+)
+def test_what_is_no_pattern_of_the_network_is_refused(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {"STRANGE": {"conv9": "2:4"}, "NUMBER": {"conv2": 0.5}, "NOTHING": {"conv1": "2:4"}}
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    arguments = [str(tmp_path / part) if part in files else part for part in arguments]
+    out = tmp_path / "model.cosign"
+    assert main(["export", "--network", "lenet5", *arguments, "--out", str(out)]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_ratio_below_one_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from compress.file import container
 from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer
+from compress.zoo.networks import spec_of
 from cosign.names import file_name
 from flows.__main__ import main
 from rtl.coreset import CoreSet
@@ -46,6 +47,32 @@ def test_curves_against_both_dense_cores_under_both_models(tmp_path: Path, capsy
     assert "conv2 sparse against dense-2d-2x2" in printed.err
 
 
+def test_curves_by_bytes_a_cycle(tmp_path: Path, capsys):
+    out, pictures = tmp_path / "curves.json", tmp_path / "out"
+    line = ["breakeven", "--network", "lenet5", "--layers", "conv2", "--cores", str(SMALL)]
+    line += ["--kinds", "sparse", "--ratios", "10", "--out", str(pictures), "--json", str(out)]
+    assert main([*line, "--bytes-per-cycle", "0.5", "8", "inf", "--dram-pj-per-bit", "4"]) == 0
+    content = json.loads(out.read_text())
+    settings = [(curve["bytes_per_cycle"], curve["weights"]) for curve in content["curves"]]
+    assert settings.count((None, "on-chip")) == settings.count((0.5, "streamed")) == 4
+    assert (0.5, "on-chip") not in settings
+    assert len(settings) == 4 * 4  # two dense cores, two models of SRAM
+    assert "weights streamed at 0.5 bytes a cycle" in capsys.readouterr().out
+    assert (pictures / "conv2-bandwidth.png").stat().st_size > 1000
+    dram = content["dram"]
+    assert (dram["pj_per_bit"], dram["source"]) == (4.0, "given")
+    rows = {(row["core"], row["ratio"]): row for row in dram["layers"]}
+    geometry = spec_of("lenet5").geometries["conv2"]
+    maps = {"inputs": 20 * 12 * 12, "outputs": 50 * 8 * 8}
+    for (core, ratio), row in rows.items():
+        assert {name: row["bytes"][name] for name in maps} == maps
+        assert row["total_bytes"] == sum(row["bytes"].values())
+        assert row["energy_nj"] == pytest.approx(row["total_bytes"] * 8 * 4 / 1000)
+        assert ratio == 1 or core.startswith("sparse")
+    assert rows["dense-scalar-5", 1.0]["bytes"]["weights"] == geometry.weights
+    assert rows["sparse-5", 10.0]["bytes"]["weights"] < geometry.weights / 4
+
+
 def test_a_layers_name_is_no_path_and_no_markup(tmp_path: Path, capsys):
     name = "../../$[/conv1]"
     geometry = Geometry("conv", 2, 4, 4, 4, (3, 3), padding=(1, 1))
@@ -70,6 +97,8 @@ def test_a_layers_name_is_no_path_and_no_markup(tmp_path: Path, capsys):
         (["--network", "lenet6"], "lenet6"),
         (["--bits", "9"], "weight_bits is 9"),
         (["--ratios", "0.5"], "0.5 is no pruning ratio"),
+        (["--bytes-per-cycle", "8", "0.1"], "0.1 is no positive multiple of 0.125"),
+        (["--dram-pj-per-bit", "-1"], "-1 is not positive"),
         (["--model", "nowhere.cosign"], "nowhere.cosign"),
         (["--cores", "nowhere.toml"], "cannot read nowhere.toml"),
     ],

@@ -1,6 +1,7 @@
 """`cosign train`: the stages and the file, found again by the same command."""
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from PIL import Image
 
 from compress.data import datasets
 from compress.file import container
+from compress.model.pattern import Pattern
 from compress.model.tidy import tidy
 from compress.train import stages
 from compress.zoo.density import kept_weights
@@ -61,6 +63,30 @@ def test_a_row_is_trained_to_a_file_and_found_again(
         train.run(options(*asked, "--seed", "1"))
 
 
+def test_a_pattern_is_trained_into_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Through cut, retraining and levels: one layer 1:4, one 2:8, the first dense."""
+    monkeypatch.setattr(datasets, "_MNIST_VALIDATION", 100)
+    asked = {"conv1": "1:4", "conv2": "2:8", "fc1": "1:4"}
+    (tmp_path / "layers.json").write_text(json.dumps(asked))
+    out = tmp_path / "out"
+    words = ("lenet5", "--pattern", str(tmp_path / "layers.json"), "--out", str(out))
+    assert train.run(options(*words, "--budget", "1e-9", "--targets", "2")) == 0
+    shown = capsys.readouterr()
+    padded = "padded to whole groups of channels: conv2; dense: conv1, fc2"
+    assert f"1:4, 2:8 leaves 113,000 of 430,500 weights; {padded}" in " ".join(shown.err.split())
+    model = container.load(out / "model.cosign")
+    for layer in model.layers:
+        g = layer.geometry
+        levels = layer.dense_levels().reshape(g.out_channels, g.in_channels, -1)
+        if layer.name in ("conv2", "fc1"):
+            pattern = Pattern.parse(asked[layer.name])
+            assert pattern.holds(levels)
+            assert 0 < layer.nnz <= pattern.kept(g)
+    assert 112_000 < sum(layer.nnz for layer in model.layers) <= 113_000
+
+
 @pytest.mark.slow
 def test_a_classifier_is_learnt_on_given_convolutions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -100,6 +126,12 @@ def test_a_classifier_is_learnt_on_given_convolutions(
         (("lenet5-85x", "--alpha", "default"), "leave --alpha out"),
         (("lenet5", "--alpha", "ours1"), "no alpha preset 'ours1'"),
         (("lenet5", "--alpha", "0.5x"), "the pruning ratio is 0.5x, must be at least 1x"),
+        (("lenet5", "--pattern", "2:4", "--alpha", "20x"), "--pattern and --alpha both say what"),
+        (("lenet5-85x", "--pattern", "2:4"), "--pattern and lenet5-85x both say what stays"),
+        (("lenet5", "--pattern", "0:4"), "a pattern of 0:4 is none: N of each M weights stay"),
+        (("lenet5", "--pattern", "2-4"), "'2-4' is no pattern; write N:M, as 2:4"),
+        (("lenet5", "--pattern", "8:32"), "a pattern of 8:32 is none"),
+        (("lenet5", "--pattern", "none.json"), "cannot read none.json: No such file"),
         (("lenet5", "--targets", "13"), "targets is 13, must be 1 to 12"),
         (("alexnet", "--data", "nowhere"), "nowhere"),
         (("alexnet-conv",), "begins with trained convolutions; give --weights imagenet-conv"),

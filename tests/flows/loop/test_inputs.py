@@ -89,7 +89,7 @@ def test_options_of_the_method_reach_recipe_and_command() -> None:
 def test_weights_of_a_built_in_network_are_part_of_a_run(tmp_path: Path) -> None:
     own = tmp_path / "own.pt"
     torch.save(Network(spec_of("lenet5")).state_dict(), own)
-    words = ["lenet5-85x", "--weights", str(own), "--seed=0", "--images=16"]
+    words = ["lenet5-85x", "--weights", str(own), "--seed=0", "--images=16", "--batch=16"]
     asked, network = asked_by(words)
     assert network is not None
     again = inputs.pretrained(asked)  # as on --resume

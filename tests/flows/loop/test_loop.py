@@ -47,8 +47,9 @@ def results(finished) -> dict:
 
 def test_the_rtl_agrees_bit_for_bit_and_cycle_for_cycle(results):
     check = results["verification"]
-    outputs_per_image = 20 * 24 * 24 + 50 * 8 * 8 + 500 + 10
-    assert check["values_compared"] == 2 * 2 * outputs_per_image  # images x cores
+    maps, vectors = 20 * 24 * 24 + 50 * 8 * 8, 500 + 10
+    assert check["values_compared"] == 2 * (2 * maps + 16 * vectors)  # cores x images or batch
+    assert [layer["batch"] for layer in results["layers"]] == [1, 1, 16, 16]
     assert check["mismatches"] == 0
     assert check["cycle_counts_compared"] == 2 * 4
     assert check["cycle_mismatches"] == 0

@@ -20,6 +20,7 @@ from torch.nn import functional
 from compress.data import mnist
 from compress.data.datasets import MNIST
 from compress.file import container
+from compress.model.pattern import Pattern
 from compress.nn.network import Network
 from compress.zoo.networks import spec_of
 from cosign import command
@@ -245,6 +246,27 @@ def test_a_size_is_met_and_nearly_used(tiny: Path, data: Path, tmp_path: Path) -
     assert len(stage["file_bytes"]) <= budgets._SIZES
 
 
+def test_a_pattern_runs_on_the_sparse_core(tiny: Path, data: Path, tmp_path: Path) -> None:
+    """It is in the file and in what the RTL computes; other networks around it obey none."""
+    run = tmp_path / "run"
+    words = asked(tiny, data, "--pattern", "2:4", "--out", str(run))
+    assert main(["run", *words, "--quiet"]) == 0
+    found = json.loads((run / "results.json").read_text())
+    first, *others = container.load(run / "model.cosign").layers
+    assert first.nnz == first.geometry.weights  # of one channel
+    for layer in others:
+        g = layer.geometry
+        assert Pattern(2, 4).holds(layer.dense_levels().reshape(g.out_channels, g.in_channels, -1))
+        assert 0.9 * g.weights / 2 < layer.nnz <= g.weights / 2
+    check = found["verification"]
+    assert (check["mismatches"], check["cycle_mismatches"]) == (0, 0)
+    allocation = found["allocation"]
+    assert allocation["budget"] == "--pattern 2:4"
+    assert allocation["why"][-2].startswith("2:4 leaves 3,080 of 5,960 weights; dense: ")
+    assert "--pattern 2:4" in found["command"]
+    assert "Break-even ratios have no part in it" in " ".join(found["remarks"])
+
+
 def test_a_loss_is_kept_in_validation(tiny: Path, data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert main(["run", *asked(tiny, data, "--loss", "5", "--out", str(run), "--quiet")]) == 0
@@ -315,6 +337,12 @@ def test_a_budget_that_cannot_be_met_says_what_can(
         (["--alpha", "4x", "--size", "1MB"], "a pruning ratio and --size are two budgets"),
         (["--alpha", "4x", "--ratio", "4x"], "--ratio and --alpha both say"),
         (["--alpha", "0.5x"], "pruning ratio is 0.5x, must be at least 1x"),
+        (["--pattern", "2:4", "--ratio", "2x"], "--pattern and --ratio both say what stays"),
+        (["--pattern", "2:4", "--speedup", "2x"], "--pattern and --speedup both say what stays"),
+        (["--pattern", "2:4", "--size", "1MB"], "--pattern and --size both say what stays"),
+        (["--pattern", "2:4", "--loss", "1"], "--pattern and --loss both say what stays"),
+        (["--pattern", "2:4", "--rounds", "0"], "--rounds is of the feedback, in which layers"),
+        (["--pattern", "4:4"], "a pattern of 4:4 is none"),
         (["--data", "nowhere"], "--data nowhere is no folder; give a folder of images"),
     ],
 )

@@ -51,6 +51,9 @@ def test_cores_are_kept_by_content(tmp_path):
     old = {name: value for name, value in config.items() if name not in newer}
     file.write_text(json.dumps(old | {"schema": 2}))
     assert RunDir.resume(tmp_path / "run").config == RunConfig("lenet5")
+    del old["batch"]  # of older runs it was as many images as the RTL executed
+    file.write_text(json.dumps(old | {"schema": 2, "images": 3}))
+    assert RunDir.resume(tmp_path / "run").config == RunConfig("lenet5", images=3, batch=3)
     config["cores"]["sparse"]["lanes"] = 3
     file.write_text(json.dumps(config))
     with pytest.raises(CosignError, match="sparse has 3 multipliers, dense_scalar 61"):
@@ -154,6 +157,7 @@ def test_refusals(tmp_path):
         ({"distill": 1.5}, r"distill is 1.5, must be float <= 1"),
         ({"images": 0}, "images is 0, must be int >= 1"),
         ({"seed": True}, "seed is True, must be int"),
+        ({"batch": 0}, "batch is 0, must be int >= 1"),
         ({"mean": [0.5, "x"]}, r"mean\[1\] is 'x', must be float"),
     ],
 )

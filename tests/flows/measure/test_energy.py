@@ -11,6 +11,7 @@ from compress.model.graph import Geometry
 from cosign import CosignError
 from flows.__main__ import main
 from flows.measure import energy as flow
+from flows.measure.dram import DramUse
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
 from rtl.program.pack import pack_layer
@@ -86,8 +87,10 @@ def test_a_rows_parts_by_hand() -> None:
             "activation": flow.MemoryUse(0.0, 600.0, 15.0, 5.0, leakage_nj=4.0),
         },
         slice=flow.Slice(2, 100, 0.1, 1.0, 7),
+        dram=DramUse(bytes={"weights": 5.0}, total_bytes=5.0, energy_nj=0.8),
         synthesis={"yosys": "0"},
     ).to_json()
+    assert row["dram"]["bytes"] == {"weights": 5.0}
     assert row["seconds"] == pytest.approx(2e-6)
     assert row["memories"]["weight"]["access_nj"] == pytest.approx(1.506 + 0.5)
     assert row["memories"]["weight"]["reads"] == 100

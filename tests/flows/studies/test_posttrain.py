@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from compress.zoo.lenet5 import LENET5
 from flows.__main__ import main
 from flows.studies import posttrain
 
@@ -56,6 +57,22 @@ def test_first_place_is_the_largest_score() -> None:
     order = np.argsort(-scores, axis=1, kind="stable")
     places = np.argmax(order == labels[:, None], axis=1)
     assert np.array_equal(posttrain.ranks(scores, labels), places)
+
+
+def test_a_pattern_stands_beside_as_many_weights_anywhere() -> None:
+    found = list(posttrain.by_pattern(LENET5.spec, ["2:4"], (8,)))
+    assert [case.pattern for case in found] == ["2:4", None, "2:4", None]
+    assert [case.method for case in found] == ["oneshot", "oneshot", "magnitude", "magnitude"]
+    assert {case.ratio for case in found} == {430_500 / 215_500}
+    rows = [
+        {"method": "oneshot", "ratio": 430_500 / 215_500, "bits": 8, "top1": 5, "top5": 9}
+        | {"nonzeros": 1000, "file_bytes": 2000, "processor_s": 90.0, "pattern": pattern}
+        for pattern in ("2:4", None)
+    ]
+    record = {"scored_images": 10, "float": {"top1": 8, "top5": 10}, "rows": rows}
+    lines = posttrain.table(record).splitlines()
+    assert lines[3].startswith("| oneshot | 1.998× | 8 | 50.0%")
+    assert lines[4].startswith("| oneshot, 2:4 | 1.998× | 8 | 50.0%")
 
 
 def test_every_case_is_asked_once() -> None:

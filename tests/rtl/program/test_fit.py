@@ -3,12 +3,13 @@
 import dataclasses
 
 import pytest
-from random_layers import random_layer
+from random_layers import obeying, random_layer
 
 from compress.model.graph import Geometry
+from compress.zoo.networks import spec_of
 from cosign import CosignError
 from rtl.config import CoreConfig
-from rtl.program.fit import feed, fit
+from rtl.program.fit import batch_for, feed, fit, with_maps
 from rtl.program.pack import pack_layer
 from sim.cycles import layer_cycles
 
@@ -21,6 +22,7 @@ from sim.cycles import layer_cycles
         CoreConfig(lanes=13, coding="bitmask", mask_bits=10),
         feed(CoreConfig(), core="dense-2d", filters=4, lanes=6),
         feed(CoreConfig(), core="sparse-rows", filters=4, lanes=6),
+        feed(CoreConfig(), core="sparse-nm", filters=4, lanes=6, nm_group=8),
     ],
     ids=lambda config: f"{config.core}-{config.coding}",
 )
@@ -30,6 +32,7 @@ def test_fitted_memories_are_the_smallest(config):
         random_layer(Geometry("conv", 30, 20, 20, 20, (3, 3)), 0.6, name="conv"),
         random_layer(Geometry("linear", 700, 9), 0.5, name="fc"),
     ]
+    layers = [obeying(layer, config) for layer in layers]
     ranges = {layer.name: (0, 127) for layer in layers}
     fitted = fit(config, layers, 8, ranges=ranges)
 
@@ -50,6 +53,31 @@ def test_fitted_memories_are_the_smallest(config):
         depth = getattr(fitted, name) - step
         if depth >= 12:
             assert refused(dataclasses.replace(fitted, **{name: depth})), name
+
+
+@pytest.mark.parametrize(
+    ("network", "batch"), [("alexnet", 16), ("lenet5", 16), ("vgg16", 64), ("cifar-vgg", 17)]
+)
+def test_a_batch_fits_the_memory_of_the_convolutions(network, batch):
+    """Or is the fewest images; with one more image, linear layers would need the most memory."""
+    layers = spec_of(network).geometries.values()
+    assert batch_for(layers) == batch
+    convolutions = [g for g in layers if g.kind == "conv"]
+
+    def depth(geometries, images):
+        return with_maps(feed(CoreConfig(), lanes=4), geometries, images).act_depth
+
+    if network == "lenet5":
+        assert depth(layers, batch) > depth(convolutions, 1)
+    else:
+        assert depth(layers, batch) == depth(convolutions, 1)
+    if network in ("alexnet", "cifar-vgg"):
+        assert depth(layers, batch + 1) > depth(convolutions, 1)
+
+
+def test_a_network_without_convolutions_has_a_batch():
+    assert batch_for([Geometry("linear", 100_000, 10)]) == 16
+    assert batch_for([Geometry("conv", 3, 8, 32, 32, (3, 3))]) == 64
 
 
 def test_stripes_bound_the_activation_memory():

@@ -75,6 +75,31 @@ def test_linear_layers_take_a_batch_as_pixels(batch: int, channels: int):
     assert np.array_equal(layout.unpack(outputs), outputs.T)
 
 
+@given(convolutions(), st.sampled_from([2, 4, 8]))
+def test_an_element_has_the_channels_of_one_pixel_side_by_side(g: Geometry, element: int):
+    """As a layout of bytes has them one behind the other, and zeros where no channel is left."""
+    x = np.random.default_rng(0).integers(1, 128, (g.in_channels, g.in_height, g.in_width), np.int8)
+    wide, bytes_ = Layout(g, element=element), Layout(g)
+    memory = wide.pack(x, 16).view(np.int8).reshape(-1, element)
+    reference = bytes_.pack(x, 16).view(np.int8).reshape(-1)
+    assert memory.size >= wide.bytes
+    assert (wide.pitch, wide.plane, wide.positions) == (
+        bytes_.pitch,
+        bytes_.plane,
+        bytes_.positions,
+    )
+    channels = g.in_channels // g.groups
+    positions = np.arange(wide.positions)
+    for group, c, r, s in np.ndindex(g.groups, wide.channels * element, *g.kernel):
+        address = group * wide.group_step + int(wide.tap_address(c // element, r, s))
+        found = memory[address + positions, c % element]
+        if c < channels:
+            address = group * bytes_.group_step + int(bytes_.tap_address(c, r, s))
+            assert np.array_equal(found, reference[address + positions])
+        else:
+            assert not found.any()
+
+
 def test_a_convolution_takes_one_image():
     with pytest.raises(CosignError, match="one image at a time"):
         Layout(Geometry("conv", 1, 1, 4, 4, (3, 3)), batch=2)

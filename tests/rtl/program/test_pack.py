@@ -1,19 +1,22 @@
 """The packer: its streams, decoded word by word, are the layer; what does not fit is refused."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_layers import cases, random_input, random_layer
+from random_layers import cases, layer_of, obeying, random_input, random_layer
 
 from compress.model.graph import Geometry, Layer
-from compress.model.levels import codes_to_levels
+from compress.model.levels import codes_to_levels, max_level
 from cosign import CosignError
 from rtl.config import CoreConfig
-from rtl.program.encode import work
+from rtl.program.encode import encode, work
+from rtl.program.fit import feed
+from rtl.program.layout import Layout
 from rtl.program.pack import (
     LayerProgram,
     accumulator_bits,
@@ -86,7 +89,8 @@ def decode_masks(program: LayerProgram, config: CoreConfig, filters: int) -> lis
 
 
 def decode_rows(program: LayerProgram, config: CoreConfig, filters: int) -> list[dict[int, int]]:
-    """{address: level} of each filter; those that pad a pass have no weights and are left out."""
+    """{address: level} of each filter in the network's order; those that pad a pass have no
+    weights and are left out."""
     stream, d = words(program), program.descriptor
     table = [next(stream) for _ in range(d["last_slot"] + 1)]
     shift_bits = (config.window_span - 1).bit_length()
@@ -111,7 +115,7 @@ def decode_rows(program: LayerProgram, config: CoreConfig, filters: int) -> list
         else:
             assert found == {}
     assert next(stream, None) is None
-    return decoded
+    return [decoded[place] for place in np.argsort(program.order)]
 
 
 @pytest.mark.parametrize(
@@ -178,6 +182,68 @@ def test_a_dense_word_holds_the_same_tap_of_several_filters():
             row = part * 4 + f
             expected = int(layer.dense_levels()[group * 5 + row, column]) if row < 5 else 0
             assert found == expected
+
+
+NM = [(2, 4, 8), (1, 4, 8), (2, 8, 3), (4, 8, 8), (1, 2, 5), (8, 8, 8)]
+
+
+def decode_patterns(stream: np.ndarray, layout: Layout, config: CoreConfig) -> np.ndarray:
+    """int [filters, channels, kernel area], filters and channels with those that fill up."""
+    chosen = list(itertools.combinations(range(config.nm_group), config.nm_keep))
+    bits, area = config.operand_bits, layout.taps // layout.channels
+    passes = len(stream) // layout.taps
+    found = np.zeros((passes, config.filters, layout.channels * config.nm_group, area), int)
+    places = np.ndindex(passes, layout.channels, area)
+    for word, (number, element, tap) in zip(stream, places, strict=True):
+        together = int.from_bytes(word.tobytes(), "little")
+        for f in range(config.filters):
+            part = field(together, f * config.filter_bits, config.filter_bits)
+            for k, channel in enumerate(chosen[part >> config.nm_keep * bits]):
+                value = field(part, k * bits, bits)
+                value -= value >> (bits - 1) << bits
+                found[number, f, element * config.nm_group + channel, tap] = value
+    return found.reshape(passes * config.filters, -1, area)
+
+
+@pytest.mark.parametrize(("keep", "group", "bits"), NM)
+@settings(max_examples=15)
+@given(case=cases())
+def test_a_structured_word_holds_what_is_kept_of_several_channels(keep, group, bits, case):
+    config = feed(DENSE, core="sparse-nm", nm_keep=keep, nm_group=group, weight_bits=bits)
+    layer, x = case
+    most = max_level(bits)
+    layer = dataclasses.replace(layer, levels=np.clip(layer.levels, -most, most))
+    layer = obeying(layer, config)
+    g = layer.geometry
+    _, layout = stripes_of(g, len(x), config)
+    stream = encode(layer, layout, config)
+    assert stream.shape == (work(layer, layout, config).words.sum(), -(-config.stream_bits // 8))
+    found = decode_patterns(stream, layout, config)
+    decoded = found.reshape(g.groups, -1, *found.shape[1:])
+    channels, filters = g.in_channels // g.groups, g.out_channels // g.groups
+    expected = layer.dense_levels().reshape(g.groups, filters, channels, -1)
+    assert np.array_equal(decoded[:, :filters, :channels], expected)
+    assert not decoded[:, filters:].any()
+    assert not decoded[:, :, channels:].any()
+
+
+def test_a_layer_that_does_not_obey_the_pattern_is_refused():
+    config = feed(DENSE, core="sparse-nm")
+    geometry = dataclasses.replace(CONV, in_channels=14)  # 7 in a group
+    levels = np.zeros((10, 7, 3, 2), np.int8)
+    levels[7, [0, 3], 1, 1] = levels[8, [3, 4], 1, 1] = levels[9, 4:6, 2, 0] = 1
+
+    def packed():
+        return pack_layer(layer_of(levels.reshape(10, -1), geometry), config)
+
+    assert len(packed().weights) == 2 * 2 * 2 * 6
+    levels[9, 6, 2, 0] = 1
+    sentence = (
+        "layer 'layer' does not fit the core: filter 9 keeps more than 2 of the input channels 11 "
+        r"to 13 at kernel position \(2, 0\); prune it to 2:4, or take another core\.$"
+    )
+    with pytest.raises(CosignError, match=sentence):
+        packed()
 
 
 def test_a_word_of_the_bias_stream_holds_bias_multiplier_and_shift():

@@ -19,7 +19,7 @@ from cocotbext.axi import (
     AxiStreamSink,
     AxiStreamSource,
 )
-from random_layers import random_input, random_layer
+from random_layers import obeying, random_input, random_layer
 from streams import Steady
 
 from compress.model.graph import Geometry
@@ -48,7 +48,8 @@ class Job:
     """A layer, an input, and what the machine must make of it."""
 
     def __init__(self, geometry: Geometry, seed: int):
-        self.layer = random_layer(geometry, 0.5, CONFIG.weight_bits, seed, relu=bool(seed % 2))
+        layer = random_layer(geometry, 0.5, CONFIG.weight_bits, seed, relu=bool(seed % 2))
+        self.layer = obeying(layer, CONFIG)
         x = random_input(geometry, seed=seed + 100)
         self.program: LayerProgram = pack_layer(self.layer, CONFIG)
         (self.map,) = self.program.maps(x[0], CONFIG)

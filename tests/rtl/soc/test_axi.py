@@ -23,6 +23,7 @@ CONFIGS = {
     "sparse-rows": CoreConfig(
         "sparse-rows", lanes=4, filters=2, window_span=2, **SMALL | {"weight_depth": 64}
     ),
+    "sparse-nm": CoreConfig("sparse-nm", lanes=2, filters=3, **SMALL),
 }
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS if name != "sparse"]
 

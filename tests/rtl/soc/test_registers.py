@@ -18,6 +18,7 @@ CONFIGS = {
     "dense-scalar": CoreConfig("dense-scalar", pipeline=2),
     "dense-2d": CoreConfig("dense-2d", lanes=16, filters=4),
     "sparse-rows": CoreConfig("sparse-rows", lanes=16, filters=4),
+    "sparse-nm": CoreConfig("sparse-nm", lanes=16, filters=4),
 }
 every_core = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 

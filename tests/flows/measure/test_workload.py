@@ -1,0 +1,48 @@
+"""Random masks: their streams are shared by cores that read the same one."""
+
+import pytest
+
+from compress.model.graph import Geometry
+from flows.measure.workload import RandomMasks
+from rtl.config import CoreConfig
+from rtl.coreset import base
+from rtl.program.encode import work
+from rtl.program.fit import feed
+from sim import cycles
+
+CONV = Geometry("conv", 6, 14, 9, 9, kernel=(3, 3), padding=(1, 1))
+LINEAR = Geometry("linear", 300, 40)
+SPARSE = [
+    feed(base("sparse"), lanes=lanes, tiles=tiles, coding=coding, drain=drain)
+    for lanes, tiles, drain in ((5, 1, 1), (16, 1, 2), (7, 2, 3))
+    for coding in ("relative", "absolute", "bitmask")
+]
+OTHERS = [
+    feed(base("sparse-rows"), filters=filters, lanes=lanes)
+    for filters, lanes in ((2, 8), (4, 8), (4, 16))
+]
+
+
+@pytest.mark.parametrize("geometry", [CONV, LINEAR], ids=["conv", "linear"])
+def test_every_core_is_counted_as_if_alone(geometry: Geometry) -> None:
+    masks = RandomMasks(geometry, 3 if geometry.kind == "linear" else 1, 0)
+    short = [feed(base("sparse"), lanes=5, index_bits=bits) for bits in (1, 2)]
+    narrow = [feed(base("sparse"), coding="bitmask", mask_bits=bits) for bits in (4, 9)]
+    for portion in (0.0, 0.6, 0.95):
+        layer = masks.layer(portion)
+        for core in (*SPARSE, *short, *narrow, *OTHERS):
+            alone = work(layer, masks.layout, core)
+            assert masks.cycles(core, portion) == cycles.run_cycles(alone, masks.layout, core)
+            stored = masks.stored(core, portion)
+            assert stored.filter == alone.stored.max()
+            assert stored.layer + stored.layer_masks == alone.words.sum()
+
+
+def test_a_dense_core_knows_no_portion() -> None:
+    masks = RandomMasks(LINEAR, 3, 0)
+    dense = CoreConfig("dense-2d", lanes=8, filters=4)
+    assert (
+        masks.cycles(dense, 0.9)
+        == masks.cycles(dense, 0.0)
+        == cycles.dense_cycles(LINEAR, dense, 3)
+    )
