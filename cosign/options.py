@@ -84,6 +84,19 @@ def pruning_ratio(text: str) -> float:
     return value
 
 
+_SQUARES = {"um2": 1.0, "mm2": 1e6}
+
+
+def area(text: str) -> float:
+    """Square micrometres: 2mm2 or 500000um2."""
+    unit = text[-3:]
+    if unit not in _SQUARES:
+        raise argparse.ArgumentTypeError(
+            f"{text} is an area without a unit; write 2mm2 or 2000000um2"
+        )
+    return positive(float)(text[:-3].strip()) * _SQUARES[unit]
+
+
 _UNITS = {"B": 1, "KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 
 

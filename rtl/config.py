@@ -9,7 +9,7 @@ from cosign import CosignError, values
 from rtl import pattern
 
 SCHEMA = 2
-CORES = ("sparse", "dense-scalar", "dense-2d", "sparse-rows", "sparse-nm")
+CORES = ("sparse", "dense-scalar", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm")
 CODINGS = ("relative", "absolute", "bitmask")
 SLOWEST_NS = 1e6
 COUNT_BITS = 16
@@ -26,11 +26,12 @@ class CoreConfig:
     ----------
     core : "sparse" decodes one non-zero a cycle and broadcasts it to all lanes;
         "dense-scalar" steps through every (c, r, s) instead; "dense-2d" does so for several
-        filters at once; "sparse-rows" has a decoder for each of several filters; "sparse-nm"
-        steps through groups of neighbouring channels, of which each filter keeps a few
+        filters at once, and "dense-packed" too, but its zeros are not stored; "sparse-rows" has a
+        decoder for each of several filters; "sparse-nm" steps through groups of neighbouring
+        channels, of which each filter keeps a few
     lanes : output pixels computed in parallel by a tile, 1..256
-    filters : filters computed in parallel on the same activations (`dense-2d`, `sparse-rows` and
-        `sparse-nm`; 1 otherwise)
+    filters : filters computed in parallel on the same activations (1 in `sparse` and
+        `dense-scalar`)
     tiles : lockstep copies of lanes and activation memory on disjoint stripes of the map
     weight_bits : n of the widest levels that the core takes, 1..8; the operand that carries
         them has `operand_bits` bits, because +2**(n-1) does not fit n bits
@@ -38,9 +39,9 @@ class CoreConfig:
     coding : how the sparse core's stream tells where a weight is: "relative" (distance to the
         previous one, fillers for long ones), "absolute" (address) or "bitmask" (a bit per column)
     index_bits : width of a relative distance
-    mask_bits : columns of a mask word (bitmask)
+    mask_bits : columns of a mask word (bitmask; in `dense-packed` with a bit for each filter)
     tap_depth : words of the table that turns a bit's place into an address (bitmask)
-    mask_depth : words in each of the two mask buffers (bitmask)
+    mask_depth : words in each of the two mask buffers (bitmask and `dense-packed`)
     window_reads, window_span : a window of `sparse-rows` holds that many reads of
         lanes + span - 1 bytes, so that a read serves `span` neighbouring taps
     acc_bits : accumulator, two's complement
@@ -58,7 +59,9 @@ class CoreConfig:
         N weights at a tap, each with a multiplier of its own. M is 2, 4 or 8; N = M prunes nothing
     """
 
-    core: Literal["sparse", "dense-scalar", "dense-2d", "sparse-rows", "sparse-nm"] = "sparse"
+    core: Literal[
+        "sparse", "dense-scalar", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm"
+    ] = "sparse"
     lanes: int = 61
     filters: int = 1
     tiles: int = 1
@@ -151,8 +154,14 @@ class CoreConfig:
 
     @property
     def dense(self) -> bool:
-        """Whether the core steps through every tap, pruned or not: its cycles are the shape's."""
-        return self.core in ("dense-scalar", "dense-2d", "sparse-nm")
+        """Whether the core steps through every tap, pruned or not: a tile takes as long as the
+        shape says."""
+        return self.core in ("dense-scalar", "dense-2d", "dense-packed", "sparse-nm")
+
+    @property
+    def packed(self) -> bool:
+        """Whether the core is dense, and yet its pruned weights are not stored."""
+        return self.core == "dense-packed"
 
     @property
     def structured(self) -> bool:
@@ -232,6 +241,8 @@ class CoreConfig:
     @property
     def entry_bits(self) -> int:
         """Width of a word of the weight buffers (of each row's, in `sparse-rows`)."""
+        if self.packed:
+            return self.filters * self.weight_bits
         if self.dense:
             return self.filters * self.filter_bits
         return self.place_bits + self.weight_bits
@@ -244,19 +255,28 @@ class CoreConfig:
     @property
     def table(self) -> bool:
         """Whether the core has a table of tap addresses, loaded ahead of a layer's weights."""
-        return self.core == "sparse-rows" or self.masked
+        return self.core == "sparse-rows" or (self.masked and not self.dense)
 
     @property
     def masked(self) -> bool:
         """Whether a bitmask tells where the weights are."""
-        return self.core == "sparse" and self.coding == "bitmask"
+        return self.packed or (self.core == "sparse" and self.coding == "bitmask")
+
+    @property
+    def mask_word_bits(self) -> int:
+        """Width of a word of the mask buffers."""
+        return self.mask_bits * (self.filters if self.packed else 1)
 
     @property
     def stream_bits(self) -> int:
-        """Width of a word of the weight stream, `last` of a filter on top unless dense."""
-        if self.dense:
+        """Width of a word of the weight stream, `last` of a filter on top unless zeros count."""
+        if self.dense and not self.packed:
             return self.entry_bits
-        widths = [self.entry_bits, self.table * self.address_bits, self.masked * self.mask_bits]
+        widths = [
+            self.entry_bits,
+            self.table * self.address_bits,
+            self.masked * self.mask_word_bits,
+        ]
         return max(widths) + 1
 
     @property

@@ -16,6 +16,7 @@ from rtl.dense import DenseFront, StructuredFront
 from rtl.drain import Biases, DrainControl, Output
 from rtl.fanout import delay, tree
 from rtl.layer import Error, descriptor, events
+from rtl.packed import PackedFront
 from rtl.rows import RowsFront, Windows
 from rtl.sequence import Front
 from rtl.sparse import SparseFront
@@ -44,6 +45,8 @@ class _Parts(NamedTuple):
 
 def front(config: CoreConfig) -> Front:
     """What issues the weights and addresses their activations: the difference between cores."""
+    if config.packed:
+        return PackedFront(config)
     if config.structured:
         return StructuredFront(config)
     if config.dense:
@@ -56,9 +59,12 @@ def front(config: CoreConfig) -> Front:
 def sharers(config: CoreConfig) -> int:
     """Filters that share one copy of the activations.
 
-    A multiplexer is a fourth of a multiplier's load, and an activation feeds up to `nm_keep`.
+    In `sparse-nm` an activation feeds the multiplexers of some of a filter's operands, each less
+    than a fourth of a multiplier's load.
     """
-    return 4 * OPERAND_LOADS // config.keep if config.structured else OPERAND_LOADS
+    if not config.structured or config.nm_keep == config.nm_group:
+        return OPERAND_LOADS
+    return 4 * OPERAND_LOADS // min(config.nm_keep, config.nm_group - config.nm_keep + 1)
 
 
 class Core(wiring.Component):

@@ -16,7 +16,33 @@ from rtl.timing import ADDRESS_EDGE, read_late
 from rtl.weights import DoubleBuffer, Router
 
 
-class DenseFront(Front):
+class TapFront(Front):
+    """What dense front ends share: `address` walks through the taps that `sequencer` issues."""
+
+    def walk(
+        self,
+        m: Module,
+        sequencer: Sequencer,
+        address: "DenseAddress",
+        ready: Value,
+        overflow: Value,
+    ) -> None:
+        """Issue tap after tap while the weights are `ready`; `overflow` is their error."""
+        m.d.comb += [
+            sequencer.ready.eq(ready),
+            sequencer.at_last.eq(address.at_last),
+            address.start.eq(self.start),
+            address.issue.eq(sequencer.issue),
+            address.first.eq(sequencer.first),
+            address.base.eq(sequencer.base),
+            self.valid.eq(address.valid),
+            self.address.eq(address.address),
+            self.fault[Error.WEIGHTS].eq(overflow),
+            self.fault[Error.ADDRESS].eq(address.valid & outside(self._config, address.address)),
+        ]
+
+
+class DenseFront(TapFront):
     """A word of weights, one for each filter, for every tap in turn. Ports: `front_signature`."""
 
     def elaborate(self, platform: object) -> Module:
@@ -29,20 +55,10 @@ class DenseFront(Front):
         m.submodules.address = address = DenseAddress(config)
         self.wire(m, router, sequencer)
         connect(m, flipped(self.layer), address.layer)
-        m.d.comb += [
-            router.ends.eq(buffer.write_pointer == self.layer.last_word),
-            sequencer.ready.eq(self.replay(m, router, buffer, sequencer)),
-            sequencer.at_last.eq(address.at_last),
-            address.start.eq(self.start),
-            address.issue.eq(sequencer.issue),
-            address.first.eq(sequencer.first),
-            address.base.eq(sequencer.base),
-            self.valid.eq(address.valid),
-            self.address.eq(address.address),
-            self.fault[Error.WEIGHTS].eq(buffer.overflow),
-            self.fault[Error.ADDRESS].eq(address.valid & outside(config, address.address)),
-        ]
-        issued = delay(m, address.valid, late - ADDRESS_EDGE, "issued")
+        ready = self.replay(m, router, buffer, sequencer)
+        m.d.comb += router.ends.eq(buffer.write_pointer == self.layer.last_word)
+        self.walk(m, sequencer, address, ready, buffer.overflow)
+        issued = delay(m, self.valid, late - ADDRESS_EDGE, "issued")
         sent, levels = self._send(m, buffer.word, issued)
         present, counted = Signal(len(levels)), delay(m, sent, 1, "counted")
         for n, level in enumerate(levels):

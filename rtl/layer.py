@@ -48,7 +48,7 @@ def descriptor(config: CoreConfig) -> wiring.Signature:
     last_shifts : drain cycles of a pass's last tile
     relu : no output is negative
     Dense cores also step through their taps:
-    last_word : taps, channels x kernel area (in `sparse-nm` groups of channels)
+    last_word : taps, channels x kernel area (in `sparse-nm` groups of channels; not `dense-packed`)
     last_column, last_row, last_channel : kernel width, kernel height, channels of a group
     last_phase_x, last_phase_y : horizontal, vertical stride
     step_column, step_phase_x : to the next column, in the same / the first phase plane
@@ -57,7 +57,8 @@ def descriptor(config: CoreConfig) -> wiring.Signature:
     Cores with a table of tap addresses repeat it every few channels, a period:
     last_slot : words of the table
     period_step : bytes from one period's channels to the next's
-    last_mask, last_in_period : mask words of a filter, and of a period (bitmask)
+    last_mask : mask words of a filter (bitmask), or of a pass (`dense-packed`)
+    last_in_period : mask words of a period (bitmask)
     last_read, last_window : reads of a tile, and windows of a tile (`sparse-rows`)
     """
     slot_bits = max(1, (config.tap_depth - 1).bit_length())
@@ -71,7 +72,8 @@ def descriptor(config: CoreConfig) -> wiring.Signature:
         "relu": 1,
     }
     if config.dense:
-        fields |= {"last_word": max(1, (config.weight_depth - 1).bit_length())}
+        if not config.packed:
+            fields |= {"last_word": max(1, (config.weight_depth - 1).bit_length())}
         fields |= {"last_channel": COUNT_BITS}
         fields |= {f"last_{name}": 8 for name in ("column", "row", "phase_x", "phase_y")}
         fields |= {f"step_{name}": config.address_bits for name in STEPS}
@@ -79,6 +81,7 @@ def descriptor(config: CoreConfig) -> wiring.Signature:
         fields |= {"last_slot": slot_bits, "period_step": config.address_bits}
     if config.masked:
         fields |= {"last_mask": max(1, (config.mask_depth - 1).bit_length())}
+    if config.masked and config.table:
         fields |= {"last_in_period": slot_bits}
     if config.core == "sparse-rows":
         fields |= {"last_read": COUNT_BITS, "last_window": COUNT_BITS}

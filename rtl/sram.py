@@ -42,7 +42,7 @@ def macros(config: CoreConfig) -> tuple[Macro, ...]:
         Macro("weight", config.weight_depth, config.entry_bits, 2 * rows),
     ]
     if config.masked:
-        found.append(Macro("index", config.mask_depth, config.mask_bits, 2))
+        found.append(Macro("index", config.mask_depth, config.mask_word_bits, 2))
     if config.table:
         found.append(Macro("index", config.tap_depth, config.address_bits, 1))
     return tuple(found)

@@ -20,8 +20,12 @@ ADDRESS_EDGE = 2
 ACT_EDGE = 6
 """The edge that loads the activations of an address into their registers."""
 REQUANTIZE_STAGES = 4
-READ_AHEAD = 2
-"""Cycles that words which are read ahead of their use (`rtl.weights.Ahead`) take more."""
+
+
+def read_ahead(config: CoreConfig) -> int:
+    """Cycles from the word that makes a buffer's contents complete to its first use, where words
+    are read ahead of their issue (`rtl.weights.Ahead`), less one."""
+    return 0 if config.packed else 2
 
 
 def read_late(config: CoreConfig) -> int:
@@ -29,6 +33,8 @@ def read_late(config: CoreConfig) -> int:
     to compute an address, and read them as late as they can."""
     if config.structured:
         return ACT_EDGE - 3  # a cycle is left to tell the operands' channels
+    if config.packed:
+        return ACT_EDGE - 3  # a row is read before its first code is wanted
     return ACT_EDGE - 2 if config.dense else 0
 
 

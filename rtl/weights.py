@@ -178,7 +178,7 @@ class Router(wiring.Component):
                 "tabled": Out(1),
                 "slot": Out(slot_bits),
                 "slot_valid": Out(1),
-                "masks": Out(stream.Signature(config.mask_bits)),
+                "masks": Out(stream.Signature(config.mask_word_bits)),
                 "weights": Out(stream.Signature(config.entry_bits)).array(self._buffers),
             }
         )
@@ -204,7 +204,7 @@ class Router(wiring.Component):
                 m.d.comb += self.i.ready.eq(1)
         if config.masked:
             m.d.comb += [
-                self.masks.payload.eq(word[: config.mask_bits]),
+                self.masks.payload.eq(word[: config.mask_word_bits]),
                 self.masks.valid.eq(offered & tabled & ~masked),
             ]
             with m.If(self.masks.valid):

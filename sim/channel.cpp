@@ -16,7 +16,7 @@ struct Run {
   int64_t passes, tiles, filters;
   int64_t row_shifts, last_shifts;  // drain cycles of a filter's part of a tile; of a pass's last tile
   int64_t bias_places, bias_stay;   // words that wait; cycles from a claim to the place being free
-  int64_t late, ahead;              // of words that are read late, or ahead of their use
+  int64_t late, ahead;              // of weights that are read late, or words ahead of their use
   int64_t latency, depth;           // from a drain command to its output word; words of the queue
   int64_t map_words, map_bits;      // here and below: words of a stream, bits of a word
   int64_t bias_words, bias_bits;
@@ -93,7 +93,8 @@ struct Core {
       return;
     }
     if (now < begun) return;
-    if (loading >= 2 && now < ends[loading - 2] + 1 + run.late) return;
+    int64_t late = word < run.mask_words ? 0 : run.late;
+    if (loading >= 2 && now < ends[loading - 2] + 1 + late) return;
     weights.have -= word_bits();
     ++word;
     int64_t p = loading;

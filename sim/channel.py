@@ -25,11 +25,11 @@ from rtl.program.encode import Work, shape_of
 from rtl.program.layout import Layout
 from rtl.program.traffic import traffic
 from rtl.timing import (
-    READ_AHEAD,
     bias_places,
     command_edge,
     output_depth,
     output_latency,
+    read_ahead,
     read_late,
 )
 
@@ -69,7 +69,7 @@ def run_cycles(cost: Work, layout: Layout, config: CoreConfig, bytes_per_cycle: 
         bias_places=bias_places(config),
         bias_stay=command_edge(config) + 1,
         late=read_late(config),
-        ahead=READ_AHEAD,
+        ahead=read_ahead(config),
         latency=output_latency(config),
         depth=output_depth(config),
         map_words=moved.inputs.count,

@@ -18,7 +18,7 @@ from rtl.config import CoreConfig
 from rtl.program.encode import Work, passes_of, shape_of, work
 from rtl.program.layout import Layout
 from rtl.program.pack import stripes_of
-from rtl.timing import READ_AHEAD, bias_places, command_edge, output_latency, read_late
+from rtl.timing import bias_places, command_edge, output_latency, read_ahead, read_late
 from sim import channel
 
 
@@ -56,6 +56,7 @@ def run_cycles(
         return channel.run_cycles(cost, layout, config, bytes_per_cycle)
     tiles, last_shifts = shape_of(layout, config)
     late = read_late(config)
+    ahead = read_ahead(config)
     drain = config.tile_shifts
     biases = _Biases(config, drain if tiles > 1 else last_shifts)
     rows = _Rows(cost, tiles, drain) if config.core == "sparse-rows" else None
@@ -64,15 +65,17 @@ def run_cycles(
     drained = 0
     passes = zip(cost.entries.tolist(), cost.words.tolist(), strict=True)
     for number, (count, words) in enumerate(passes):
-        begun = max(loaded, before + 1 + (late if before >= 0 else 0))
-        loaded = begun + words
+        # Masks are read at the issue, weights `late` cycles behind it.
+        begun = max(loaded, before + 1)
+        free = before + 1 + (late if before >= 0 else 0)
+        loaded = max(begun + cost.mask_words, free) + words - cost.mask_words
         start = max(end + 1, loaded)
         if cost.mask_words:
-            start = max(start, begun + cost.mask_words + READ_AHEAD)
+            start = max(start, begun + cost.mask_words + ahead)
         before = end
         if rows:
             # Each row begins with the first window when its own words are there.
-            starts = begun + READ_AHEAD + np.cumsum(cost.rows[number])
+            starts = begun + ahead + np.cumsum(cost.rows[number])
             through = int((starts + cost.first[number]).max()) - 1
             end, drained = rows.run(cost.windows[number], through, drained, biases.drain)
         else:

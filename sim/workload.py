@@ -43,7 +43,7 @@ def structured_layer(
 
 
 def layer_of(geometry: Geometry, mask: np.ndarray, name: str) -> Layer:
-    """Level 1 where `mask`, bool [weights], keeps a weight."""
+    """The weights of a mask, bool [weights], all of level 1."""
     rows = mask.reshape(geometry.out_channels, geometry.columns)
     places = np.flatnonzero(mask)
     counts = np.count_nonzero(rows, axis=1)

@@ -14,6 +14,7 @@ arrive from outside) and "on-chip" (the two buffers together hold the whole laye
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -102,7 +103,7 @@ class Curve(Value, frozen=True, kw_only=True):
     weights : streamed, or on-chip: the paper's accounting
     bytes_per_cycle : that maps, weights and biases together move to and from the memory outside;
         null where that has no limit, and a map is there when its layer begins
-    limit_um2 : area of the dense core with its memories, which the sparse one must not pass
+    limit_um2 : which the sparse core with its memories must not pass: the dense one's area
     break_even_ratio : pruning ratio from which the speedup stays at 1 or above; null when never
     bracket_ratio : the two measured pruning ratios around the crossing; null when there is none
     difference_um2 : sparse minus dense, by block, at the upper end of the bracket
@@ -214,6 +215,10 @@ def crossing(
     if low is None:
         return Crossing(_ratio(high), low, high, "won at the lowest portion already")
     below, above = speedup(low), speedup(high)
+    if above == math.inf:  # where the other core does not fit
+        return Crossing(
+            _ratio(high), low, high, "set by area, above it the other core does not fit"
+        )
     if not below:
         how = "set by area, below it no synthesised core fits"
         return Crossing(_ratio(high), low, high, how)
@@ -232,8 +237,11 @@ def measure(
     sram_model: str,
     weights: str,
     portions: Sequence[float] = PORTIONS,
+    limit_um2: float | None = None,
 ) -> Curve:
     """The curve of `workload` for the synthesised `sparse` cores against `dense`.
+
+    limit_um2 : area that a sparse core may have; None for that of the dense one
 
     Activation memories are those of the given reports (their act_depth); weight memories are
     sized here. Raises CosignError when there is no sparse core or an unknown accounting.
@@ -243,7 +251,7 @@ def measure(
     if weights not in ACCOUNTINGS:
         raise CosignError(f"weights {weights!r} is not one of {', '.join(ACCOUNTINGS)}.")
     reference = _load(dense, workload, 0.0, weights)
-    limit = reference.report.area_um2(sram_model)
+    limit = reference.report.area_um2(sram_model) if limit_um2 is None else limit_um2
 
     def at(portion: float) -> tuple[Point, _Trial]:
         trials = [_load(report, workload, portion, weights) for report in sparse]

@@ -5,6 +5,7 @@ tell more than few large ones, and take less time to synthesise. Those at the en
 held against what the small ones say of them.
 """
 
+import itertools
 from typing import Any
 
 from rtl.config import CoreConfig
@@ -31,6 +32,9 @@ _BITMASK: _Rows = (
 _ROWS = (  # lanes, filters, drain, window_reads, window_span
     (8, 2, 1, 3, 3), (4, 4, 1, 3, 3), (8, 4, 2, 3, 5), (4, 8, 1, 1, 3), (13, 2, 1, 3, 3),
     (8, 8, 1, 3, 3),
+)  # fmt: skip
+_PACKED = (  # lanes, filters, drain, mask_bits
+    (4, 4, 1, 8), (8, 2, 1, 16), (2, 8, 1, 4), (13, 2, 1, 16), (4, 8, 2, 4),
 )  # fmt: skip
 _NM = (  # lanes, filters, drain, nm_keep, nm_group
     (4, 2, 1, 2, 4), (4, 4, 1, 2, 4), (8, 2, 2, 1, 4), (2, 4, 1, 4, 8), (7, 4, 1, 2, 4),
@@ -73,7 +77,13 @@ def cores() -> tuple[CoreConfig, ...]:
          "nm_keep": keep, "nm_group": group}
         for lanes, filters, drain, keep, group in _NM
     ]  # fmt: skip
-    found = [_core(fields) for fields in (*dense, *scalar, *sparse, *rows, *structured, *_LARGE)]
+    packed: list[dict[str, Any]] = [
+        {"core": "dense-packed", "lanes": lanes, "filters": filters, "drain": drain,
+         "mask_bits": bits}
+        for lanes, filters, drain, bits in _PACKED
+    ]  # fmt: skip
+    several = (dense, scalar, sparse, rows, structured, packed, _LARGE)
+    found = [_core(fields) for fields in itertools.chain.from_iterable(several)]
     small, large = found[: -len(_LARGE)], found[-len(_LARGE) :]
     return (*sorted(small, key=lambda core: core.multipliers), *large)
 

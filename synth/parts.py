@@ -115,6 +115,19 @@ def _dense(config: CoreConfig) -> dict[str, Parts]:
     }
 
 
+def _packed(config: CoreConfig) -> dict[str, Parts]:
+    """All that expands the weights is in their buffers."""
+    steps = (config.filters - 1).bit_length() + 1
+    return {
+        BUFFERS: {
+            "packed": 1,
+            "packed mask bit": config.mask_word_bits,
+            "packed code bit": config.entry_bits * steps,
+        },
+        ADDRESS: {"dense": 1},
+    }
+
+
 def _sparse(config: CoreConfig) -> dict[str, Parts]:
     if config.masked:
         return {
@@ -140,6 +153,7 @@ def _rows(config: CoreConfig) -> dict[str, Parts]:
 _ISSUES: dict[str, Callable[[CoreConfig], dict[str, Parts]]] = {
     "dense-scalar": _dense,
     "dense-2d": _dense,
+    "dense-packed": _packed,
     "sparse": _sparse,
     "sparse-nm": _dense,
     "sparse-rows": _rows,

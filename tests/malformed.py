@@ -22,7 +22,12 @@ def malformed(config: CoreConfig) -> Iterator[tuple[Geometry, Spoil, Error]]:
     yield many_tiles, too_many_rows, Error.ACTS
     yield many_tiles, a_row_too_many, Error.ACTS
     if config.dense:
-        if config.weight_depth & (config.weight_depth - 1):
+        if config.packed:
+            yield many_tiles, without_ends, Error.WEIGHTS
+            for geometry in (many_tiles, one_tile):
+                yield geometry, a_weight_less, Error.LEVELS
+                yield geometry, a_weight_more, Error.LEVELS
+        elif config.weight_depth & (config.weight_depth - 1):
             yield many_tiles, a_pass_that_is_too_long, Error.WEIGHTS
         if config.act_depth & (config.act_depth - 1):
             yield many_tiles, beyond_the_memory, Error.ADDRESS

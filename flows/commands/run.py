@@ -14,6 +14,7 @@ from cosign.names import file_name
 from cosign.options import (
     add_json,
     add_liberty,
+    area,
     count,
     file_size,
     fraction,
@@ -45,6 +46,7 @@ examples:
                                          without training, on a folder of photographs
   cosign run resnet50-v1 --weights imagenet --method oneshot --data DIR --size 10MB
   cosign run lenet5 --cores my.toml      on cores of your own
+  cosign run alexnet --area 3mm2         on the fastest cores of at most that area
   cosign run --resume runs/lenet5-0      go on after Ctrl-C, a crash or a power cut
   cosign run --resume runs/lenet5-0 --from synth   anew from this stage on
   cosign run lenet5 --quiet --json -     for scripts: results.json on standard output
@@ -116,6 +118,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_liberty(parser)
     add_cores(parser)
+    parser.add_argument(
+        "--area",
+        type=area,
+        metavar="AREA",
+        help="of the chip at most, memories included, as 3mm2 or 450000um2: of the cores, the "
+        "fastest dense and the fastest sparse one within it are compared (the dense core's area)",
+    )
     parser.add_argument(
         "--accuracy-loss",
         type=fraction,
@@ -209,8 +218,10 @@ def run(options: argparse.Namespace) -> int:
         raise CosignError("--from needs --resume DIR, the run whose stages it repeats.")
     if options.cores and options.resume:
         raise CosignError("a run keeps the cores that it began with; leave out --cores.")
-    if options.batch and options.resume:
-        raise CosignError("a run keeps the batch that it began with; leave out --batch.")
+    if options.resume:
+        for name in ("batch", "area"):
+            if getattr(options, name) is not None:
+                raise CosignError(f"a run keeps the {name} that it began with; leave out --{name}.")
 
     # Imported here: torch takes seconds, and --help and typing errors should not.
     from flows.loop import inputs, logs, loop
@@ -253,6 +264,8 @@ def run(options: argparse.Namespace) -> int:
         name = config.network if pretrained is None else pretrained.spec.name
         path = options.out or _free_folder(file_name(name))
         loop.preflight(config, path, pretrained, reporter.note)
+        if options.area is not None:
+            config = loop.within(config, pretrained, options.area, reporter.note)
         run = RunDir.create(path, config)
 
     try:

@@ -238,6 +238,7 @@ def command(config: RunConfig) -> str:
         given = getattr(config, option)
         words += [f"--{option}={','.join(f'{value:g}' for value in given)}"] if given else []
     words += ["--cores", CORES] if config.cores != CoreSet() else []
+    words += [f"--area={config.area_um2!r}um2"] if config.area_um2 is not None else []
     asked, usual = dataclasses.asdict(config), dataclasses.asdict(RunConfig(config.network))
     for option in ("targets", "distill", "budget", "rate", "accuracy_loss", "rounds"):
         if asked[option] != usual[option]:
@@ -435,6 +436,12 @@ def _remarks(
     for name, words in (("licence", "PDK licence"), ("notes", "Cell library")):
         if name in profile.provenance["pdk"]:
             remarks.append(f"{words}: {profile.provenance['pdk'][name].rstrip('.')}.")
+    if config.area_um2 is not None:
+        remarks.append(
+            "Of the cores, the fastest dense and the fastest sparse one of at most "
+            f"{config.area_um2 / 1e6:.4g} mm² are compared (--area), memories included; curves are "
+            "of hardware for one layer, of the dense core's area."
+        )
     if about.note:
         remarks.insert(0, f"The data are {about.name}: {about.note}.")
     if any(layer.kind == "linear" for layer in layers):

@@ -65,7 +65,9 @@ class Loop:
     @functools.cached_property
     def reports(self) -> CoreReports:
         found = self.found("synthesize")["reports"]
-        return CoreReports.of(self.config.cores, map(CoreReport.from_json, found))
+        return CoreReports.of(
+            self.config.cores, map(CoreReport.from_json, found), self.config.area_um2
+        )
 
     def found(self, stage: str) -> Any:
         """What an earlier stage returned."""

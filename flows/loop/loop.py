@@ -5,6 +5,7 @@ room's door and returns a small JSON value; `flows.loop.assemble` puts the value
 the stages are is in `trained` and `oneshot`; those of hardware, which both have, in `hardware`.
 """
 
+import dataclasses
 import functools
 import shutil
 from collections.abc import Callable, Mapping
@@ -15,10 +16,12 @@ from compress.data import classes
 from compress.model.nodes import NetworkSpec
 from compress.model.pretrained import Pretrained
 from compress.posttrain.rehearsal import rehearse
+from compress.zoo.networks import entry_of
 from cosign import CosignError, write_json
 from flows.loop import assemble, hardware, logs, oneshot, trained
 from flows.loop.progress import Reporter
 from flows.loop.rundir import RunConfig, RunDir
+from flows.measure import area
 from flows.measure.machines import CoreReports
 from flows.report import html, plots
 from flows.report.results import Results
@@ -26,6 +29,7 @@ from rtl.program.fit import batch_of, fit
 from rtl.program.pack import pack_layer
 from sim import build
 from synth import pdk
+from synth.report import synthesize_many
 
 _BYTES_PER_WEIGHT = 64
 """Of checkpoints: weights, Z, U, optimiser state, twice while one replaces another."""
@@ -68,6 +72,21 @@ def preflight(
             f"the run needs about {needed / 1e9:.1f} GB in {place}, where {free / 1e9:.1f} GB are "
             "free; choose another --out."
         )
+
+
+def within(
+    config: RunConfig, network: Pretrained | None, area_um2: float, note: Callable[[str], None]
+) -> RunConfig:
+    """The run on a chip of at most that area, with the fastest of its cores that fit.
+
+    Synthesises them: what follows finds them in the cache. Raises CosignError where none fits.
+    """
+    wanted = CoreReports.needed(config.cores)
+    note(f"--area: {len(wanted)} cores are synthesised first, unless they were before")
+    reports = CoreReports.of(config.cores, synthesize_many(wanted, None, config.liberty_files))
+    spec = entry_of(config.network).spec if network is None else network.spec
+    cores = area.within(config.cores, reports, rehearse(spec).layers, config.batch, area_um2)
+    return dataclasses.replace(config, cores=cores, area_um2=area_um2)
 
 
 def _rehearse(config: RunConfig, spec: NetworkSpec) -> None:

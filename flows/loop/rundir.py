@@ -60,6 +60,7 @@ class RunConfig:
     accuracy_loss : validation accuracy that the feedback may cost, 0..1
     rounds : rounds of the feedback that may take weights away
     cores : that are synthesised, compared and execute the network
+    area_um2 : that a core may have, dense or sparse; None where the dense core's area is the limit
     method : admm trains; oneshot prunes on calibration images alone, and `alpha` is a ratio
     speedup : of a oneshot run, time on the dense chip over that on the sparse one, at least
     size : of a oneshot run, bytes of the file at most
@@ -89,6 +90,7 @@ class RunConfig:
     accuracy_loss: Share = ACCURACY_LOSS
     rounds: Count = ROUNDS
     cores: CoreSet = field(default_factory=CoreSet)
+    area_um2: Positive | None = None
     method: Method = "admm"
     speedup: Ratio | None = None
     size: AtLeastOne | None = None
@@ -138,7 +140,7 @@ class RunDir:
             newer |= {"outputs": None, "classes": None, "finetune": None, "pattern": None}
             content = {**newer, **content}
             if content.get("schema") != SCHEMA:  # a batch were all images that the RTL executed
-                content = {"batch": content.get("images"), **content}
+                content = {"batch": content.get("images"), "area_um2": None, **content}
         return cls(path, values.parse(content, RunConfig, str(file), "start a new run", READ))
 
     def locked(self) -> AbstractContextManager[None]:

@@ -16,6 +16,7 @@ from compress.model.tidy import tidy
 from compress.nn.network import Network
 from compress.train import evaluation, export, stages
 from compress.train.results import StageResult
+from compress.zoo import patterns
 from compress.zoo.recipe import Recipe
 from cosign import CosignError
 from flows.loop import assemble, feedback, hardware, inputs, logs
@@ -37,6 +38,8 @@ def preflight(
         inputs.dataset(config, network, note)  # as likely to be wrong as the rest of what is asked
     outputs = network.spec.classes if network is not None else 10
     recipe = inputs.recipe(config, network, outputs)
+    if recipe.patterns and note is not None:
+        note(patterns.told(recipe.spec, recipe.patterns))
     return recipe.spec, max(recipe.bits.values()) if recipe.bits else 8
 
 

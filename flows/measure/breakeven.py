@@ -98,7 +98,7 @@ class Chip:
     """The synthesised cores with memories for a whole network.
 
     `reports` are the dense cores, the sparse core that executes the network, and the sparse core
-    that is fastest on it and no larger than the dense one, if that is another.
+    that is fastest on it and no larger than it may be, if that is another.
     """
 
     def __init__(self, layers: Sequence[Layer], reports: CoreReports, batch: int) -> None:
@@ -111,15 +111,12 @@ class Chip:
         self.reports = tuple(chosen)
 
     def _fastest(self, layers: Sequence[Layer]) -> CoreReport | None:
-        """The sparse core that takes least time for `layers`, of those that dense is as large as.
-
-        Clock cycles over Fmax, an image of a convolution and a batch of a linear layer.
-        """
-        limit = self._cores.dense.area_um2(HEADLINE[0])
+        """The sparse core that takes least time for an image, of those that fit the area."""
+        limit = self._cores.limit_um2 or self._cores.dense.area_um2(HEADLINE[0])
         fitting = [core for core in self._cores.sized if core.area_um2(HEADLINE[0]) <= limit]
 
         def time_of(core: CoreReport) -> float:
-            return sum(self._cycles(layer, core) for layer in layers) / core.fmax_hz
+            return sum(self._seconds(layer, core) for layer in layers)
 
         return min(fitting, key=time_of, default=None)
 
@@ -145,7 +142,10 @@ class Chip:
 
         work = breakeven.Workload(network, layer, masks.cycles, stored)
         cores = self._cores
-        return breakeven.measure(work, cores.dense, cores.sized, *HEADLINE).break_even_ratio
+        curve = breakeven.measure(
+            work, cores.dense, cores.sized, *HEADLINE, limit_um2=cores.limit_um2
+        )
+        return curve.break_even_ratio
 
     def speedups(self, layer: Layer) -> dict[str, float | None]:
         """Time on dense over time on sparse: of equal area, and of equal multipliers."""
@@ -159,7 +159,7 @@ class Chip:
 
     @property
     def sparse(self) -> CoreReport | None:
-        """The sparse core that is fastest here and no larger than the dense one."""
+        """The sparse core that is fastest here and no larger than it may be."""
         return self._equal_area
 
     def image_time(
@@ -178,7 +178,7 @@ class Chip:
         return {"time_s": sum(mixed), "sparse_s": sum(sparse)}
 
     def seconds(self, layer: Layer) -> tuple[float, float | None]:
-        """Time of an image on the dense core, and on the sparse one if one is no larger."""
+        """Time of an image on the dense core, and on the sparse one if one fits the area."""
         smaller = self._equal_area
         sparse = None if smaller is None else self._seconds(layer, smaller)
         return self._seconds(layer, self._cores.dense), sparse

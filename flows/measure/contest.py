@@ -8,7 +8,7 @@ large to win. The fastest wins, of equally fast ones the smallest.
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from cosign import CosignError
 from flows.measure.floors import Floor, floor_of
 from flows.measure.space import BANK_BYTES, Space, banked
-from flows.measure.workload import RandomMasks, stream_of
+from flows.measure.workload import RandomMasks, one_lane
 from rtl import sram as rtl_sram
 from rtl.config import CoreConfig
 from rtl.program.encode import Work
@@ -114,7 +114,8 @@ class Field:
         self._turns = -(-np.array(positions).T // lanes)  # [layers, candidates]
         members: dict[CoreConfig, list[int]] = {}
         for number, config in enumerate(self.configs):
-            members.setdefault(stream_of(config), []).append(number)
+            members.setdefault(one_lane(config), []).append(number)
+        self._alike = all(c.dense and not c.packed for c in self.configs)
         self._members = {stream: np.array(several) for stream, several in members.items()}
         self._bounds = functools.cache(self._bounds_of)
         self._areas = functools.cache(self._areas_of)
@@ -161,6 +162,7 @@ class Field:
 
         enough_s : any candidate that takes no longer will do
         """
+        portion = self._portion(portion)
         seconds = self._bounds(masks, portion)[0]
         areas = self._areas(weights, masks, portion)
         fitting = np.flatnonzero(areas <= limit_um2)
@@ -193,18 +195,9 @@ class Field:
                 return entry
         return None
 
-    def fastest_by_area(self, weights: str, masks: Masks, portion: float) -> Iterator[Entry]:
-        """Of the candidates those that no smaller one is as fast as, the smallest first, as far as
-        the bounds tell; each with its exact figures."""
-        seconds = self._bounds(masks, portion)[0]
-        areas = self._areas(weights, masks, portion)
-        least = math.inf
-        for number in np.lexsort((seconds, areas)):
-            if seconds[number] < least and areas[number] < math.inf:
-                least = seconds[number]
-                entry = self._entry(int(number), weights, masks, portion)
-                if entry is not None:
-                    yield entry
+    def _portion(self, portion: float) -> float:
+        """The portion that the candidates see: zeros are weights to a dense core."""
+        return 0.0 if self._alike else portion
 
     def _entry(self, number: int, weights: str, masks: Masks, portion: float) -> Entry | None:
         """A candidate with its exact figures; None where a memory would be too deep."""

@@ -56,7 +56,7 @@ def floor_of(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> Floor:
     """
     g = layout.geometry
     entries, stored = _FLOORS[config.core](config, layout, nonzeros)
-    weight_bits = stored.layer * config.packed_bits + stored.layer_masks * config.mask_bits
+    weight_bits = stored.layer * config.packed_bits + stored.layer_masks * config.mask_word_bits
     images = layout.batch * config.tiles
     return Floor(entries, stored, images * g.in_channels * g.in_height * g.in_width, weight_bits)
 
@@ -67,6 +67,23 @@ def _dense(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
     passes = g.groups * -(-(g.out_channels // g.groups) // config.filters)
     entries = np.full(passes, words, np.int64)
     return entries, Stored(layer=passes * words, filter=words)
+
+
+def _packed(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
+    entries, _ = _dense(config, layout, nonzeros)
+    g = layout.geometry
+    of_pass = np.add.reduceat(
+        nonzeros.reshape(g.groups, -1), np.arange(0, g.out_channels // g.groups, config.filters), 1
+    )
+    rows = np.maximum(-(-of_pass.reshape(-1) // config.filters), 1)
+    masks = -(-g.columns // config.mask_bits)
+    stored = Stored(
+        layer=int(rows.sum()),
+        filter=int(rows.max()),
+        layer_masks=masks * len(entries),
+        filter_masks=masks,
+    )
+    return entries, stored
 
 
 def _sparse(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
@@ -98,6 +115,7 @@ def _rows(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
 _FLOORS: dict[str, Callable[[CoreConfig, Layout, np.ndarray], _Least]] = {
     "dense-scalar": _dense,
     "dense-2d": _dense,
+    "dense-packed": _packed,
     "sparse": _sparse,
     "sparse-nm": _dense,
     "sparse-rows": _rows,

@@ -29,12 +29,16 @@ def machines_for(cores: CoreSet, layers: Sequence[Layer], batch: int) -> Machine
 
 @dataclass(frozen=True)
 class CoreReports:
-    """What the cores of a CoreSet cost, each in its role there."""
+    """What the cores of a CoreSet cost, each in its role there.
+
+    limit_um2 : area that a sparse core may have; None for that of the dense core
+    """
 
     dense: CoreReport
     dense_scalar: CoreReport
     sparse: CoreReport
     candidates: tuple[CoreReport, ...]
+    limit_um2: float | None = None
 
     @staticmethod
     def needed(cores: CoreSet) -> tuple[CoreConfig, ...]:
@@ -42,7 +46,9 @@ class CoreReports:
         return (cores.dense, cores.dense_scalar, *cores.sized)
 
     @classmethod
-    def of(cls, cores: CoreSet, reports: Iterable[CoreReport]) -> "CoreReports":
+    def of(
+        cls, cores: CoreSet, reports: Iterable[CoreReport], limit_um2: float | None = None
+    ) -> "CoreReports":
         """The reports of `cores` among `reports`, in any order.
 
         Raises CosignError when one is not there.
@@ -55,6 +61,7 @@ class CoreReports:
             known[cores.dense_scalar],
             known[cores.sparse],
             tuple(known[core] for core in cores.candidates),
+            limit_um2,
         )
 
     @property

@@ -136,6 +136,16 @@ def sparse_nm(space: Space) -> Iterator[CoreConfig]:
                     yield _core("sparse-nm", wide, filters, tiles, drain, nm_keep=2, nm_group=4)
 
 
+def dense_packed(space: Space) -> Iterator[CoreConfig]:
+    """dense-packed of any aspect, with mask words of some 32 bits."""
+    for tiles, lanes, filters in space.sizes(several=True):
+        for drain in _drains(lanes, filters, space.fewest_columns):
+            wide = -(-lanes // drain) * drain if filters > 1 else lanes
+            if wide <= MOST_LANES and tiles * wide * filters <= space.most:
+                bits = max(2, 32 // filters)
+                yield _core("dense-packed", wide, filters, tiles, drain, mask_bits=bits)
+
+
 def _drains(lanes: int, filters: int, entries: int) -> Iterator[int]:
     """1, 2, 4, 8, until a tile's results leave within `entries` cycles, or all at once."""
     for drain in (1, 2, 4, 8):
@@ -156,6 +166,7 @@ KINDS: dict[str, Callable[[Space], Iterator[CoreConfig]]] = {
     "sparse": sparse,
     "sparse-rows": sparse_rows,
     "sparse-nm": sparse_nm,
+    "dense-packed": dense_packed,
 }
 """What is searched, by the name that results call it."""
 

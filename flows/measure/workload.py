@@ -34,9 +34,11 @@ class RandomMasks:
         self._seed = seed
         self._layer = functools.lru_cache(maxsize=4)(self.layer)
         self._structured = functools.lru_cache(maxsize=1)(self._of_pattern)
-        self._layouts = functools.cache(functools.partial(layout_of, geometry, batch))
-        self._costs = functools.lru_cache(maxsize=256)(self._count)
-        self._times = functools.cache(self._run)
+        self._layout = functools.cache(
+            lambda tiles, element: layout_of(geometry, batch, tiles, element)
+        )
+        self._work = functools.lru_cache(maxsize=256)(self._count)
+        self._cycles = functools.cache(self._run)
         self._nonzeros = functools.cache(lambda portion: np.diff(self._layer(portion).row_ptr))
 
     def layer(self, portion: float) -> Layer:
@@ -44,10 +46,6 @@ class RandomMasks:
         g = self.geometry
         rng = np.random.default_rng([self._seed, round(portion * 1_000_000)])
         return masked_layer(g, g.weights - round(portion * g.weights), rng)
-
-    def nonzeros(self, portion: float) -> np.ndarray:
-        """int64 [filters]: weights that each filter keeps."""
-        return self._nonzeros(portion)
 
     def layer_for(self, config: CoreConfig, portion: float) -> Layer:
         """The same, under a mask that `config` can execute."""
@@ -58,32 +56,30 @@ class RandomMasks:
     def _of_pattern(self, keep: int, group: int) -> Layer:
         return structured_layer(self.geometry, keep, group, np.random.default_rng(self._seed))
 
-    def _layout(self, config: CoreConfig) -> Layout:
-        """Of the part of the map that a lockstep tile holds."""
-        return self._layouts(config.tiles, config.element_bytes)
-
-    def _count(self, config: CoreConfig, portion: float) -> Work:
-        return work(self.layer_for(config, portion), self._layout(config), config)
-
-    def _run(self, config: CoreConfig, portion: float, bytes_per_cycle: float | None) -> int:
-        cost = self.work(config, portion)
-        return cycles.run_cycles(cost, self._layout(config), config, bytes_per_cycle)
+    def nonzeros(self, portion: float) -> np.ndarray:
+        """int64 [filters]: weights that each filter keeps."""
+        return self._nonzeros(portion)
 
     def cycles(
         self, config: CoreConfig, portion: float, bytes_per_cycle: float | None = None
     ) -> int:
-        """Clock cycles of one run, from the exact cycle model; a dense core ignores `portion`. The
-        memories hold the layer, so lockstep tiles share its map.
+        """Clock cycles of one run, from the exact cycle model.
 
         bytes_per_cycle : of the channel to the memory outside (`sim.channel`); None for no limit
+
+        The memories hold the layer: a core's lockstep tiles share the map, and run once.
         """
         # Addresses in the streams are as wide as the activation memory is deep.
-        alike = _shallow(config, 2 if bytes_per_cycle is None else config.act_depth)
-        return self._times(alike, _portion(config, portion), bytes_per_cycle)
+        alike = _small(config, 2 if bytes_per_cycle is None else config.act_depth)
+        return self._cycles(alike, _portion(config, portion), bytes_per_cycle)
+
+    def work(self, config: CoreConfig, portion: float) -> Work:
+        """What the weights cost on a core."""
+        return self._work(stream_of(config), _portion(config, portion))
 
     def traffic(self, config: CoreConfig, portion: float) -> Traffic:
         """What a run moves to and from the memory outside."""
-        return traffic(self.work(config, portion), self._layout(config), config)
+        return traffic(self.work(config, portion), self._layout_on(config), config)
 
     def stored(self, config: CoreConfig, portion: float) -> Stored:
         """Words of the whole layer, and of the longest pass."""
@@ -97,9 +93,15 @@ class RandomMasks:
             buffers=buffers_of(config),
         )
 
-    def work(self, config: CoreConfig, portion: float) -> Work:
-        """What the weights cost on a core."""
-        return self._costs(stream_of(config), _portion(config, portion))
+    def _layout_on(self, config: CoreConfig) -> Layout:
+        return self._layout(config.tiles, config.element_bytes)
+
+    def _count(self, config: CoreConfig, portion: float) -> Work:
+        return work(self.layer_for(config, portion), self._layout_on(config), config)
+
+    def _run(self, config: CoreConfig, portion: float, bytes_per_cycle: float | None) -> int:
+        cost = self.work(config, portion)
+        return cycles.run_cycles(cost, self._layout_on(config), config, bytes_per_cycle)
 
 
 class ThinnedMasks(RandomMasks):
@@ -133,23 +135,31 @@ def buffers_of(config: CoreConfig) -> int:
     return 2 * config.filters if config.core == "sparse-rows" else 2
 
 
-@functools.cache
-def _one_lane(config: CoreConfig) -> CoreConfig:
-    return feed(config, lanes=1, drain=1, bank_bytes=4)
-
-
-def stream_of(config: CoreConfig) -> CoreConfig:
-    """The least core with the weight stream of `config`: lanes and drain do not change it."""
-    return _one_lane(_shallow(config))
-
-
-def _shallow(config: CoreConfig, act_depth: int = 2) -> CoreConfig:
-    """`config` without what changes neither a stream's words nor the cycles of a run without limit:
-    so the caches know it again."""
+def _small(config: CoreConfig, act_depth: int = 2) -> CoreConfig:
+    """`config` with the least memories: no depth changes a stream's words, or the cycles of a run
+    without limit."""
     return dataclasses.replace(
         config, weight_depth=2, mask_depth=2, tap_depth=2, act_depth=act_depth
     )
 
 
 def _portion(config: CoreConfig, portion: float) -> float:
-    return 0.0 if config.dense else portion
+    """That of the masks which a core's work depends on."""
+    return portion if config.packed or not config.dense else 0.0
+
+
+def one_lane(config: CoreConfig) -> CoreConfig:
+    """The least core that stores the same weights, if not always in the same order."""
+    return _one_lane(_small(config))
+
+
+@functools.cache
+def _one_lane(config: CoreConfig) -> CoreConfig:
+    return feed(config, lanes=1, drain=1, bank_bytes=4)
+
+
+def stream_of(config: CoreConfig) -> CoreConfig:
+    """The least core with the weight stream of `config`: lanes and drain do not change it, but for
+    `sparse-rows`, whose filters are grouped as its tiles take longest."""
+    small = _small(config)
+    return small if config.core == "sparse-rows" else _one_lane(small)

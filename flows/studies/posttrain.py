@@ -67,16 +67,18 @@ class Case:
 
 
 def by_pattern(spec: NetworkSpec, given: Sequence[str], bits: Sequence[int]) -> Iterator[Case]:
-    """Every pattern by both methods, each before as many weights anywhere.
+    """Every pattern by both methods, then as many weights anywhere.
 
     Raises CosignError as `patterns.asked` does.
     """
     weights = sum(geometry.weights for geometry in spec.geometries.values())
-    for n, method, pattern in itertools.product(bits, METHODS, given):
+    ratios = {}
+    for pattern in given:
         kept = kept_weights(spec, uniform(spec, 1), patterns.asked(spec, pattern))
-        ratio = weights / sum(kept.values())
-        yield Case(method, ratio, n, pattern)
-        yield Case(method, ratio, n)
+        ratios[pattern] = weights / sum(kept.values())
+    for n, method in itertools.product(bits, METHODS):
+        yield from (Case(method, ratio, n, pattern) for pattern, ratio in ratios.items())
+        yield from (Case(method, ratio, n) for ratio in ratios.values())
 
 
 def cases(ratios: Sequence[float], bits: Sequence[int]) -> Iterator[Case]:

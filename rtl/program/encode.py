@@ -15,6 +15,7 @@ from compress.model.levels import level_codes
 from rtl.config import CoreConfig
 from rtl.program.grouping import filter_order
 from rtl.program.layout import Layout
+from rtl.program.packed import code_rows, mask_words, packed_words
 from rtl.program.reads import ReadPlan, read_plan
 from rtl.program.structured import filter_parts
 
@@ -31,7 +32,7 @@ class Work:
     entries : int64 [passes], issues of one tile of a pass, fillers included (`sparse-rows`: zero)
     words : int64 [passes], words of the weight stream
     stored : int64 [passes], words of the fullest weight buffer
-    mask_words : mask words of a filter, 0 without
+    mask_words : mask words of a pass, 0 without
     table_words : words of the table of tap addresses, 0 without
     windows : int64 [passes, windows], issues of the fullest row (`sparse-rows`), else empty
     reads : int64 [windows], reads of the activation memory, else empty
@@ -53,8 +54,12 @@ def work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool = True)
     """The cost of `layer`'s weights; `grouped` as `rows_order` has it."""
     g = layer.geometry
     if config.dense:
-        words = np.full(passes_of(layout, config) * g.groups, layout.taps, np.int64)
-        return Work(words, words, words)
+        taps = np.full(passes_of(layout, config) * g.groups, layout.taps, np.int64)
+        if not config.packed:
+            return Work(taps, taps, taps)
+        rows = code_rows(layer, passes_of(layout, config), config)
+        masks = mask_words(layer, config)
+        return Work(taps, masks + rows, rows, masks)
     if config.core == "sparse-rows":
         return _rows_work(layer, layout, config, grouped)
     if config.coding == "bitmask":
@@ -69,6 +74,8 @@ def work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool = True)
 
 def encode(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """uint8 [words, bytes]: the weight stream, each word little-endian."""
+    if config.packed:
+        return packed_words(layer, passes_of(layout, config), config)
     if config.dense:
         levels = layer.dense_levels()
         parts = filter_parts(layer, layout, config) if config.structured else levels
@@ -273,15 +280,16 @@ def rows_order(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """
     if config.core != "sparse-rows":
         return np.arange(layer.geometry.out_channels)
-    return _order(layer, read_plan(layout, config), config)
+    return _order(layer, read_plan(layout, config), layout, config)
 
 
-def _order(layer: Layer, plan: ReadPlan, config: CoreConfig) -> np.ndarray:
+def _order(layer: Layer, plan: ReadPlan, layout: Layout, config: CoreConfig) -> np.ndarray:
     g = layer.geometry
     cell = _rows_of(layer) * plan.windows + plan.window[layer.col_idx]
     weights = np.bincount(cell, minlength=g.out_channels * plan.windows)
     entries = np.maximum(weights, 1).reshape(g.out_channels, plan.windows)
-    return filter_order(entries, plan.of_windows(config), g.groups, config.filters)
+    tiles = -(-layout.positions // config.lanes)
+    return filter_order(entries, plan.of_windows(config), g.groups, config.filters, tiles)
 
 
 def _cells(
@@ -310,7 +318,9 @@ def _row_entry(read: Values, shift: Values, code: Values, config: CoreConfig) ->
 
 def _rows_work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool) -> Work:
     plan = read_plan(layout, config)
-    order = _order(layer, plan, config) if grouped else np.arange(layer.geometry.out_channels)
+    order = (
+        _order(layer, plan, layout, config) if grouped else np.arange(layer.geometry.out_channels)
+    )
     _, weights = _cells(layer, plan, layout, config, order)
     entries = np.maximum(weights, 1)
     rows = entries.sum(axis=2)
@@ -329,7 +339,7 @@ def _rows_work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool) 
 def _rows_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """The table of a channel's reads, then the cells."""
     plan = read_plan(layout, config)
-    cell, weights = _cells(layer, plan, layout, config, _order(layer, plan, config))
+    cell, weights = _cells(layer, plan, layout, config, _order(layer, plan, layout, config))
     ends = np.cumsum(np.maximum(weights, 1)).reshape(weights.shape)
     filler = _row_entry((1 << config.read_bits) - 1, 0, 0, config)
     words = np.full(int(ends[-1, -1, -1]), filler, np.int64)

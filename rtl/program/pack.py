@@ -122,6 +122,10 @@ def pack_layer(
     }
     if config.dense:
         descriptor |= _loops(layer, layout, config)
+        if config.packed:
+            descriptor["last_mask"] = cost.mask_words - 1
+        else:
+            descriptor["last_word"] = layout.taps - 1
     elif config.masked:
         plan = mask_plan(layout, config)
         descriptor |= {"last_mask": plan.words - 1, "last_in_period": plan.in_period - 1}
@@ -314,7 +318,6 @@ def _loops(layer: Layer, layout: Layout, config: CoreConfig) -> dict[str, int]:
                 f"through dilation {g.dilation} at stride {g.stride}; use the sparse core."
             )
     return {
-        "last_word": layout.taps - 1,
         "last_channel": layout.channels - 1,
         "last_column": g.kernel[1] - 1,
         "last_row": g.kernel[0] - 1,

@@ -57,7 +57,7 @@ FIELDS = {
     "step_channel": "bytes to the first tap of the next channel",
     "last_slot": "words of the table of tap addresses, less one",
     "period_step": "bytes from one period's channels to the next one's",
-    "last_mask": "mask words of a filter, less one",
+    "last_mask": "mask words of a filter, or of a pass of a dense core, less one",
     "last_in_period": "mask words of a period, less one",
     "last_read": "activation reads of a tile, less one",
     "last_window": "windows of a tile, less one",

@@ -46,6 +46,16 @@ CORES = {
     ),
     # Fewer words of the bias stream wait than there are filters.
     "dense-2d-wide": CoreConfig("dense-2d", lanes=5, filters=3, **SMALL),
+    "dense-packed": CoreConfig(
+        "dense-packed",
+        lanes=2,
+        filters=3,
+        mask_bits=4,
+        mask_depth=24,
+        weight_bits=4,
+        drain=2,
+        **SMALL | {"act_depth": 24, "weight_depth": 24},
+    ),
     "sparse-rows": CoreConfig(
         "sparse-rows", lanes=2, filters=2, window_reads=2, window_span=2, tap_depth=32, **SMALL
     ),
@@ -76,7 +86,7 @@ CORES = {
         "sparse-nm", lanes=1, filters=5, nm_keep=4, pipeline=2, **SMALL | {"bank_bytes": 8}
     ),
 }
-STALLED = ("sparse", "dense-2d", "sparse-rows", "sparse-nm")
+STALLED = ("sparse", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm")
 every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 
 

@@ -78,6 +78,9 @@ def test_a_config_file_generates_the_same(tmp_path: Path) -> None:
         (["--bank-bytes", "3"], "bank_bytes is 3, must be a power of two"),
         (["--lanes", "64", "--act-banks", "2"], "64 lanes read up to 67 bytes at once"),
         (["--filters", "2"], "the sparse core computes one filter at a time"),
+        (["--core", "sparse-nm", "--nm-group", "6"], "nm_group is 6, must be a power of two"),
+        (["--core", "sparse-nm", "--nm-group", "16"], "nm_group is 16, must be 2..8"),
+        (["--core", "sparse-nm", "--nm-keep", "5"], "nm_keep is 5, must be 1..4"),
         (["--config", "nowhere.json"], "cannot read nowhere.json"),
     ],
 )

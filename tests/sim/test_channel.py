@@ -28,6 +28,7 @@ CORES = {
     "dense-scalar": CoreConfig("dense-scalar", lanes=13, tiles=2, weight_bits=4, **ROOM),
     "dense-2d": CoreConfig("dense-2d", lanes=6, filters=3, drain=2, **ROOM),
     "sparse-rows": CoreConfig("sparse-rows", lanes=6, filters=3, window_reads=2, **ROOM),
+    "sparse-nm": CoreConfig("sparse-nm", lanes=6, filters=3, **ROOM),
 }
 every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 quick = settings(max_examples=25, deadline=None)
@@ -99,6 +100,8 @@ def test_bytes_by_hand():
     expected = {
         CoreConfig("dense-2d", lanes=4, filters=2, **common): 4 * 18 * 8,
         CoreConfig("dense-scalar", lanes=4, weight_bits=3, **common): 4 * 18 * 4,
+        # Both channels are one element: 3 bits say which of four are kept.
+        CoreConfig("sparse-nm", lanes=4, filters=2, **common): 4 * 9 * (2 * 8 + 3),
         CoreConfig(lanes=4, index_bits=9, **common): (7 + 1) * (1 + 9 + 8),
         CoreConfig(lanes=4, coding="absolute", **common): (7 + 1) * (1 + 12 + 8),
         # A table of a word's taps; a mask word for both channels; a level that nothing reads.

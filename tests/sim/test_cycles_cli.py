@@ -16,7 +16,7 @@ from rtl.program.fit import feed
 from sim.__main__ import main
 from sim.compare import compare, rivals
 from sim.run import run_layer, simulators_dir
-from sim.workload import masked_layer
+from sim.workload import masked_layer, structured_layer
 
 LANES = (61, 64)
 
@@ -162,6 +162,20 @@ def test_random_masks_follow_the_seed():
         assert np.array_equal(one.dense_levels(), same.dense_levels())
         if 1 < kept < geometry.weights - 1:
             assert not np.array_equal(one.dense_levels(), other.dense_levels())
+
+
+@pytest.mark.parametrize(("keep", "group"), [(2, 4), (1, 4), (4, 8), (4, 4)])
+@pytest.mark.parametrize("channels", [8, 11, 3])
+def test_random_patterns_keep_as_many_of_every_group_as_they_may(keep, group, channels):
+    geometry = Geometry("conv", 2 * channels, 6, 9, 9, (3, 2), groups=2)
+    layer, other = (
+        structured_layer(geometry, keep, group, np.random.default_rng(seed)) for seed in (5, 6)
+    )
+    kept = layer.dense_levels().reshape(6, channels, 6)
+    for first in range(0, channels, group):
+        part = kept[:, first : first + group]
+        assert np.all(part.sum(axis=1) == min(keep, part.shape[1]))
+    assert np.array_equal(layer.dense_levels(), other.dense_levels()) == (layer.nnz == kept.size)
 
 
 @pytest.mark.parametrize(

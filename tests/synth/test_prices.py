@@ -42,6 +42,7 @@ def test_the_grid_has_every_kind_and_no_core_twice():
         ("sparse", "bitmask"),
         ("sparse-rows", ""),
         ("sparse-nm", ""),
+        ("dense-packed", ""),
     }
     assert all(standard(core) == core for core in cores)
     assert max(core.multipliers for core in cores) >= 256
@@ -56,6 +57,7 @@ def test_areas_that_are_sums_of_parts_are_found_again():
         {"core": "sparse", "lanes": 91, "drain": 2, "index_bits": 10},
         {"core": "sparse", "lanes": 37, "drain": 4, "tiles": 4, "coding": "bitmask"},
         {"core": "sparse-rows", "lanes": 6, "filters": 5, "window_span": 3},
+        {"core": "dense-packed", "lanes": 5, "filters": 4, "mask_bits": 8},
         {"core": "sparse-nm", "lanes": 5, "filters": 3, "nm_keep": 2, "nm_group": 4},
     ):
         config = _core(**fields)

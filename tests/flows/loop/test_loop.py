@@ -1,6 +1,8 @@
 """The whole loop on real MNIST, with few training steps and small cores; killed and resumed."""
 
 import json
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,7 +15,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from compress.file import container
-from flows.loop.rundir import RunDir
+from compress.model.pattern import Pattern
+from flows.loop import assemble, loop
+from flows.loop.rundir import RunConfig, RunDir
 from rtl.coreset import CoreSet
 from synth.profile import HardwareProfile
 
@@ -114,6 +118,27 @@ def test_the_run_directory_is_complete(finished):
     assert not list(finished.rglob(".*.cosign.*"))  # nothing half-written
 
 
+def test_a_pattern_has_no_feedback(tmp_path):
+    run = tmp_path / "run"
+    words = ("lenet5", "--pattern", "1:4", "--budget", "0.004", "--images", "1")
+    subprocess.run(
+        command(*words, "--cores", str(SMALL), "--out", str(run)), check=True, timeout=900
+    )
+    found = json.loads((run / "results.json").read_text())
+    assert found["feedback"] is None
+    assert "Break-even ratios have no part in it" in " ".join(found["remarks"])
+    assert "--pattern 1:4" in found["command"]
+    check = found["verification"]
+    assert (check["mismatches"], check["cycle_mismatches"]) == (0, 0)
+    first, *others = container.load(run / "model.cosign").layers
+    assert first.nnz > 400  # of 500, of one channel
+    for layer in others:
+        g = layer.geometry
+        assert Pattern(1, 4).holds(layer.dense_levels().reshape(g.out_channels, g.in_channels, -1))
+        assert 0.8 * g.weights / 4 < layer.nnz <= g.weights / 4
+    assert [row["nonzeros"] for row in found["layers"]] == [first.nnz, *(x.nnz for x in others)]
+
+
 def test_the_run_keeps_its_cores(finished, results):
     cores = CoreSet.read(SMALL)
     assert RunDir.resume(finished).config.cores == cores
@@ -180,6 +205,34 @@ def test_killed_anywhere_it_resumes_to_the_same_result(finished, results, tmp_pa
     assert again.keys() == results.keys()
     for key in results.keys() - {"wall_s"}:
         assert again[key] == results[key], key
+
+
+def test_an_area_that_no_core_fits_is_one_sentence(tmp_path):
+    """Before anything is trained; and what is said to be enough is."""
+    asked = start_at(tmp_path / "run")
+    done = subprocess.run([*asked, "--area", "100um2"], capture_output=True, text=True)
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    said = r"cosign: --area 100um2 holds no dense core .*; the smallest, .*, takes (\d+)um2\."
+    found = re.fullmatch(said, last)
+    assert found, last
+    assert not (tmp_path / "run").exists()
+    config = RunConfig("lenet5", cores=CoreSet.read(SMALL))
+    chosen = loop.within(config, None, float(found[1]), lambda line: None)
+    assert chosen.area_um2 == float(found[1])
+    assert shlex.split(assemble.command(chosen))[-4] == f"--area={found[1]}.0um2"
+    done = subprocess.run([*asked, "--area", "0.1"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "0.1 is an area without a unit; write 2mm2 or 2000000um2" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--area=1mm2", "--batch=3"])
+def test_a_run_keeps_its_chip(option, finished):
+    again = command("--resume", str(finished), option)
+    done = subprocess.run(again, capture_output=True, text=True)
+    assert done.returncode == 2
+    name = option[2:].partition("=")[0]
+    assert f"a run keeps the {name} that it began with; leave out --{name}." in done.stderr
 
 
 def test_a_damaged_model_is_one_sentence(finished, tmp_path):

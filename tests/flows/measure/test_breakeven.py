@@ -13,6 +13,7 @@ from flows.measure.workload import RandomMasks
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet, base
 from rtl.program.fit import feed, fit
+from rtl.program.pack import pack_layer
 from rtl.sram import macros
 from sim.cycles import layer_cycles
 from synth.report import CoreReport
@@ -120,6 +121,18 @@ def test_cores_that_are_too_large_never_win() -> None:
     """Where no sparse core is as small as the dense one, no ratio wins."""
     masks = RandomMasks(LAYERS[0].geometry, 1, 0)
     assert Chip(LAYERS, reports(dense_2d_2x4=1e3), BATCH).break_even("net", "conv", masks) is None
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+def test_a_core_with_a_pattern_has_a_mask_of_it(layer: Layer) -> None:
+    core = fit(feed(base("sparse-nm"), lanes=2, nm_keep=1), LAYERS, BATCH)
+    batch = BATCH if layer.geometry.kind == "linear" else 1
+    masks = RandomMasks(layer.geometry, batch, 0)
+    for portion in (0.0, 0.9):
+        drawn = masks.layer_for(core, portion)
+        pack_layer(drawn, core, batch)  # it is not refused
+        assert masks.cycles(core, portion) == layer_cycles(drawn, core, batch)
+        assert masks.stored(core, portion).layer == len(pack_layer(drawn, core, batch).weights)
 
 
 def test_time_of_an_image() -> None:

@@ -17,7 +17,7 @@ from flows.measure.floors import floor_of
 from flows.measure.frontier import Race, Side
 from flows.measure.space import _thresholds
 from flows.measure.workload import RandomMasks, ThinnedMasks, stream_of
-from rtl.config import CoreConfig
+from rtl.config import CORES, CoreConfig
 from rtl.program.fit import feed, fit
 from rtl.program.pack import layout_of
 from rtl.sram import macros
@@ -65,7 +65,7 @@ def test_the_fastest_is_that_of_all_cores(kind, weights, monkeypatch: pytest.Mon
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from(["dense-2d", "dense-scalar", "sparse", "bitmask", "sparse-rows", "sparse-nm"]),
+    st.sampled_from(["bitmask", *CORES]),
     st.integers(1, 9),
     st.integers(2, 5),
     st.sampled_from([1, 2]),
@@ -80,7 +80,7 @@ def test_floors_are_never_above_the_exact_figures(
     fields = {"core": kind, "lanes": lanes, "tiles": tiles}
     if kind == "bitmask":
         fields |= {"core": "sparse", "coding": "bitmask", "mask_bits": 5}
-    if kind in ("dense-2d", "sparse-rows", "sparse-nm"):
+    if kind in ("dense-2d", "sparse-rows", "sparse-nm", "dense-packed"):
         fields |= {"filters": filters}
     config = feed(CoreConfig(), **fields)
     masks = RandomMasks(g, 1, 3)

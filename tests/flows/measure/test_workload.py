@@ -8,6 +8,7 @@ from rtl.config import CoreConfig
 from rtl.coreset import base
 from rtl.program.encode import work
 from rtl.program.fit import feed
+from rtl.program.pack import layout_of
 from sim import cycles
 
 CONV = Geometry("conv", 6, 14, 9, 9, kernel=(3, 3), padding=(1, 1))
@@ -31,8 +32,9 @@ def test_every_core_is_counted_as_if_alone(geometry: Geometry) -> None:
     for portion in (0.0, 0.6, 0.95):
         layer = masks.layer(portion)
         for core in (*SPARSE, *short, *narrow, *OTHERS):
-            alone = work(layer, masks.layout, core)
-            assert masks.cycles(core, portion) == cycles.run_cycles(alone, masks.layout, core)
+            layout = layout_of(geometry, masks.batch, core.tiles)
+            alone = work(layer, layout, core)
+            assert masks.cycles(core, portion) == cycles.run_cycles(alone, layout, core)
             stored = masks.stored(core, portion)
             assert stored.filter == alone.stored.max()
             assert stored.layer + stored.layer_masks == alone.words.sum()

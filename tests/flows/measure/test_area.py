@@ -1,0 +1,97 @@
+"""Which cores a chip of some area has, of cores whose logic is made up."""
+
+import dataclasses
+import re
+
+import pytest
+from random_layers import random_layer
+
+from compress.model.graph import Geometry
+from cosign import CosignError
+from flows.measure.area import within
+from flows.measure.breakeven import HEADLINE, Chip
+from flows.measure.machines import CoreReports
+from flows.measure.workload import RandomMasks
+from rtl.coreset import CoreSet, base
+from rtl.program.fit import feed
+from rtl.sram import macros
+from synth.report import CoreReport
+from synth.sram import MODELS, area_by_purpose
+
+CORES = CoreSet(
+    dense=feed(base("dense-2d"), lanes=4, filters=4),
+    dense_scalar=feed(base("dense-scalar"), lanes=6),
+    sparse=feed(base("sparse"), lanes=6),
+    candidates=(feed(base("sparse"), lanes=8), feed(base("sparse"), lanes=3)),
+    rows=(),
+)
+LAYERS = (
+    random_layer(Geometry("conv", 4, 8, 6, 6, kernel=(3, 3), padding=(1, 1)), 0.3, name="conv"),
+    random_layer(Geometry("linear", 50, 10), 0.3, name="fc"),
+)
+BATCH = 4
+DENSE, SCALAR, SIX, EIGHT, THREE = (
+    core.name for core in (CORES.dense, CORES.dense_scalar, CORES.sparse, *CORES.candidates)
+)
+
+
+def reports(logic_um2: dict[str, float], limit_um2: float | None = None) -> CoreReports:
+    made = []
+    for core in CoreReports.needed(CORES):
+        areas = {model: area_by_purpose(model, macros(core)) for model in MODELS}
+        logic = logic_um2[core.name]
+        made.append(CoreReport(core, logic, areas, 1e9, 0.0, "", {}, 0, {}, 0.0, {"lanes": logic}))
+    return CoreReports.of(CORES, made, limit_um2)
+
+
+LOGIC = {DENSE: 4e6, SCALAR: 2e6, SIX: 2.5e6, EIGHT: 3e6, THREE: 1e6}
+
+
+def area_of(name: str) -> float:
+    fitted = reports(LOGIC).fitted(LAYERS, BATCH)
+    known = {core.name: core for core in (fitted.dense, fitted.dense_scalar, *fitted.sized)}
+    return known[name].area_um2(HEADLINE[0])
+
+
+def test_the_fastest_dense_core_that_fits_is_the_rival() -> None:
+    assert within(CORES, reports(LOGIC), LAYERS, BATCH, area_of(DENSE)) == CORES
+    smaller = within(CORES, reports(LOGIC), LAYERS, BATCH, area_of(DENSE) - 1)
+    scalar = dataclasses.replace(CORES.dense_scalar, core="dense-2d")
+    assert smaller == dataclasses.replace(CORES, dense=scalar)
+
+
+def test_the_fastest_sparse_core_that_fits_is_compared() -> None:
+    """Whatever the dense core's own area."""
+    for limit, fastest in ((EIGHT, EIGHT), (SIX, SIX), (THREE, THREE)):
+        chip = Chip(LAYERS, reports(LOGIC, area_of(limit)), BATCH)
+        assert chip.sparse is not None
+        assert chip.sparse.name == fastest
+    assert Chip(LAYERS, reports(LOGIC, area_of(THREE) - 1), BATCH).sparse is None
+    sparse = Chip(LAYERS, reports(LOGIC), BATCH).sparse  # of the dense core's area
+    assert sparse is not None
+    assert sparse.name == EIGHT
+
+
+def test_break_even_is_of_what_fits() -> None:
+    """A smaller area leaves fewer lanes, which win later; none are left in the end."""
+    masks = RandomMasks(LAYERS[0].geometry, 1, 0)
+    several = [
+        Chip(LAYERS, reports(LOGIC, 1.2 * area_of(core)), BATCH).break_even("net", "conv", masks)
+        for core in (EIGHT, THREE)
+    ]
+    assert several[0] is not None
+    assert several[1] is not None
+    assert several[0] < several[1]
+    small = Chip(LAYERS, reports(LOGIC, 1e6), BATCH)
+    assert small.break_even("net", "conv", masks) is None
+
+
+@pytest.mark.parametrize(("kind", "least"), [("dense", SCALAR), ("sparse", THREE)])
+def test_an_area_that_no_core_fits_names_the_smallest(kind: str, least: str) -> None:
+    """And so much is enough."""
+    logic = LOGIC if kind == "dense" else LOGIC | {DENSE: 1e5, SCALAR: 1e5}
+    sentence = f"holds no {kind} core with memories for this network; the smallest, {least}, takes"
+    with pytest.raises(CosignError, match=sentence) as refused:
+        within(CORES, reports(logic), LAYERS, BATCH, 9e5)
+    (needed,) = re.findall(r"takes (\d+)um2\.$", str(refused.value))
+    within(CORES, reports(logic | {THREE: 1e5}), LAYERS, BATCH, float(needed))
