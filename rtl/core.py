@@ -56,7 +56,7 @@ def front(config: CoreConfig) -> Front:
     return BitmaskFront(config) if config.coding == "bitmask" else SparseFront(config)
 
 
-def _sharers(config: CoreConfig) -> int:
+def sharers(config: CoreConfig) -> int:
     """Filters that share one copy of the activations.
 
     In `sparse-nm` an activation feeds the multiplexers of some of a filter's operands, each less
@@ -129,7 +129,7 @@ class Core(wiring.Component):
             m.submodules[name] = ResetInserter(reset)(part)
             return part
 
-        copies = 1 if config.core == "sparse-rows" else -(-config.filters // _sharers(config))
+        copies = 1 if config.core == "sparse-rows" else -(-config.filters // sharers(config))
         parts = _Parts(
             add("front", front(config)),
             add("drain", DrainControl(config)),
@@ -264,7 +264,7 @@ class Core(wiring.Component):
                 ]
                 for acts in memory.acts
             ]
-            return [elements[f // _sharers(config)] for f in range(config.filters)]
+            return [elements[f // sharers(config)] for f in range(config.filters)]
         m.submodules[f"windows_{n}"] = windows = Windows(config)
         m.d.comb += windows.write.eq(front.write)
         for inputs, outputs in (

@@ -14,9 +14,10 @@ arrive from outside) and "on-chip" (the two buffers together hold the whole laye
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cosign import CosignError
 from cosign.values import Amount, Count, Positive, Ratio, Share, Value
@@ -141,7 +142,9 @@ def with_weights(config: CoreConfig, stored: Stored, weights: str) -> CoreConfig
     words, masks = stored.filter, stored.filter_masks
     if weights == "on-chip":
         words, masks = -(-stored.layer // stored.buffers), -(-stored.layer_masks // 2)
-    fields = {"weight_depth": max(2, words)} | ({"mask_depth": max(2, masks)} if masks else {})
+    fields: dict[str, Any] = {"weight_depth": max(2, words)}
+    if masks:
+        fields["mask_depth"] = max(2, masks)
     return dataclasses.replace(config, **fields)
 
 
@@ -212,6 +215,10 @@ def crossing(
     if low is None:
         return Crossing(_ratio(high), low, high, "won at the lowest portion already")
     below, above = speedup(low), speedup(high)
+    if above == math.inf:  # where the other core does not fit
+        return Crossing(
+            _ratio(high), low, high, "set by area, above it the other core does not fit"
+        )
     if not below:
         how = "set by area, below it no synthesised core fits"
         return Crossing(_ratio(high), low, high, how)

@@ -5,6 +5,7 @@ tell more than few large ones, and take less time to synthesise. Those at the en
 held against what the small ones say of them.
 """
 
+import itertools
 from typing import Any
 
 from rtl.config import CoreConfig
@@ -18,11 +19,12 @@ _DENSE_2D = (  # lanes, filters, drain, tiles
     (8, 8, 1, 1), (2, 32, 2, 1), (13, 6, 1, 1),
 )  # fmt: skip
 _DENSE_SCALAR = ((13, 1, 1), (29, 1, 1), (29, 2, 1), (13, 1, 2), (61, 1, 1))  # lanes, drain, tiles
-_SPARSE = (  # lanes, drain, tiles, and what else differs
+_Rows = tuple[tuple[int, int, int, dict[str, Any]], ...]
+_SPARSE: _Rows = (  # lanes, drain, tiles, and what else differs
     (13, 1, 1, {}), (29, 2, 1, {}), (13, 4, 1, {}), (13, 2, 2, {}), (29, 1, 1, {"index_bits": 8}),
     (20, 2, 1, {"bank_bytes": 2}), (34, 2, 1, {}), (46, 2, 1, {}), (5, 1, 4, {}), (61, 2, 1, {}),
 )  # fmt: skip
-_BITMASK = (
+_BITMASK: _Rows = (
     (13, 1, 1, {}), (29, 2, 1, {}), (13, 2, 1, {"mask_bits": 9}), (13, 1, 2, {}), (29, 4, 1, {}),
     (13, 2, 1, {"mask_bits": 54}), (20, 2, 1, {"bank_bytes": 8}), (13, 4, 4, {}), (34, 2, 1, {}),
     (46, 2, 1, {}), (29, 2, 2, {}), (61, 2, 1, {}), (29, 8, 1, {}), (8, 8, 1, {}),
@@ -30,6 +32,12 @@ _BITMASK = (
 _ROWS = (  # lanes, filters, drain, window_reads, window_span
     (8, 2, 1, 3, 3), (4, 4, 1, 3, 3), (8, 4, 2, 3, 5), (4, 8, 1, 1, 3), (13, 2, 1, 3, 3),
     (8, 8, 1, 3, 3),
+)  # fmt: skip
+_PACKED = (  # lanes, filters, drain, mask_bits
+    (4, 4, 1, 8), (8, 2, 1, 16), (2, 8, 1, 4), (13, 2, 1, 16), (4, 8, 2, 4),
+)  # fmt: skip
+_NM = (  # lanes, filters, drain, nm_keep, nm_group
+    (4, 2, 1, 2, 4), (4, 4, 1, 2, 4), (8, 2, 2, 1, 4), (2, 4, 1, 4, 8), (7, 4, 1, 2, 4),
 )  # fmt: skip
 _LARGE = (
     {"core": "sparse", "coding": "bitmask", "lanes": 91, "drain": 2},
@@ -64,7 +72,18 @@ def cores() -> tuple[CoreConfig, ...]:
          "window_reads": reads, "window_span": span}
         for lanes, filters, drain, reads, span in _ROWS
     ]  # fmt: skip
-    found = [_core(fields) for fields in (*dense, *scalar, *sparse, *rows, *_LARGE)]
+    structured: list[dict[str, Any]] = [
+        {"core": "sparse-nm", "lanes": lanes, "filters": filters, "drain": drain,
+         "nm_keep": keep, "nm_group": group}
+        for lanes, filters, drain, keep, group in _NM
+    ]  # fmt: skip
+    packed: list[dict[str, Any]] = [
+        {"core": "dense-packed", "lanes": lanes, "filters": filters, "drain": drain,
+         "mask_bits": bits}
+        for lanes, filters, drain, bits in _PACKED
+    ]  # fmt: skip
+    several = (dense, scalar, sparse, rows, structured, packed, _LARGE)
+    found = [_core(fields) for fields in itertools.chain.from_iterable(several)]
     small, large = found[: -len(_LARGE)], found[-len(_LARGE) :]
     return (*sorted(small, key=lambda core: core.multipliers), *large)
 

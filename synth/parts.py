@@ -11,7 +11,7 @@ from collections.abc import Callable
 from rtl import rows
 from rtl.activation import LOADS
 from rtl.config import CoreConfig
-from rtl.core import CONTROL_LOADS, OPERAND_LOADS
+from rtl.core import CONTROL_LOADS, OPERAND_LOADS, sharers
 from rtl.fanout import BRANCHES
 from rtl.timing import bias_places
 from synth.blocks import ADDRESS, BUFFERS, CONTROL, DECODER, DRAIN, LANES, READ_PATH, SHARED
@@ -26,7 +26,12 @@ def parts(config: CoreConfig) -> dict[str, Parts]:
         LANES: _lanes(config),
         READ_PATH: _read_path(config),
         DRAIN: _drain(config),
-        CONTROL: {"control": 1, "turn": config.filters > 1, "tile": config.tiles - 1},
+        CONTROL: {
+            "control": 1,
+            "turn": config.filters > 1,
+            "tile": config.tiles - 1,
+            "operand with its channel": config.operands if config.structured else 0,
+        },
         SHARED: {"core": 1, "multiplier": config.multipliers},
         **_ISSUES[config.core](config),
     }
@@ -39,24 +44,35 @@ def _tree(leaves: int) -> int:
 
 def _lanes(config: CoreConfig) -> Parts:
     of_tile = config.lanes * config.filters
-    weights = config.filters * _tree(-(-config.lanes // OPERAND_LOADS))
-    return {
-        "multiplier": config.multipliers,
-        "weight copy": config.tiles * weights,
+    lanes = config.tiles * of_tile
+    copies = config.tiles * config.operands * _tree(-(-config.lanes // OPERAND_LOADS))
+    found: Parts = {
+        "lane": lanes,
+        "weight copy": copies,
         "command copy": 2 * config.tiles * _tree(-(-of_tile // CONTROL_LOADS)),
     }
+    if config.structured:
+        others = config.nm_group - config.nm_keep
+        found |= {
+            "further product": lanes * (config.keep - 1),
+            "channel choice": lanes * config.keep * others,
+            "choice copy bit": copies * config.select_bits,
+        }
+    return found
 
 
 def _read_path(config: CoreConfig) -> Parts:
     """Row registers, the rotator (rtl.activation), windows of `sparse-rows`."""
     low_bits = config.act_word_bytes.bit_length() - 1
+    shift = config.element_bytes.bit_length() - 1
     muxes = selects = 0
     middle = config.act_word_bytes
-    for step in reversed(range(low_bits)):
-        needed = min(config.act_word_bytes, config.read_bytes + (1 << step) - 1)
+    for step in reversed(range(shift, low_bits)):
+        needed = config.read_bytes + (1 << step) - config.element_bytes
+        needed = min(config.act_word_bytes, needed)
         muxes += needed
         selects += _tree(-(-needed // (LOADS // 8)))
-        if step == low_bits // 2:
+        if step == shift + (low_bits - shift) // 2:
             middle = needed
     copies = 1
     found: Parts = {}
@@ -70,7 +86,7 @@ def _read_path(config: CoreConfig) -> Parts:
             "window copy": config.filters * _tree(groups),
         }
     else:
-        copies = -(-config.filters // OPERAND_LOADS)
+        copies = -(-config.filters // sharers(config))
     counts = {
         "bank": config.act_banks,
         "rotator byte": muxes,
@@ -95,6 +111,19 @@ def _drain(config: CoreConfig) -> Parts:
 def _dense(config: CoreConfig) -> dict[str, Parts]:
     return {
         BUFFERS: {"dense": 1, "weight bit": config.entry_bits},
+        ADDRESS: {"dense": 1},
+    }
+
+
+def _packed(config: CoreConfig) -> dict[str, Parts]:
+    """All that expands the weights is in their buffers."""
+    steps = (config.filters - 1).bit_length() + 1
+    return {
+        BUFFERS: {
+            "packed": 1,
+            "packed mask bit": config.mask_word_bits,
+            "packed code bit": config.entry_bits * steps,
+        },
         ADDRESS: {"dense": 1},
     }
 
@@ -124,6 +153,8 @@ def _rows(config: CoreConfig) -> dict[str, Parts]:
 _ISSUES: dict[str, Callable[[CoreConfig], dict[str, Parts]]] = {
     "dense-scalar": _dense,
     "dense-2d": _dense,
+    "dense-packed": _packed,
     "sparse": _sparse,
+    "sparse-nm": _dense,
     "sparse-rows": _rows,
 }

@@ -10,7 +10,7 @@ from compress.file.container import load
 from compress.model.graph import Geometry, Layer
 from compress.zoo.networks import spec_of
 from cosign import CosignError, values
-from cosign.options import add_json, add_liberty, output, positive, publish
+from cosign.options import add_json, add_liberty, bytes_per_cycle, output, positive, publish
 from flows.measure import frontier
 from flows.measure.contest import Masks
 from flows.measure.frontier import Frontier, FrontierPoint, Race
@@ -56,6 +56,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--weights", nargs="+", choices=ACCOUNTINGS, default=ACCOUNTINGS, help="accountings (both)"
+    )
+    parser.add_argument(
+        "--bytes-per-cycle",
+        type=bytes_per_cycle,
+        nargs="+",
+        default=[None],
+        metavar="B",
+        help="of the memory outside, which maps, weights and biases share; streamed weights only "
+        "(inf)",
     )
     parser.add_argument(
         "--seeds", type=positive(int), default=5, metavar="N", help="masks by seeds 0 to N-1 (5)"
@@ -126,15 +135,17 @@ def _search(options: argparse.Namespace, prices: Prices) -> Frontier:
     for name, layers in chips.items():
         race = Race(name, [g for g, _ in layers], options.batch, prices)
         masks = _masks(layers, options)
-        for sram_model, weights in itertools.product(options.sram, options.weights):
-            for (which, seeds), against in itertools.product(masks.items(), _rivals()):
+        for sram_model, weights, b in _settings(options):
+            of_channel = masks if b is None else _limited(masks, b)
+            for (which, seeds), against in itertools.product(of_channel.items(), _rivals(prices)):
                 own = against == base("dense-2d").name
                 for area in (base("dense-2d").multipliers,) if own else options.areas:
                     point = frontier.point(race, against, seeds, which, sram_model, weights, area)
                     if point is not None:
                         points.append(point)
                         print(_line(point), file=output(options.json), flush=True)
-            found = frontier.unpruned(race, masks["random"][0], sram_model, weights)
+            first = of_channel["random"][0]
+            found = frontier.unpruned(race, first, sram_model, weights)
             unpruned += [] if found is None else [found]
     best = max(unpruned, default=(None, "no sparse core has a dense rival of its area"))
     errors = prices.held_out
@@ -149,9 +160,24 @@ def _search(options: argparse.Namespace, prices: Prices) -> Frontier:
     )
 
 
-def _rivals() -> Iterator[str]:
-    """What is raced against: the searched kinds, and the array of earlier figures."""
-    yield from frontier.RIVALS
+def _settings(options: argparse.Namespace) -> Iterator[tuple[str, str, float | None]]:
+    """(SRAM model, accounting, bytes a cycle); weights that lie on chip share no channel."""
+    for sram_model, weights, b in itertools.product(
+        options.sram, options.weights, options.bytes_per_cycle
+    ):
+        if b is None or weights == "streamed":
+            yield sram_model, weights, b
+
+
+def _limited(masks: dict[str, list[Masks]], b: float) -> dict[str, list[Masks]]:
+    """The same masks, with a channel of `b` bytes a cycle."""
+    return {which: [Masks(each.layers, b) for each in several] for which, several in masks.items()}
+
+
+def _rivals(prices: Prices) -> Iterator[str]:
+    """What is raced against: the searched kinds that have prices, and the array of earlier
+    figures."""
+    yield from (kind for kind in frontier.RIVALS if kind == "dense" or kind in prices.kinds)
     yield base("dense-2d").name
 
 
@@ -219,9 +245,11 @@ def _line(point: FrontierPoint) -> str:
         crossing += f" (spread {point.spread:.3f})"
     sparse = "no sparse core fits" if point.sparse is None else _shape(point.sparse.config)
     origin = "measured" if point.measured else "priced"
+    b = point.bytes_per_cycle
+    channel = "" if b is None else f" at {b:g} bytes a cycle"
     return (
         f"{point.layer}, {point.masks} masks, against {point.against}, SRAM {point.sram_model}, "
-        f"weights {point.weights}, {point.multipliers} multipliers' area "
+        f"weights {point.weights}{channel}, {point.multipliers} multipliers' area "
         f"({point.area_um2 / 1e6:.3f} mm2): {crossing}; {sparse} against "
         f"{_shape(point.dense.config)}, {origin}"
     )

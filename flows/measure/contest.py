@@ -8,15 +8,15 @@ large to win. The fastest wins, of equally fast ones the smallest.
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cosign import CosignError
 from flows.measure.floors import Floor, floor_of
 from flows.measure.space import BANK_BYTES, Space, banked
-from flows.measure.workload import RandomMasks, stream_of
+from flows.measure.workload import RandomMasks, one_lane
 from rtl import sram as rtl_sram
 from rtl.config import CoreConfig
 from rtl.program.encode import Work
@@ -33,14 +33,15 @@ class Entry(NamedTuple):
     ----------
     config : with memories for the layers
     area_um2 : with these memories
-    fmax_hz, cycles : its clock, and clock cycles of all layers once
+    fmax_hz, cycles : its clock, and clock cycles of an image through all layers: of a linear one
+        its part of those of the batch
     measured : whether its logic was synthesised, not priced
     """
 
     config: CoreConfig
     area_um2: float
     fmax_hz: float
-    cycles: int
+    cycles: float
     measured: bool
 
     @property
@@ -49,14 +50,22 @@ class Entry(NamedTuple):
 
 
 class Masks:
-    """Masks of all layers of a chip, of one seed."""
+    """Masks of all layers of a chip, of one seed.
 
-    def __init__(self, layers: Sequence[RandomMasks]) -> None:
+    Parameters
+    ----------
+    layers : masks of each
+    bytes_per_cycle : of the memory outside, None for no limit
+    """
+
+    def __init__(self, layers: Sequence[RandomMasks], bytes_per_cycle: float | None = None) -> None:
         self.layers = tuple(layers)
+        self.bytes_per_cycle = bytes_per_cycle
 
-    def cycles(self, config: CoreConfig, portion: float) -> int:
-        """Of all layers, one after the other."""
-        return sum(layer.cycles(config, portion) for layer in self.layers)
+    def cycles(self, config: CoreConfig, portion: float) -> float:
+        """Of an image through all layers, one after the other."""
+        b = self.bytes_per_cycle
+        return sum(layer.cycles(config, portion, b) / layer.batch for layer in self.layers)
 
     def stored(self, config: CoreConfig, portion: float) -> Stored:
         """What memories for the largest layer hold."""
@@ -87,11 +96,11 @@ class Field:
         self, configs: Sequence[CoreConfig], space: Space, prices: Prices, sram_model: str
     ) -> None:
         self._space, self._prices, self._model = space, prices, sram_model
-        self._widths: dict[tuple[int, int], int] = {}
-        self._maps = functools.cache(self._maps_of)
+        self._widths: dict[tuple[int, int, int], int] = {}
+        self._maps = functools.cache(self._maps_like)
         self.configs = [self._banked(config) for config in configs]
         found = [prices.of(config) for config in self.configs]
-        maps = [self._maps(c.tiles, c.act_banks, c.bank_bytes)[1] for c in self.configs]
+        maps = [self._maps_of(config)[1] for config in self.configs]
         self._logic_um2 = np.array([price.logic_um2 for price in found])
         self._base_um2 = self._logic_um2 + maps
         self._fmax_hz = np.array([price.fmax_hz for price in found])
@@ -99,13 +108,15 @@ class Field:
         self._multipliers = np.array([config.multipliers for config in self.configs])
         self._shifts = np.array([config.tile_shifts for config in self.configs])
         positions = [
-            [layout.positions for layout in space.layouts(config.tiles)] for config in self.configs
+            [each.positions for each in space.layouts(config.tiles, config.element_bytes)]
+            for config in self.configs
         ]
         lanes = np.array([config.lanes for config in self.configs])
         self._turns = -(-np.array(positions).T // lanes)  # [layers, candidates]
         members: dict[CoreConfig, list[int]] = {}
         for number, config in enumerate(self.configs):
-            members.setdefault(stream_of(config), []).append(number)
+            members.setdefault(one_lane(config), []).append(number)
+        self._alike = all(c.dense and not c.packed for c in self.configs)
         self._members = {stream: np.array(several) for stream, several in members.items()}
         self._bounds = functools.cache(self._bounds_of)
         self._areas = functools.cache(self._areas_of)
@@ -113,20 +124,28 @@ class Field:
     def _banked(self, config: CoreConfig) -> CoreConfig:
         """With the width of activation banks that takes the least area: it depends on the bytes of
         a read alone."""
-        key = config.read_bytes, config.tiles
+        key = config.read_bytes, config.tiles, config.element_bytes
         if key not in self._widths:
 
             def area(width: int) -> float:
                 core = banked(config, width)
-                maps = self._maps(core.tiles, core.act_banks, core.bank_bytes)[1]
-                return self._prices.of(core).logic_um2 + maps
+                return self._prices.of(core).logic_um2 + self._maps_of(core)[1]
 
             self._widths[key] = min(BANK_BYTES, key=area)
         return banked(config, self._widths[key])
 
-    def _maps_of(self, tiles: int, banks: int, bank_bytes: int) -> tuple[int, float]:
-        """(act_depth, area) of the activation memories of such a core."""
-        core = CoreConfig(lanes=1, tiles=tiles, act_banks=banks, bank_bytes=bank_bytes)
+    def _maps_of(self, config: CoreConfig) -> tuple[int, float]:
+        """(act_depth, area) of its activation memories: neither lanes nor filters matter."""
+        memories = config.tiles, config.act_banks, config.bank_bytes, config.element_bytes
+        return self._maps(*memories)
+
+    def _maps_like(
+        self, tiles: int, banks: int, bank_bytes: int, element: int
+    ) -> tuple[int, float]:
+        fields: dict[str, Any] = {"tiles": tiles, "act_banks": banks, "bank_bytes": bank_bytes}
+        if element > 1:
+            fields |= {"core": "sparse-nm", "nm_group": element}
+        core = dataclasses.replace(CoreConfig(lanes=1), **fields)
         core = with_maps(core, self._space.geometries, self._space.batch)
         activation = [m for m in rtl_sram.macros(core) if m.purpose == "activation"]
         return core.act_depth, sum(sram.area_by_purpose(self._model, activation).values())
@@ -144,6 +163,7 @@ class Field:
 
         enough_s : any candidate that takes no longer will do
         """
+        portion = self._portion(portion)
         seconds = self._bounds(masks, portion)[0]
         areas = self._areas(weights, masks, portion)
         fitting = np.flatnonzero(areas <= limit_um2)
@@ -176,23 +196,14 @@ class Field:
                 return entry
         return None
 
-    def fastest_by_area(self, weights: str, masks: Masks, portion: float) -> Iterator[Entry]:
-        """Of the candidates those that no smaller one is as fast as, the smallest first, as far as
-        the bounds tell; each with its exact figures."""
-        seconds = self._bounds(masks, portion)[0]
-        areas = self._areas(weights, masks, portion)
-        least = math.inf
-        for number in np.lexsort((seconds, areas)):
-            if seconds[number] < least and areas[number] < math.inf:
-                least = seconds[number]
-                entry = self._entry(int(number), weights, masks, portion)
-                if entry is not None:
-                    yield entry
+    def _portion(self, portion: float) -> float:
+        """The portion that the candidates see: zeros are weights to a dense core."""
+        return 0.0 if self._alike else portion
 
     def _entry(self, number: int, weights: str, masks: Masks, portion: float) -> Entry | None:
         """A candidate with its exact figures; None where a memory would be too deep."""
         config = self.configs[number]
-        depth, maps_um2 = self._maps(config.tiles, config.act_banks, config.bank_bytes)
+        depth, maps_um2 = self._maps_of(config)
         config = dataclasses.replace(config, act_depth=depth)
         try:
             config = with_streams(config, masks.works(config, portion))
@@ -212,11 +223,12 @@ class Field:
         stored = {}
         for stream, members in self._members.items():
             floors: list[Floor] = []
-            layouts = self._space.layouts(stream.tiles)
+            layouts = self._space.layouts(stream.tiles, stream.element_bytes)
             for number, (layer, layout) in enumerate(zip(masks.layers, layouts, strict=True)):
                 floor = floor_of(stream, layout, layer.nonzeros(portion))
                 turns = self._turns[number, members]
-                cycles[members] += floor.cycles(turns, self._shifts[members])
+                least = floor.cycles(turns, self._shifts[members], masks.bytes_per_cycle)
+                cycles[members] += least / layer.batch
                 floors.append(floor)
             stored[stream] = _largest(floor.stored for floor in floors)
         return cycles / self._fmax_hz, stored

@@ -9,11 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compress.model.graph import Geometry
 from flows.measure.workload import buffers_of
 from rtl.config import CoreConfig
 from rtl.program.layout import Layout
 from synth.breakeven import Stored
+
+_Least = tuple[np.ndarray, Stored]
+_EARLY = 8
+"""Cycles by which a word may come before it is asked for: it waits outside the core."""
 
 
 class Floor(NamedTuple):
@@ -23,18 +26,27 @@ class Floor(NamedTuple):
     ----------
     entries : int64 [passes], issues of one turn of each pass, at least
     stored : words in the weight memories, at least
+    map_bytes, weight_bits : what a run moves from outside, at least
     """
 
     entries: np.ndarray
     stored: Stored
+    map_bytes: int
+    weight_bits: int
 
-    def cycles(self, turns: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    def cycles(
+        self, turns: np.ndarray, shifts: np.ndarray, bytes_per_cycle: float | None = None
+    ) -> np.ndarray:
         """float64 [cores]: cycles at least, of cores that take so many `turns` for a pass and so
         many `shifts` for the results of a turn. Both int64 [cores]."""
         several, place = np.unique(shifts, return_inverse=True)
         whole = np.maximum(self.entries[None, :], several[:, None]).sum(axis=1)
         found: np.ndarray = (turns - 1) * whole[place] + int(self.entries.sum())
-        return found.astype(float)
+        if bytes_per_cycle is None:
+            return found.astype(float)
+        # The map comes first, and nothing is computed before.
+        moved = self.weight_bits / 8 / bytes_per_cycle
+        return np.maximum(found, moved) + self.map_bytes / bytes_per_cycle - _EARLY
 
 
 def floor_of(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> Floor:
@@ -42,25 +54,39 @@ def floor_of(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> Floor:
 
     nonzeros : int64 [filters]
     """
-    return _FLOORS[config.core](config, layout, nonzeros)
-
-
-def _by_pass(g: Geometry, values: np.ndarray, filters: int) -> np.ndarray:
-    """int64 [passes, filters]: a value of each filter, zeros where a group's last pass has none."""
-    passes = -(-(g.out_channels // g.groups) // filters)
-    padded = np.zeros((g.groups, passes * filters), np.int64)
-    padded[:, : g.out_channels // g.groups] = values.reshape(g.groups, -1)
-    return padded.reshape(-1, filters)
-
-
-def _dense(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> Floor:
     g = layout.geometry
-    passes = len(_by_pass(g, nonzeros, config.filters))
-    entries = np.full(passes, g.columns, np.int64)
-    return Floor(entries, Stored(layer=passes * g.columns, filter=g.columns))
+    entries, stored = _FLOORS[config.core](config, layout, nonzeros)
+    weight_bits = stored.layer * config.packed_bits + stored.layer_masks * config.mask_word_bits
+    images = layout.batch * config.tiles
+    return Floor(entries, stored, images * g.in_channels * g.in_height * g.in_width, weight_bits)
 
 
-def _sparse(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> Floor:
+def _dense(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
+    g = layout.geometry
+    words = layout.taps
+    passes = g.groups * -(-(g.out_channels // g.groups) // config.filters)
+    entries = np.full(passes, words, np.int64)
+    return entries, Stored(layer=passes * words, filter=words)
+
+
+def _packed(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
+    entries, _ = _dense(config, layout, nonzeros)
+    g = layout.geometry
+    of_pass = np.add.reduceat(
+        nonzeros.reshape(g.groups, -1), np.arange(0, g.out_channels // g.groups, config.filters), 1
+    )
+    rows = np.maximum(-(-of_pass.reshape(-1) // config.filters), 1)
+    masks = -(-g.columns // config.mask_bits)
+    stored = Stored(
+        layer=int(rows.sum()),
+        filter=int(rows.max()),
+        layer_masks=masks * len(entries),
+        filter_masks=masks,
+    )
+    return entries, stored
+
+
+def _sparse(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
     kept = np.maximum(nonzeros, 1)
     masks = 0
     if config.masked:
@@ -72,20 +98,25 @@ def _sparse(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> Floor:
         layer_masks=masks * len(kept),
         filter_masks=masks,
     )
-    return Floor(kept, stored)
+    return kept, stored
 
 
-def _rows(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> Floor:
-    fullest = np.maximum(_by_pass(layout.geometry, nonzeros, config.filters).max(axis=1), 1)
+def _rows(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
+    # However filters are grouped: the fullest ones together make the fullest rows' sum least.
+    g = layout.geometry
+    falling = -np.sort(-nonzeros.reshape(g.groups, -1), axis=1)
+    fullest = np.maximum(falling[:, :: config.filters].reshape(-1), 1)
     stored = Stored(
         layer=int(nonzeros.sum()), filter=int(fullest.max()), buffers=buffers_of(config)
     )
-    return Floor(fullest, stored)
+    return fullest, stored
 
 
-_FLOORS: dict[str, Callable[[CoreConfig, Layout, np.ndarray], Floor]] = {
+_FLOORS: dict[str, Callable[[CoreConfig, Layout, np.ndarray], _Least]] = {
     "dense-scalar": _dense,
     "dense-2d": _dense,
+    "dense-packed": _packed,
     "sparse": _sparse,
+    "sparse-nm": _dense,
     "sparse-rows": _rows,
 }

@@ -7,7 +7,7 @@ that area is no slower than the fastest dense core of at most that area.
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,7 @@ SCHEMA = 1
 AREAS = (16, 32, 64, 128, 256, 512, 1024)
 """Multipliers of the dense cores whose areas are the budgets."""
 SPARSE = ("sparse", "sparse-rows")
-RIVALS = ("dense",)
+RIVALS = ("dense", "dense-packed", "sparse-nm")
 """What is searched on each side."""
 RATIOS = (1.0, 1.5, 2.0, 4.0, 8.0, 16.0)
 """Pruning ratios of which the speedup is told at every area."""
@@ -42,7 +42,8 @@ class RacedCore(Value, frozen=True, kw_only=True):
     config : with the memories that it was counted with
     area_um2 : with all memories
     fmax_hz : its clock
-    cycles : clock cycles of the layer, or of all layers of the chip
+    cycles : clock cycles of an image through the layer, or all layers of the chip; of a linear
+        layer its part of those of the batch
     measured : whether its netlist was synthesised; else its logic and clock are priced
     """
 
@@ -60,7 +61,7 @@ class RacedCore(Value, frozen=True, kw_only=True):
             config=entry.config,
             area_um2=entry.area_um2,
             fmax_hz=entry.fmax_hz,
-            cycles=entry.cycles,
+            cycles=round(entry.cycles),
             measured=entry.measured,
         )
 
@@ -71,7 +72,9 @@ class FrontierPoint(Value, frozen=True, kw_only=True):
     Parameters
     ----------
     layer : name of the layer, or network: all of its convolutions on one chip
-    against : dense, the fastest dense core within the area; dense-2d-8x8, that core alone
+    against : dense, the fastest dense core within the area; dense-packed, the fastest that stores
+        no zeros, at each ratio for itself; sparse-nm, the fastest for layers with
+        two weights of four, which it executes; dense-2d-8x8, that core alone
     masks : random, or model: those of a really pruned network, thinned or refilled
     sram_model : openram or flat
     weights : streamed or on-chip
@@ -85,7 +88,7 @@ class FrontierPoint(Value, frozen=True, kw_only=True):
         smallest measured ratio that wins, at the largest portion where none does; null where no
         sparse core fits
     speedups : [pruning ratio, time on dense over time on sparse] under the first seed, 0 where no
-        sparse core fits
+        sparse core fits, null where no rival does
     measured : whether both cores were synthesised
     """
 
@@ -102,7 +105,7 @@ class FrontierPoint(Value, frozen=True, kw_only=True):
     ratios: tuple[Ratio | None, ...]
     dense: RacedCore
     sparse: RacedCore | None
-    speedups: tuple[tuple[Ratio, Amount], ...]
+    speedups: tuple[tuple[Ratio, Amount | None], ...]
     measured: bool
 
 
@@ -174,6 +177,13 @@ class Side:
             best = field.fastest(self.weights, limit_um2, masks, portion, below) or best
         return best
 
+    def front(self, masks: Masks, portion: float) -> Iterator[Entry]:
+        """All cores that no smaller one is as fast as, the largest first."""
+        entry = self.fastest(math.inf, masks, portion)
+        while entry is not None:
+            yield entry
+            entry = self.fastest(math.nextafter(entry.area_um2, 0), masks, portion)
+
     def any_within(self, seconds: float, limit_um2: float, masks: Masks, portion: float) -> bool:
         """Whether a core of at most that area takes no longer."""
         below = math.nextafter(seconds, math.inf)
@@ -223,29 +233,36 @@ def point(
     named_after = Side(race, RIVALS[:1], sram_model, weights) if against in RIVALS else dense
     first = budget(named_after, seeds[0], area)
     limit = first.area_um2 if isinstance(area, int) else area
-    reference = dense.fastest(limit, seeds[0], 0.0)
-    if reference is None:
-        return None
+
+    def to_beat(masks: Masks, portion: float) -> float:
+        found = dense.fastest(limit, masks, portion)
+        return math.inf if found is None else found.seconds
 
     def speedup(masks: Masks, portion: float) -> float:
         found = sparse.fastest(limit, masks, portion)
-        return 0.0 if found is None else reference.seconds / found.seconds
+        return 0.0 if found is None else to_beat(masks, portion) / found.seconds
 
     def wins(masks: Masks, portion: float) -> bool:
-        return sparse.any_within(reference.seconds, limit, masks, portion)
+        return sparse.any_within(to_beat(masks, portion), limit, masks, portion)
+
+    def told(ratio: float) -> float | None:
+        times = speedup(seeds[0], 1 - 1 / ratio)
+        return None if times == math.inf else times
 
     crossings = [crossing(partial(speedup, each), PORTIONS, partial(wins, each)) for each in seeds]
     ratios = [found.ratio for found in crossings]
     known = [ratio for ratio in ratios if ratio is not None]
-    at = crossings[0].high
-    winner = sparse.fastest(limit, seeds[0], max(PORTIONS) if at is None else at)
+    at = max(PORTIONS) if crossings[0].high is None else crossings[0].high
+    winner, reference = (side.fastest(limit, seeds[0], at) for side in (sparse, dense))
+    if reference is None:
+        return None
     return FrontierPoint(
         layer=race.name,
         against=against,
         masks=source,
         sram_model=sram_model,
         weights=weights,
-        bytes_per_cycle=None,
+        bytes_per_cycle=seeds[0].bytes_per_cycle,
         multipliers=area if isinstance(area, int) else first.config.multipliers,
         area_um2=limit,
         break_even_ratio=statistics.median_low(known) if len(known) == len(ratios) else None,
@@ -253,7 +270,7 @@ def point(
         ratios=tuple(ratios),
         dense=RacedCore.of(reference),
         sparse=None if winner is None else RacedCore.of(winner),
-        speedups=tuple((ratio, speedup(seeds[0], 1 - 1 / ratio)) for ratio in RATIOS),
+        speedups=tuple((ratio, told(ratio)) for ratio in RATIOS),
         measured=winner is not None and winner.measured and reference.measured,
     )
 
@@ -263,16 +280,15 @@ def unpruned(race: Race, masks: Masks, sram_model: str, weights: str) -> tuple[f
     pruned, in words which); None where no dense core is as small as a sparse one."""
     dense = Side(race, RIVALS[:1], sram_model, weights)
     best: tuple[float, str] | None = None
-    for kind in SPARSE:
-        for entry in race.field(kind, sram_model).fastest_by_area(weights, masks, 0.0):
-            rival = dense.fastest(entry.area_um2, masks, 0.0)
-            if rival is None:
-                continue
-            times = rival.seconds / entry.seconds
-            if best is None or times > best[0]:
-                what = (
-                    f"{race.name}: {entry.config.name} against {rival.config.name}, "
-                    f"{entry.area_um2 / 1e6:.4g} mm2, SRAM {sram_model}, weights {weights}"
-                )
-                best = times, what
+    for entry in Side(race, SPARSE, sram_model, weights).front(masks, 0.0):
+        rival = dense.fastest(entry.area_um2, masks, 0.0)
+        if rival is None:
+            break
+        times = rival.seconds / entry.seconds
+        if best is None or times > best[0]:
+            what = (
+                f"{race.name}: {entry.config.name} against {rival.config.name}, "
+                f"{entry.area_um2 / 1e6:.4g} mm2, SRAM {sram_model}, weights {weights}"
+            )
+            best = times, what
     return best

@@ -43,13 +43,18 @@ class Space:
         self.most = most
         self._layouts = functools.cache(self._layouts_of)
 
-    def layouts(self, tiles: int) -> tuple[Layout, ...]:
-        """Of each layer, that of the part of its map which one of so many lockstep tiles holds."""
-        return self._layouts(tiles)
+    def layouts(self, tiles: int, element: int = 1) -> tuple[Layout, ...]:
+        """Of each layer, that of the part of its map which one of so many lockstep tiles holds.
 
-    def _layouts_of(self, tiles: int) -> tuple[Layout, ...]:
+        element : `element_bytes` of the cores
+        """
+        return self._layouts(tiles, element)
+
+    def _layouts_of(self, tiles: int, element: int) -> tuple[Layout, ...]:
+        batches = [self.batch if g.kind == "linear" else 1 for g in self.geometries]
         return tuple(
-            layout_of(g, self.batch if g.kind == "linear" else 1, tiles) for g in self.geometries
+            layout_of(g, batch, tiles, element)
+            for g, batch in zip(self.geometries, batches, strict=True)
         )
 
     def lanes(self, tiles: int) -> list[int]:
@@ -121,6 +126,26 @@ def sparse_rows(space: Space) -> Iterator[CoreConfig]:
             )
 
 
+def sparse_nm(space: Space) -> Iterator[CoreConfig]:
+    """sparse-nm for two weights of four."""
+    for tiles, lanes, filters in space.sizes(several=True):
+        if 2 * tiles * lanes * filters <= space.most:
+            for drain in _drains(lanes, filters, space.fewest_columns // 4):
+                wide = -(-lanes // drain) * drain if filters > 1 else lanes
+                if wide <= MOST_LANES // 4:
+                    yield _core("sparse-nm", wide, filters, tiles, drain, nm_keep=2, nm_group=4)
+
+
+def dense_packed(space: Space) -> Iterator[CoreConfig]:
+    """dense-packed of any aspect, with mask words of some 32 bits."""
+    for tiles, lanes, filters in space.sizes(several=True):
+        for drain in _drains(lanes, filters, space.fewest_columns):
+            wide = -(-lanes // drain) * drain if filters > 1 else lanes
+            if wide <= MOST_LANES and tiles * wide * filters <= space.most:
+                bits = max(2, 32 // filters)
+                yield _core("dense-packed", wide, filters, tiles, drain, mask_bits=bits)
+
+
 def _drains(lanes: int, filters: int, entries: int) -> Iterator[int]:
     """1, 2, 4, 8, until a tile's results leave within `entries` cycles, or all at once."""
     for drain in (1, 2, 4, 8):
@@ -140,6 +165,8 @@ KINDS: dict[str, Callable[[Space], Iterator[CoreConfig]]] = {
     "dense": dense,
     "sparse": sparse,
     "sparse-rows": sparse_rows,
+    "sparse-nm": sparse_nm,
+    "dense-packed": dense_packed,
 }
 """What is searched, by the name that results call it."""
 

@@ -117,11 +117,10 @@ class ThinnedMasks(RandomMasks):
 
     def __init__(self, layer: Layer, batch: int, seed: int) -> None:
         super().__init__(layer.geometry, batch, seed)
-        sizes = (
-            np.abs(layer.dense_levels()).reshape(layer.geometry.out_channels, -1) * layer.q[:, None]
-        )
+        levels = layer.dense_levels().reshape(layer.geometry.out_channels, -1)
+        sizes = (np.abs(levels.astype(float)) * layer.q[:, None]).reshape(-1)
         shuffled = np.random.default_rng(seed).permutation(layer.geometry.weights)
-        self._order = shuffled[np.argsort(-sizes.reshape(-1)[shuffled], kind="stable")]
+        self._order = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
 
     def layer(self, portion: float) -> Layer:
         """The geometry with all levels 1 where a weight is kept."""
@@ -146,7 +145,12 @@ def _small(config: CoreConfig, act_depth: int = 2) -> CoreConfig:
 
 def _portion(config: CoreConfig, portion: float) -> float:
     """That of the masks which a core's work depends on."""
-    return portion if config.packed or not config.dense else 0.0
+    return portion if config.compresses else 0.0
+
+
+def one_lane(config: CoreConfig) -> CoreConfig:
+    """The least core that stores the same weights, if not always in the same order."""
+    return _one_lane(_small(config))
 
 
 @functools.cache

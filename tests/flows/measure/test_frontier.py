@@ -17,9 +17,10 @@ from flows.measure.floors import floor_of
 from flows.measure.frontier import Race, Side
 from flows.measure.space import _thresholds
 from flows.measure.workload import RandomMasks, ThinnedMasks, stream_of
-from rtl.config import CoreConfig
+from rtl.config import CORES, CoreConfig
 from rtl.program.fit import feed, fit
 from rtl.program.pack import layout_of
+from rtl.sram import macros
 from sim.cycles import layer_cycles
 from synth import sram
 from synth.breakeven import with_weights
@@ -51,7 +52,7 @@ def test_the_fastest_is_that_of_all_cores(kind, weights, monkeypatch: pytest.Mon
         core = fit(config, [layer])
         core = with_weights(core, masks.layers[0].stored(config, 0.4), weights)
         price = prices().of(core)
-        memories = sram.area_by_purpose("openram", frontier_macros(core))
+        memories = sram.area_by_purpose("openram", macros(core))
         area = price.logic_um2 + sum(memories.values())
         tried.append((layer_cycles(layer, core) / price.fmax_hz, area))
     for limit in sorted(area for _, area in tried)[:: max(1, len(tried) // 7)]:
@@ -62,35 +63,32 @@ def test_the_fastest_is_that_of_all_cores(kind, weights, monkeypatch: pytest.Mon
     assert side.fastest(min(area for _, area in tried) - 1, masks, 0.4) is None
 
 
-def frontier_macros(config: CoreConfig):
-    from rtl.sram import macros
-
-    return macros(config)
-
-
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from(["dense-2d", "dense-scalar", "sparse", "bitmask", "sparse-rows"]),
+    st.sampled_from(["bitmask", *CORES]),
     st.integers(1, 9),
     st.integers(2, 5),
     st.sampled_from([1, 2]),
     st.sampled_from([0.0, 0.3, 0.8, 0.97]),
     st.integers(1, 3),
+    st.sampled_from([None, 0.5, 8.0]),
 )
-def test_floors_are_never_above_the_exact_figures(kind, lanes, filters, tiles, portion, kernel):
+def test_floors_are_never_above_the_exact_figures(
+    kind, lanes, filters, tiles, portion, kernel, bytes_per_cycle
+):
     g = Geometry("conv", 4, 6, 7, 5, (kernel, kernel), padding=(kernel // 2, 0), groups=2)
     fields = {"core": kind, "lanes": lanes, "tiles": tiles}
     if kind == "bitmask":
         fields |= {"core": "sparse", "coding": "bitmask", "mask_bits": 5}
-    if kind in ("dense-2d", "sparse-rows"):
+    if kind in ("dense-2d", "sparse-rows", "sparse-nm", "dense-packed"):
         fields |= {"filters": filters}
     config = feed(CoreConfig(), **fields)
     masks = RandomMasks(g, 1, 3)
-    layout = layout_of(g, 1, tiles)
+    layout = layout_of(g, 1, tiles, config.element_bytes)
     floor = floor_of(stream_of(config), layout, masks.nonzeros(portion))
     turns = np.array([-(-layout.positions // lanes)])
-    least = floor.cycles(turns, np.array([config.tile_shifts]))
-    assert least[0] <= masks.cycles(config, portion)
+    least = floor.cycles(turns, np.array([config.tile_shifts]), bytes_per_cycle)
+    assert least[0] <= masks.cycles(config, portion, bytes_per_cycle)
     exact = masks.stored(config, portion)
     for bound, found in zip(
         dataclasses.astuple(floor.stored), dataclasses.astuple(exact), strict=True
