@@ -164,6 +164,11 @@ class CoreConfig:
         return self.core == "dense-packed"
 
     @property
+    def compresses(self) -> bool:
+        """Whether the weight stream has no words for pruned weights, whatever the mask."""
+        return self.packed or not self.dense
+
+    @property
     def structured(self) -> bool:
         """Whether the core steps through groups of channels, and its weights obey a pattern."""
         return self.core == "sparse-nm"
@@ -269,8 +274,9 @@ class CoreConfig:
 
     @property
     def stream_bits(self) -> int:
-        """Width of a word of the weight stream, `last` of a filter on top unless zeros count."""
-        if self.dense and not self.packed:
+        """Width of a word of the weight stream, with `last` of a filter on top where its length
+        is not the shape's."""
+        if not self.compresses:
             return self.entry_bits
         widths = [
             self.entry_bits,
@@ -280,7 +286,7 @@ class CoreConfig:
         return max(widths) + 1
 
     @property
-    def packed_bits(self) -> int:
+    def dram_bits(self) -> int:
         """Width of a weight in the memory outside, with what is needed to find its place and its
         filter's end: what a mask or the end of a window tells is not stored once more."""
         ends = self.core == "sparse" and not self.masked

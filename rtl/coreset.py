@@ -38,10 +38,11 @@ KINDS = {
     "candidates": "sparse",
     "rows": "sparse-rows",
     "structured": "sparse-nm",
+    "packed": "dense-packed",
 }
 """The roles, and what kind of core is in each."""
 
-_SEVERAL = ("candidates", "rows", "structured")
+_SEVERAL = ("candidates", "rows", "structured", "packed")
 _FIELDS = tuple(known.name for known in dataclasses.fields(CoreConfig))
 
 
@@ -56,6 +57,7 @@ def base(kind: str) -> CoreConfig:
         "sparse": CoreConfig("sparse", drain=2),
         "dense-scalar": CoreConfig("dense-scalar"),
         "dense-2d": dense,
+        "dense-packed": dataclasses.replace(dense, core="dense-packed", mask_bits=8),
         "sparse-rows": dataclasses.replace(dense, core="sparse-rows", window_span=3),
         "sparse-nm": feed(dense, core="sparse-nm", filters=4, act_depth=5120),
     }[kind]
@@ -91,6 +93,7 @@ class CoreSet:
         than `dense`
     rows : sparse-rows cores, likewise, where the conventional sparse array is measured
     structured : sparse-nm cores, for layers that are pruned to their pattern
+    packed : dense-packed cores, where dense with compressed weights is measured
 
     Raises CosignError when a core is of another kind than its role's, two have the same name, or
     `sparse` and `dense_scalar` differ in their multipliers.
@@ -102,6 +105,7 @@ class CoreSet:
     candidates: tuple[CoreConfig, ...] = field(default_factory=_candidates)
     rows: tuple[CoreConfig, ...] = field(default_factory=_rows)
     structured: tuple[CoreConfig, ...] = field(default=(), metadata=values.LATER)
+    packed: tuple[CoreConfig, ...] = field(default=(), metadata=values.LATER)
 
     def __post_init__(self) -> None:
         roles: dict[str, str] = {}  # by the cores' names

@@ -113,7 +113,7 @@ def simulate(
             acts,
             job.program.weights,
             job.program.biases,
-            traffic=job.program.traffic,
+            traffic=None if bytes_per_cycle is None else job.program.traffic,
         )
         for job in jobs
         for acts in job.program.maps(job.x, config)

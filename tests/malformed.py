@@ -69,7 +69,8 @@ def without_ends(run: Run, config: CoreConfig) -> Run:
     """No filter ever ends."""
     bits = bits_of(run.weights, config.stream_bits)
     bits[:, -1] = 0
-    endless = np.tile(np.packbits(bits, axis=1, bitorder="little"), (40, 1))
+    times = config.weight_depth // len(bits) + 2
+    endless = np.tile(np.packbits(bits, axis=1, bitorder="little"), (times, 1))
     return dataclasses.replace(run, weights=endless)
 
 

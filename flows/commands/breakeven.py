@@ -36,7 +36,7 @@ from synth.breakeven import ACCOUNTINGS, PORTIONS, Curve, Workload, measure
 from synth.report import CoreReport, synthesize_many
 from synth.sram import MODELS
 
-KINDS = ("sparse", "sparse-rows")
+KINDS = ("sparse", "sparse-rows", "dense-packed")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -51,8 +51,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--kinds",
         nargs="+",
         choices=KINDS,
-        default=KINDS,
-        help="what is sized to the dense core's area (both)",
+        default=("sparse", "sparse-rows"),
+        help="what is sized to the dense core's area (sparse and sparse-rows)",
     )
     add_cores(parser)
     parser.add_argument(
@@ -157,14 +157,15 @@ def _sized(cores: CoreSet, options: argparse.Namespace) -> dict[str, list[CoreCo
 
     Raises CosignError when there are none of a kind.
     """
-    known = {"sparse": cores.sized, "sparse-rows": cores.rows}
+    known = {"sparse": cores.sized, "sparse-rows": cores.rows, "dense-packed": cores.packed}
     bits = {} if options.bits is None else {"weight_bits": options.bits}
     found = {
         kind: [dataclasses.replace(core, **bits) for core in known[kind]] for kind in options.kinds
     }
     for kind, several in found.items():
         if not several:
-            raise CosignError(f"{options.cores} has no {kind} core; leave {kind} out of --kinds.")
+            file = options.cores or "the built-in set"
+            raise CosignError(f"{file} has no {kind} core; leave {kind} out of --kinds.")
     return found
 
 
@@ -184,7 +185,7 @@ def _moved(
     """What each core moves to and from the memory outside at each of --ratios, and unpruned."""
     rows = []
     for report, ratio in itertools.product(reports, [1.0, *options.ratios]):
-        if ratio > 1 and report.config.dense:
+        if ratio > 1 and not report.config.compresses:
             continue
         moved = masks.traffic(report.config, 1 - 1 / ratio)
         use = dram_use(moved, 1, masks.batch, options.dram_pj_per_bit)

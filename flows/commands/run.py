@@ -122,8 +122,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--area",
         type=area,
         metavar="AREA",
-        help="of the chip at most, memories included, as 3mm2 or 450000um2: of the cores, the "
-        "fastest dense and the fastest sparse one within it are compared (the dense core's area)",
+        help="of the chip at most, memories included, as 3mm2 or 450000um2: the fastest dense and "
+        "the fastest sparse core within it are compared, of those of --cores, else of all that a "
+        "search by the price list finds (the area of the dense core of 8 x 8)",
     )
     parser.add_argument(
         "--accuracy-loss",

@@ -8,7 +8,7 @@ the stages are is in `trained` and `oneshot`; those of hardware, which both have
 import dataclasses
 import functools
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,11 +25,13 @@ from flows.measure import area
 from flows.measure.machines import CoreReports
 from flows.report import html, plots
 from flows.report.results import Results
+from rtl.config import CoreConfig
+from rtl.coreset import CoreSet
 from rtl.program.fit import batch_of, fit
 from rtl.program.pack import pack_layer
 from sim import build
 from synth import pdk
-from synth.report import synthesize_many
+from synth.report import CoreReport, synthesize_many
 
 _BYTES_PER_WEIGHT = 64
 """Of checkpoints: weights, Z, U, optimiser state, twice while one replaces another."""
@@ -77,15 +79,23 @@ def preflight(
 def within(
     config: RunConfig, network: Pretrained | None, area_um2: float, note: Callable[[str], None]
 ) -> RunConfig:
-    """The run on a chip of at most that area, with the fastest of its cores that fit.
+    """The run on a chip of at most that area, with the fastest cores that fit.
 
+    Of the run's own cores, where it has some or another cell library, else of all that there are.
     Synthesises them: what follows finds them in the cache. Raises CosignError where none fits.
     """
-    wanted = CoreReports.needed(config.cores)
-    note(f"--area: {len(wanted)} cores are synthesised first, unless they were before")
-    reports = CoreReports.of(config.cores, synthesize_many(wanted, None, config.liberty_files))
+
+    def synthesize(wanted: Sequence[CoreConfig]) -> list[CoreReport]:
+        names = ", ".join(core.name for core in wanted)
+        note(f"--area: synthesising {names}, as far as they are not in the cache")
+        return synthesize_many(wanted, None, config.liberty_files)
+
     spec = entry_of(config.network).spec if network is None else network.spec
-    cores = area.within(config.cores, reports, rehearse(spec).layers, config.batch, area_um2)
+    if config.cores == CoreSet() and not config.liberty:
+        cores = area.searched(spec.geometries, config.batch, area_um2, config.seed, synthesize)
+    else:
+        reports = CoreReports.of(config.cores, synthesize(CoreReports.needed(config.cores)))
+        cores = area.within(config.cores, reports, rehearse(spec).layers, config.batch, area_um2)
     return dataclasses.replace(config, cores=cores, area_um2=area_um2)
 
 

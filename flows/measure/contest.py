@@ -33,14 +33,15 @@ class Entry(NamedTuple):
     ----------
     config : with memories for the layers
     area_um2 : with these memories
-    fmax_hz, cycles : its clock, and clock cycles of all layers once
+    fmax_hz, cycles : its clock, and clock cycles of an image through all layers: of a linear one
+        its part of those of the batch
     measured : whether its logic was synthesised, not priced
     """
 
     config: CoreConfig
     area_um2: float
     fmax_hz: float
-    cycles: int
+    cycles: float
     measured: bool
 
     @property
@@ -61,10 +62,10 @@ class Masks:
         self.layers = tuple(layers)
         self.bytes_per_cycle = bytes_per_cycle
 
-    def cycles(self, config: CoreConfig, portion: float) -> int:
-        """Of all layers, one after the other."""
+    def cycles(self, config: CoreConfig, portion: float) -> float:
+        """Of an image through all layers, one after the other."""
         b = self.bytes_per_cycle
-        return sum(layer.cycles(config, portion, b) for layer in self.layers)
+        return sum(layer.cycles(config, portion, b) / layer.batch for layer in self.layers)
 
     def stored(self, config: CoreConfig, portion: float) -> Stored:
         """What memories for the largest layer hold."""
@@ -239,7 +240,8 @@ class Field:
             for number, (layer, layout) in enumerate(zip(masks.layers, layouts, strict=True)):
                 floor = floor_of(stream, layout, layer.nonzeros(portion))
                 turns = self._turns[number, members]
-                cycles[members] += floor.cycles(turns, self._shifts[members], masks.bytes_per_cycle)
+                least = floor.cycles(turns, self._shifts[members], masks.bytes_per_cycle)
+                cycles[members] += least / layer.batch
                 floors.append(floor)
             stored[stream] = _largest(floor.stored for floor in floors)
         return cycles / self._fmax_hz, stored

@@ -42,7 +42,8 @@ class RacedCore(Value, frozen=True, kw_only=True):
     config : with the memories that it was counted with
     area_um2 : with all memories
     fmax_hz : its clock
-    cycles : clock cycles of the layer, or of all layers of the chip
+    cycles : clock cycles of an image through the layer, or all layers of the chip; of a linear
+        layer its part of those of the batch
     measured : whether its netlist was synthesised; else its logic and clock are priced
     """
 
@@ -60,7 +61,7 @@ class RacedCore(Value, frozen=True, kw_only=True):
             config=entry.config,
             area_um2=entry.area_um2,
             fmax_hz=entry.fmax_hz,
-            cycles=entry.cycles,
+            cycles=round(entry.cycles),
             measured=entry.measured,
         )
 

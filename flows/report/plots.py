@@ -150,8 +150,7 @@ def over_bandwidth(curves: Sequence[Curve], layer: str) -> Figure:
             *zip(*found, strict=True), "-" if core == "sparse" else "--", marker=".", label=label
         )
     left.axhline(1, color=INK, linewidth=1)
-    left.set(xlabel="bytes a cycle", ylabel="break-even pruning ratio", yscale="log")
-    left.set_yticks([1, 1.5, 2, 3, 5, 10, 20], ["1", "1.5", "2", "3", "5", "10", "20"])
+    left.set(xlabel="bytes a cycle", ylabel="break-even pruning ratio")
     left.set_xticks(range(len(names)), names)
     left.set_title(f"Break-even on {layer}")
     first = curves[0].core, curves[0].sram_model

@@ -130,7 +130,7 @@ def _meaningful(core: Mapping[str, Setting]) -> dict[str, Setting]:
     ignored = {
         "coding": kind != "sparse",
         "index_bits": kind != "sparse" or coding != "relative",
-        "mask_bits": kind != "sparse" or coding != "bitmask",
+        "mask_bits": kind != "dense-packed" and (kind != "sparse" or coding != "bitmask"),
         "window_reads": kind != "sparse-rows",
         "window_span": kind != "sparse-rows",
         "nm_keep": kind != "sparse-nm",

@@ -78,7 +78,7 @@ def encode(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
         return packed_words(layer, passes_of(layout, config), config)
     if config.dense:
         levels = layer.dense_levels()
-        parts = filter_parts(layer, layout, config) if config.structured else levels
+        parts = filter_parts(layer, config) if config.structured else levels
         return _dense_words(parts, layout, config)
     if config.core == "sparse-rows":
         return _rows_words(layer, layout, config)

@@ -146,13 +146,6 @@ class Layout:
         """int64 [taps]: addresses of what an output reads, (c, r, s) flattened."""
         return self.tap_address(*np.indices((self.channels, *self.geometry.kernel))).reshape(-1)
 
-    def in_elements(self, values: np.ndarray) -> np.ndarray:
-        """[n, channels of a group, ...] as [n, self.channels, ..., element], filled with zeros."""
-        number, channels, *rest = values.shape
-        filled = np.zeros((number, self.channels * self.element, *rest), values.dtype)
-        filled[:, :channels] = values
-        return np.moveaxis(filled.reshape(number, self.channels, self.element, *rest), 2, -1)
-
     def pack(self, x: np.ndarray, word_bytes: int) -> np.ndarray:
         """Memory image, uint8 [words, word_bytes], of int8 [C, H, W] (linear: [batch, C])."""
         g = self.geometry
@@ -162,13 +155,15 @@ class Layout:
         elements = words * word_bytes // self.element
         memory = np.zeros((elements + self.plane + self.pitch, self.element), np.int8)
         number = 0
-        groups = self.in_elements(maps.reshape(g.groups, -1, *self.in_shape))
-        for channel in groups.reshape(-1, *self.in_shape, self.element):
+        room = self.channels * self.element - g.in_channels // g.groups
+        groups = maps.reshape(g.groups, -1, *self.in_shape)
+        groups = np.pad(groups, ((0, 0), (0, room), (0, 0), (0, 0)))
+        for channels in groups.reshape(-1, self.element, *self.in_shape):
             for phase_y, y in self._phases[0].items():
                 for phase_x, x_ in self._phases[1].items():
                     top = y.lead * g.stride[0] + phase_y - g.padding[0]
                     left = x_.lead * g.stride[1] + phase_x - g.padding[1]
-                    data = channel[top :: g.stride[0], left :: g.stride[1]]
+                    data = np.moveaxis(channels, 0, -1)[top :: g.stride[0], left :: g.stride[1]]
                     data = data[: max(0, y.end - y.lead), : max(0, x_.end - x_.lead)]
                     start = number * self.plane + y.lead * self.pitch + x_.lead
                     rows = start + np.arange(data.shape[0])[:, None] * self.pitch

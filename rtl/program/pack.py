@@ -241,7 +241,7 @@ def _check(
         f"{config.tap_depth}; raise tap_depth",
     )
     if config.structured:
-        check_pattern(layer, layout, config)
+        check_pattern(layer, config)
     last_tap = int(layout.tap_addresses().max())
     demand(
         config.core != "sparse"

@@ -56,6 +56,10 @@ CORES = {
         drain=2,
         **SMALL | {"act_depth": 24, "weight_depth": 24},
     ),
+    # Passes that follow each other as fast as can be.
+    "dense-packed-scalar": CoreConfig(
+        "dense-packed", lanes=2, drain=2, mask_bits=3, mask_depth=11, act_buffers=2, **SMALL
+    ),
     "sparse-rows": CoreConfig(
         "sparse-rows", lanes=2, filters=2, window_reads=2, window_span=2, tap_depth=32, **SMALL
     ),
@@ -104,6 +108,7 @@ def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
         Geometry("conv", 4, 6, 5, 4, (3, 2), (2, 2), (1, 0), groups=2),
         Geometry("conv", 1, 2, 6, 6, (1, 1)),
         *([Geometry("conv", 11, 3, 5, 3, (2, 2), (1, 1), (0, 1))] * config.structured),
+        *([Geometry("conv", 4, 3 * config.filters, 4, 4, (1, 1))] * config.packed),
     )
     found = []
     for seed, shape in enumerate(shapes):

@@ -42,7 +42,7 @@ def test_the_default_cores() -> None:
 
 def fields_of(kind: str) -> st.SearchStrategy[dict[str, Any]]:
     """Some fields of a core of that kind, which any core of it may have."""
-    several = kind in ("dense-2d", "sparse-rows", "sparse-nm")
+    several = kind in ("dense-2d", "dense-packed", "sparse-rows", "sparse-nm")
     return st.fixed_dictionaries(
         {},
         optional={
@@ -72,7 +72,7 @@ def sets(draw: st.DrawFn) -> CoreSet:
     lanes = draw(st.integers(1, 256))
     sparse = core("sparse", lanes=lanes)
     several = {}
-    for role in ("candidates", "rows", "structured"):
+    for role in ("candidates", "rows", "structured", "packed"):
         drawn = [core(KINDS[role]) for _ in range(draw(st.integers(0, 4)))]
         others = {sparse.name}
         several[role] = tuple(c for c in drawn if not (c.name in others or others.add(c.name)))

@@ -1,4 +1,4 @@
-"""Bounded proofs: the index decoders reproduce any row, whatever the cycles in which they wait.
+"""Bounded proofs: the decoders reproduce any row, whatever the cycles in which they wait.
 
 A harness holds an arbitrary row, feeds its coding to the decoder, and asserts that what comes out
 is the row. The solver looks for a row and a sequence of waits that break an assertion.
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from amaranth import Array, Cat, Module, Mux, Signal, Value
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.back import rtlil
 from amaranth.hdl import Assert, Assume
 from amaranth.lib import wiring
@@ -18,13 +18,15 @@ from amaranth.lib.wiring import In
 
 from rtl.bitmask import MaskDecoder
 from rtl.config import CoreConfig
+from rtl.packed import Expander
 from rtl.sparse import SparseAddress
 
-NONZEROS, WORDS = 3, 3
+NONZEROS, WORDS, TAPS = 3, 3, 3
 SMALL = {"lanes": 2, "act_banks": 2, "bank_bytes": 2, "act_depth": 4, "weight_bits": 3}
 RELATIVE = CoreConfig(index_bits=2, **SMALL)
 ABSOLUTE = CoreConfig(coding="absolute", **SMALL)
 BITMASK = CoreConfig(coding="bitmask", mask_bits=5, tap_depth=32, **SMALL)
+PACKED = CoreConfig("dense-packed", filters=3, **SMALL | {"weight_bits": 2})
 
 
 def constant(m: Module, value: Value, name: str) -> Value:
@@ -183,6 +185,65 @@ class MaskHarness(wiring.Component):
         return m
 
 
+class TapHarness(wiring.Component):
+    """A tile of TAPS masks and their codes, again and again; codes lie in rows without gaps."""
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__(
+            {
+                "go": In(1),
+                "masks": In(config.filters).array(TAPS),
+                "codes": In(config.weight_bits).array(TAPS * config.filters),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        filters = self._config.filters
+        m.submodules.expander = expander = Expander(self._config)
+        masks = Array(constant(m, mask, f"mask_{n}") for n, mask in enumerate(self.masks))
+        codes = Array(constant(m, code, f"code_{n}") for n, code in enumerate(self.codes))
+        tap, used = Signal(range(TAPS)), Signal(range(TAPS * filters + 1))
+        mask, last = Signal(filters), tap == TAPS - 1
+        m.d.comb += mask.eq(Mux(self.go, masks[tap], 0))
+        with m.If(self.go):
+            m.d.sync += [
+                tap.eq(Mux(last, 0, tap + 1)),
+                used.eq(Mux(last, 0, used + _ones(mask))),
+            ]
+        whole = sum(_ones(each) for each in masks)
+        rows = Mux(whole > 2 * filters, 3, Mux(whole > filters, 2, 1))
+        row = Signal(range(TAPS))
+        m.d.comb += [
+            expander.row.eq(Cat(codes[row * filters + n] for n in range(filters))),
+            expander.row_last.eq(row == rows - 1),
+        ]
+        with m.If(expander.take):
+            m.d.sync += row.eq(Mux(expander.row_last, 0, row + 1))
+        given, ends = Signal(filters), Signal()
+        m.d.sync += [given.eq(mask), ends.eq(self.go & last)]
+        m.d.comb += [expander.mask.eq(given), expander.last.eq(ends)]
+
+        # What must come out, four cycles after the issue.
+        wanted = [codes[used + _ones(mask[:n])] for n in range(filters)]
+        expected = Cat(mask, *wanted)
+        for _ in range(4):
+            later = Signal(len(expected))
+            m.d.sync += later.eq(expected)
+            expected = later
+        m.d.comb += [Assert(expander.present == expected[:filters]), Assert(~expander.wrong)]
+        for n in range(filters):
+            with m.If(expected[n]):
+                code = expected[filters:].word_select(n, self._config.weight_bits)
+                m.d.comb += Assert(expander.codes[n] == code)
+        return m
+
+
+def _ones(mask: Value) -> Value:
+    return Const(0, 1) + sum(mask[n] for n in range(len(mask)))
+
+
 WRITE_SMT2 = """
 import sys
 from pyosys import libyosys as ys
@@ -223,6 +284,8 @@ HARNESSES = {
     "relative": (lambda: PlaceHarness(RELATIVE), 13),
     "absolute": (lambda: PlaceHarness(ABSOLUTE), 13),
     "bitmask": (lambda: MaskHarness(BITMASK), 14),
+    # Two tiles of three taps, with some waits and the latency.
+    "packed": (lambda: TapHarness(PACKED), 12),
 }
 
 
@@ -233,21 +296,23 @@ def test_the_decoder_reproduces_any_row(name, tmp_path):
     assert "Status: PASSED" in done.stdout, done.stdout + done.stderr
 
 
+BROKEN = {"bitmask": (MaskDecoder, "issue", "period"), "packed": (Expander, "mask", "present")}
+
+
 @pytest.mark.parametrize("name", HARNESSES)
 def test_the_proof_can_fail(name, tmp_path, monkeypatch):
     """A decoder that loses the third of every four issues is found out."""
     make, steps = HARNESSES[name]
-    part = MaskDecoder if name == "bitmask" else SparseAddress
+    part, issue, lost = BROKEN.get(name, (SparseAddress, "issue", "weight"))
     elaborate = part.elaborate
 
     def broken(self, platform):
         m = elaborate(self, platform)
         issues = Signal(2)
-        with m.If(self.issue):
+        with m.If(getattr(self, issue).any()):
             m.d.sync += issues.eq(issues + 1)
             with m.If(issues == 2):
-                lost = self.period if name == "bitmask" else self.weight
-                m.d.sync += lost.eq(lost + 1)
+                m.d.sync += getattr(self, lost).eq(getattr(self, lost) + 1)
         return m
 
     monkeypatch.setattr(part, "elaborate", broken)

@@ -20,6 +20,16 @@ CORES = {
     "bitmask": ["--lanes", "5", "--coding", "bitmask", "--mask-bits", "9"],
     "dense-scalar": ["--core", "dense-scalar", "--lanes", "5", "--tiles", "2"],
     "dense-2d": ["--core", "dense-2d", "--lanes", "4", "--filters", "3", "--drain", "2"],
+    "dense-packed": [
+        "--core",
+        "dense-packed",
+        "--lanes",
+        "4",
+        "--filters",
+        "2",
+        "--mask-bits",
+        "4",
+    ],
     "sparse-rows": ["--core", "sparse-rows", "--lanes", "4", "--filters", "2"],
     "sparse-nm": ["--core", "sparse-nm", "--lanes", "4", "--nm-keep", "1", "--nm-group", "8"],
 }

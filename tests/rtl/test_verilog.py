@@ -17,6 +17,16 @@ SMALL = {
     "dense": CoreConfig(
         "dense-2d", lanes=8, filters=4, act_banks=4, bank_bytes=4, act_depth=64, weight_depth=32
     ),
+    "dense-packed": CoreConfig(
+        "dense-packed",
+        lanes=8,
+        filters=4,
+        act_banks=4,
+        act_depth=64,
+        weight_depth=32,
+        mask_bits=8,
+        mask_depth=4,
+    ),
     "sparse-rows": CoreConfig(
         "sparse-rows", lanes=6, filters=2, act_banks=4, act_depth=64, weight_depth=32, tap_depth=32
     ),

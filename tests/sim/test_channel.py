@@ -27,6 +27,7 @@ CORES = {
     "sparse-bitmask": CoreConfig("sparse", lanes=13, coding="bitmask", mask_bits=10, **ROOM),
     "dense-scalar": CoreConfig("dense-scalar", lanes=13, tiles=2, weight_bits=4, **ROOM),
     "dense-2d": CoreConfig("dense-2d", lanes=6, filters=3, drain=2, **ROOM),
+    "dense-packed": CoreConfig("dense-packed", lanes=6, filters=3, mask_bits=10, **ROOM),
     "sparse-rows": CoreConfig("sparse-rows", lanes=6, filters=3, window_reads=2, **ROOM),
     "sparse-nm": CoreConfig("sparse-nm", lanes=6, filters=3, **ROOM),
 }
@@ -100,6 +101,8 @@ def test_bytes_by_hand():
     expected = {
         CoreConfig("dense-2d", lanes=4, filters=2, **common): 4 * 18 * 8,
         CoreConfig("dense-scalar", lanes=4, weight_bits=3, **common): 4 * 18 * 4,
+        # Two mask words for each pair of filters; 5 codes in three rows, 2 in one.
+        CoreConfig("dense-packed", lanes=4, filters=2, mask_bits=9, **common): 72 + 4 * 16,
         # Both channels are one element: 3 bits say which of four are kept.
         CoreConfig("sparse-nm", lanes=4, filters=2, **common): 4 * 9 * (2 * 8 + 3),
         CoreConfig(lanes=4, index_bits=9, **common): (7 + 1) * (1 + 9 + 8),

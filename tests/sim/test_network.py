@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_layers import random_layer
+from random_layers import obeying, random_layer
 
 import sim.verify
 from compress.file import container
 from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer
 from compress.model.hostops import HostOp
 from cosign import command
+from rtl.config import CoreConfig
 from sim import golden
 from sim.__main__ import main
 from sim.build import TOP
@@ -78,6 +79,23 @@ def test_every_layer_of_a_residual_network_agrees(core, model, tmp_path, capsys)
     assert "3 x random pixels (seed 7)" in printed.err
     assert "[4/4] fc" in printed.err
     assert "total" in printed.out
+
+
+def test_a_network_must_obey_the_pattern_of_its_core(model, tmp_path, capsys):
+    core = CoreConfig("sparse-nm", act_banks=512)
+    options = ("--core", "sparse-nm", "--lanes", 2, "--filters", 3)
+    assert run(model, *options) == 2
+    said = capsys.readouterr().err
+    assert "layer 'stem' does not fit the core: filter 0 keeps more than 2 of the input" in said
+    network = residual_model()
+    nodes = [obeying(n, core) if isinstance(n, Layer) else n for n in network.nodes]
+    pruned = tmp_path / "pruned.cosign"
+    container.save(dataclasses.replace(network, nodes=tuple(nodes)), pruned)
+    file = tmp_path / "result.json"
+    assert run(pruned, *options, "--json", file) == 0
+    assert all(
+        row["cycles"] == row["model_cycles"] for row in json.loads(file.read_text())["layers"]
+    )
 
 
 def test_each_layer_reads_what_the_rtl_computed(model, tmp_path, monkeypatch, capsys):

@@ -52,6 +52,7 @@ NAMES = ("lane_0.acc[3]", "front.sequencer.base[0]", "output.queue.level[1]", "d
         ("front.router.masked", BUFFERS, BUFFERS),
         ("front.row_3.buffer.held[0]", BUFFERS, BUFFERS),
         ("front.row_3.weight[0]", DECODER, CONTROL),
+        ("front.buffer.expander.kept[3]", BUFFERS, BUFFERS),
         ("front.address$75.base_1[2]", DECODER, ADDRESS),
         ("front.table.memory", ADDRESS, ADDRESS),
         ("front.sequencer.group_base[0]", ADDRESS, ADDRESS),
@@ -166,6 +167,7 @@ def test_blocks_add_up_and_follow_the_rules(netlist: Netlist) -> None:
 CORES = {
     "dense-2d": CoreConfig("dense-2d", lanes=2, filters=2, act_banks=2),
     "bitmask": CoreConfig(lanes=2, act_banks=2, coding="bitmask", act_buffers=2),
+    "dense-packed": CoreConfig("dense-packed", lanes=2, filters=2, act_banks=2),
     "sparse-rows": CoreConfig("sparse-rows", lanes=2, filters=2, act_banks=4),
     "sparse-nm": CoreConfig("sparse-nm", lanes=2, filters=2, act_banks=2),
     "tiles": CoreConfig(lanes=2, act_banks=2, tiles=2, pipeline=2, coding="absolute"),

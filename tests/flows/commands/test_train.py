@@ -20,6 +20,9 @@ from compress.zoo.density import kept_weights
 from compress.zoo.networks import densities, spec_of
 from cosign import CosignError
 from flows.commands import train
+from rtl.config import CoreConfig
+from rtl.program.fit import batch_of, fit
+from rtl.program.pack import pack_layer
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "flows")
 
@@ -84,6 +87,8 @@ def test_a_pattern_is_trained_into_the_file(
             pattern = Pattern.parse(asked[layer.name])
             assert pattern.holds(levels)
             assert 0 < layer.nnz <= pattern.kept(g)
+            core = CoreConfig("sparse-nm", 8, 4, nm_keep=pattern.keep, nm_group=pattern.group)
+            pack_layer(layer, fit(core, [layer], 16), batch_of(g, 16))  # refuses what does not
     assert 112_000 < sum(layer.nnz for layer in model.layers) <= 113_000
 
 

@@ -40,6 +40,8 @@ def test_published_files_are_read(path: Path) -> None:
     newer = {name: again.pop(name) for name in ("method", "fidelity", "allocation")}
     assert newer == {"method": "admm", "fidelity": None, "allocation": None}
     assert again["accuracy"].pop("standard_error") is None
+    assert {row.pop("batch") for row in again["layers"]} == {None}
+    assert {curve.pop("bytes_per_cycle") for curve in again["hardware"]["curves"]} == {None}
     if path.parent.name == "alexnet-photographs":
         assert again["feedback"] is None
         again = {name: again[name] for name in content}

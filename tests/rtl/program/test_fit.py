@@ -21,6 +21,7 @@ from sim.cycles import layer_cycles
         CoreConfig(lanes=13, coding="absolute"),
         CoreConfig(lanes=13, coding="bitmask", mask_bits=10),
         feed(CoreConfig(), core="dense-2d", filters=4, lanes=6),
+        feed(CoreConfig(), core="dense-packed", filters=4, lanes=6, mask_bits=8),
         feed(CoreConfig(), core="sparse-rows", filters=4, lanes=6),
         feed(CoreConfig(), core="sparse-nm", filters=4, lanes=6, nm_group=8),
     ],

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from random_layers import cases, layer_of, obeying, random_input, random_layer
 
@@ -42,8 +42,8 @@ def words(program: LayerProgram) -> Iterator[int]:
     return (int.from_bytes(word.tobytes(), "little") for word in program.weights)
 
 
-def level(code: int) -> int:
-    return int(codes_to_levels(np.array([code], np.uint8), 8)[0])
+def level(code: int, bits: int = 8) -> int:
+    return int(codes_to_levels(np.array([code], np.uint8), bits)[0])
 
 
 def field(word: int, low: int, width: int) -> int:
@@ -139,6 +139,52 @@ def test_a_sparse_stream_holds_every_level_at_its_address(config, decode, case):
     assert decode(program, config, layer.geometry.out_channels) == expected
     cost = work(layer, program.layout, config)
     assert int(cost.words.sum()) + cost.table_words == len(program.weights)
+
+
+def decode_packed(program: LayerProgram, config: CoreConfig, filters: int) -> list[dict[int, int]]:
+    """{column: level} of each filter, tap by tap and filter by filter."""
+    stream, d, count = words(program), program.descriptor, config.filters
+    per_group = filters // ((d["last_pass"] + 1) // (d["last_in_group"] + 1))
+    decoded: list[dict[int, int]] = []
+    for number in range(d["last_pass"] + 1):
+        masks = [next(stream) for _ in range(d["last_mask"] + 1)]
+        codes, last = [], 0
+        while not last:
+            row = next(stream)
+            last = row >> (config.stream_bits - 1)
+            codes += [field(row, n * config.weight_bits, config.weight_bits) for n in range(count)]
+        found: list[dict[int, int]] = [{} for _ in range(count)]
+        used = 0
+        for column in range(config.mask_bits * len(masks)):
+            word, place = divmod(column, config.mask_bits)
+            for n in range(count):
+                if masks[word] >> (place * count + n) & 1:
+                    code = codes[used]
+                    whole = config.weight_bits == 8
+                    found[n][column] = (code ^ 128) - 128 if whole else level(code, 5)
+                    used += 1
+        assert len(codes) == count * max(1, -(-used // count))
+        real = min(count, per_group - number % (d["last_in_group"] + 1) * count)
+        decoded += found[:real]
+        assert not any(found[real:])
+    assert next(stream, None) is None
+    return decoded
+
+
+@pytest.mark.parametrize("bits", [5, 8])
+@given(case=cases())
+def test_a_packed_stream_holds_every_level_in_its_column(bits, case):
+    layer, x = case
+    config = dataclasses.replace(DENSE, core="dense-packed", weight_bits=bits, mask_bits=3)
+    assume(np.abs(layer.levels.astype(np.int16)).max(initial=0) <= max_level(bits))
+    assume(layer.geometry.dilation == (1, 1))
+    program = pack_layer(layer, config, len(x))
+    expected = [{int(c): int(row[c]) for c in np.flatnonzero(row)} for row in layer.dense_levels()]
+    assert decode_packed(program, config, layer.geometry.out_channels) == expected
+    cost = work(layer, program.layout, config)
+    assert int(cost.words.sum()) == len(program.weights)
+    assert (cost.words - cost.mask_words).tolist() == cost.stored.tolist()
+    assert np.all(cost.entries == layer.geometry.columns)
 
 
 @pytest.mark.parametrize("config", [SPARSE, ABSOLUTE, ROWS], ids=["relative", "absolute", "rows"])

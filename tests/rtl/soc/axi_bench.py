@@ -177,7 +177,7 @@ async def a_map_that_is_too_long_is_an_error(dut) -> None:
 @cocotb.test()
 async def a_fault_of_the_core_leaves_the_next_map_alone(dut) -> None:
     """A filter without an end overflows its buffer while the next layer's map is loaded."""
-    if CONFIG.dense:
+    if not CONFIG.compresses:
         return  # its filters have no end mark
     soc = await begin(dut, pauses=120)
     for seed, more in enumerate((0, 3, 2 * CONFIG.weight_depth)):

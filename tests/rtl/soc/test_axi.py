@@ -20,6 +20,7 @@ CONFIGS = {
     "sparse": CoreConfig(lanes=5, **SMALL),
     "bitmask": CoreConfig(lanes=5, coding="bitmask", mask_bits=7, **SMALL),
     "dense-2d": CoreConfig("dense-2d", lanes=4, filters=3, drain=2, **SMALL),
+    "dense-packed": CoreConfig("dense-packed", lanes=4, filters=3, mask_bits=4, drain=2, **SMALL),
     "sparse-rows": CoreConfig(
         "sparse-rows", lanes=4, filters=2, window_span=2, **SMALL | {"weight_depth": 64}
     ),

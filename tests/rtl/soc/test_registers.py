@@ -17,6 +17,7 @@ CONFIGS = {
     "bitmask": CoreConfig(coding="bitmask"),
     "dense-scalar": CoreConfig("dense-scalar", pipeline=2),
     "dense-2d": CoreConfig("dense-2d", lanes=16, filters=4),
+    "dense-packed": CoreConfig("dense-packed", lanes=16, filters=4),
     "sparse-rows": CoreConfig("sparse-rows", lanes=16, filters=4),
     "sparse-nm": CoreConfig("sparse-nm", lanes=16, filters=4),
 }
