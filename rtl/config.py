@@ -291,7 +291,7 @@ class CoreConfig:
         return max(widths) + 1
 
     @property
-    def dram_bits(self) -> int:
+    def packed_bits(self) -> int:
         """Width of a weight in the memory outside, with what is needed to find its place and its
         filter's end: what a mask or the end of a window tells is not stored once more."""
         ends = self.core == "sparse" and not self.masked
