@@ -30,6 +30,7 @@ CORES = {
     ),
     "dense-scalar": CoreConfig("dense-scalar", **SMALL),
     "dense-2d": CoreConfig("dense-2d", filters=2, **SMALL),
+    "dense-2d-gated": CoreConfig("dense-2d", filters=2, gate_zeros=1, **SMALL),
     "dense-packed": CoreConfig("dense-packed", filters=3, mask_bits=4, mask_depth=8, **SMALL),
     "sparse-rows": CoreConfig(
         "sparse-rows", filters=2, window_reads=2, window_span=2, tap_depth=8, **SMALL
