@@ -32,7 +32,10 @@ SCHEMA = 1
 ACT_BYTES = 160 * 1024
 """Activation memory of a priced core: as in the default cores, of AlexNet's size."""
 _MEMORIES = ("weight_depth", "mask_depth", "tap_depth")
-_ALIKE = ("weight_bits", "acc_bits", "act_buffers", "mul_bits", "pipeline", "clock_ns")
+_ALIKE = (
+    *("weight_bits", "acc_bits", "act_buffers", "mul_bits", "pipeline", "clock_ns"),
+    "gate_zeros",
+)
 """Fields of which a list knows one value."""
 
 
@@ -146,6 +149,7 @@ class Prices:
         self.kinds = frozenset(config.core for config in self._measured)
         fitted = _Fit(self._measured)
         self._area_of, self._period_of = fitted.area_um2, fitted.period_ns
+        self._found: dict[CoreConfig, Price] = {}
 
     @property
     def size(self) -> int:
@@ -156,12 +160,17 @@ class Prices:
         """The same fit, with the netlists of `reports` as what these cores cost."""
         found = object.__new__(Prices)
         found.__dict__.update(self.__dict__)
+        found._found = {}
         found._measured = self._measured | {r.config: PricedCore.of(r) for r in reports}
         return found
 
     def of(self, config: CoreConfig) -> Price:
         """What `config` costs, whatever its memories. Raises CosignError on what no fit knows."""
-        core = standard(config)
+        if config not in self._found:
+            self._found[config] = self._price(standard(config))
+        return self._found[config]
+
+    def _price(self, core: CoreConfig) -> Price:
         if (known := self._measured.get(core)) is not None:
             return Price(known.logic_um2, known.fmax_hz, True)
         if _alike(core) not in self._alike:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cosign import CosignError
-from flows.measure.floors import Floor, floor_of
+from flows.measure.floors import Floor, closer_cycles, floor_of
 from flows.measure.space import BANK_BYTES, Space, banked
 from flows.measure.workload import RandomMasks, one_lane
 from rtl import sram as rtl_sram
@@ -90,15 +90,21 @@ class Field:
     space : the layers
     prices : of logic
     sram_model : of synth.sram.MODELS
+    banked : whether they have their banks
     """
 
     def __init__(
-        self, configs: Sequence[CoreConfig], space: Space, prices: Prices, sram_model: str
+        self,
+        configs: Sequence[CoreConfig],
+        space: Space,
+        prices: Prices,
+        sram_model: str,
+        banked: bool = False,
     ) -> None:
         self._space, self._prices, self._model = space, prices, sram_model
         self._widths: dict[tuple[int, int, int], int] = {}
         self._maps = functools.cache(self._maps_like)
-        self.configs = [self._banked(config) for config in configs]
+        self.configs = [config if banked else self._banked(config) for config in configs]
         found = [prices.of(config) for config in self.configs]
         maps = [self._maps_of(config)[1] for config in self.configs]
         self._logic_um2 = np.array([price.logic_um2 for price in found])
@@ -120,6 +126,7 @@ class Field:
         self._members = {stream: np.array(several) for stream, several in members.items()}
         self._bounds = functools.cache(self._bounds_of)
         self._areas = functools.cache(self._areas_of)
+        self._closer = functools.cache(self._closer_of)
 
     def _banked(self, config: CoreConfig) -> CoreConfig:
         """With the width of activation banks that takes the least area: it depends on the bytes of
@@ -174,6 +181,8 @@ class Field:
                 break
             if best is not None and seconds[number] == least and areas[number] >= best.area_um2:
                 continue
+            if self._closer(int(number), masks, portion) > least:
+                continue
             entry = self._entry(int(number), weights, masks, portion)
             if entry is None or entry.area_um2 > limit_um2:
                 continue
@@ -195,6 +204,16 @@ class Field:
             if (entry := self._entry(int(number), weights, masks, portion)) is not None:
                 return entry
         return None
+
+    def _closer_of(self, number: int, masks: Masks, portion: float) -> float:
+        """Seconds that a candidate takes at least, told closer."""
+        config = self.configs[number]
+        layouts = self._space.layouts(config.tiles, config.element_bytes)
+        cycles = sum(
+            closer_cycles(config, layout, layer.layer_for(config, portion))
+            for layer, layout in zip(masks.layers, layouts, strict=True)
+        )
+        return cycles / float(self._fmax_hz[number])
 
     def _portion(self, portion: float) -> float:
         """The portion that the candidates see: zeros are weights to a dense core."""

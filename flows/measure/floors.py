@@ -4,14 +4,18 @@ Exact cycles and memories need the weight stream of each coding; these bounds ne
 never above what `RandomMasks.cycles` and `RandomMasks.stored` find.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from compress.model.graph import Layer
 from flows.measure.workload import buffers_of
 from rtl.config import CoreConfig
+from rtl.program.grouping import filter_order
 from rtl.program.layout import Layout
+from rtl.program.reads import read_plan
 from synth.breakeven import Stored
 
 _Least = tuple[np.ndarray, Stored]
@@ -110,6 +114,38 @@ def _rows(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
         layer=int(nonzeros.sum()), filter=int(fullest.max()), buffers=buffers_of(config)
     )
     return fullest, stored
+
+
+def closer_cycles(config: CoreConfig, layout: Layout, layer: Layer) -> int:
+    """Cycles of a layer at least, told closer than by `Floor` where that needs some work and the
+    exact figure far more: of `sparse-rows` by the fullest row of each window. Else 0."""
+    if config.core != "sparse-rows":
+        return 0
+    g = layout.geometry
+    turns = -(-layout.positions // config.lanes)
+    entries, reads = _windows(layer, layout, config.window_reads, config.window_span)
+    order = filter_order(entries, reads, g.groups, config.filters, turns)
+    of_group = entries[order].reshape(g.groups, -1, len(reads))
+    firsts = np.arange(0, of_group.shape[1], config.filters)
+    fullest = np.maximum.reduceat(of_group, firsts, axis=1).reshape(-1, len(reads))
+    # While a window is used the next one is filled.
+    turn = np.maximum(fullest[:, :-1], reads[1:]).sum(axis=1) + fullest[:, -1]
+    rest = (turns - 1) * np.maximum(turn, config.tile_shifts).sum()
+    return int(rest + turn.sum())
+
+
+@functools.lru_cache(maxsize=8)
+def _windows(
+    layer: Layer, layout: Layout, window_reads: int, window_span: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(int64 [filters, windows], issues of each filter in each window; int64 [windows], reads)."""
+    config = CoreConfig("sparse-rows", 1, window_reads=window_reads, window_span=window_span)
+    plan = read_plan(layout, config)
+    filters = layer.geometry.out_channels
+    cell = np.repeat(np.arange(filters) * plan.windows, np.diff(layer.row_ptr))
+    cell += plan.window[layer.col_idx]
+    counts = np.bincount(cell, minlength=filters * plan.windows).reshape(filters, -1)
+    return np.maximum(counts, 1), plan.of_windows(config)
 
 
 _FLOORS: dict[str, Callable[[CoreConfig, Layout, np.ndarray], _Least]] = {

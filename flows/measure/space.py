@@ -171,6 +171,7 @@ KINDS: dict[str, Callable[[Space], Iterator[CoreConfig]]] = {
 """What is searched, by the name that results call it."""
 
 
+@functools.cache
 def banked(config: CoreConfig, bank_bytes: int) -> CoreConfig:
     """The same core with activation banks of that width, as few as feed it."""
     return feed(config, bank_bytes=bank_bytes)

@@ -13,7 +13,7 @@ from compress.zoo.networks import spec_of
 from cosign import CosignError
 from flows.measure import frontier
 from flows.measure.contest import Masks
-from flows.measure.floors import floor_of
+from flows.measure.floors import closer_cycles, floor_of
 from flows.measure.frontier import Race, Side
 from flows.measure.space import _thresholds
 from flows.measure.workload import RandomMasks, ThinnedMasks, stream_of
@@ -89,6 +89,8 @@ def test_floors_are_never_above_the_exact_figures(
     turns = np.array([-(-layout.positions // lanes)])
     least = floor.cycles(turns, np.array([config.tile_shifts]), bytes_per_cycle)
     assert least[0] <= masks.cycles(config, portion, bytes_per_cycle)
+    closer = closer_cycles(config, layout, masks.layer_for(config, portion))
+    assert closer <= masks.cycles(config, portion)
     exact = masks.stored(config, portion)
     for bound, found in zip(
         dataclasses.astuple(floor.stored), dataclasses.astuple(exact), strict=True
