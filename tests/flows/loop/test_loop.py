@@ -137,7 +137,7 @@ def test_a_pattern_has_no_feedback(tmp_path):
     for layer in others:
         g = layer.geometry
         assert Pattern(1, 4).holds(layer.dense_levels().reshape(g.out_channels, g.in_channels, -1))
-        assert 0.8 * g.weights / 4 < layer.nnz <= g.weights / 4
+        assert 0.5 * g.weights / 4 < layer.nnz <= g.weights / 4  # what has no effect is not there
     assert [row["nonzeros"] for row in found["layers"]] == [first.nnz, *(x.nnz for x in others)]
 
 
