@@ -57,6 +57,8 @@ class CoreConfig:
     clock_ns : synthesis clock target, nanoseconds
     nm_keep, nm_group : N and M of `sparse-nm`: of each M neighbouring channels a filter has at most
         N weights at a tap, each with a multiplier of its own. M is 2, 4 or 8; N = M prunes nothing
+    gate_zeros : 1 gives every multiplier operand registers of its own, which keep what they have
+        while one of the new operands is zero, so that the multiplier rests
     """
 
     core: Literal[
@@ -86,6 +88,7 @@ class CoreConfig:
     clock_ns: float = 1.0
     nm_keep: int = field(default=2, metadata=values.LATER)
     nm_group: int = field(default=4, metadata=values.LATER)
+    gate_zeros: int = field(default=0, metadata=values.LATER)
 
     def __post_init__(self) -> None:
         def demand(condition: bool, what: str) -> None:
@@ -115,6 +118,7 @@ class CoreConfig:
             ("pipeline", 0, 2),
             ("nm_group", 2, 8),
             ("nm_keep", 1, self.nm_group),
+            ("gate_zeros", 0, 1),
         ):
             value = getattr(self, name)
             demand(type(value) is int, f"{name} must be a whole number, not {value!r}")
@@ -146,11 +150,12 @@ class CoreConfig:
 
     @property
     def name(self) -> str:
-        """sparse-61, sparse-61-bitmask, dense-scalar-61, dense-2d-8x8, sparse-nm-8x8-2of4."""
+        """sparse-61, sparse-61-bitmask, dense-2d-8x8, dense-2d-8x8-gated, sparse-nm-8x8-2of4."""
         lanes = f"{self.filters}x{self.lanes}" if self.filters > 1 else f"{self.lanes}"
         coding = self.core == "sparse" and self.coding != "relative"
         kept = f"-{self.nm_keep}of{self.nm_group}" * self.structured
-        return f"{self.core}-{lanes}" + f"-{self.coding}" * coding + kept
+        more = f"-{self.coding}" * coding + kept + "-gated" * self.gate_zeros
+        return f"{self.core}-{lanes}{more}"
 
     @property
     def dense(self) -> bool:
@@ -286,7 +291,7 @@ class CoreConfig:
         return max(widths) + 1
 
     @property
-    def dram_bits(self) -> int:
+    def packed_bits(self) -> int:
         """Width of a weight in the memory outside, with what is needed to find its place and its
         filter's end: what a mask or the end of a window tells is not stored once more."""
         ends = self.core == "sparse" and not self.masked

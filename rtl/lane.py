@@ -8,6 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl.config import CoreConfig
+from rtl.fanout import delay
 
 MODULE = "cosign_lane"
 
@@ -20,10 +21,49 @@ def weight_shape(config: CoreConfig) -> Shape:
     return signed(config.operand_bits)
 
 
+def _gated(products: list[Value], gates: list[Value]) -> list[Value]:
+    """Zero in the place of products that do not count; all do where nothing says so."""
+    if not gates:
+        return products
+    return [
+        Mux(gate, product, 0).as_signed() for gate, product in zip(gates, products, strict=True)
+    ]
+
+
+class Rest(wiring.Component):
+    """A multiplier's own operand registers: they keep what they have while one of the next operands
+    is zero, `counts` is then low."""
+
+    def __init__(self, config: CoreConfig):
+        act, weight = signed(config.act_bits), signed(config.operand_bits)
+        super().__init__(
+            {
+                "act": In(act),
+                "weight": In(weight),
+                "held_act": Out(act),
+                "held_weight": Out(weight),
+                "counts": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        act = Signal(self.act.shape(), name="held_act_register", reset_less=True)
+        weight = Signal(self.weight.shape(), name="held_weight_register", reset_less=True)
+        both = self.act.any() & self.weight.any()
+        m.d.sync += self.counts.eq(both)
+        with m.If(both):
+            m.d.sync += [act.eq(self.act), weight.eq(self.weight)]
+        m.d.comb += [self.held_act.eq(act), self.held_weight.eq(weight)]
+        return m
+
+
 class Lane(wiring.Component):
     """A multiply-accumulate lane, one product a cycle, in `sparse-nm` `nm_keep` of them.
 
     `act` and `weight` come from registers and reach the accumulator `pipeline` + 1 edges later.
+    With `gate_zeros` it is one more: then a multiplier's operands keep their values while one of
+    the next ones is zero, and its product is not added.
     `snap` marks the cycle after a tile's last product was added: the sum moves to the shadow
     register, and the accumulator starts anew with whatever product arrives then (a bubble is a
     product with weight zero). `shift` passes the shadow registers along the chain.
@@ -68,6 +108,13 @@ class Lane(wiring.Component):
             return functools.reduce(operator.add, values)
 
         pairs, stages = self._pairs(m), self._config.pipeline
+        gates: list[Value] = []  # whether each product counts, when it is added
+        if self._config.gate_zeros:
+            for n, (act, weight) in enumerate(pairs):
+                m.submodules[f"rest_{n}"] = rest = Rest(self._config)
+                m.d.comb += [rest.act.eq(act), rest.weight.eq(weight)]
+                pairs[n] = rest.held_act, rest.held_weight
+                gates.append(delay(m, rest.counts, min(stages, 1), f"counts_{n}", reset_less=True))
         half = self._config.operand_bits // 2
         marks = [f"_{n}" * (len(pairs) > 1) for n in range(len(pairs))]
         products: list[Value] = [act * weight for act, weight in pairs]
@@ -77,13 +124,13 @@ class Lane(wiring.Component):
                 low = register(act * weight[:half], f"product_low{mark}")
                 high = register(act * weight[half:].as_signed(), f"product_high{mark}")
                 whole.append((low + (high << half))[: len(product)].as_signed())
-            return register(total(whole), "product_0")
+            return register(total(_gated(whole, gates)), "product_0")
         for stage in range(stages):
             products = [
                 register(product, f"product_{stage}{mark}")
                 for product, mark in zip(products, marks, strict=True)
             ]
-        return total(products)
+        return total(_gated(products, gates))
 
     def _pairs(self, m: Module) -> list[tuple[Value, Value]]:
         """Each weight, and the activation that it is multiplied with.

@@ -10,6 +10,8 @@ In `sparse-rows` the activations of edge 6 enter a window at edge 7; an entry's 
 from the window at its edge 7, its taps at edge 8, so that a window can be used from the cycle after
 its last read was issued, and overwritten by reads issued after its last entry.
 
+Where multipliers rest at zeros (`gate_zeros`) they have registers of their own, an edge later.
+
 Everything after the issue runs without a stall: whether a tile may end is decided where entries
 are issued, and the commands of the drain follow the data through the same delay.
 """
@@ -45,7 +47,7 @@ def operand_edge(config: CoreConfig) -> int:
 
 def command_edge(config: CoreConfig) -> int:
     """The edge that loads `snap` and `shift` into their last registers: they act one later."""
-    return operand_edge(config) + 1 + config.pipeline
+    return operand_edge(config) + config.gate_zeros + 1 + config.pipeline
 
 
 def output_latency(config: CoreConfig) -> int:

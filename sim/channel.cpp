@@ -162,16 +162,32 @@ struct Core {
     if (pass < run.passes) remaining = run.entries[pass];
   }
 
-  // Goes to a tile's (rows: a window's) last entry when nothing else can happen before it.
+  // Goes on to the next cycle in which more happens than that entries are issued and bits come:
+  // a tile's (rows: a window's) last entry, or all bits of a word of weights.
   void skip() {
     if (pass == run.passes || left || !arrivals.empty() || !claims.empty()) return;
-    if ((missing && waiting != run.bias_places) || !biases.rests() || !weights.rests()) return;
-    if (loading != run.passes && (loading < 2 || ends[loading - 2] != NEVER)) return;
-    int64_t last = run.windows ? window_start + run.in_window[pass * run.windows + window] - 1
-                               : now + remaining - 1;
-    if (now < can_issue[pass] || last <= now) return;
-    now = last;
-    remaining = 1;
+    if ((missing && waiting != run.bias_places) || !biases.rests()) return;
+    int64_t cycles = NEVER;
+    bool issuing = now >= can_issue[pass];
+    if (!issuing) {
+      if (can_issue[pass] != NEVER) return;
+    } else if (run.windows) {
+      cycles = window_start + run.in_window[pass * run.windows + window] - 1 - now;
+    } else {
+      cycles = remaining - 1;
+    }
+    bool full = loading == run.passes || (loading >= 2 && ends[loading - 2] == NEVER);
+    if (!full) {
+      int64_t lacking = word_bits() - weights.have;
+      cycles = std::min(cycles, (lacking + run.width - 1) / run.width);
+    } else if (!weights.rests()) {
+      return;
+    }
+    if (cycles <= 0 || cycles == NEVER) return;
+    int64_t budget = cycles * run.width;
+    weights.fill(budget);
+    now += cycles;
+    if (issuing) remaining -= cycles;
   }
 
   // A cycle; false when the layer's last output word has left.

@@ -238,10 +238,12 @@ def measure(
     weights: str,
     portions: Sequence[float] = PORTIONS,
     limit_um2: float | None = None,
+    whole: bool = True,
 ) -> Curve:
     """The curve of `workload` for the synthesised `sparse` cores against `dense`.
 
     limit_um2 : area that a sparse core may have; None for that of the dense one
+    whole : measure at all `portions`, not only where the crossing is looked for
 
     Activation memories are those of the given reports (their act_depth); weight memories are
     sized here. Raises CosignError when there is no sparse core or an unknown accounting.
@@ -284,7 +286,7 @@ def measure(
         )
         return fastest, best
 
-    found = {portion: at(portion) for portion in sorted(set(portions))}
+    found = {portion: at(portion) for portion in sorted(set(portions))} if whole else {}
 
     def speedup(portion: float) -> float:
         if portion not in found:

@@ -32,7 +32,10 @@ SCHEMA = 1
 ACT_BYTES = 160 * 1024
 """Activation memory of a priced core: as in the default cores, of AlexNet's size."""
 _MEMORIES = ("weight_depth", "mask_depth", "tap_depth")
-_ALIKE = ("weight_bits", "acc_bits", "act_buffers", "mul_bits", "pipeline", "clock_ns")
+_ALIKE = (
+    *("weight_bits", "acc_bits", "act_buffers", "mul_bits", "pipeline", "clock_ns"),
+    "gate_zeros",
+)
 """Fields of which a list knows one value."""
 
 

@@ -6,14 +6,15 @@ they really cost; or chosen among those of a CoreSet.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from compress.model.graph import Geometry, Layer
 from cosign import CosignError
 from flows.measure.breakeven import HEADLINE
-from flows.measure.contest import Entry, Masks
-from flows.measure.frontier import Race, Side
+from flows.measure.contest import Field, Masks
+from flows.measure.frontier import MOST
 from flows.measure.machines import CoreReports
+from flows.measure.space import Space, candidates
 from flows.measure.workload import RandomMasks
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet, base
@@ -26,7 +27,8 @@ RATIOS = (8.0, 4.0, 2.0)
 """Pruning ratios at which the fastest sparse cores take part, and at the first executes one the
 network."""
 _ROUNDS = 4
-"""Searches: what a netlist costs can make another core the fastest."""
+"""Of synthesis: what a netlist costs can make another core the fastest. Then those that are known
+take part."""
 
 Synthesize = Callable[[Sequence[CoreConfig]], Sequence[CoreReport]]
 
@@ -48,16 +50,13 @@ def searched(
     Raises CosignError, with the area of the smallest core, where no dense or no sparse core fits.
     """
     masks = Masks([RandomMasks(g, batch_of(g, batch), seed) for g in geometries.values()])
+    space = Space(list(geometries.values()), batch, MOST)
     prices = Prices(PriceList.read().cores)
-    known: set[CoreConfig] = set()
-    found: list[CoreConfig] = []
-    for _ in range(_ROUNDS):
-        race = Race("network", list(geometries.values()), batch, prices)
-        found = list(dict.fromkeys(standard(e.config) for e in _winners(race, masks, area_um2)))
-        unknown = [core for core in found if not (prices.of(core).measured or core in known)]
+    for last in [*[False] * _ROUNDS, True]:
+        found = _winners(_fields(space, prices, last), masks, area_um2)
+        unknown = [core for core in found if not prices.of(core).measured]
         if not unknown:
             break
-        known |= set(unknown)
         prices = prices.with_measured(synthesize(unknown))
     dense, sparse, *others = found
     by_name = {core.name: core for core in reversed(others) if core.name != sparse.name}
@@ -65,16 +64,28 @@ def searched(
     return CoreSet(_as_2d(dense), scalar, sparse, tuple(by_name.values()))
 
 
-def _winners(race: Race, masks: Masks, area_um2: float) -> Iterator[Entry]:
-    """The dense core, then the sparse ones at RATIOS."""
+def _fields(space: Space, prices: Prices, measured: bool) -> dict[str, Field]:
+    """All candidates by kind; `measured`: of which there are netlists."""
+    found = {}
+    for kind in ("dense", "sparse"):
+        found[kind] = Field(candidates(kind, space), space, prices, HEADLINE[0])
+        if measured:
+            known = [core for core in found[kind].configs if prices.of(core).measured]
+            found[kind] = Field(known, space, prices, HEADLINE[0], banked=True)
+    return found
+
+
+def _winners(fields: dict[str, Field], masks: Masks, area_um2: float) -> list[CoreConfig]:
+    """The dense core, then the sparse ones at RATIOS, each once."""
+    winners = []
     for kind, ratios in (("dense", (1.0,)), ("sparse", RATIOS)):
-        side = Side(race, (kind,), *HEADLINE)
-        portions = [1 - 1 / ratio for ratio in ratios]
-        fitting = [side.fastest(area_um2, masks, portion) for portion in portions]
+        field, portions = fields[kind], [1 - 1 / ratio for ratio in ratios]
+        fitting = [field.fastest(HEADLINE[1], area_um2, masks, portion) for portion in portions]
         if fitting[0] is None:
-            least = next(side.fields[0].fastest_by_area(HEADLINE[1], masks, portions[0]))
+            least = next(field.fastest_by_area(HEADLINE[1], masks, portions[0]))
             raise _refused(kind, area_um2, least.config.name, least.area_um2)
-        yield from (entry for entry in fitting if entry is not None)
+        winners += [standard(entry.config) for entry in fitting if entry is not None]
+    return list(dict.fromkeys(winners))
 
 
 def within(
@@ -111,13 +122,12 @@ def _as_2d(core: CoreConfig) -> CoreConfig:
     return dataclasses.replace(core, core="dense-2d")
 
 
-def _fitting(kind: str, cores: Iterable[CoreReport], area_um2: float) -> list[CoreReport]:
+def _fitting(kind: str, cores: Sequence[CoreReport], area_um2: float) -> list[CoreReport]:
     """Those of at most that area."""
-    areas = {core: core.area_um2(HEADLINE[0]) for core in cores}
-    if fitting := [core for core, area in areas.items() if area <= area_um2]:
+    if fitting := [core for core in cores if core.area_um2(HEADLINE[0]) <= area_um2]:
         return fitting
-    least = min(areas, key=lambda core: areas[core])
-    raise _refused(kind, area_um2, least.name, areas[least])
+    least = min(cores, key=lambda core: core.area_um2(HEADLINE[0]))
+    raise _refused(kind, area_um2, least.name, least.area_um2(HEADLINE[0]))
 
 
 def _refused(kind: str, area_um2: float, name: str, least_um2: float) -> CosignError:

@@ -143,7 +143,7 @@ class Chip:
         work = breakeven.Workload(network, layer, masks.cycles, stored)
         cores = self._cores
         curve = breakeven.measure(
-            work, cores.dense, cores.sized, *HEADLINE, limit_um2=cores.limit_um2
+            work, cores.dense, cores.sized, *HEADLINE, limit_um2=cores.limit_um2, whole=False
         )
         return curve.break_even_ratio
 

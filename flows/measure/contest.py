@@ -90,15 +90,21 @@ class Field:
     space : the layers
     prices : of logic
     sram_model : of synth.sram.MODELS
+    banked : whether they have their banks
     """
 
     def __init__(
-        self, configs: Sequence[CoreConfig], space: Space, prices: Prices, sram_model: str
+        self,
+        configs: Sequence[CoreConfig],
+        space: Space,
+        prices: Prices,
+        sram_model: str,
+        banked: bool = False,
     ) -> None:
         self._space, self._prices, self._model = space, prices, sram_model
         self._widths: dict[tuple[int, int, int], int] = {}
         self._maps = functools.cache(self._maps_like)
-        self.configs = [self._banked(config) for config in configs]
+        self.configs = [config if banked else self._banked(config) for config in configs]
         found = [prices.of(config) for config in self.configs]
         maps = [self._maps_of(config)[1] for config in self.configs]
         self._logic_um2 = np.array([price.logic_um2 for price in found])

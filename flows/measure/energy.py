@@ -20,6 +20,7 @@ from cosign import CosignError
 from flows.measure import dram
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
+from rtl.program.encode import work
 from rtl.program.fit import fit
 from rtl.program.pack import LayerProgram, pack_layer
 from sim.cycles import layer_cycles
@@ -193,7 +194,7 @@ def layer_energy(
             "clock": logic.clock_pj * total / 1000,
             "leakage": logic.leakage_uw * seconds * 1000,
         },
-        memories=_memories(layer, image, config, activity, total, seconds),
+        memories=memory_uses(layer, image, config, activity, total, seconds),
         slice=Slice(
             filters=part.geometry.out_channels,
             cycles=activity.cycles,
@@ -270,7 +271,7 @@ def _replayed(
     )
 
 
-def _memories(
+def memory_uses(
     layer: Layer,
     image: np.ndarray,
     config: CoreConfig,
@@ -285,9 +286,14 @@ def _memories(
     """
     whole = _packed(layer, image, config)
     rows = sum(len(rows) for rows in whole.maps(image, config))
+    cost = work(layer, whole.layout, config)
+    masks, table = cost.mask_words * len(cost.words), cost.table_words
+    found = energy.memory_energy(config, activity)
+    index = {"index": masks, "index+": table} if "index+" in found else {"index": masks + table}
     written = {
         "activation": rows * config.act_banks * config.tiles,
-        "weight": len(whole.weights) * whole.runs(config),
+        "weight": (len(whole.weights) - masks - table) * whole.runs(config),
+        **{purpose: words * whole.runs(config) for purpose, words in index.items()},
     }
     return {
         purpose: MemoryUse(
@@ -297,7 +303,7 @@ def _memories(
             write_pj=memory.write_pj,
             leakage_nj=memory.leakage_uw * seconds * 1000,
         )
-        for purpose, memory in energy.memory_energy(config, activity).items()
+        for purpose, memory in found.items()
     }
 
 

@@ -59,7 +59,7 @@ def floor_of(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> Floor:
     """
     g = layout.geometry
     entries, stored = _FLOORS[config.core](config, layout, nonzeros)
-    weight_bits = stored.layer * config.dram_bits + stored.layer_masks * config.mask_word_bits
+    weight_bits = stored.layer * config.packed_bits + stored.layer_masks * config.mask_word_bits
     images = layout.batch * config.tiles
     return Floor(entries, stored, images * g.in_channels * g.in_height * g.in_width, weight_bits)
 

@@ -144,8 +144,8 @@ def _small(config: CoreConfig, act_depth: int = 2) -> CoreConfig:
 
 
 def _portion(config: CoreConfig, portion: float) -> float:
-    """That of the masks which a core's work depends on."""
-    return portion if config.compresses else 0.0
+    """That of the masks which a core's work depends on; of none the cheapest."""
+    return portion if config.compresses else 1.0
 
 
 def one_lane(config: CoreConfig) -> CoreConfig:

@@ -337,7 +337,7 @@ class Results(Value, frozen=True, kw_only=True):
     compression : of the network
     layers : in the order of the network
     hardware : measured cores, and break-even
-    feedback : from hardware to pruning; null of a run without training
+    feedback : from hardware to pruning; null of a run without training, or by an N:M pattern
     allocation : densities by layer within a budget; null of a run that trained
     verification : of the RTL
     energy : null unless it was measured before the report was written ([energy.md](energy.md))

@@ -97,7 +97,7 @@ def traffic(cost: Work, layout: Layout, config: CoreConfig) -> Traffic:
         outputs=_shared(passes * ((tiles - 1) * config.tile_shifts + last_shifts), outputs),
         table=_words(cost.table_words, config.address_bits),
         masks=_words(masks, config.mask_word_bits),
-        weights=_words(int(cost.words.sum()) - masks, config.dram_bits),
+        weights=_words(int(cost.words.sum()) - masks, config.packed_bits),
         words=cost.words,
         mask_words=cost.mask_words,
     )

@@ -86,11 +86,11 @@ def run(options: argparse.Namespace) -> int:
         names,
         show,
         execution=Execution(
-            options.batch,
-            options.stall_seed,
-            options.waves,
-            options.jobs,
-            options.bytes_per_cycle,
+            batch=options.batch,
+            stall_seed=options.stall_seed,
+            waves=options.waves,
+            processes=options.jobs,
+            bytes_per_cycle=options.bytes_per_cycle,
         ),
     )
     content = {

@@ -56,6 +56,12 @@ CORES = {
         drain=2,
         **SMALL | {"act_depth": 24, "weight_depth": 24},
     ),
+    # Multipliers that rest at zeros, one edge behind the others, with 0 to 2 product registers.
+    "dense-2d-gated": CoreConfig("dense-2d", lanes=2, filters=3, gate_zeros=1, **SMALL),
+    "sparse-gated": CoreConfig(lanes=3, index_bits=4, pipeline=0, gate_zeros=1, **SMALL),
+    "sparse-nm-gated": CoreConfig(
+        "sparse-nm", lanes=1, filters=3, pipeline=2, gate_zeros=1, **SMALL | {"act_banks": 4}
+    ),
     # Passes that follow each other as fast as can be.
     "dense-packed-scalar": CoreConfig(
         "dense-packed", lanes=2, drain=2, mask_bits=3, mask_depth=11, act_buffers=2, **SMALL

@@ -56,6 +56,7 @@ def fields_of(kind: str) -> st.SearchStrategy[dict[str, Any]]:
             "act_banks": st.just(2048 if kind == "sparse-nm" else 512),
             "nm_group": st.sampled_from((2, 4, 8)),
             "nm_keep": st.integers(1, 2),
+            "gate_zeros": st.integers(0, 1),
             "clock_ns": st.floats(1e-9, 1e6) | st.integers(1, 9),
         },
     )

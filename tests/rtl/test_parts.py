@@ -14,6 +14,7 @@ from rtl.bitmask import MaskDecoder
 from rtl.config import CoreConfig
 from rtl.dense import DenseAddress
 from rtl.drain import Biases, DrainControl
+from rtl.lane import Rest
 from rtl.program.layout import Layout
 from rtl.program.pack import pack_layer
 from rtl.requantize import MULTIPLY, SHIFT, Requantizer
@@ -254,3 +255,26 @@ def test_the_mask_decoder_visits_every_set_bit(masks, in_period):
         assert got[0] == wanted[0]
         assert got[1:] == wanted[1:] or not got[0]
         assert got[3] == wanted[3]
+
+
+operands = st.tuples(st.integers(-128, 127), st.integers(-128, 127))
+
+
+@given(st.lists(operands | st.just((0, 5)) | st.just((-7, 0)), min_size=1, max_size=30))
+@settings(max_examples=10, deadline=None)
+def test_a_multiplier_rests_at_zeros(pairs):
+    part = Rest(CONFIG)
+    seen = []
+
+    async def testbench(ctx):
+        for act, weight in pairs:
+            ctx.set(part.act, act)
+            ctx.set(part.weight, weight)
+            await ctx.tick()
+            seen.append((ctx.get(part.counts), ctx.get(part.held_act), ctx.get(part.held_weight)))
+
+    simulate(part, testbench)
+    held = (0, 0)
+    for pair, (counts, *found) in zip(pairs, seen, strict=True):
+        held = pair if all(pair) else held
+        assert (bool(counts), *found) == (all(pair), *held)

@@ -39,8 +39,16 @@ CORES = {
     "dense-packed": CoreConfig(
         "dense-packed", lanes=6, filters=3, drain=2, mask_bits=5, mask_depth=103, **SMALL
     ),
-    "dense-packed-tiles": CoreConfig(
-        "dense-packed", lanes=2, filters=8, tiles=2, mask_bits=4, pipeline=0, act_buffers=2, **SMALL
+    "dense-packed-gated": CoreConfig(
+        "dense-packed",
+        lanes=2,
+        filters=8,
+        tiles=2,
+        mask_bits=4,
+        pipeline=0,
+        act_buffers=2,
+        gate_zeros=1,
+        **SMALL,
     ),
     "sparse-rows": CoreConfig(
         "sparse-rows", lanes=6, filters=3, window_reads=2, window_span=3, drain=2, **SMALL

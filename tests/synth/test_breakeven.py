@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.sram import macros
-from synth.breakeven import Stored, Workload, measure
+from synth.breakeven import RESOLUTION, Stored, Workload, measure
 from synth.report import CoreReport
 from synth.sram import MODELS, area_by_purpose
 
@@ -100,6 +100,31 @@ def test_the_fastest_core_that_fits_is_taken(
     point = next(point for point in curve.points if point.portion == portion)
     assert (point.lanes, point.cycles) == (lanes, cycles)
     assert point.speedup == pytest.approx(speedup)
+
+
+@pytest.mark.parametrize("fmax_hz", [0.3e9, 0.8e9, 1e9, 1e6])
+@pytest.mark.parametrize("weights", ["streamed", "on-chip"])
+def test_the_crossing_needs_no_whole_curve(fmax_hz: float, weights: str) -> None:
+    """Nothing is measured further below it than the next portion."""
+    cores = [sparse(46, 60_000.0, fmax_hz), sparse(60, 80_000.0, fmax_hz)]
+    curve, few = (
+        measure(LAYER, DENSE, cores, "flat", weights, whole=whole) for whole in (True, False)
+    )
+    assert few.break_even_ratio == curve.break_even_ratio
+    assert few.bracket_ratio == curve.bracket_ratio
+    assert set(few.points) <= set(curve.points)
+    assert sum(point.speedup < 1 for point in few.points) <= 1 + math.log2(0.05 / RESOLUTION) + 1
+
+
+def test_an_area_of_its_own_is_the_limit() -> None:
+    """Which holds the core, and then is smaller than its logic alone."""
+    several = [
+        measure(LAYER, DENSE, [sparse(60, 80_000.0)], "flat", "streamed", limit_um2=limit)
+        for limit in (2e6, 5e4)
+    ]
+    assert [curve.limit_um2 for curve in several] == [2e6, 5e4]
+    assert several[0].break_even_ratio is not None
+    assert several[1].break_even_ratio is None
 
 
 def test_never_and_errors() -> None:

@@ -1,5 +1,6 @@
 """The mapped netlist of a core of each kind against its RTL: every output, in every cycle."""
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ CORES = {
     ),
     "dense-scalar": CoreConfig("dense-scalar", **SMALL),
     "dense-2d": CoreConfig("dense-2d", filters=2, **SMALL),
+    "dense-2d-gated": CoreConfig("dense-2d", filters=2, gate_zeros=1, **SMALL),
     "dense-packed": CoreConfig("dense-packed", filters=3, mask_bits=4, mask_depth=8, **SMALL),
     "sparse-rows": CoreConfig(
         "sparse-rows", filters=2, window_reads=2, window_span=2, tap_depth=8, **SMALL
@@ -60,9 +62,10 @@ def lockstep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     config = request.param
     folder = tmp_path_factory.mktemp("core")
     synthesize(config, folder)
+    geometry = dataclasses.replace(GEOMETRY, in_channels=8) if config.structured else GEOMETRY
     scales = {"mul": [139, 255, 9, 70], "shift": [12, 13, 8, 11]}
-    layers = [obeying(random_layer(GEOMETRY, 0.5, seed=n, **scales), config) for n in range(2)]
-    images = [random_input(GEOMETRY, seed=n) for n in range(2)]
+    layers = [obeying(random_layer(geometry, 0.5, seed=n, **scales), config) for n in range(2)]
+    images = [random_input(geometry, seed=n) for n in range(2)]
     jobs = [Job(pack_layer(part, config), x[0]) for part, x in zip(layers, images, strict=True)]
     recording = record(jobs, config, simulators_dir(), stall_seed=1)
     for layer, x, result in zip(layers, images, recording.results, strict=True):

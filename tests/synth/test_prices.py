@@ -85,6 +85,8 @@ def test_what_the_list_does_not_know_is_refused():
         prices.of(_core(core="sparse-rows", lanes=4, filters=4))
     with pytest.raises(CosignError, match="weight_bits"):
         prices.of(_core(weight_bits=5))
+    with pytest.raises(CosignError, match="gate_zeros"):
+        prices.of(_core(gate_zeros=1))
     with pytest.raises(CosignError, match="at least one"):
         Prices([])
 

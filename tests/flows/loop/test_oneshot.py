@@ -254,7 +254,7 @@ def test_a_pattern_runs_on_the_sparse_core(tiny: Path, data: Path, tmp_path: Pat
     assert main(["run", *words, "--quiet"]) == 0
     found = json.loads((run / "results.json").read_text())
     first, *others = container.load(run / "model.cosign").layers
-    assert first.nnz == first.geometry.weights  # of one channel
+    assert first.nnz > 190  # of 200, of one channel
     for layer in others:
         g = layer.geometry
         assert Pattern(2, 4).holds(layer.dense_levels().reshape(g.out_channels, g.in_channels, -1))

@@ -2,19 +2,23 @@
 
 import dataclasses
 import re
+from collections.abc import Sequence
 
 import pytest
 from random_layers import random_layer
 
 from compress.model.graph import Geometry
 from cosign import CosignError
-from flows.measure.area import within
+from flows.measure.area import searched, within
 from flows.measure.breakeven import HEADLINE, Chip
 from flows.measure.machines import CoreReports
 from flows.measure.workload import RandomMasks
+from rtl.config import CoreConfig
 from rtl.coreset import CoreSet, base
-from rtl.program.fit import feed
+from rtl.program.fit import feed, fit
 from rtl.sram import macros
+from sim.workload import random_layers
+from synth.prices import PriceList, Prices
 from synth.report import CoreReport
 from synth.sram import MODELS, area_by_purpose
 
@@ -84,6 +88,47 @@ def test_break_even_is_of_what_fits() -> None:
     assert several[0] < several[1]
     small = Chip(LAYERS, reports(LOGIC, 1e6), BATCH)
     assert small.break_even("net", "conv", masks) is None
+
+
+class Dearer:
+    """Netlists that take `factor` times what the price list says."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+        self.made: list[CoreReport] = []
+
+    def __call__(self, wanted: Sequence[CoreConfig]) -> list[CoreReport]:
+        prices = Prices(PriceList.read().cores)
+        reports = []
+        for core in wanted:
+            logic, fmax_hz, _ = prices.of(core)
+            areas = {model: area_by_purpose(model, macros(core)) for model in MODELS}
+            logic *= self.factor
+            blocks = {"lanes": logic}
+            reports.append(CoreReport(core, logic, areas, fmax_hz, 0.0, "", {}, 0, {}, 0.0, blocks))
+        self.made += reports
+        return reports
+
+
+def test_what_a_search_finds_fits_by_what_it_really_costs() -> None:
+    """And is found among those that are no dearer than was thought."""
+    geometries = {layer.name: layer.geometry for layer in LAYERS}
+    limit = 3e5
+    dearer, cheap = Dearer(1.5), searched(geometries, BATCH, limit, 0, Dearer(1.0))
+    found = searched(geometries, BATCH, limit, 0, dearer)
+    assert found.dense.multipliers <= cheap.dense.multipliers
+    assert found.sparse.multipliers <= cheap.sparse.multipliers
+    assert found.dense_scalar.multipliers == found.sparse.multipliers
+    prices = Prices(PriceList.read().cores).with_measured(dearer.made)
+    for core in (found.sparse, *found.candidates, found.dense):
+        scalar = core.core == "dense-2d" and core.filters == 1
+        price = prices.of(dataclasses.replace(core, core="dense-scalar") if scalar else core)
+        needed = fit(core, random_layers(geometries, {"conv": 9, "fc": 9}, 0), BATCH)
+        area = price.logic_um2 + sum(area_by_purpose(HEADLINE[0], macros(needed)).values())
+        assert area <= limit
+        assert price.measured
+    with pytest.raises(CosignError, match="holds no dense core with memories for this network"):
+        searched(geometries, BATCH, 1e3, 0, dearer)
 
 
 @pytest.mark.parametrize(("kind", "least"), [("dense", SCALAR), ("sparse", THREE)])

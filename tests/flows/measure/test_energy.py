@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from flows.measure.dram import DramUse
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
 from rtl.program.pack import pack_layer
+from rtl.sram import macros
 from sim.cycles import layer_cycles
 from sim.record import record
 from sim.run import simulators_dir
@@ -71,6 +73,20 @@ def test_a_layers_energy_reproduces_and_adds_up(folder: Path, tmp_path: Path) ->
     assert row["memories"]["weight"]["writes"] == len(pack_layer(layer, CONFIG).weights)
     assert 0 < row["memories"]["weight"]["reads"] <= row["cycles"]
     assert row["slice"]["filters"] < 8
+
+
+@pytest.mark.parametrize("fields", [{"coding": "bitmask"}, {"core": "dense-packed", "filters": 2}])
+def test_masks_and_tables_are_not_written_into_the_weight_memory(fields: dict[str, Any]) -> None:
+    """Four mask words for each filter, or pair of filters; nine taps in the table."""
+    config = dataclasses.replace(CONFIG, mask_bits=9, mask_depth=32, tap_depth=16, **fields)
+    layer, image = random_layer(GEOMETRY, 0.5), random_input(GEOMETRY)[0]
+    accesses = {f"{macro.name}_{n}": (macro.name, 3, 4) for n, macro in enumerate(macros(config))}
+    found = flow.memory_uses(layer, image, config, Activity(10, {}, {}, accesses, 0), 50, 1e-6)
+    table = found["index+"].writes if config.table else 0
+    assert (found["index"].writes, table) == (4 * 8 // config.filters, 9 * config.table)
+    words = len(pack_layer(layer, config).weights)
+    assert found["weight"].writes == words - found["index"].writes - table
+    assert found["weight"].reads == 15
 
 
 def test_a_rows_parts_by_hand() -> None:
