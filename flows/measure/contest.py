@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cosign import CosignError
-from flows.measure.floors import Floor, closer_cycles, floor_of
+from flows.measure.floors import Floor, floor_of, turn_cycles
 from flows.measure.space import BANK_BYTES, Space, banked
 from flows.measure.workload import RandomMasks, one_lane
 from rtl import sram as rtl_sram
@@ -120,13 +120,14 @@ class Field:
         lanes = np.array([config.lanes for config in self.configs])
         self._turns = -(-np.array(positions).T // lanes)  # [layers, candidates]
         members: dict[CoreConfig, list[int]] = {}
-        for number, config in enumerate(self.configs):
-            members.setdefault(one_lane(config), []).append(number)
+        self._streams = [one_lane(config) for config in self.configs]
+        for number, stream in enumerate(self._streams):
+            members.setdefault(stream, []).append(number)
         self._alike = all(c.dense and not c.packed for c in self.configs)
         self._members = {stream: np.array(several) for stream, several in members.items()}
         self._bounds = functools.cache(self._bounds_of)
         self._areas = functools.cache(self._areas_of)
-        self._closer = functools.cache(self._closer_of)
+        self._turn = functools.cache(self._turn_of)
 
     def _banked(self, config: CoreConfig) -> CoreConfig:
         """With the width of activation banks that takes the least area: it depends on the bytes of
@@ -217,15 +218,19 @@ class Field:
                 best = entry
         return best
 
-    def _closer_of(self, number: int, masks: Masks, portion: float) -> float:
+    def _closer(self, number: int, masks: Masks, portion: float) -> float:
         """Seconds that a candidate takes at least, told closer."""
-        config = self.configs[number]
-        layouts = self._space.layouts(config.tiles, config.element_bytes)
-        cycles = sum(
-            closer_cycles(config, layout, layer.layer_for(config, portion)) / layer.batch
+        turn = self._turn(self._streams[number], masks, portion)
+        return float(self._turns[:, number] @ turn / self._fmax_hz[number])
+
+    def _turn_of(self, stream: CoreConfig, masks: Masks, portion: float) -> np.ndarray:
+        """float64 [layers]: cycles of an image at least, of a turn of all passes."""
+        layouts = self._space.layouts(stream.tiles, stream.element_bytes)
+        several = [
+            turn_cycles(stream, layout, layer.layer_for(stream, portion)) / layer.batch
             for layer, layout in zip(masks.layers, layouts, strict=True)
-        )
-        return cycles / float(self._fmax_hz[number])
+        ]
+        return np.array(several)
 
     def _portion(self, portion: float) -> float:
         """The portion that the candidates see: zeros are weights to a dense core."""
