@@ -205,12 +205,24 @@ class Field:
                 return entry
         return None
 
+    def smallest(self, weights: str, masks: Masks, portion: float) -> Entry | None:
+        """The candidate of the least area; None where no memories are deep enough."""
+        areas = self._areas(weights, masks, portion)
+        best: Entry | None = None
+        for number in np.argsort(areas, kind="stable"):
+            if areas[number] >= (math.inf if best is None else best.area_um2):
+                break
+            entry = self._entry(int(number), weights, masks, portion)
+            if entry is not None and (best is None or entry.area_um2 < best.area_um2):
+                best = entry
+        return best
+
     def _closer_of(self, number: int, masks: Masks, portion: float) -> float:
         """Seconds that a candidate takes at least, told closer."""
         config = self.configs[number]
         layouts = self._space.layouts(config.tiles, config.element_bytes)
         cycles = sum(
-            closer_cycles(config, layout, layer.layer_for(config, portion))
+            closer_cycles(config, layout, layer.layer_for(config, portion)) / layer.batch
             for layer, layout in zip(masks.layers, layouts, strict=True)
         )
         return cycles / float(self._fmax_hz[number])
