@@ -7,6 +7,7 @@ large to win. The fastest wins, of equally fast ones the smallest.
 
 import dataclasses
 import functools
+import heapq
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -174,24 +175,30 @@ class Field:
         portion = self._portion(portion)
         seconds = self._bounds(masks, portion)[0]
         areas = self._areas(weights, masks, portion)
-        fitting = np.flatnonzero(areas <= limit_um2)
+        fitting = np.flatnonzero((areas <= limit_um2) & (seconds < below_s))
+        # The best bound comes first: what is popped with its closer bound is worth counting.
+        bounds = zip(
+            seconds[fitting].tolist(), areas[fitting].tolist(), fitting.tolist(), strict=True
+        )
+        heap = [(*bound, False) for bound in bounds]
+        heapq.heapify(heap)
         best: Entry | None = None
-        for number in fitting[np.lexsort((areas[fitting], seconds[fitting]))]:
-            least = below_s if best is None else best.seconds
-            if seconds[number] > least or (best is None and seconds[number] >= least):
+        while heap:
+            least, area, number, closer = heapq.heappop(heap)
+            if best is not None and (least, area) >= (best.seconds, best.area_um2):
                 break
-            if best is not None and seconds[number] == least and areas[number] >= best.area_um2:
+            if not closer:
+                closer_s = self._closer(number, masks, portion)
+                if closer_s > least:
+                    if closer_s < below_s:
+                        heapq.heappush(heap, (closer_s, area, number, True))
+                    continue
+            entry = self._entry(number, weights, masks, portion)
+            if entry is None or entry.area_um2 > limit_um2 or entry.seconds >= below_s:
                 continue
-            if self._closer(int(number), masks, portion) > least:
-                continue
-            entry = self._entry(int(number), weights, masks, portion)
-            if entry is None or entry.area_um2 > limit_um2:
-                continue
-            if best is None:
-                best = entry if entry.seconds < below_s else None
-            elif (entry.seconds, entry.area_um2) < (best.seconds, best.area_um2):
+            if best is None or (entry.seconds, entry.area_um2) < (best.seconds, best.area_um2):
                 best = entry
-            if best is not None and best.seconds <= enough_s:
+            if best.seconds <= enough_s:
                 break
         return best
 
