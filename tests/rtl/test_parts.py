@@ -8,6 +8,7 @@ from amaranth.sim import Simulator
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_layers import layer_of
+from rtl_models import with_models
 
 from compress.model.graph import Geometry
 from rtl.bitmask import MaskDecoder
@@ -15,6 +16,7 @@ from rtl.config import CoreConfig
 from rtl.dense import DenseAddress
 from rtl.drain import Biases, DrainControl
 from rtl.lane import Rest
+from rtl.packed import PackedBuffer
 from rtl.program.layout import Layout
 from rtl.program.pack import pack_layer
 from rtl.requantize import MULTIPLY, SHIFT, Requantizer
@@ -278,3 +280,37 @@ def test_a_multiplier_rests_at_zeros(pairs):
     for pair, (counts, *found) in zip(pairs, seen, strict=True):
         held = pair if all(pair) else held
         assert (bool(counts), *found) == (all(pair), *held)
+
+
+def test_a_pass_that_was_left_is_not_ready():
+    """Two passes of one tap follow each other; the next one for the first side does not come."""
+    config = dataclasses.replace(CONFIG, core="dense-packed", mask_bits=2, mask_depth=2)
+    part = PackedBuffer(config)
+
+    async def testbench(ctx):
+        ctx.set(part.enable, 1)
+        for _ in range(2):
+            for stream, ends in ((part.masks, 0), (part.codes, 1)):
+                ctx.set(part.ends, ends)
+                ctx.set(stream.payload, 1)
+                ctx.set(stream.valid, 1)
+                assert ctx.get(stream.ready)
+                await ctx.tick()
+                ctx.set(stream.valid, 0)
+        for side in range(2):
+            ctx.set(part.side, side)
+            assert ctx.get(part.ready)
+            for port, value in ((part.issue, 1), (part.last, 1), (part.release, 1 << side)):
+                ctx.set(port, value)
+            await ctx.tick()
+        for port in (part.issue, part.last, part.release, part.side):
+            ctx.set(port, 0)
+        found = []
+        for _ in range(9):
+            assert not ctx.get(part.ready)
+            found += [ctx.get(weight) for weight in part.weights if ctx.get(weight)]
+            assert not ctx.get(part.wrong)
+            await ctx.tick()
+        assert found == [1, 1]
+
+    simulate(with_models(part, config), testbench)

@@ -22,6 +22,10 @@ OTHERS = [
     feed(base("sparse-rows"), filters=filters, lanes=lanes)
     for filters, lanes in ((2, 8), (4, 8), (4, 16))
 ]
+PACKED = [
+    feed(base("dense-packed"), filters=filters, lanes=8, tiles=tiles, mask_bits=bits)
+    for filters, tiles, bits in ((2, 1, 16), (8, 2, 8), (3, 1, 5))
+]
 
 
 @pytest.mark.parametrize("geometry", [CONV, LINEAR], ids=["conv", "linear"])
@@ -31,7 +35,7 @@ def test_every_core_is_counted_as_if_alone(geometry: Geometry) -> None:
     narrow = [feed(base("sparse"), coding="bitmask", mask_bits=bits) for bits in (4, 9)]
     for portion in (0.0, 0.6, 0.95):
         layer = masks.layer(portion)
-        for core in (*SPARSE, *short, *narrow, *OTHERS):
+        for core in (*SPARSE, *short, *narrow, *OTHERS, *PACKED):
             layout = layout_of(geometry, masks.batch, core.tiles)
             alone = work(layer, layout, core)
             assert masks.cycles(core, portion) == cycles.run_cycles(alone, layout, core)
@@ -48,3 +52,18 @@ def test_a_dense_core_knows_no_portion() -> None:
         == masks.cycles(dense, 0.0)
         == cycles.dense_cycles(LINEAR, dense, 3)
     )
+
+
+def test_a_packed_core_is_as_fast_as_a_dense_one_and_stores_less() -> None:
+    """But for what a first pass takes less time to load: all other loading is behind the tiles."""
+    dense = CoreConfig("dense-2d", lanes=8, filters=4)
+    packed = feed(dense, core="dense-packed", mask_bits=8)
+    masks = RandomMasks(CONV, 1, 0)
+    whole = masks.cycles(dense, 0.0)
+    for portion in (0.0, 0.5, 0.9):
+        cycles_, stored = masks.cycles(packed, portion), masks.stored(packed, portion)
+        first = work(masks.layer(portion), layout_of(CONV, 1, 1), packed).words[0]
+        assert cycles_ == whole - CONV.columns + first
+        nonzeros = round((1 - portion) * CONV.weights)
+        assert 4 * stored.layer == pytest.approx(nonzeros, abs=4 * 4)
+        assert stored.layer_masks == 4 * -(-CONV.columns // 8)
