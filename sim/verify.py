@@ -79,7 +79,7 @@ class Verification:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Execution:
     """How the simulations are run.
 

@@ -13,15 +13,17 @@ Two accountings of the weight memory: "streamed" (two buffers of one filter each
 arrive from outside) and "on-chip" (the two buffers together hold the whole layer).
 """
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from cosign import CosignError
 from cosign.values import Amount, Count, Positive, Ratio, Share, Value
 from rtl.config import CoreConfig
+from rtl.program.fit import DEEPEST
 from synth.report import CoreReport
 
 PORTIONS = (0.0, 0.05, *(percent / 100 for percent in range(10, 95, 5)), 0.95, 0.975)
@@ -148,10 +150,38 @@ def with_weights(config: CoreConfig, stored: Stored, weights: str) -> CoreConfig
     return dataclasses.replace(config, **fields)
 
 
+class TooDeep(CosignError):
+    """A layer's weights need a deeper memory than a core can have."""
+
+
 def _load(report: CoreReport, workload: Workload, portion: float, weights: str) -> _Trial:
     """The core with the weight memory that this portion and accounting need, and its cycles."""
-    config = with_weights(report.config, workload.stored(report.config, portion), weights)
+    stored = workload.stored(report.config, portion)
+    try:
+        config = with_weights(report.config, stored, weights)
+    except CosignError as error:
+        raise TooDeep(
+            f"{workload.layer}: weights {weights} need a deeper memory than {report.name} can have."
+        ) from error
     return _Trial(report.with_memories(config), workload.cycles(config, portion))
+
+
+def _loaded(
+    sparse: Sequence[CoreReport], workload: Workload, portion: float, weights: str
+) -> Iterator[_Trial]:
+    """Those of the cores that can have the memory."""
+    for report in sparse:
+        with contextlib.suppress(TooDeep):
+            yield _load(report, workload, portion, weights)
+
+
+def _deepest(sparse: Sequence[CoreReport]) -> _Trial:
+    """The smallest of cores of which none can have the memory, with as much as there can be."""
+    full = [
+        report.with_memories(dataclasses.replace(report.config, weight_depth=DEEPEST))
+        for report in sparse
+    ]
+    return _Trial(min(full, key=lambda report: report.logic_um2), 0)
 
 
 class Crossing(NamedTuple):
@@ -246,7 +276,8 @@ def measure(
     whole : measure at all `portions`, not only where the crossing is looked for
 
     Activation memories are those of the given reports (their act_depth); weight memories are
-    sized here. Raises CosignError when there is no sparse core or an unknown accounting.
+    sized here. Raises CosignError when there is no sparse core or an unknown accounting, TooDeep
+    when the dense core cannot hold the layer.
     """
     if not sparse:
         raise CosignError("break-even needs at least one synthesised sparse core.")
@@ -256,11 +287,13 @@ def measure(
     limit = reference.report.area_um2(sram_model) if limit_um2 is None else limit_um2
 
     def at(portion: float) -> tuple[Point, _Trial]:
-        trials = [_load(report, workload, portion, weights) for report in sparse]
+        trials = [*_loaded(sparse, workload, portion, weights)]
         fitting = [t for t in trials if t.report.area_um2(sram_model) <= limit]
         ratio = _ratio(portion)
         if not fitting:
-            least = min(trials, key=lambda t: t.report.area_um2(sram_model))
+            least = min(
+                trials, key=lambda t: t.report.area_um2(sram_model), default=_deepest(sparse)
+            )
             area = least.report.area_um2(sram_model)
             nothing = Point(
                 portion=portion,

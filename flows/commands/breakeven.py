@@ -32,7 +32,7 @@ from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
 from rtl.options import add_cores, cores_of
 from rtl.program.fit import batch_for, batch_of, fit
-from synth.breakeven import ACCOUNTINGS, PORTIONS, Curve, Workload, measure
+from synth.breakeven import ACCOUNTINGS, PORTIONS, Curve, TooDeep, Workload, measure
 from synth.report import CoreReport, synthesize_many
 from synth.sram import MODELS
 
@@ -112,7 +112,11 @@ def run(options: argparse.Namespace) -> int:
             for b, core, sram_model, weights in _settings(options.bytes_per_cycle, dense):
                 cycles = functools.partial(masks.cycles, bytes_per_cycle=b)
                 work = Workload(network, name, cycles, masks.stored, b)
-                found = measure(work, fitted[core], rivals, sram_model, weights, portions)
+                try:
+                    found = measure(work, fitted[core], rivals, sram_model, weights, portions)
+                except TooDeep as error:
+                    print(f"{error} It is left out.", file=output(options.json), flush=True)
+                    continue
                 curves.append(found)
                 print(_line(found, options.ratios), file=output(options.json), flush=True)
         moved += _moved(name, masks, fitted.values(), options)

@@ -82,7 +82,11 @@ def _winners(fields: dict[str, Field], masks: Masks, area_um2: float) -> list[Co
         field, portions = fields[kind], [1 - 1 / ratio for ratio in ratios]
         fitting = [field.fastest(HEADLINE[1], area_um2, masks, portion) for portion in portions]
         if fitting[0] is None:
-            least = next(field.fastest_by_area(HEADLINE[1], masks, portions[0]))
+            least = field.smallest(HEADLINE[1], masks, portions[0])
+            if least is None:
+                raise CosignError(
+                    f"--area: no {kind} core can have memories that hold this network's layers."
+                )
             raise _refused(kind, area_um2, least.config.name, least.area_um2)
         winners += [standard(entry.config) for entry in fitting if entry is not None]
     return list(dict.fromkeys(winners))

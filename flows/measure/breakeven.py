@@ -1,5 +1,6 @@
 """From core reports to break-even and speedup per layer (§5.1), cycles from the cycle model."""
 
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Collection, Sequence
@@ -77,15 +78,18 @@ def speedups(
 def _curves(
     network: str, layer: Layer, reports: CoreReports, batch: int, seed: int
 ) -> tuple[breakeven.Curve, ...]:
-    """Fig. 4 for `layer` under both SRAM models and both accountings, HEADLINE first."""
+    """Fig. 4 for `layer` under both SRAM models and both accountings, HEADLINE first; without those
+    that need a deeper memory than there can be."""
     masks = RandomMasks(layer.geometry, batch_of(layer.geometry, batch), seed)
     work = breakeven.Workload(network, layer.name, masks.cycles, masks.stored)
     fitted = reports.fitted([layer], batch)
     settings = [*itertools.product(sram.MODELS, breakeven.ACCOUNTINGS)]
     settings.sort(key=lambda setting: setting != HEADLINE)
-    return tuple(
-        breakeven.measure(work, fitted.dense, fitted.sized, *setting) for setting in settings
-    )
+    curves = []
+    for setting in settings:
+        with contextlib.suppress(breakeven.TooDeep):
+            curves.append(breakeven.measure(work, fitted.dense, fitted.sized, *setting))
+    return tuple(curves)
 
 
 def headline_layer(layers: Sequence[Layer]) -> Layer:

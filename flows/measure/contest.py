@@ -7,6 +7,7 @@ large to win. The fastest wins, of equally fast ones the smallest.
 
 import dataclasses
 import functools
+import heapq
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cosign import CosignError
-from flows.measure.floors import Floor, closer_cycles, floor_of
+from flows.measure.floors import Floor, floor_of, turn_cycles
 from flows.measure.space import BANK_BYTES, Space, banked
 from flows.measure.workload import RandomMasks, one_lane
 from rtl import sram as rtl_sram
@@ -120,13 +121,14 @@ class Field:
         lanes = np.array([config.lanes for config in self.configs])
         self._turns = -(-np.array(positions).T // lanes)  # [layers, candidates]
         members: dict[CoreConfig, list[int]] = {}
-        for number, config in enumerate(self.configs):
-            members.setdefault(one_lane(config), []).append(number)
+        self._streams = [one_lane(config) for config in self.configs]
+        for number, stream in enumerate(self._streams):
+            members.setdefault(stream, []).append(number)
         self._alike = all(c.dense and not c.packed for c in self.configs)
         self._members = {stream: np.array(several) for stream, several in members.items()}
         self._bounds = functools.cache(self._bounds_of)
         self._areas = functools.cache(self._areas_of)
-        self._closer = functools.cache(self._closer_of)
+        self._turn = functools.cache(self._turn_of)
 
     def _banked(self, config: CoreConfig) -> CoreConfig:
         """With the width of activation banks that takes the least area: it depends on the bytes of
@@ -173,24 +175,30 @@ class Field:
         portion = self._portion(portion)
         seconds = self._bounds(masks, portion)[0]
         areas = self._areas(weights, masks, portion)
-        fitting = np.flatnonzero(areas <= limit_um2)
+        fitting = np.flatnonzero((areas <= limit_um2) & (seconds < below_s))
+        # The best bound comes first: what is popped with its closer bound is worth counting.
+        bounds = zip(
+            seconds[fitting].tolist(), areas[fitting].tolist(), fitting.tolist(), strict=True
+        )
+        heap = [(*bound, False) for bound in bounds]
+        heapq.heapify(heap)
         best: Entry | None = None
-        for number in fitting[np.lexsort((areas[fitting], seconds[fitting]))]:
-            least = below_s if best is None else best.seconds
-            if seconds[number] > least or (best is None and seconds[number] >= least):
+        while heap:
+            least, area, number, closer = heapq.heappop(heap)
+            if best is not None and (least, area) >= (best.seconds, best.area_um2):
                 break
-            if best is not None and seconds[number] == least and areas[number] >= best.area_um2:
+            if not closer:
+                closer_s = self._closer(number, masks, portion)
+                if closer_s > least:
+                    if closer_s < below_s:
+                        heapq.heappush(heap, (closer_s, area, number, True))
+                    continue
+            entry = self._entry(number, weights, masks, portion)
+            if entry is None or entry.area_um2 > limit_um2 or entry.seconds >= below_s:
                 continue
-            if self._closer(int(number), masks, portion) > least:
-                continue
-            entry = self._entry(int(number), weights, masks, portion)
-            if entry is None or entry.area_um2 > limit_um2:
-                continue
-            if best is None:
-                best = entry if entry.seconds < below_s else None
-            elif (entry.seconds, entry.area_um2) < (best.seconds, best.area_um2):
+            if best is None or (entry.seconds, entry.area_um2) < (best.seconds, best.area_um2):
                 best = entry
-            if best is not None and best.seconds <= enough_s:
+            if best.seconds <= enough_s:
                 break
         return best
 
@@ -205,15 +213,31 @@ class Field:
                 return entry
         return None
 
-    def _closer_of(self, number: int, masks: Masks, portion: float) -> float:
+    def smallest(self, weights: str, masks: Masks, portion: float) -> Entry | None:
+        """The candidate of the least area; None where no memories are deep enough."""
+        areas = self._areas(weights, masks, portion)
+        best: Entry | None = None
+        for number in np.argsort(areas, kind="stable"):
+            if areas[number] >= (math.inf if best is None else best.area_um2):
+                break
+            entry = self._entry(int(number), weights, masks, portion)
+            if entry is not None and (best is None or entry.area_um2 < best.area_um2):
+                best = entry
+        return best
+
+    def _closer(self, number: int, masks: Masks, portion: float) -> float:
         """Seconds that a candidate takes at least, told closer."""
-        config = self.configs[number]
-        layouts = self._space.layouts(config.tiles, config.element_bytes)
-        cycles = sum(
-            closer_cycles(config, layout, layer.layer_for(config, portion))
+        turn = self._turn(self._streams[number], masks, portion)
+        return float(self._turns[:, number] @ turn / self._fmax_hz[number])
+
+    def _turn_of(self, stream: CoreConfig, masks: Masks, portion: float) -> np.ndarray:
+        """float64 [layers]: cycles of an image at least, of a turn of all passes."""
+        layouts = self._space.layouts(stream.tiles, stream.element_bytes)
+        several = [
+            turn_cycles(stream, layout, layer.layer_for(stream, portion)) / layer.batch
             for layer, layout in zip(masks.layers, layouts, strict=True)
-        )
-        return cycles / float(self._fmax_hz[number])
+        ]
+        return np.array(several)
 
     def _portion(self, portion: float) -> float:
         """The portion that the candidates see: zeros are weights to a dense core."""

@@ -13,7 +13,6 @@ import numpy as np
 from compress.model.graph import Layer
 from flows.measure.workload import buffers_of
 from rtl.config import CoreConfig
-from rtl.program.grouping import filter_order
 from rtl.program.layout import Layout
 from rtl.program.reads import read_plan
 from synth.breakeven import Stored
@@ -116,36 +115,43 @@ def _rows(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
     return fullest, stored
 
 
-def closer_cycles(config: CoreConfig, layout: Layout, layer: Layer) -> int:
-    """Cycles of a layer at least, told closer than by `Floor` where that needs some work and the
-    exact figure far more: of `sparse-rows` by the fullest row of each window. Else 0."""
+def turn_cycles(config: CoreConfig, layout: Layout, layer: Layer) -> int:
+    """Cycles at least in which all passes of a layer take one turn each, told closer than by
+    `Floor.entries` where that needs some work and the exact figure far more: of `sparse-rows` by
+    the fullest row of each window. Else 0.
+
+    config : any of those that differ in lanes and drain alone
+    """
     if config.core != "sparse-rows":
         return 0
-    g = layout.geometry
-    turns = -(-layout.positions // config.lanes)
-    entries, reads = _windows(layer, layout, config.window_reads, config.window_span)
-    order = filter_order(entries, reads, g.groups, config.filters, turns)
-    of_group = entries[order].reshape(g.groups, -1, len(reads))
-    firsts = np.arange(0, of_group.shape[1], config.filters)
-    fullest = np.maximum.reduceat(of_group, firsts, axis=1).reshape(-1, len(reads))
-    # While a window is used the next one is filled.
-    turn = np.maximum(fullest[:, :-1], reads[1:]).sum(axis=1) + fullest[:, -1]
-    rest = (turns - 1) * np.maximum(turn, config.tile_shifts).sum()
-    return int(rest + turn.sum())
+    orders, reads = _windows(layer, layout, config.window_reads, config.window_span)
+    firsts = np.arange(0, orders[0].shape[1], config.filters)
+    least = []
+    for entries in orders:
+        fullest = np.maximum.reduceat(entries, firsts, axis=1)
+        # While a window is used the next one is filled.
+        inner = np.maximum(fullest[..., :-1], reads[1:]).sum(dtype=np.int64)
+        least.append(int(inner + fullest[..., -1].sum(dtype=np.int64)))
+    return min(least)
 
 
 @functools.lru_cache(maxsize=8)
 def _windows(
     layer: Layer, layout: Layout, window_reads: int, window_span: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(int64 [filters, windows], issues of each filter in each window; int64 [windows], reads)."""
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """(int32 [groups, filters of a group, windows], issues of each filter in each window, by each
+    order that rtl.program.grouping chooses from; int32 [windows], reads)."""
     config = CoreConfig("sparse-rows", 1, window_reads=window_reads, window_span=window_span)
     plan = read_plan(layout, config)
-    filters = layer.geometry.out_channels
-    cell = np.repeat(np.arange(filters) * plan.windows, np.diff(layer.row_ptr))
+    g = layer.geometry
+    cell = np.repeat(np.arange(g.out_channels) * plan.windows, np.diff(layer.row_ptr))
     cell += plan.window[layer.col_idx]
-    counts = np.bincount(cell, minlength=filters * plan.windows).reshape(filters, -1)
-    return np.maximum(counts, 1), plan.of_windows(config)
+    counts = np.bincount(cell, minlength=g.out_channels * plan.windows)
+    entries = np.maximum(counts, 1).astype(np.int32).reshape(g.groups, -1, plan.windows)
+    rising = np.argsort(entries.sum(axis=2), axis=1, kind="stable")
+    falling = np.argsort(-entries.sum(axis=2), axis=1, kind="stable")
+    orders = [np.take_along_axis(entries, order[..., None], 1) for order in (rising, falling)]
+    return [entries, *orders], plan.of_windows(config).astype(np.int32)
 
 
 _FLOORS: dict[str, Callable[[CoreConfig, Layout, np.ndarray], _Least]] = {

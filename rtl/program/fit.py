@@ -15,7 +15,7 @@ from rtl.program.layout import Layout
 from rtl.program.pack import accumulator_bits, images_within, layout_of, stripes_of
 
 _STEP = 64  # memories grow in steps of this many words
-_DEEPEST = 1 << 22  # words
+DEEPEST = 1 << 22  # words
 _NARROWEST = 12  # accumulator, bits
 _MOST_BANKS = 1 << 10  # feed any core
 _FEWEST_IMAGES, _MOST_IMAGES = 16, 64  # of a batch of linear layers
@@ -51,8 +51,8 @@ def with_maps(
     config: CoreConfig, geometries: Sequence[Geometry], batch: int, act_bytes: int | None = None
 ) -> CoreConfig:
     """`config` with the smallest act_depth that holds the input maps, or stripes of them."""
-    depth = _DEEPEST if act_bytes is None else act_bytes // config.act_word_bytes
-    roomy = dataclasses.replace(config, act_depth=min(max(depth, 2), _DEEPEST))
+    depth = DEEPEST if act_bytes is None else act_bytes // config.act_word_bytes
+    roomy = dataclasses.replace(config, act_depth=min(max(depth, 2), DEEPEST))
     layouts = [stripes_of(g, batch_of(g, batch), roomy)[1] for g in geometries]
     largest = max(layout.bytes for layout in layouts)
     # In the absolute coding an address of all ones is a filler.

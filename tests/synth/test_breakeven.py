@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.sram import macros
-from synth.breakeven import RESOLUTION, Stored, Workload, measure
+from synth.breakeven import RESOLUTION, Stored, TooDeep, Workload, measure
 from synth.report import CoreReport
 from synth.sram import MODELS, area_by_purpose
 
@@ -125,6 +125,25 @@ def test_an_area_of_its_own_is_the_limit() -> None:
     assert [curve.limit_um2 for curve in several] == [2e6, 5e4]
     assert several[0].break_even_ratio is not None
     assert several[1].break_even_ratio is None
+
+
+def test_weights_that_no_memory_holds() -> None:
+    """Eight filters of a dense core share a word; of a sparse one each weight takes a word."""
+    many = 40_000_000
+
+    def stored(config: CoreConfig, portion: float) -> Stored:
+        left = many // config.filters if config.dense else round(many * (1 - portion))
+        return Stored(layer=left, filter=100)
+
+    layer = Workload("net", "fc", lambda config, portion: stored(config, portion).layer, stored)
+    dense = report(CoreConfig("dense-2d", lanes=8, filters=8, act_depth=256), 80_000.0)
+    curve = measure(layer, dense, [sparse(60, 80_000.0)], "flat", "on-chip")
+    assert curve.points[0].lanes == 0
+    assert curve.points[0].area_um2 > 0.57 * 20 * 2 * (1 << 22)
+    assert curve.break_even_ratio is not None
+    assert curve.break_even_ratio > many / (2 << 22)
+    with pytest.raises(TooDeep, match="fc: weights on-chip need a deeper memory than dense-scal"):
+        measure(layer, DENSE, [sparse(60, 80_000.0)], "flat", "on-chip")
 
 
 def test_never_and_errors() -> None:

@@ -72,7 +72,8 @@ def test_curves_by_bytes_a_cycle(tmp_path: Path, capsys):
         assert row["energy_nj"] == pytest.approx(row["total_bytes"] * 8 * 4 / 1000)
         assert ratio == 1 or core.startswith("sparse")
     assert rows["dense-scalar-5", 1.0]["bytes"]["weights"] == geometry.weights
-    assert rows["sparse-5", 10.0]["bytes"]["weights"] < geometry.weights / 4
+    entry = 12 + 8 + 1  # distance, level, last
+    assert rows["sparse-5", 10.0]["bytes"]["weights"] == geometry.weights / 10 * entry / 8
 
 
 def test_a_layers_name_is_no_path_and_no_markup(tmp_path: Path, capsys):

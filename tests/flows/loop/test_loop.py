@@ -1,5 +1,6 @@
 """The whole loop on real MNIST, with few training steps and small cores; killed and resumed."""
 
+import dataclasses
 import json
 import re
 import shlex
@@ -136,7 +137,7 @@ def test_a_pattern_has_no_feedback(tmp_path):
     for layer in others:
         g = layer.geometry
         assert Pattern(1, 4).holds(layer.dense_levels().reshape(g.out_channels, g.in_channels, -1))
-        assert 0.8 * g.weights / 4 < layer.nnz <= g.weights / 4
+        assert 0.5 * g.weights / 4 < layer.nnz <= g.weights / 4  # what has no effect is not there
     assert [row["nonzeros"] for row in found["layers"]] == [first.nnz, *(x.nnz for x in others)]
 
 
@@ -209,7 +210,7 @@ def test_killed_anywhere_it_resumes_to_the_same_result(finished, results, tmp_pa
 
 
 def test_an_area_that_no_core_fits_is_one_sentence(tmp_path):
-    """Before anything is trained; and what is said to be enough is."""
+    """Before anything is trained; a larger one is kept in the run and in its command."""
     asked = start_at(tmp_path / "run")
     done = subprocess.run([*asked, "--area", "100um2"], capture_output=True, text=True)
     assert done.returncode == 2
@@ -218,10 +219,13 @@ def test_an_area_that_no_core_fits_is_one_sentence(tmp_path):
     found = re.fullmatch(said, last)
     assert found, last
     assert not (tmp_path / "run").exists()
-    config = RunConfig("lenet5", cores=CoreSet.read(SMALL))
-    chosen = loop.within(config, None, float(found[1]), lambda line: None)
-    assert chosen.area_um2 == float(found[1])
-    assert f"--area={found[1]}.0um2" in shlex.split(assemble.command(chosen))
+    config = RunConfig("lenet5", batch=3, cores=CoreSet.read(SMALL))
+    area_um2 = 2.0 * int(found[1])
+    chosen = loop.within(config, None, area_um2, lambda line: None)
+    faster = dataclasses.replace(config.cores.dense_scalar, core="dense-2d")  # 5 lanes, not 2 x 2
+    cores = dataclasses.replace(config.cores, dense=faster)
+    assert chosen == dataclasses.replace(config, area_um2=area_um2, cores=cores)
+    assert f"--area={area_um2}um2" in shlex.split(assemble.command(chosen))
     done = subprocess.run([*asked, "--area", "0.1"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "0.1 is an area without a unit; write 2mm2 or 2000000um2" in done.stderr

@@ -11,11 +11,13 @@ from compress.model.graph import Geometry
 from cosign import CosignError
 from flows.measure.area import searched, within
 from flows.measure.breakeven import HEADLINE, Chip
+from flows.measure.contest import Field, Masks
 from flows.measure.machines import CoreReports
+from flows.measure.space import Space, candidates
 from flows.measure.workload import RandomMasks
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet, base
-from rtl.program.fit import feed, fit
+from rtl.program.fit import batch_of, feed, fit
 from rtl.sram import macros
 from sim.workload import random_layers
 from synth.prices import PriceList, Prices
@@ -88,6 +90,28 @@ def test_break_even_is_of_what_fits() -> None:
     assert several[0] < several[1]
     small = Chip(LAYERS, reports(LOGIC, 1e6), BATCH)
     assert small.break_even("net", "conv", masks) is None
+
+
+def test_a_search_counts_images_not_batches() -> None:
+    """Of every candidate, one by one, none is faster than what is found; a linear layer takes its
+    part of a batch's time."""
+    geometries = [layer.geometry for layer in LAYERS]
+    space, prices = Space(geometries, BATCH, 32), Prices(PriceList.read().cores)
+    conv, fc = (RandomMasks(g, batch_of(g, BATCH), 0) for g in geometries)
+    masks, limit = Masks([conv, fc]), 2.5e5
+    field = Field(candidates("sparse", space), space, prices, "openram")
+    found = field.fastest("streamed", limit, masks, 0.75)
+    assert found is not None
+    cycles = conv.cycles(found.config, 0.75) + fc.cycles(found.config, 0.75) / BATCH
+    assert found.seconds == pytest.approx(cycles / found.fmax_hz)
+    for config in field.configs[::11]:
+        alone = Field([config], space, prices, "openram", banked=True)
+        entry = alone.fastest("streamed", limit, masks, 0.75)
+        assert entry is None or entry.seconds >= found.seconds
+    smallest = field.smallest("streamed", masks, 0.75)
+    assert smallest is not None
+    assert field.fastest("streamed", smallest.area_um2, masks, 0.75) is not None
+    assert field.fastest("streamed", smallest.area_um2 * 0.999, masks, 0.75) is None
 
 
 class Dearer:

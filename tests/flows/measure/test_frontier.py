@@ -13,10 +13,10 @@ from compress.zoo.networks import spec_of
 from cosign import CosignError
 from flows.measure import frontier
 from flows.measure.contest import Masks
-from flows.measure.floors import closer_cycles, floor_of
+from flows.measure.floors import floor_of, turn_cycles
 from flows.measure.frontier import Race, Side
 from flows.measure.space import _thresholds
-from flows.measure.workload import RandomMasks, ThinnedMasks, stream_of
+from flows.measure.workload import RandomMasks, ThinnedMasks, one_lane
 from rtl.config import CORES, CoreConfig
 from rtl.program.fit import feed, fit
 from rtl.program.pack import layout_of
@@ -85,12 +85,12 @@ def test_floors_are_never_above_the_exact_figures(
     config = feed(CoreConfig(), **fields)
     masks = RandomMasks(g, 1, 3)
     layout = layout_of(g, 1, tiles, config.element_bytes)
-    floor = floor_of(stream_of(config), layout, masks.nonzeros(portion))
+    floor = floor_of(one_lane(config), layout, masks.nonzeros(portion))
     turns = np.array([-(-layout.positions // lanes)])
     least = floor.cycles(turns, np.array([config.tile_shifts]), bytes_per_cycle)
     assert least[0] <= masks.cycles(config, portion, bytes_per_cycle)
-    closer = closer_cycles(config, layout, masks.layer_for(config, portion))
-    assert closer <= masks.cycles(config, portion)
+    turn = turn_cycles(one_lane(config), layout, masks.layer_for(config, portion))
+    assert turns[0] * turn <= masks.cycles(config, portion)
     exact = masks.stored(config, portion)
     for bound, found in zip(
         dataclasses.astuple(floor.stored), dataclasses.astuple(exact), strict=True
