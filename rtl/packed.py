@@ -190,7 +190,7 @@ class Expander(wiring.Component):
 
         # How many codes, and so which lanes of `kept`, the row taken last, are used up: 0..`used`.
         # A tap that wants more than are left takes the next row; what is left of it is kept.
-        used = Signal(range(filters), init=filters - 1)
+        used = Signal(range(max(2, filters)), init=filters - 1)
         total = used + self.count
         beyond = total >= filters
         ends = delay(m, self.last, 1, "ends")
@@ -214,10 +214,10 @@ class Expander(wiring.Component):
         with m.If(self.take):
             m.d.sync += kept.eq(self.row)
         bits = self._config.weight_bits
-        lanes: list[Value] = [
-            Mux(shift < n, kept.word_select(n, bits), self.row.word_select(n, bits))
-            for n in range(filters)
-        ]
+        rows = [[word.word_select(n, bits) for n in range(filters)] for word in (kept, self.row)]
+        # Lane 0 is never left: a row is kept because it was used.
+        lanes = [rows[1][0]]
+        lanes += [Mux(shift < n, rows[0][n], rows[1][n]) for n in range(1, filters)]
         lanes = lanes[1:] + lanes[:1]
         for bit in range(len(shift)):
             lanes = [
@@ -229,8 +229,9 @@ class Expander(wiring.Component):
         # A filter's code is the one behind those of the filters before it.
         mask = delay(m, self.mask, 2, "mask")
         m.d.sync += self.present.eq(mask)
-        for n, code in enumerate(self.codes):
+        m.d.comb += self.codes[0].eq(in_order[0])
+        for n in range(1, filters):
             before = Signal(range(n + 1), name=f"before_{n}", reset_less=True)
             m.d.sync += before.eq(sum(mask[k] for k in range(n)))
-            m.d.comb += code.eq(Array(in_order[: n + 1])[before])
+            m.d.comb += self.codes[n].eq(Array(in_order[: n + 1])[before])
         return m
