@@ -18,6 +18,31 @@ SHIFT_BITS = 6
 """Of a filter's shift, less one: 0..46."""
 
 
+_RANGES = (
+    ("lanes", 1, 256),
+    ("filters", 1, 64),
+    ("tiles", 1, 16),
+    ("weight_bits", 1, 8),
+    ("act_bits", 8, 8),
+    ("index_bits", 1, 24),
+    ("mask_bits", 2, 64),
+    ("tap_depth", 2, 1 << 12),
+    ("mask_depth", 2, 1 << 16),
+    ("window_reads", 1, 8),
+    ("window_span", 1, 8),
+    ("acc_bits", 12, 40),
+    ("weight_depth", 2, 1 << 22),
+    ("act_depth", 2, 1 << 22),
+    ("act_buffers", 1, 2),
+    ("drain", 1, 64),
+    ("mul_bits", 8, 16),
+    ("pipeline", 0, 2),
+    ("nm_group", 2, 8),
+    ("gate_zeros", 0, 1),
+)
+"""Smallest and largest value of the fields that are whole numbers, by name."""
+
+
 @dataclass(frozen=True)
 class CoreConfig:
     """One machine. Equal configs generate equal Verilog; `hash` names build directories.
@@ -91,62 +116,39 @@ class CoreConfig:
     gate_zeros: int = field(default=0, metadata=values.LATER)
 
     def __post_init__(self) -> None:
-        def demand(condition: bool, what: str) -> None:
-            if not condition:
-                raise CosignError(f"CoreConfig: {what}.")
+        # Searches make them by the thousand: sentences are written for those that are wrong.
+        if (wrong := self._wrong()) is not None:
+            raise CosignError(f"CoreConfig: {wrong}.")
+        object.__setattr__(self, "clock_ns", float(self.clock_ns))  # 1 and 1.0 are one hash
 
-        demand(self.core in CORES, f"core {self.core!r} is not one of {', '.join(CORES)}")
-        demand(self.coding in CODINGS, f"coding {self.coding!r} is not one of {', '.join(CODINGS)}")
-        for name, low, high in (
-            ("lanes", 1, 256),
-            ("filters", 1, 64),
-            ("tiles", 1, 16),
-            ("weight_bits", 1, 8),
-            ("act_bits", 8, 8),
-            ("index_bits", 1, 24),
-            ("mask_bits", 2, 64),
-            ("tap_depth", 2, 1 << 12),
-            ("mask_depth", 2, 1 << 16),
-            ("window_reads", 1, 8),
-            ("window_span", 1, 8),
-            ("acc_bits", 12, 40),
-            ("weight_depth", 2, 1 << 22),
-            ("act_depth", 2, 1 << 22),
-            ("act_buffers", 1, 2),
-            ("drain", 1, 64),
-            ("mul_bits", 8, 16),
-            ("pipeline", 0, 2),
-            ("nm_group", 2, 8),
-            ("nm_keep", 1, self.nm_group),
-            ("gate_zeros", 0, 1),
-        ):
+    def _wrong(self) -> str | None:
+        """What is wrong with the fields, None for nothing."""
+        if self.core not in CORES:
+            return f"core {self.core!r} is not one of {', '.join(CORES)}"
+        if self.coding not in CODINGS:
+            return f"coding {self.coding!r} is not one of {', '.join(CODINGS)}"
+        for name, low, high in (*_RANGES, ("nm_keep", 1, self.nm_group)):
             value = getattr(self, name)
-            demand(type(value) is int, f"{name} must be a whole number, not {value!r}")
-            demand(low <= value <= high, f"{name} is {value}, must be {low}..{high}")
+            if type(value) is not int:
+                return f"{name} must be a whole number, not {value!r}"
+            if not low <= value <= high:
+                return f"{name} is {value}, must be {low}..{high}"
         for name in ("act_banks", "bank_bytes", "nm_group"):
             value = getattr(self, name)
-            demand(
-                type(value) is int and value > 0 and value & (value - 1) == 0,
-                f"{name} is {value!r}, must be a power of two",
+            if not (type(value) is int and value > 0 and value & (value - 1) == 0):
+                return f"{name} is {value!r}, must be a power of two"
+        if self.act_banks < self.fewest_banks:
+            return (
+                f"{self.lanes} lanes read up to {self.read_span} bytes at once, but act_banks x "
+                f"bank_bytes is {self.act_word_bytes}"
             )
-        demand(
-            self.act_banks >= self.fewest_banks,
-            f"{self.lanes} lanes read up to {self.read_span} bytes at once, but act_banks x "
-            f"bank_bytes is {self.act_word_bytes}",
-        )
-        demand(
-            self.filters == 1 or self.core not in ("sparse", "dense-scalar"),
-            f"the {self.core} core computes one filter at a time, filters is {self.filters}",
-        )
-        demand(
-            self.filters == 1 or self.lanes % self.drain == 0,
-            f"drain is {self.drain}, must divide the {self.lanes} lanes of several filters",
-        )
-        demand(
-            type(self.clock_ns) in (int, float) and 0 < self.clock_ns <= SLOWEST_NS,
-            f"clock_ns is {self.clock_ns!r}, must be positive and {SLOWEST_NS:g} at most",
-        )
-        object.__setattr__(self, "clock_ns", float(self.clock_ns))  # 1 and 1.0 are one hash
+        if self.filters > 1 and self.core in ("sparse", "dense-scalar"):
+            return f"the {self.core} core computes one filter at a time, filters is {self.filters}"
+        if self.filters > 1 and self.lanes % self.drain:
+            return f"drain is {self.drain}, must divide the {self.lanes} lanes of several filters"
+        if not (type(self.clock_ns) in (int, float) and 0 < self.clock_ns <= SLOWEST_NS):
+            return f"clock_ns is {self.clock_ns!r}, must be positive and {SLOWEST_NS:g} at most"
+        return None
 
     @property
     def name(self) -> str:

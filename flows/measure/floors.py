@@ -14,7 +14,7 @@ from compress.model.graph import Layer
 from flows.measure.workload import buffers_of
 from rtl.config import CoreConfig
 from rtl.program.layout import Layout
-from rtl.program.reads import read_plan
+from rtl.program.reads import read_plan, window_weights
 from synth.breakeven import Stored
 
 _Least = tuple[np.ndarray, Stored]
@@ -144,10 +144,8 @@ def _windows(
     config = CoreConfig("sparse-rows", 1, window_reads=window_reads, window_span=window_span)
     plan = read_plan(layout, config)
     g = layer.geometry
-    cell = np.repeat(np.arange(g.out_channels) * plan.windows, np.diff(layer.row_ptr))
-    cell += plan.window[layer.col_idx]
-    counts = np.bincount(cell, minlength=g.out_channels * plan.windows)
-    entries = np.maximum(counts, 1).astype(np.int32).reshape(g.groups, -1, plan.windows)
+    counts = window_weights(layer, plan).astype(np.int32)
+    entries = np.maximum(counts, 1).reshape(g.groups, -1, plan.windows)
     rising = np.argsort(entries.sum(axis=2), axis=1, kind="stable")
     falling = np.argsort(-entries.sum(axis=2), axis=1, kind="stable")
     orders = [np.take_along_axis(entries, order[..., None], 1) for order in (rising, falling)]

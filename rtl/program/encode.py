@@ -4,7 +4,6 @@
 """
 
 import itertools
-import math
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,7 +15,7 @@ from rtl.config import CoreConfig
 from rtl.program.grouping import filter_order
 from rtl.program.layout import Layout
 from rtl.program.packed import code_rows, mask_words, packed_words
-from rtl.program.reads import ReadPlan, read_plan
+from rtl.program.reads import ReadPlan, read_plan, window_weights
 from rtl.program.structured import filter_parts
 
 Values = TypeVar("Values", int, np.ndarray)
@@ -284,18 +283,16 @@ def rows_order(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
 
 
 def _order(layer: Layer, plan: ReadPlan, layout: Layout, config: CoreConfig) -> np.ndarray:
-    g = layer.geometry
-    cell = _rows_of(layer) * plan.windows + plan.window[layer.col_idx]
-    weights = np.bincount(cell, minlength=g.out_channels * plan.windows)
-    entries = np.maximum(weights, 1).reshape(g.out_channels, plan.windows)
+    entries = np.maximum(window_weights(layer, plan), 1)
     tiles = -(-layout.positions // config.lanes)
-    return filter_order(entries, plan.of_windows(config), g.groups, config.filters, tiles)
+    groups = layer.geometry.groups
+    return filter_order(entries, plan.of_windows(config), groups, config.filters, tiles)
 
 
 def _cells(
     layer: Layer, plan: ReadPlan, layout: Layout, config: CoreConfig, order: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(int64 [nnz], cell of each non-zero; int64 [passes, filters, windows], weights of each cell).
+) -> np.ndarray:
+    """int64 [passes, filters, windows]: weights of each cell.
 
     order : the filter that is computed in each place
 
@@ -303,12 +300,10 @@ def _cells(
     """
     g = layer.geometry
     passes = passes_of(layout, config)
-    place = np.argsort(order)[_rows_of(layer)]
-    group, member = np.divmod(place, g.out_channels // g.groups)
-    row = group * passes * config.filters + member
-    cell = row * plan.windows + plan.window[layer.col_idx]
-    shape = (g.groups * passes, config.filters, plan.windows)
-    return cell, np.bincount(cell, minlength=math.prod(shape)).reshape(shape)
+    weights = np.zeros((g.groups, passes * config.filters, plan.windows), np.int64)
+    ordered = window_weights(layer, plan)[order].reshape(g.groups, -1, plan.windows)
+    weights[:, : ordered.shape[1]] = ordered
+    return weights.reshape(g.groups * passes, config.filters, plan.windows)
 
 
 def _row_entry(read: Values, shift: Values, code: Values, config: CoreConfig) -> Values:
@@ -321,8 +316,7 @@ def _rows_work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool) 
     order = (
         _order(layer, plan, layout, config) if grouped else np.arange(layer.geometry.out_channels)
     )
-    _, weights = _cells(layer, plan, layout, config, order)
-    entries = np.maximum(weights, 1)
+    entries = np.maximum(_cells(layer, plan, layout, config, order), 1)
     rows = entries.sum(axis=2)
     return Work(
         entries=np.zeros(len(entries), np.int64),
@@ -339,7 +333,8 @@ def _rows_work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool) 
 def _rows_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """The table of a channel's reads, then the cells."""
     plan = read_plan(layout, config)
-    cell, weights = _cells(layer, plan, layout, config, _order(layer, plan, layout, config))
+    places = _order(layer, plan, layout, config)
+    weights = _cells(layer, plan, layout, config, places)
     ends = np.cumsum(np.maximum(weights, 1)).reshape(weights.shape)
     filler = _row_entry((1 << config.read_bits) - 1, 0, 0, config)
     words = np.full(int(ends[-1, -1, -1]), filler, np.int64)
@@ -347,7 +342,9 @@ def _rows_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     column = layer.col_idx
     codes = level_codes(layer.levels, config.weight_bits).astype(np.int64)
     entries = _row_entry(plan.read[column], plan.shift[column], codes, config)
-    order = np.argsort(cell, kind="stable")  # a channel's reads need not follow its columns
+    row = np.argsort(places)[_rows_of(layer)]
+    # A channel's reads need not follow its columns.
+    order = np.lexsort((plan.window[column], row))
     starts = ends - np.maximum(weights, 1)
     words[_ranges(starts, weights)] = entries[order]
 

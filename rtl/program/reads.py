@@ -1,9 +1,11 @@
 """Which reads of the activation memory serve the taps of a layer on `sparse-rows`."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
+from compress.model.graph import Layer
 from rtl.config import CoreConfig
 from rtl.program.layout import Layout
 
@@ -38,6 +40,11 @@ class ReadPlan:
 
 def read_plan(layout: Layout, config: CoreConfig) -> ReadPlan:
     """Cover each kernel row's taps with as few reads of `window_span` bytes as possible."""
+    return _plan(layout, config.window_reads, config.window_span)
+
+
+@functools.lru_cache(maxsize=16)
+def _plan(layout: Layout, window_reads: int, window_span: int) -> ReadPlan:
     g = layout.geometry
     channels = g.in_channels // g.groups
     taps = layout.tap_addresses().reshape(channels, *g.kernel)
@@ -46,18 +53,27 @@ def read_plan(layout: Layout, config: CoreConfig) -> ReadPlan:
     for r, row in enumerate(taps[0]):
         for s in np.argsort(row):
             address = int(row[s])
-            if s == np.argmin(row) or address >= table[-1] + config.window_span:
+            if s == np.argmin(row) or address >= table[-1] + window_span:
                 table.append(address)
             read[r, s], shift[r, s] = len(table) - 1, address - table[-1]
     of_tile = np.arange(channels)[:, None, None] * len(table) + read
-    window, of_window = np.divmod(of_tile.reshape(-1), config.window_reads)
+    window, of_window = np.divmod(of_tile.reshape(-1), window_reads)
     reads = channels * len(table)
     return ReadPlan(
         window=window,
         read=of_window,
         shift=np.broadcast_to(shift, taps.shape).reshape(-1),
         reads=reads,
-        windows=-(-reads // config.window_reads),
+        windows=-(-reads // window_reads),
         table=np.array(table),
         step=int(taps[1, 0, 0] - taps[0, 0, 0]) if channels > 1 else 0,
     )
+
+
+@functools.lru_cache(maxsize=4)
+def window_weights(layer: Layer, plan: ReadPlan) -> np.ndarray:
+    """int64 [filters, windows]: weights of each filter in each window."""
+    filters = layer.geometry.out_channels
+    row = np.repeat(np.arange(filters), np.diff(layer.row_ptr))
+    cell = row * plan.windows + plan.window[layer.col_idx]
+    return np.bincount(cell, minlength=filters * plan.windows).reshape(filters, plan.windows)
