@@ -152,10 +152,13 @@ class CoreConfig:
 
     @property
     def name(self) -> str:
-        """sparse-61, sparse-61-bitmask, dense-2d-8x8, dense-2d-8x8-gated, sparse-nm-8x8-2of4."""
+        """sparse-61, sparse-61-bitmask, dense-2d-8x8, dense-2d-8x8-gated, sparse-nm-8x8-2of4;
+        dense-dot-8x8x4 where N = M = 4, which prunes nothing."""
         lanes = f"{self.filters}x{self.lanes}" if self.filters > 1 else f"{self.lanes}"
         coding = self.core == "sparse" and self.coding != "relative"
         kept = f"-{self.nm_keep}of{self.nm_group}" * self.structured
+        if self.dot:
+            return f"dense-dot-{lanes}x{self.nm_group}" + "-gated" * self.gate_zeros
         more = f"-{self.coding}" * coding + kept + "-gated" * self.gate_zeros
         return f"{self.core}-{lanes}{more}"
 
@@ -179,6 +182,11 @@ class CoreConfig:
     def structured(self) -> bool:
         """Whether the core steps through groups of channels, and its weights obey a pattern."""
         return self.core == "sparse-nm"
+
+    @property
+    def dot(self) -> bool:
+        """Whether the pattern keeps all: a dense array of dot products."""
+        return self.structured and self.nm_keep == self.nm_group
 
     @property
     def keep(self) -> int:

@@ -86,7 +86,8 @@ class CoreSet:
 
     Parameters
     ----------
-    dense : dense-2d, the dense rival that break-even is quoted against; its area is the limit
+    dense : dense-2d or dense-dot, the rival that break-even is quoted against; its area is the
+        limit
     dense_scalar : dense-scalar, the rival with as many multipliers as `sparse`
     sparse : executes the network, and stands against `dense_scalar`
     candidates : further sparse cores; of these and `sparse` the fastest counts that is no larger
@@ -110,7 +111,7 @@ class CoreSet:
     def __post_init__(self) -> None:
         roles: dict[str, str] = {}  # by the cores' names
         for role, core in self._by_role():
-            if core.core != KINDS[role]:
+            if core.core != KINDS[role] and not (role == "dense" and core.dot):
                 raise CosignError(f"{role}: a {core.core} core, must be {KINDS[role]}.")
             if core.name in roles:
                 raise CosignError(

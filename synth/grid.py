@@ -46,6 +46,7 @@ _PACKED = (  # lanes, filters, drain, mask_bits
 )  # fmt: skip
 _NM = (  # lanes, filters, drain, nm_keep, nm_group
     (4, 2, 1, 2, 4), (4, 4, 1, 2, 4), (8, 2, 2, 1, 4), (2, 4, 1, 4, 8), (7, 4, 1, 2, 4),
+    (4, 4, 1, 4, 4), (8, 2, 1, 2, 2), (2, 4, 1, 8, 8), (7, 4, 1, 4, 4),
 )  # fmt: skip
 _LARGE = (
     {"core": "sparse", "coding": "bitmask", "lanes": 91, "drain": 2},

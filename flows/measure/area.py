@@ -68,7 +68,7 @@ def _fields(space: Space, prices: Prices, measured: bool) -> dict[str, Field]:
     """All candidates by kind; `measured`: of which there are netlists."""
     found = {}
     for kind in ("dense", "sparse"):
-        found[kind] = Field(candidates(kind, space), space, prices, HEADLINE[0])
+        found[kind] = Field(candidates(kind, space, prices.kinds), space, prices, HEADLINE[0])
         if measured:
             known = [core for core in found[kind].configs if prices.of(core).measured]
             found[kind] = Field(known, space, prices, HEADLINE[0], banked=True)
@@ -123,7 +123,7 @@ def within(
 
 def _as_2d(core: CoreConfig) -> CoreConfig:
     """A dense core in the role `dense`, of one filter too."""
-    return dataclasses.replace(core, core="dense-2d")
+    return core if core.structured else dataclasses.replace(core, core="dense-2d")
 
 
 def _fitting(kind: str, cores: Sequence[CoreReport], area_um2: float) -> list[CoreReport]:

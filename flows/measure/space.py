@@ -8,12 +8,12 @@ as any layer makes them.
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from compress.model.graph import Geometry
 from cosign import CosignError
-from rtl.config import CoreConfig
+from rtl.config import CORES, CoreConfig
 from rtl.program.fit import feed
 from rtl.program.layout import Layout
 from rtl.program.pack import layout_of
@@ -23,6 +23,8 @@ TILES = (1, 2, 3, 4, 6, 8, 12, 16)
 BANK_BYTES = (2, 4, 8)
 INDEX_BITS = (8, 10, 12)
 MASK_BITS = (9, 18, 27, 54)
+DOTS = (2, 4, 8)
+"""Channels of a dense array's dot products."""
 WINDOWS = ((3, 3), (6, 3))
 """window_reads and window_span of sparse-rows."""
 
@@ -104,6 +106,19 @@ def dense(space: Space) -> Iterator[CoreConfig]:
                 yield _core(kind, wide, filters, tiles, drain)
 
 
+def dense_dot(space: Space) -> Iterator[CoreConfig]:
+    """Dense arrays whose lanes add up the products of several neighbouring channels in a cycle: one
+    accumulator, and one place in the drain, for all of them. They are sparse-nm with N = M."""
+    for group in DOTS:
+        for tiles, lanes, filters in space.sizes(several=True):
+            for drain in _drains(lanes, filters, space.fewest_columns // group):
+                wide = -(-lanes // drain) * drain if filters > 1 else lanes
+                if wide * group <= MOST_LANES and tiles * wide * filters * group <= space.most:
+                    yield _core(
+                        "sparse-nm", wide, filters, tiles, drain, nm_keep=group, nm_group=group
+                    )
+
+
 def sparse(space: Space) -> Iterator[CoreConfig]:
     """Distances of several widths and bitmasks of several, with up to eight requantisers."""
     codings: list[dict[str, Any]] = [
@@ -162,7 +177,7 @@ def _core(kind: str, lanes: int, filters: int, tiles: int, drain: int, **more: A
 
 
 KINDS: dict[str, Callable[[Space], Iterator[CoreConfig]]] = {
-    "dense": dense,
+    "dense": lambda space: itertools.chain(dense(space), dense_dot(space)),
     "sparse": sparse,
     "sparse-rows": sparse_rows,
     "sparse-nm": sparse_nm,
@@ -177,8 +192,11 @@ def banked(config: CoreConfig, bank_bytes: int) -> CoreConfig:
     return feed(config, bank_bytes=bank_bytes)
 
 
-def candidates(kind: str, space: Space) -> list[CoreConfig]:
-    """The cores of that name in KINDS. Raises CosignError when there is no such kind or no core."""
+def candidates(kind: str, space: Space, priced: Collection[str] = CORES) -> list[CoreConfig]:
+    """The cores of that name in KINDS, as far as they are of kinds that have a price.
+
+    Raises CosignError when there is no such name.
+    """
     if kind not in KINDS:
         raise CosignError(f"{kind!r} is no kind of core; there are {', '.join(KINDS)}.")
-    return list(dict.fromkeys(KINDS[kind](space)))
+    return list(dict.fromkeys(core for core in KINDS[kind](space) if core.core in priced))

@@ -33,7 +33,7 @@ class RandomMasks:
         self.batch = batch
         self._seed = seed
         self._layer = functools.lru_cache(maxsize=4)(self.layer)
-        self._structured = functools.lru_cache(maxsize=1)(self._of_pattern)
+        self._structured = functools.lru_cache(maxsize=4)(self._of_pattern)
         self._layout = functools.cache(
             lambda tiles, element: layout_of(geometry, batch, tiles, element)
         )
