@@ -225,8 +225,12 @@ def frontier(found: Frontier) -> Figure:
         axes.set(xlabel="multipliers of the dense core whose area is the limit", xscale="log")
         ticks = sorted({point.multipliers for point in found.points})
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.set_yscale("log")
+        highest = max((point.break_even_ratio or 1 for point in found.points), default=1)
+        ratios = [ratio for ratio in (1, 1.5, 2, 3, 5, 10, 20, 50) if ratio < 1.5 * highest]
+        axes.set_yticks(ratios, [f"{ratio:g}×" for ratio in ratios])
         axes.minorticks_off()
         axes.grid(True)
     grid[0][0].set_ylabel("break-even pruning ratio")
-    grid[0][-1].legend()
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside right center")
     return figure
