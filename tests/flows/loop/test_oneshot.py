@@ -283,8 +283,8 @@ def test_a_loss_is_kept_in_validation(tiny: Path, data: Path, tmp_path: Path) ->
 
 def test_the_chosen_network_alone_is_finetuned(tiny: Path, data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = asked(tiny, data, "--ratio", "8x", "--finetune", "0.001", "--out", str(run), "--quiet")
-    assert main(["run", *words]) == 0
+    words = asked(tiny, data, "--ratio", "8x", "--finetune", "0.001", "--batch", "1")
+    assert main(["run", *words, "--out", str(run), "--quiet"]) == 0
     found = json.loads((run / "results.json").read_text())
     (file,) = (run / "checkpoints").glob("*-finetuned.cosign")
     assert (run / "model.cosign").read_bytes() == file.read_bytes()
