@@ -36,6 +36,7 @@ CHEAP: dict[Words, tuple[str, ...]] = {
 ELSEWHERE: dict[Words, str] = {
     ("run",): "flows/loop/test_loop.py",
     ("breakeven",): "flows/commands/test_breakeven.py",
+    ("frontier",): "flows/commands/test_frontier.py",
     ("sweep",): "flows/sweep/test_sweep.py",
     ("energy",): "flows/commands/test_energy.py",
     ("synth", "fpga"): "synth/test_fpga.py",
