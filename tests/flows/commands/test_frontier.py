@@ -37,7 +37,8 @@ def test_points_by_area_and_the_unpruned_advantage(tmp_path: Path, capsys):
     assert ("dense-2d-8x8", "openram", "streamed", 64) in found
     for point in content["points"]:
         assert point["dense"]["area_um2"] <= point["area_um2"] * (1 + 1e-9)
-        assert point["dense"]["name"].startswith("dense-")
+        kind = {"sparse-nm": "sparse-nm-", "dense-packed": "dense-packed-"}
+        assert point["dense"]["name"].startswith(kind.get(point["against"], "dense-"))
         assert point["layer"] == "conv2"
         assert point["bytes_per_cycle"] is None
         if point["sparse"] is not None:
