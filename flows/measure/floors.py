@@ -13,6 +13,7 @@ import numpy as np
 from compress.model.graph import Layer
 from flows.measure.workload import buffers_of
 from rtl.config import CoreConfig
+from rtl.program.grouping import orders
 from rtl.program.layout import Layout
 from rtl.program.reads import read_plan, window_weights
 from synth.breakeven import Stored
@@ -124,10 +125,10 @@ def turn_cycles(config: CoreConfig, layout: Layout, layer: Layer) -> int:
     """
     if config.core != "sparse-rows":
         return 0
-    orders, reads = _windows(layer, layout, config.window_reads, config.window_span)
-    firsts = np.arange(0, orders[0].shape[1], config.filters)
+    several, reads = _windows(layer, layout, config.window_reads, config.window_span)
+    firsts = np.arange(0, several[0].shape[1], config.filters)
     least = []
-    for entries in orders:
+    for entries in several:
         fullest = np.maximum.reduceat(entries, firsts, axis=1)
         # While a window is used the next one is filled.
         inner = np.maximum(fullest[..., :-1], reads[1:]).sum(dtype=np.int64)
@@ -144,12 +145,11 @@ def _windows(
     config = CoreConfig("sparse-rows", 1, window_reads=window_reads, window_span=window_span)
     plan = read_plan(layout, config)
     g = layer.geometry
-    counts = window_weights(layer, plan).astype(np.int32)
-    entries = np.maximum(counts, 1).reshape(g.groups, -1, plan.windows)
-    rising = np.argsort(entries.sum(axis=2), axis=1, kind="stable")
-    falling = np.argsort(-entries.sum(axis=2), axis=1, kind="stable")
-    orders = [np.take_along_axis(entries, order[..., None], 1) for order in (rising, falling)]
-    return [entries, *orders], plan.of_windows(config).astype(np.int32)
+    entries = np.maximum(window_weights(layer, plan), 1).astype(np.int32)
+    several = [
+        entries[order].reshape(g.groups, -1, plan.windows) for order in orders(entries, g.groups)
+    ]
+    return several, plan.of_windows(config).astype(np.int32)
 
 
 _FLOORS: dict[str, Callable[[CoreConfig, Layout, np.ndarray], _Least]] = {

@@ -20,13 +20,21 @@ def filter_order(
     By density, the lightest or the heaviest filters first, or where neither is faster the network's
     order.
     """
+    return min(
+        orders(entries, groups),
+        key=lambda order: _cycles(entries[order], reads, groups, filters, tiles),
+    )
+
+
+def orders(entries: np.ndarray, groups: int) -> list[np.ndarray]:
+    """Those that are chosen from, each int64 [rows] as `filter_order` has it."""
     places = np.arange(len(entries)).reshape(groups, -1)
     totals = entries.sum(axis=1).reshape(groups, -1)
-    orders = [places.reshape(-1)]
+    found = [places.reshape(-1)]
     for key in (totals, -totals):
         by_density = np.argsort(key, axis=1, kind="stable")
-        orders.append(np.take_along_axis(places, by_density, axis=1).reshape(-1))
-    return min(orders, key=lambda order: _cycles(entries[order], reads, groups, filters, tiles))
+        found.append(np.take_along_axis(places, by_density, axis=1).reshape(-1))
+    return found
 
 
 def _cycles(entries: np.ndarray, reads: np.ndarray, groups: int, filters: int, tiles: int) -> int:
