@@ -62,7 +62,7 @@ def sharers(config: CoreConfig) -> int:
     In `sparse-nm` an activation feeds the multiplexers of some of a filter's operands, each less
     than a fourth of a multiplier's load.
     """
-    if not config.structured or config.nm_keep == config.nm_group:
+    if not config.structured or config.dot:
         return OPERAND_LOADS
     return 4 * OPERAND_LOADS // min(config.nm_keep, config.nm_group - config.nm_keep + 1)
 

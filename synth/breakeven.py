@@ -291,8 +291,10 @@ def measure(
         fitting = [t for t in trials if t.report.area_um2(sram_model) <= limit]
         ratio = _ratio(portion)
         if not fitting:
-            least = min(
-                trials, key=lambda t: t.report.area_um2(sram_model), default=_deepest(sparse)
+            least = (
+                min(trials, key=lambda t: t.report.area_um2(sram_model))
+                if trials
+                else _deepest(sparse)
             )
             area = least.report.area_um2(sram_model)
             nothing = Point(

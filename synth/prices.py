@@ -66,7 +66,7 @@ class PricedCore(Value, frozen=True, kw_only=True):
     @classmethod
     def of(cls, report: CoreReport) -> "PricedCore":
         return cls(
-            config=dataclasses.asdict(report.config),
+            config=values.plain(report.config),
             logic_um2=report.logic_um2,
             fmax_hz=report.fmax_hz,
             blocks_um2={block: round(area, 3) for block, area in report.blocks_um2.items()},

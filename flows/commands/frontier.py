@@ -5,6 +5,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from compress.file.container import load
 from compress.model.graph import Geometry, Layer
@@ -96,13 +97,13 @@ def run(options: argparse.Namespace) -> int:
         )
     prices = PriceList.read(options.prices)
     priced = Prices(prices.cores)
-    found = _search(options, priced)
+    found = _search(options, priced, prices.provenance)
     for _ in range(ROUNDS if options.measure else 0):
         wanted = _unmeasured(found.points)
         if not wanted:
             break
         priced = priced.with_measured(synthesize_many(wanted, liberty=options.liberty))
-        found = _search(options, priced)
+        found = _search(options, priced, prices.provenance)
     if options.plot is not None:
         from flows.report import plots
 
@@ -127,8 +128,8 @@ def _areas(text: str) -> tuple[int | float, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _search(options: argparse.Namespace, prices: Prices) -> Frontier:
-    """All points, printed as they are found."""
+def _search(options: argparse.Namespace, prices: Prices, provenance: dict[str, Any]) -> Frontier:
+    """All points, printed as they are found; `provenance` is that of the prices."""
     network, chips = _chips(options)
     points: list[FrontierPoint] = []
     unpruned: list[tuple[float, str]] = []
@@ -156,7 +157,7 @@ def _search(options: argparse.Namespace, prices: Prices) -> Frontier:
         unpruned_advantage=best[0],
         unpruned=best[1],
         prices={"cores": prices.size, **errors._asdict()},
-        provenance=PriceList.read(options.prices).provenance,
+        provenance=provenance,
     )
 
 
