@@ -10,21 +10,19 @@ from typing import Any
 
 from msgspec import structs
 
-from compress.file.container import load
 from compress.model.graph import Geometry
-from compress.zoo.networks import spec_of
 from cosign import CosignError
 from cosign.names import file_name
 from cosign.options import (
     add_json,
     add_liberty,
-    bytes_per_cycle,
     count,
     output,
     positive,
     pruning_ratio,
     publish,
 )
+from flows.commands.shared import add_channels, applies, channel, known_layers
 from flows.measure.dram import add_dram, dram_use, provenance
 from flows.measure.workload import RandomMasks
 from flows.report import paper
@@ -68,14 +66,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="R",
         help="pruning ratios of which the speedup is printed as well",
     )
-    parser.add_argument(
-        "--bytes-per-cycle",
-        type=bytes_per_cycle,
-        nargs="+",
-        default=[None],
-        metavar="B",
-        help="that weights which stream, maps and biases share; curves for each (inf)",
-    )
+    add_channels(parser, "that weights which stream, maps and biases share; curves for each (inf)")
     parser.add_argument(
         "--batch",
         type=positive(int),
@@ -139,11 +130,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _geometries(options: argparse.Namespace) -> tuple[str, dict[str, Geometry], int]:
     """The network's name, the layers that are asked for, and the batch where none is given."""
-    if options.model is not None:
-        model = load(options.model)
-        network, known = model.name, {layer.name: layer.geometry for layer in model.layers}
-    else:
-        network, known = options.network, spec_of(options.network).geometries
+    network, layers = known_layers(options.network, options.model)
+    known = {name: geometry for name, (geometry, _) in layers.items()}
     batch = batch_for(known.values())
     if options.layers in ("conv", "linear"):
         return network, {n: g for n, g in known.items() if g.kind == options.layers}, batch
@@ -176,10 +164,9 @@ def _sized(cores: CoreSet, options: argparse.Namespace) -> dict[str, list[CoreCo
 def _settings(
     channels: Iterable[float | None], dense: Iterable[CoreConfig]
 ) -> Iterator[tuple[float | None, CoreConfig, str, str]]:
-    """(bytes a cycle, dense core, SRAM model, accounting) of each curve. Weights that lie on chip
-    share no channel: of those there are only curves without a limit."""
+    """(bytes a cycle, dense core, SRAM model, accounting) of each curve."""
     for b, core, sram_model, weights in itertools.product(channels, dense, MODELS, ACCOUNTINGS):
-        if b is None or weights == "streamed":
+        if applies(b, weights):
             yield b, core, sram_model, weights
 
 
@@ -209,11 +196,9 @@ def _line(curve: Curve, ratios: list[float]) -> str:
         crossing += f" ({curve.bracket_ratio[0]:.2f}..{curve.bracket_ratio[1]:.2f})"
     speedups = {point.portion: point.speedup for point in curve.points}
     faster = "".join(f", {r:g}x pruned {speedups[1 - 1 / r]:.2f}x faster" for r in ratios)
-    b = curve.bytes_per_cycle
-    channel = "" if b is None else f" at {b:g} bytes a cycle"
     return (
         f"{curve.layer} {curve.core} against {curve.against}, SRAM {curve.sram_model}, weights "
-        f"{curve.weights}{channel}: {crossing}{faster}; {curve.note}"
+        f"{curve.weights}{channel(curve.bytes_per_cycle)}: {crossing}{faster}; {curve.note}"
     )
 
 

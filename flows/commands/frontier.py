@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from compress.file.container import load
 from compress.model.graph import Geometry, Layer
-from compress.zoo.networks import spec_of
 from cosign import CosignError, values
-from cosign.options import add_json, add_liberty, bytes_per_cycle, output, positive, publish
+from cosign.options import add_json, add_liberty, output, positive, publish
+from flows.commands.shared import add_channels, applies, channel, known_layers
 from flows.measure import frontier
 from flows.measure.contest import Masks
 from flows.measure.frontier import Frontier, FrontierPoint, Race
@@ -58,14 +57,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", nargs="+", choices=ACCOUNTINGS, default=ACCOUNTINGS, help="accountings (both)"
     )
-    parser.add_argument(
-        "--bytes-per-cycle",
-        type=bytes_per_cycle,
-        nargs="+",
-        default=[None],
-        metavar="B",
-        help="of the memory outside, which maps, weights and biases share; streamed weights only "
-        "(inf)",
+    add_channels(
+        parser,
+        "of the memory outside, which maps, weights and biases share; streamed weights only (inf)",
     )
     parser.add_argument(
         "--seeds", type=positive(int), default=5, metavar="N", help="masks by seeds 0 to N-1 (5)"
@@ -162,11 +156,11 @@ def _search(options: argparse.Namespace, prices: Prices, provenance: dict[str, A
 
 
 def _settings(options: argparse.Namespace) -> Iterator[tuple[str, str, float | None]]:
-    """(SRAM model, accounting, bytes a cycle); weights that lie on chip share no channel."""
+    """(SRAM model, accounting, bytes a cycle)."""
     for sram_model, weights, b in itertools.product(
         options.sram, options.weights, options.bytes_per_cycle
     ):
-        if b is None or weights == "streamed":
+        if applies(b, weights):
             yield sram_model, weights, b
 
 
@@ -188,13 +182,7 @@ Layers = list[tuple[Geometry, Layer | None]]
 
 def _chips(options: argparse.Namespace) -> tuple[str, dict[str, Layers]]:
     """(network, what each chip executes, by name of the layer). Raises CosignError."""
-    known: dict[str, tuple[Geometry, Layer | None]]
-    if options.model is not None:
-        model = load(options.model)
-        network, known = model.name, {each.name: (each.geometry, each) for each in model.layers}
-    else:
-        network = options.network or "alexnet"
-        known = {name: (g, None) for name, g in spec_of(network).geometries.items()}
+    network, known = known_layers(options.network or "alexnet", options.model)
     convolutions = [name for name, (geometry, _) in known.items() if geometry.kind == "conv"]
     found: dict[str, Layers] = {}
     for name in options.layers.split(","):
@@ -246,12 +234,10 @@ def _line(point: FrontierPoint) -> str:
         crossing += f" (spread {point.spread:.3f})"
     sparse = "no sparse core fits" if point.sparse is None else _shape(point.sparse.config)
     origin = "measured" if point.measured else "priced"
-    b = point.bytes_per_cycle
-    channel = "" if b is None else f" at {b:g} bytes a cycle"
     return (
         f"{point.layer}, {point.masks} masks, against {point.against}, SRAM {point.sram_model}, "
-        f"weights {point.weights}{channel}, {point.multipliers} multipliers' area "
-        f"({point.area_um2 / 1e6:.3f} mm2): {crossing}; {sparse} against "
+        f"weights {point.weights}{channel(point.bytes_per_cycle)}, "
+        f"{point.multipliers} multipliers' area ({point.area_um2 / 1e6:.3f} mm2): {crossing}; {sparse} against "
         f"{_shape(point.dense.config)}, {origin}"
     )
 
