@@ -237,8 +237,8 @@ def _line(point: FrontierPoint) -> str:
     return (
         f"{point.layer}, {point.masks} masks, against {point.against}, SRAM {point.sram_model}, "
         f"weights {point.weights}{channel(point.bytes_per_cycle)}, "
-        f"{point.multipliers} multipliers' area ({point.area_um2 / 1e6:.3f} mm2): {crossing}; {sparse} against "
-        f"{_shape(point.dense.config)}, {origin}"
+        f"{point.multipliers} multipliers' area ({point.area_um2 / 1e6:.3f} mm2): {crossing}; "
+        f"{sparse} against {_shape(point.dense.config)}, {origin}"
     )
 
 
