@@ -5,9 +5,9 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from random_layers import random_layer
+import small_chip
+from small_chip import BATCH, LAYERS
 
-from compress.model.graph import Geometry
 from cosign import CosignError
 from flows.measure.area import searched, within
 from flows.measure.breakeven import HEADLINE, Chip
@@ -16,37 +16,21 @@ from flows.measure.machines import CoreReports
 from flows.measure.space import Space, candidates
 from flows.measure.workload import RandomMasks
 from rtl.config import CoreConfig
-from rtl.coreset import CoreSet, base
-from rtl.program.fit import batch_of, feed, fit
+from rtl.program.fit import batch_of, fit
 from rtl.sram import macros
 from sim.workload import random_layers
 from synth.prices import PriceList, Prices
 from synth.report import CoreReport
 from synth.sram import MODELS, area_by_purpose
 
-CORES = CoreSet(
-    dense=feed(base("dense-2d"), lanes=4, filters=4),
-    dense_scalar=feed(base("dense-scalar"), lanes=6),
-    sparse=feed(base("sparse"), lanes=6),
-    candidates=(feed(base("sparse"), lanes=8), feed(base("sparse"), lanes=3)),
-    rows=(),
-)
-LAYERS = (
-    random_layer(Geometry("conv", 4, 8, 6, 6, kernel=(3, 3), padding=(1, 1)), 0.3, name="conv"),
-    random_layer(Geometry("linear", 50, 10), 0.3, name="fc"),
-)
-BATCH = 4
+CORES = small_chip.cores(filters=4)
 DENSE, SCALAR, SIX, EIGHT, THREE = (
     core.name for core in (CORES.dense, CORES.dense_scalar, CORES.sparse, *CORES.candidates)
 )
 
 
 def reports(logic_um2: dict[str, float], limit_um2: float | None = None) -> CoreReports:
-    made = []
-    for core in CoreReports.needed(CORES):
-        areas = {model: area_by_purpose(model, macros(core)) for model in MODELS}
-        logic = logic_um2[core.name]
-        made.append(CoreReport(core, logic, areas, 1e9, 0.0, "", {}, 0, {}, 0.0, {"lanes": logic}))
+    made = small_chip.reports(CORES, lambda core: logic_um2[core.name])
     return CoreReports.of(CORES, made, limit_um2)
 
 

@@ -3,44 +3,26 @@
 import dataclasses
 
 import pytest
-from random_layers import random_layer
+import small_chip
+from small_chip import BATCH, LAYERS
 
-from compress.model.graph import Geometry, Layer
+from compress.model.graph import Layer
 from cosign import CosignError
 from flows.measure.breakeven import Chip, image_time
 from flows.measure.machines import CoreReports, machines_for
 from flows.measure.workload import RandomMasks
 from rtl.config import CoreConfig
-from rtl.coreset import CoreSet, base
+from rtl.coreset import base
 from rtl.program.fit import feed, fit
 from rtl.program.pack import pack_layer
-from rtl.sram import macros
 from sim.cycles import layer_cycles
-from synth.report import CoreReport
-from synth.sram import MODELS, area_by_purpose
 
-CORES = CoreSet(
-    dense=feed(base("dense-2d"), lanes=4, filters=2),
-    dense_scalar=feed(base("dense-scalar"), lanes=6),
-    sparse=feed(base("sparse"), lanes=6),
-    candidates=(feed(base("sparse"), lanes=8), feed(base("sparse"), lanes=3)),
-    rows=(),
-)
-LAYERS = (
-    random_layer(Geometry("conv", 4, 8, 6, 6, kernel=(3, 3), padding=(1, 1)), 0.3, name="conv"),
-    random_layer(Geometry("linear", 50, 10), 0.3, name="fc"),
-)
-BATCH = 4
+CORES = small_chip.cores(filters=2)
 
 
 def reports(**logic_um2: float) -> CoreReports:
     """Logic of 1 mm2 at 1 GHz, or what is given by name: `sparse_8=2e6`."""
-    made = []
-    for core in CoreReports.needed(CORES):
-        areas = {model: area_by_purpose(model, macros(core)) for model in MODELS}
-        logic = logic_um2.get(core.name.replace("-", "_"), 1e6)
-        blocks = {"lanes": logic}
-        made.append(CoreReport(core, logic, areas, 1e9, 0.0, "", {}, 0, {}, 0.0, blocks))
+    made = small_chip.reports(CORES, lambda core: logic_um2.get(core.name.replace("-", "_"), 1e6))
     return CoreReports.of(CORES, reversed(made))
 
 
