@@ -142,7 +142,7 @@ def draw(direct: Arrows, modules: Mapping[str, list[str]]) -> None:
     top = max(y for _, y in place.values()) + HEIGHT
     figure, axes = plt.subplots(figsize=(2.0 * right * 1.2, (top + 0.6) * 1.1))
     for room, others in reduced(direct).items():
-        for other in others:
+        for other in sorted(others):  # the picture is the same each time
             (x, y), (to_x, to_y) = place[room], place[other]
             axes.annotate(
                 "",
