@@ -103,7 +103,7 @@ class Field:
         banked: bool = False,
     ) -> None:
         self._space, self._prices, self._model = space, prices, sram_model
-        self._widths: dict[tuple[int, int, int], int] = {}
+        self._widths: dict[tuple[int, int, int, int], int] = {}
         self._maps = functools.cache(self._maps_like)
         self.configs = [config if banked else self._banked(config) for config in configs]
         found = [prices.of(config) for config in self.configs]
@@ -115,7 +115,7 @@ class Field:
         self._multipliers = np.array([config.multipliers for config in self.configs])
         self._shifts = np.array([config.tile_shifts for config in self.configs])
         positions = [
-            [each.positions for each in space.layouts(config.tiles, config.element_bytes)]
+            [each.positions for each in space.layouts(config.tiles, config.element)]
             for config in self.configs
         ]
         lanes = np.array([config.lanes for config in self.configs])
@@ -133,7 +133,7 @@ class Field:
     def _banked(self, config: CoreConfig) -> CoreConfig:
         """With the width of activation banks that takes the least area: it depends on the bytes of
         a read alone."""
-        key = config.read_bytes, config.tiles, config.element_bytes
+        key = config.read_bytes, config.tiles, config.element_bytes, config.streams
         if key not in self._widths:
 
             def area(width: int) -> float:
@@ -146,12 +146,13 @@ class Field:
     def _maps_of(self, config: CoreConfig) -> tuple[int, float]:
         """(act_depth, area) of its activation memories: neither lanes nor filters matter."""
         memories = config.tiles, config.act_banks, config.bank_bytes, config.element_bytes
-        return self._maps(*memories)
+        return self._maps(*memories, config.streams)
 
     def _maps_like(
-        self, tiles: int, banks: int, bank_bytes: int, element: int
+        self, tiles: int, banks: int, bank_bytes: int, element: int, streams: int
     ) -> tuple[int, float]:
         fields: dict[str, Any] = {"tiles": tiles, "act_banks": banks, "bank_bytes": bank_bytes}
+        fields |= {"streams": streams}
         if element > 1:
             fields |= {"core": "sparse-nm", "nm_group": element}
         core = dataclasses.replace(CoreConfig(lanes=1), **fields)
@@ -232,7 +233,7 @@ class Field:
 
     def _turn_of(self, stream: CoreConfig, masks: Masks, portion: float) -> np.ndarray:
         """float64 [layers]: cycles of an image at least, of a turn of all passes."""
-        layouts = self._space.layouts(stream.tiles, stream.element_bytes)
+        layouts = self._space.layouts(stream.tiles, stream.element)
         several = [
             turn_cycles(stream, layout, layer.layer_for(stream, portion)) / layer.batch
             for layer, layout in zip(masks.layers, layouts, strict=True)
@@ -266,7 +267,7 @@ class Field:
         stored = {}
         for stream, members in self._members.items():
             floors: list[Floor] = []
-            layouts = self._space.layouts(stream.tiles, stream.element_bytes)
+            layouts = self._space.layouts(stream.tiles, stream.element)
             for number, (layer, layout) in enumerate(zip(masks.layers, layouts, strict=True)):
                 floor = floor_of(stream, layout, layer.nonzeros(portion))
                 turns = self._turns[number, members]

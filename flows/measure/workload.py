@@ -94,7 +94,7 @@ class RandomMasks:
         )
 
     def _layout_on(self, config: CoreConfig) -> Layout:
-        return self._layout(config.tiles, config.element_bytes)
+        return self._layout(config.tiles, config.element)
 
     def _count(self, config: CoreConfig, portion: float) -> Work:
         return work(self.layer_for(config, portion), self._layout_on(config), config)
