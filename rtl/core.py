@@ -40,7 +40,7 @@ class _Parts(NamedTuple):
     biases: Biases
     output: Output
     memories: list[ActivationMemory]
-    """One for each lockstep tile."""
+    """Tile by tile, one for each stream."""
 
 
 def front(config: CoreConfig) -> Front:
@@ -68,7 +68,8 @@ def sharers(config: CoreConfig) -> int:
 
 
 class Core(wiring.Component):
-    """Output-stationary core: one weight a cycle (per filter), broadcast to `lanes` output pixels.
+    """Output-stationary core: one weight a cycle (per filter and stream), broadcast to `lanes`
+    output pixels.
 
     Send the input map to `i_acts`, hold the descriptor in `layer`, raise `start` for a cycle, and
     feed `i_weights` and `i_biases`, a word a filter (`rtl.drain.Biases`). Outputs leave
@@ -76,8 +77,9 @@ class Core(wiring.Component):
     lockstep tile a word, lane 0 first, `o_last` with the last word. `done` is high for the cycle
     after it was taken; the core can start again.
 
-    A map's rows carry a row for each lockstep tile, tile 0 lowest, and `last` on top of the last
-    one. The layer begins when its map is complete, or at once if it takes no new one.
+    A map's rows carry a row for each activation memory, tile by tile and in it stream by stream,
+    the first lowest, and `last` on top of the last one. The layer begins when its map is complete,
+    or at once if it takes no new one.
 
     A bit of `error` (see `Error`) stays until the next start; the layer is then given up, and when
     the words that wait at `o` were taken the core can start again. `busy` lasts until `done`, in
@@ -142,7 +144,7 @@ class Core(wiring.Component):
             output,
             [
                 add(f"activations_{n}", ActivationMemory(config, copies), spill)
-                for n in range(config.tiles)
+                for n in range(config.memories)
             ],
         )
         connect(m, flipped(self.i_weights), parts.front.i)
@@ -199,7 +201,7 @@ class Core(wiring.Component):
         payload = self.i_acts.payload
         m.d.comb += self.i_acts.ready.eq(ready)
         for n, memory in enumerate(memories):
-            word = payload[:-1].word_select(n, 8 * self.config.act_word_bytes)
+            word = payload[:-1].word_select(n, 8 * self.config.row_bytes)
             m.d.comb += [
                 memory.i.payload.eq(Cat(word, payload[-1])),
                 memory.i.valid.eq(self.i_acts.valid & ready),
@@ -260,7 +262,11 @@ class Core(wiring.Component):
 
     def _fetch(self, m: Module, parts: _Parts, n: int) -> Sequence[Sequence[Value]]:
         """Tile n's activations: for each filter those of its lanes."""
-        config, front, memory = self.config, parts.front, parts.memories[n]
+        config, front = self.config, parts.front
+        memories = parts.memories[n * config.streams : (n + 1) * config.streams]
+        if config.streams > 1:
+            return [self._streamed(m, front, memories)]
+        (memory,) = memories
         m.d.comb += [memory.address.eq(front.address), memory.valid.eq(front.valid)]
         if config.core != "sparse-rows":
             size = config.element_bytes
@@ -281,6 +287,18 @@ class Core(wiring.Component):
         ):
             m.d.comb += [i.eq(o) for i, o in zip(inputs, outputs, strict=True)]
         return list(windows.acts)
+
+    def _streamed(
+        self, m: Module, front: Front, memories: list[ActivationMemory]
+    ) -> Sequence[Value]:
+        """A tile's activations of all streams: those of a lane side by side, stream 0 lowest."""
+        for k, memory in enumerate(memories):
+            m.d.comb += [
+                memory.address.eq(front.address.word_select(k, self.config.address_bits)),
+                memory.valid.eq(front.valid[k]),
+            ]
+        lanes = zip(*(memory.acts[0] for memory in memories), strict=True)
+        return [Cat(*acts) for acts in lanes]
 
     def _multiply(
         self,

@@ -26,7 +26,8 @@ def front_signature(config: CoreConfig) -> dict[str, wiring.Member]:
     In the cycle of the issue: running, ready, at_last (entries remain, the next one is there, it is
     a tile's last), last (it was issued) of a `tile_first`, `tile_last` tile of a pass, of the
     layer's `pass_last` pass.
-    valid, address : a read of the activation memory, after edge 2
+    valid, address : reads of the activation memories, after edge 2, a bit and an address for each
+        stream, stream 0 lowest
     operands : what each filter sends to its lanes (weights, zero in a bubble) two edges before the
         multipliers' operand registers
     nonzeros, fillers : entries issued with and without a weight, some cycles later
@@ -46,8 +47,8 @@ def front_signature(config: CoreConfig) -> dict[str, wiring.Member]:
         "tile_first": Out(1),
         "tile_last": Out(1),
         "pass_last": Out(1),
-        "valid": Out(1),
-        "address": Out(config.address_bits),
+        "valid": Out(config.streams),
+        "address": Out(config.streams * config.address_bits),
         "operands": Out(weight_shape(config)).array(config.filters),
         "nonzeros": Out(count),
         "fillers": Out(count),

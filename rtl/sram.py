@@ -35,7 +35,7 @@ def name(words: int, bits: int) -> str:
 def macros(config: CoreConfig) -> tuple[Macro, ...]:
     """The SRAMs of the core: "activation" banks, "weight" buffers, and "index" memories (mask
     buffers, table of tap addresses) where the core has them."""
-    banks = config.act_banks * config.act_buffers * config.tiles
+    banks = config.act_banks * config.act_buffers * config.memories
     activation = Macro("activation", config.act_depth, 8 * config.bank_bytes, banks)
     depths = config.weight_depth, config.mask_depth, config.tap_depth
     return (activation, *stream_macros(config, *depths))

@@ -51,10 +51,11 @@ def _lanes(config: CoreConfig) -> Parts:
         "weight copy": copies,
         "command copy": 2 * config.tiles * _tree(-(-of_tile // CONTROL_LOADS)),
     }
+    if config.element > 1:
+        found |= {"further product": lanes * (config.keep - 1)}
     if config.structured:
         others = config.nm_group - config.nm_keep
         found |= {
-            "further product": lanes * (config.keep - 1),
             "channel choice": lanes * config.keep * others,
             "choice copy bit": copies * config.select_bits,
         }
@@ -63,13 +64,13 @@ def _lanes(config: CoreConfig) -> Parts:
 
 def _read_path(config: CoreConfig) -> Parts:
     """Row registers, the rotator (rtl.activation), windows of `sparse-rows`."""
-    low_bits = config.act_word_bytes.bit_length() - 1
+    low_bits = config.row_bytes.bit_length() - 1
     shift = config.element_bytes.bit_length() - 1
     muxes = selects = 0
-    middle = config.act_word_bytes
+    middle = config.row_bytes
     for step in reversed(range(shift, low_bits)):
         needed = config.read_bytes + (1 << step) - config.element_bytes
-        needed = min(config.act_word_bytes, needed)
+        needed = min(config.row_bytes, needed)
         muxes += needed
         selects += _tree(-(-needed // (LOADS // 8)))
         if step == shift + (low_bits - shift) // 2:
@@ -95,7 +96,7 @@ def _read_path(config: CoreConfig) -> Parts:
         "memory": 1,
         **found,
     }
-    return {name: config.tiles * count for name, count in counts.items()}
+    return {name: config.memories * count for name, count in counts.items()}
 
 
 def _drain(config: CoreConfig) -> Parts:
@@ -137,7 +138,10 @@ def _sparse(config: CoreConfig) -> dict[str, Parts]:
         }
     return {
         BUFFERS: {"distance": 1, "weight bit": config.entry_bits},
-        DECODER: {"distance": 1, "place bit": config.place_bits},
+        DECODER: {
+            "distance": config.streams,
+            "place bit": config.streams * config.place_bits,
+        },
         ADDRESS: {"distance": 1},
     }
 

@@ -93,11 +93,12 @@ def a_pass_that_is_too_long(run: Run, config: CoreConfig) -> Run:
 
 
 def fillers_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
-    """Fillers pass the memory's end; only the weight behind them is beyond it."""
+    """Fillers pass the memory's end; only the weight behind them is beyond it. Of several streams
+    the last one's alone."""
     filler = (1 << config.place_bits) - 1
-    count = -(-config.act_bytes // filler)
+    count = -(-config.act_elements // filler)
     bits = np.zeros((count + 2, config.stream_bits), np.uint8)
-    bits[:-1, config.weight_bits : config.entry_bits] = 1
+    bits[:-1, config.entry_bits - config.place_bits : config.entry_bits] = 1
     bits[-1, -1] = 1
     weights = np.packbits(bits, axis=1, bitorder="little")
     return dataclasses.replace(run, weights=weights)
@@ -183,7 +184,7 @@ def beyond_the_memory(run: Run, config: CoreConfig) -> Run:
     else:
         bits = np.tile(bits[:1], (config.weight_depth, 1))  # one long filter
         bits[:, config.weight_bits + 1 : config.entry_bits] = 1
-        bits[:, config.weight_bits] = 0  # not a filler
+        bits[:, config.weight_bits] = 0  # not a filler; those of further streams are
         bits[:-1, -1], bits[-1, -1] = 0, 1
     weights = np.packbits(bits, axis=1, bitorder="little")
     return dataclasses.replace(run, weights=weights, descriptor=descriptor)

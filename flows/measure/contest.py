@@ -128,7 +128,7 @@ class Field:
         banked: bool = False,
     ) -> None:
         self._space, self._prices, self._model = space, prices, sram_model
-        self._widths: dict[tuple[int, int, int], int] = {}
+        self._widths: dict[tuple[int, int, int, int], int] = {}
         self._maps = functools.cache(self._maps_like)
         self.configs = [config if banked else self._banked(config) for config in configs]
         found = [prices.of(config) for config in self.configs]
@@ -140,7 +140,7 @@ class Field:
         self._multipliers = np.array([config.multipliers for config in self.configs])
         self._shifts = np.array([config.tile_shifts for config in self.configs])
         positions = [
-            [each.positions for each in space.layouts(config.tiles, config.element_bytes)]
+            [each.positions for each in space.layouts(config.tiles, config.element)]
             for config in self.configs
         ]
         lanes = np.array([config.lanes for config in self.configs])
@@ -158,7 +158,7 @@ class Field:
     def _banked(self, config: CoreConfig) -> CoreConfig:
         """With the width of activation banks that takes the least area: it depends on the bytes of
         a read alone."""
-        key = config.read_bytes, config.tiles, config.element_bytes
+        key = config.read_bytes, config.tiles, config.element_bytes, config.streams
         if key not in self._widths:
 
             def area(width: int) -> float:
@@ -171,12 +171,13 @@ class Field:
     def _maps_of(self, config: CoreConfig) -> tuple[int, float]:
         """(act_depth, area) of its activation memories: neither lanes nor filters matter."""
         memories = config.tiles, config.act_banks, config.bank_bytes, config.element_bytes
-        return self._maps(*memories)
+        return self._maps(*memories, config.streams)
 
     def _maps_like(
-        self, tiles: int, banks: int, bank_bytes: int, element: int
+        self, tiles: int, banks: int, bank_bytes: int, element: int, streams: int
     ) -> tuple[int, float]:
         fields: dict[str, Any] = {"tiles": tiles, "act_banks": banks, "bank_bytes": bank_bytes}
+        fields |= {"streams": streams}
         if element > 1:
             fields |= {"core": "sparse-nm", "nm_group": element}
         core = dataclasses.replace(CoreConfig(lanes=1), **fields)

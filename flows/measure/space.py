@@ -25,6 +25,9 @@ INDEX_BITS = (8, 10, 12)
 MASK_BITS = (9, 18, 27, 54)
 DOTS = (2, 4, 8)
 """Channels of a dense array's dot products."""
+STREAMS = (2, 3, 4, 6, 8)
+DOT_INDEX_BITS = (8, 10)
+"""Of sparse cores with several streams: their distances are shorter."""
 WINDOWS = ((3, 3), (6, 3))
 """window_reads and window_span of sparse-rows."""
 
@@ -48,7 +51,7 @@ class Space:
     def layouts(self, tiles: int, element: int = 1) -> tuple[Layout, ...]:
         """Of each layer, that of the part of its map which one of so many lockstep tiles holds.
 
-        element : `element_bytes` of the cores
+        element : that of the cores
         """
         return self._layouts(tiles, element)
 
@@ -130,6 +133,19 @@ def sparse(space: Space) -> Iterator[CoreConfig]:
             yield _core("sparse", lanes, 1, tiles, drain, **coding)
 
 
+def sparse_dot(space: Space) -> Iterator[CoreConfig]:
+    """Sparse cores whose lanes add up the products of several streams in a cycle."""
+    channels = max(g.in_channels // g.groups for g in space.geometries)
+    for streams, (tiles, lanes, _) in itertools.product(STREAMS, space.sizes(several=False)):
+        if streams > channels or lanes * streams > MOST_LANES:
+            continue
+        if tiles * lanes * streams <= space.most:
+            for drain in _drains(lanes, 1, space.fewest_columns // (8 * streams)):
+                for bits in DOT_INDEX_BITS:
+                    more = {"streams": streams, "index_bits": bits}
+                    yield _core("sparse", lanes, 1, tiles, drain, **more)
+
+
 def sparse_rows(space: Space) -> Iterator[CoreConfig]:
     """sparse-rows with several filters."""
     for (tiles, lanes, filters), (reads, span) in itertools.product(
@@ -178,7 +194,7 @@ def _core(kind: str, lanes: int, filters: int, tiles: int, drain: int, **more: A
 
 KINDS: dict[str, Callable[[Space], Iterator[CoreConfig]]] = {
     "dense": lambda space: itertools.chain(dense(space), dense_dot(space)),
-    "sparse": sparse,
+    "sparse": lambda space: itertools.chain(sparse(space), sparse_dot(space)),
     "sparse-rows": sparse_rows,
     "sparse-nm": sparse_nm,
     "dense-packed": dense_packed,

@@ -100,7 +100,7 @@ class RandomMasks:
 
     def layout_on(self, config: CoreConfig) -> Layout:
         """Of the part of the map that one of a core's lockstep tiles holds."""
-        return self._layout(config.tiles, config.element_bytes)
+        return self._layout(config.tiles, config.element)
 
     def _count(self, config: CoreConfig, portion: float) -> Work:
         return work(self.layer_for(config, portion), self.layout_on(config), config)

@@ -135,6 +135,7 @@ def _meaningful(core: Mapping[str, Setting]) -> dict[str, Setting]:
         "window_span": kind != "sparse-rows",
         "nm_keep": kind != "sparse-nm",
         "nm_group": kind != "sparse-nm",
-        "gate_zeros": not core.get("gate_zeros"),  # a later one
+        "gate_zeros": not core.get("gate_zeros"),  # later ones
+        "streams": core.get("streams", 1) == 1,
     }
     return {name: value for name, value in core.items() if not ignored.get(name, False)}

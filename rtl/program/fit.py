@@ -56,7 +56,7 @@ def with_maps(
     layouts = [stripes_of(g, batch_of(g, batch), roomy)[1] for g in geometries]
     largest = max(layout.bytes for layout in layouts)
     # In the absolute coding an address of all ones is a filler.
-    spare = 1 if config.core == "sparse" and config.coding == "absolute" else 0
+    spare = config.element if config.core == "sparse" and config.coding == "absolute" else 0
     words = -(-(largest + spare) // config.act_word_bytes)
     return dataclasses.replace(config, act_depth=in_steps(words))
 
@@ -82,7 +82,7 @@ def layout_in(geometry: Geometry, batch: int, config: CoreConfig) -> Layout:
     if geometry.kind == "linear":
         fitting = images_within(geometry, config)
         images = max(1, min(-(-batch // config.tiles), fitting))
-        return layout_of(geometry, images, 1, config.element_bytes)
+        return layout_of(geometry, images, 1, config.element)
     return stripes_of(geometry, 1, config)[1]
 
 

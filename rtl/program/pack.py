@@ -63,13 +63,21 @@ class LayerProgram:
         x : int8 [C, H, W], or [batch, C] for a linear layer
         """
         words = [
-            self.layout.pack(part, config.act_word_bytes)
+            _dealt(self.layout.pack(part, config.act_word_bytes), config)
             for part in cut(x, self.geometry, self.stripes)
         ]
         return [
             np.concatenate(words[n : n + config.tiles], axis=1)
             for n in range(0, self.stripes, config.tiles)
         ]
+
+
+def _dealt(words: np.ndarray, config: CoreConfig) -> np.ndarray:
+    """uint8 [rows, act_word_bytes] with an element's channels each in the memory of its stream."""
+    if config.streams == 1:
+        return words
+    memories = words.reshape(len(words), -1, config.streams).swapaxes(1, 2)
+    return np.ascontiguousarray(memories).reshape(words.shape)
 
 
 def stripes_of(geometry: Geometry, batch: int, config: CoreConfig) -> tuple[int, Layout]:
@@ -79,7 +87,7 @@ def stripes_of(geometry: Geometry, batch: int, config: CoreConfig) -> tuple[int,
     most = -(-rows // config.tiles) * config.tiles
     count = config.tiles
     while True:
-        layout = layout_of(geometry, batch, count, config.element_bytes)
+        layout = layout_of(geometry, batch, count, config.element)
         if layout.bytes <= config.act_bytes or count >= most:
             return count, layout
         count += config.tiles
@@ -201,7 +209,7 @@ def largest_batch(layer: Layer, config: CoreConfig) -> int:
 
 def images_within(geometry: Geometry, config: CoreConfig) -> int:
     """Images of a linear layer that fit the activation memory of a tile."""
-    return config.act_bytes // Layout(geometry, element=config.element_bytes).bytes
+    return config.act_bytes // Layout(geometry, element=config.element).bytes
 
 
 def _check(

@@ -69,6 +69,20 @@ CORES = {
     "sparse-rows": CoreConfig(
         "sparse-rows", lanes=2, filters=2, window_reads=2, window_span=2, tap_depth=32, **SMALL
     ),
+    # Streams that wait for each other, of distances that take fillers and of addresses.
+    "sparse-dot": CoreConfig(lanes=3, index_bits=4, drain=2, streams=3, **SMALL),
+    "sparse-dot-tiles": CoreConfig(
+        lanes=2, tiles=2, index_bits=4, streams=2, act_buffers=2, pipeline=2, **SMALL
+    ),
+    "sparse-dot-absolute": CoreConfig(
+        lanes=2,
+        coding="absolute",
+        streams=4,
+        pipeline=0,
+        gate_zeros=1,
+        weight_bits=4,
+        **SMALL | {"act_depth": 24, "weight_depth": 24},
+    ),
     # More banks than elements of a read; elements wider than a bank; as many kept as there are.
     "sparse-nm": CoreConfig(
         "sparse-nm",
@@ -96,14 +110,14 @@ CORES = {
         "sparse-nm", lanes=1, filters=5, nm_keep=4, pipeline=2, **SMALL | {"bank_bytes": 8}
     ),
 }
-STALLED = ("sparse", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm")
+STALLED = ("sparse", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm", "sparse-dot")
 every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 
 
 def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
     """Padding, stride, groups; a word in every cycle; passes shorter than their drain; a pass and a
     map that fill the memories."""
-    full = Geometry("linear", config.weight_depth * config.element_bytes, 2 * config.filters)
+    full = Geometry("linear", config.weight_depth * config.element, 2 * config.filters)
     images = config.act_elements // config.weight_depth * config.tiles
     layout = stripes_of(full, images, config)[1]
     dense = obeying(random_layer(full, 1.0, seed=3), config)
@@ -113,7 +127,7 @@ def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
         Geometry("conv", 2, 3, 4, 5, (3, 3), (1, 1), (1, 1)),
         Geometry("conv", 4, 6, 5, 4, (3, 2), (2, 2), (1, 0), groups=2),
         Geometry("conv", 1, 2, 6, 6, (1, 1)),
-        *([Geometry("conv", 11, 3, 5, 3, (2, 2), (1, 1), (0, 1))] * config.structured),
+        *([Geometry("conv", 11, 3, 5, 3, (2, 2), (1, 1), (0, 1))] * (config.element > 1)),
         *([Geometry("conv", 4, 3 * config.filters, 4, 4, (1, 1))] * config.packed),
     )
     found = []

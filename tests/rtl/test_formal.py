@@ -4,6 +4,8 @@ A harness holds an arbitrary row, feeds its coding to the decoder, and asserts t
 is the row. The solver looks for a row and a sequence of waits that break an assertion.
 """
 
+import dataclasses
+
 import pytest
 from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.hdl import Assert, Assume
@@ -16,16 +18,21 @@ from rtl.config import CoreConfig
 from rtl.packed import Expander
 from rtl.sparse import SparseAddress
 
-NONZEROS, WORDS, TAPS = 3, 3, 3
+NONZEROS, RESTS, WORDS, TAPS = 3, 2, 3, 3
 SMALL = {"lanes": 2, "act_banks": 2, "bank_bytes": 2, "act_depth": 4, "weight_bits": 3}
 RELATIVE = CoreConfig(index_bits=2, **SMALL)
 ABSOLUTE = CoreConfig(coding="absolute", **SMALL)
+STREAM = dataclasses.replace(RELATIVE, streams=2)
+ABSOLUTE_STREAM = dataclasses.replace(ABSOLUTE, streams=2)
 BITMASK = CoreConfig(coding="bitmask", mask_bits=5, tap_depth=32, **SMALL)
 PACKED = CoreConfig("dense-packed", filters=3, **SMALL | {"weight_bits": 2})
 
 
 class PlaceHarness(wiring.Component):
-    """A row of up to NONZEROS (place, code) pairs, coded as the packer does, tile after tile."""
+    """A row of up to NONZEROS (place, code) pairs, coded as the packer does, tile after tile.
+
+    One of several streams then rests for up to RESTS cycles, and if it has no weight for one.
+    """
 
     def __init__(self, config: CoreConfig):
         self._config = config
@@ -36,21 +43,24 @@ class PlaceHarness(wiring.Component):
                 "codes": In(config.weight_bits).array(NONZEROS),
                 "count": In(range(NONZEROS + 1)),
                 "bases": In(config.address_bits + 1),
+                "rests": In(range(RESTS + 1)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
+        several = config.streams > 1
         m.submodules.decoder = decoder = SparseAddress(config)
         places = Array(constant(m, p, f"place_{n}") for n, p in enumerate(self.places))
         codes = Array(constant(m, c, f"code_{n}") for n, c in enumerate(self.codes))
         count = constant(m, self.count, "count")
-        m.d.comb += Assume(count <= NONZEROS)
+        rests = constant(m, self.rests, "rests")
+        m.d.comb += [Assume(count <= NONZEROS), Assume(rests <= RESTS)]
         for n in range(NONZEROS):
             m.d.comb += Assume(places[n] < (1 << config.address_bits) - 1)
             if n:
-                m.d.comb += Assume(places[n] > places[n - 1])
+                m.d.comb += Assume(places[n] >= places[n - 1])  # taps may share an address
 
         # The packer: fillers while the distance is too long, one filler for an empty row.
         filler = (1 << config.place_bits) - 1
@@ -58,25 +68,35 @@ class PlaceHarness(wiring.Component):
         first = Signal(init=1)
         base = Signal(config.address_bits + 1)
         place, present = Signal(config.place_bits), Signal()
+        through, rested = Signal(), Signal(range(RESTS + 1))  # with the weights, so often since
+        resting = through | (count == 0) if several else Const(0, 1)
         distance = places[number] - position
         if config.coding == "relative":
             m.d.comb += [
-                present.eq((count != 0) & (distance < filler)),
+                present.eq((count != 0) & ~resting & (distance < filler)),
                 place.eq(Mux(present, distance, filler)),
             ]
         else:
-            m.d.comb += [present.eq(count != 0), place.eq(Mux(present, places[number], filler))]
-        ends = Mux(count == 0, 1, present & (number == count - 1))
+            m.d.comb += [
+                present.eq((count != 0) & ~resting),
+                place.eq(Mux(present, places[number], filler)),
+            ]
+        weights_end = present & (number == count - 1)
+        ends = Mux(count == 0, 1, weights_end)
+        if several:
+            ends = Mux(resting, rested + 1 >= rests, weights_end & (rests == 0))
         with m.If(self.go):
-            m.d.sync += first.eq(ends)
+            m.d.sync += [first.eq(ends), through.eq((through | weights_end) & ~ends)]
+            with m.If(resting):
+                m.d.sync += rested.eq(rested + 1)
             with m.If(ends):
-                m.d.sync += [number.eq(0), position.eq(0), base.eq(self.bases)]
+                m.d.sync += [number.eq(0), position.eq(0), base.eq(self.bases), rested.eq(0)]
             with m.Elif(present):
                 m.d.sync += [number.eq(number + 1), position.eq(places[number])]
             with m.Else():
                 m.d.sync += position.eq(position + filler)
-        entry = Signal(config.entry_bits)
-        m.d.sync += entry.eq(Cat(codes[number], place))
+        entry = Signal(config.entry_bits // config.streams)
+        m.d.sync += entry.eq(Cat(Mux(present, codes[number], resting), place))
         m.d.comb += [
             decoder.issue.eq(self.go),
             decoder.first.eq(first),
@@ -85,12 +105,18 @@ class PlaceHarness(wiring.Component):
         ]
 
         # What must come out, three cycles after the issue.
-        expected = Cat(self.go, self.go & present, base + places[number], codes[number])
+        reads = self.go & present if several else self.go
+        stays = self.go & resting
+        expected = Cat(reads, self.go & present, stays, base + places[number], codes[number])
         for _ in range(3):
             later = Signal(len(expected))
             m.d.sync += later.eq(expected)
             expected = later
-        valid, weighs, rest = expected[0], expected[1], expected[2:]
+        valid, weighs, stays, rest = (*(expected[n] for n in range(3)), expected[3:])
+        before = Signal(config.address_bits)
+        m.d.sync += before.eq(decoder.address)
+        with m.If(stays):
+            m.d.comb += Assert(decoder.address == before)
         address, code = rest[: -config.weight_bits], rest[-config.weight_bits :]
         level = Mux(code[-1], -(code[:-1] + 1), code[:-1] + 1)
         m.d.comb += Assert(decoder.valid == valid)
@@ -236,6 +262,8 @@ HARNESSES = {
     # Up to 15 bytes in steps of at most 3: with its latency the longest row takes 11 cycles.
     "relative": (lambda: PlaceHarness(RELATIVE), 13),
     "absolute": (lambda: PlaceHarness(ABSOLUTE), 13),
+    "stream": (lambda: PlaceHarness(STREAM), 14),
+    "absolute stream": (lambda: PlaceHarness(ABSOLUTE_STREAM), 13),
     "bitmask": (lambda: MaskHarness(BITMASK), 14),
     # Two tiles of three taps, with some waits and the latency.
     "packed": (lambda: TapHarness(PACKED), 12),
