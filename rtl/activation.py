@@ -18,8 +18,22 @@ LOADS = 32
 """Multiplexers that one copy of a rotator select drives."""
 
 
+def advance(address: Value, distance: Value) -> Value:
+    """`address` moved on by `distance`, which is not negative.
+
+    An address that is still to be added to has a bit more than one of the memory. The top one tells
+    that the sum lies behind every address of the memory; it stays, whatever is added.
+    """
+    bits = len(address) - 1
+    total = address[:bits] + distance[:bits]
+    beyond = total[bits] | address[bits]
+    if len(distance) > bits:
+        beyond |= distance[bits:].any()
+    return Cat(total[:bits], beyond)
+
+
 def outside(config: CoreConfig, address: Value) -> Value:
-    """Whether element `address` lies behind the memory's last row."""
+    """Whether element `address` lies behind the memory's last row; it may have any width."""
     low_bits = (config.row_bytes // config.element_bytes).bit_length() - 1
     return address[low_bits:] >= config.act_depth
 

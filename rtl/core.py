@@ -81,8 +81,9 @@ class Core(wiring.Component):
     the first lowest, and `last` on top of the last one. The layer begins when its map is complete,
     or at once if it takes no new one.
 
-    A bit of `error` (see `Error`) stays until the next start; the layer is then given up and the
-    core can start again. `busy` lasts until `done`, in either case. Reset must last 4 cycles.
+    A bit of `error` (see `Error`) stays until the next start; the layer is then given up, and when
+    the words that wait at `o` were taken the core can start again. `busy` lasts until `done`, in
+    either case. Reset must last 4 cycles.
     """
 
     def __init__(self, config: CoreConfig):
@@ -121,7 +122,10 @@ class Core(wiring.Component):
         return m
 
     def _assemble(self, m: Module, flush: Signal) -> _Parts:
-        """All parts but the lanes, joined to the core's streams. An error's `flush` resets them."""
+        """All parts but the lanes, joined to the core's streams.
+
+        An error's `flush` resets them, but for the output, which keeps what it offers.
+        """
         config = self.config
         # Only a map that is too long empties the memories: others may hold the next layer's rows.
         spill = Signal()
@@ -131,12 +135,13 @@ class Core(wiring.Component):
             m.submodules[name] = ResetInserter(reset)(part)
             return part
 
+        m.submodules.output = output = Output(config)
         copies = 1 if config.core == "sparse-rows" else -(-config.filters // sharers(config))
         parts = _Parts(
             add("front", front(config)),
             add("drain", DrainControl(config)),
             add("biases", Biases(config)),
-            add("output", Output(config)),
+            output,
             [
                 add(f"activations_{n}", ActivationMemory(config, copies), spill)
                 for n in range(config.memories)
@@ -166,6 +171,7 @@ class Core(wiring.Component):
             self.events.waiting.eq(waiting),
             fault.eq(parts.front.fault | ((takes_map & bad) << Error.ACTS)),
             flush.eq(giving_up),
+            parts.output.flush.eq(flush),
         ]
         self._load_maps(m, parts.memories, busy=running, swap=takes_map)
         m.d.sync += self.done.eq(finished)
@@ -177,9 +183,10 @@ class Core(wiring.Component):
             m.d.sync += waiting.eq(1)
         with m.If(finished):
             m.d.sync += running.eq(0)
-        with m.If(giving_up):  # until nothing is left in the pipeline
-            m.d.sync += left.eq(left - 1)
-            with m.If(left == 0):
+        with m.If(giving_up):  # until nothing is left in the pipeline and in the queue behind it
+            with m.If(left != 0):
+                m.d.sync += left.eq(left - 1)
+            with m.Elif(~parts.output.o.valid):
                 m.d.sync += [giving_up.eq(0), running.eq(0), waiting.eq(0), self.done.eq(1)]
         with m.Elif(fault.any()):
             m.d.sync += [self.error.eq(self.error | fault), giving_up.eq(1)]

@@ -17,7 +17,7 @@ class Error(enum.IntEnum):
     WEIGHTS = 0
     """A filter of the weight stream is longer than its buffer."""
     ADDRESS = 1
-    """A weight reads behind the end of the activation memory."""
+    """A weight reads behind the end of the activation memory, or its column is not in the table."""
     ACTS = 2
     """The map that the layer takes has more rows than the memory."""
     LEVELS = 3
@@ -39,6 +39,9 @@ def events(config: CoreConfig) -> data.StructLayout:
 def descriptor(config: CoreConfig) -> wiring.Signature:
     """The layer descriptor, held stable while the core is busy. Counts are stored less one.
 
+    `new_map` acts in the cycle of the start; all else no sooner than in the one behind it, and so
+    has two cycles to arrive (`synth.sta`).
+
     new_map : wait for a map of the activation stream and take it; 0 uses the last one again
     last_pass : filter groups (of `filters` filters) of the layer
     last_tile : tiles of a pass
@@ -53,7 +56,8 @@ def descriptor(config: CoreConfig) -> wiring.Signature:
     last_phase_x, last_phase_y : horizontal, vertical stride
     step_column, step_phase_x : to the next column, in the same / the first phase plane
     step_row, step_phase_y : to the first column of the next row, likewise
-    step_channel : to the first tap of the next channel; bytes, modulo the memory's size
+    step_channel : to the first tap of the next channel; bytes, two's complement, with a bit more
+        than an address, so that a step that leaves the memory is seen
     Cores with a table of tap addresses repeat it every few channels, a period:
     last_slot : words of the table
     period_step : bytes from one period's channels to the next's
@@ -76,7 +80,7 @@ def descriptor(config: CoreConfig) -> wiring.Signature:
             fields |= {"last_word": max(1, (config.weight_depth - 1).bit_length())}
         fields |= {"last_channel": COUNT_BITS}
         fields |= {f"last_{name}": 8 for name in ("column", "row", "phase_x", "phase_y")}
-        fields |= {f"step_{name}": config.address_bits for name in STEPS}
+        fields |= {f"step_{name}": config.address_bits + 1 for name in STEPS}
     if config.table:
         fields |= {"last_slot": slot_bits, "period_step": config.address_bits}
     if config.masked:

@@ -5,7 +5,7 @@ from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.activation import outside
+from rtl.activation import advance, outside
 from rtl.config import CoreConfig
 from rtl.fanout import delay
 from rtl.layer import Error
@@ -112,7 +112,7 @@ class SparseAddress(wiring.Component):
             {
                 "issue": In(1),
                 "first": In(1),
-                "base": In(config.address_bits),
+                "base": In(config.address_bits + 1),
                 "entry": In(config.entry_bits // config.streams),
                 "valid": Out(1),
                 "address": Out(config.address_bits),
@@ -135,17 +135,13 @@ class SparseAddress(wiring.Component):
         m.d.comb += present.eq(issued & ~place.all())
         several = config.streams > 1
         moves = issued & ~(place.all() & code[0]) if several else issued
-        total = Signal(max(config.address_bits, len(place)) + 1)
-        m.d.comb += total.eq((Mux(first, base, self.address) if relative else base) + place)
-        carry = total[config.address_bits :].any()
-        wrapped = Signal()
-        with m.If(moves):
-            m.d.sync += [
-                self.address.eq(total),
-                wrapped.eq(carry | (wrapped & ~first) if relative else carry),
-            ]
         reads = present if several else issued
+        reached = Signal(len(base))
+        with m.If(moves):
+            m.d.sync += reached.eq(advance(Mux(first, base, reached) if relative else base, place))
         m.d.sync += [self.valid.eq(reads), self.weight.eq(Mux(present, level, 0))]
-        beyond = wrapped | outside(config, self.address)
-        m.d.comb += self.beyond.eq(self.weight.any() & beyond)
+        m.d.comb += [
+            self.address.eq(reached),
+            self.beyond.eq(self.weight.any() & outside(config, reached)),
+        ]
         return m

@@ -36,16 +36,22 @@ def macros(config: CoreConfig) -> tuple[Macro, ...]:
     """The SRAMs of the core: "activation" banks, "weight" buffers, and "index" memories (mask
     buffers, table of tap addresses) where the core has them."""
     banks = config.act_banks * config.act_buffers * config.memories
+    activation = Macro("activation", config.act_depth, 8 * config.bank_bytes, banks)
+    depths = config.weight_depth, config.mask_depth, config.tap_depth
+    return (activation, *stream_macros(config, *depths))
+
+
+def stream_macros(
+    config: CoreConfig, weight_depth: int, mask_depth: int, tap_depth: int
+) -> list[Macro]:
+    """Those that the weight stream of `config` fills, with other depths."""
     rows = config.filters if config.core == "sparse-rows" else 1
-    found = [
-        Macro("activation", config.act_depth, 8 * config.bank_bytes, banks),
-        Macro("weight", config.weight_depth, config.entry_bits, 2 * rows),
-    ]
+    found = [Macro("weight", weight_depth, config.entry_bits, 2 * rows)]
     if config.masked:
-        found.append(Macro("index", config.mask_depth, config.mask_word_bits, 2))
+        found.append(Macro("index", mask_depth, config.mask_word_bits, 2))
     if config.table:
-        found.append(Macro("index", config.tap_depth, config.address_bits, 1))
-    return tuple(found)
+        found.append(Macro("index", tap_depth, config.address_bits, 1))
+    return found
 
 
 def address_bits(words: int) -> int:

@@ -58,7 +58,7 @@ def with_maps(
     # In the absolute coding an address of all ones is a filler.
     spare = config.element if config.core == "sparse" and config.coding == "absolute" else 0
     words = -(-(largest + spare) // config.act_word_bytes)
-    return dataclasses.replace(config, act_depth=_round_up(words))
+    return dataclasses.replace(config, act_depth=in_steps(words))
 
 
 def with_streams(config: CoreConfig, costs: Iterable[Work]) -> CoreConfig:
@@ -69,7 +69,7 @@ def with_streams(config: CoreConfig, costs: Iterable[Work]) -> CoreConfig:
         depths["mask_depth"] = max(cost.mask_words for cost in costs)
     if config.table:
         depths["tap_depth"] = max(cost.table_words for cost in costs)
-    depths = {name: _round_up(words) for name, words in depths.items()}
+    depths = {name: in_steps(words) for name, words in depths.items()}
     return dataclasses.replace(config, **depths)
 
 
@@ -110,5 +110,6 @@ def feed(config: CoreConfig, **fields: Any) -> CoreConfig:
     return dataclasses.replace(roomy, act_banks=roomy.fewest_banks)
 
 
-def _round_up(words: int) -> int:
+def in_steps(words: int) -> int:
+    """Words that a memory of at least `words` is made with."""
     return -(-words // _STEP) * _STEP

@@ -306,7 +306,7 @@ def _loops(layer: Layer, layout: Layout, config: CoreConfig) -> dict[str, int]:
     """Loop bounds and address steps of a dense core."""
     g = layer.geometry
     address = layout.tap_addresses().reshape(layout.channels, *g.kernel)
-    modulus = 1 << config.address_bits
+    modulus = 2 << config.address_bits  # two's complement
     along_row = np.diff(address, axis=2)  # [c, r, s]: from column s to s + 1
     next_row = address[:, 1:, 0] - address[:, :-1, -1]  # [c, r]
     next_channel = address[1:, 0, 0] - address[:-1, -1, -1]

@@ -16,7 +16,7 @@ CORE_ERRORS_AT, STREAM_ERRORS_AT = 8, 16
 
 ERRORS = {
     Error.WEIGHTS: "a filter of the weight stream is longer than its buffer",
-    Error.ADDRESS: "a weight reads behind the end of the activation memory",
+    Error.ADDRESS: "a weight reads behind the end of the activation memory, or of the table",
     Error.ACTS: "the map has more rows than the activation memory",
     Error.LEVELS: "a filter's weights do not agree with its mask or its windows",
 }
@@ -62,7 +62,7 @@ FIELDS = {
     "last_read": "activation reads of a tile, less one",
     "last_window": "windows of a tile, less one",
 }
-"""What each field of the layer descriptor means; byte distances are modulo the memory's size."""
+"""What each field of the layer descriptor means; those of `step_*` are two's complement."""
 
 
 @dataclass(frozen=True)

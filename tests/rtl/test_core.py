@@ -189,6 +189,24 @@ def test_every_malformed_stream_raises_its_error_and_no_other(config: CoreConfig
         assert answer.error or is_right(answer.raw, layer, config)
 
 
+@pytest.mark.parametrize("name", STALLED)
+def test_a_layer_that_is_given_up_takes_back_no_offer(name: str) -> None:
+    """An address is wrong in the last pass alone, while words of those before it wait at the output
+    (`simulate_core` watches that they stay); the next layer's words are its own."""
+    config = CORES[name]
+    layer = obeying(random_layer(Geometry("linear", 1, 6 * config.filters), 1.0), config)
+    run = run_of(layer, config)
+    passes = run.descriptor["last_pass"] + 1
+    step = (config.act_elements - 1) // (passes - 2)  # the last group alone lies beyond
+    bad = dataclasses.replace(
+        run, descriptor=run.descriptor | {"last_in_group": 0, "group_step": step}
+    )
+    for seed in range(3):
+        first, second = simulate_core([bad, run], config, seed=seed, pressure=0.85)
+        assert (first.error, second.error) == (1 << Error.ADDRESS, 0)
+        assert is_right(second.raw, layer, config)
+
+
 def test_a_map_that_is_too_long_fails_only_the_layer_that_takes_it() -> None:
     """It arrives while the map before is used, and the next layer uses that once more."""
     config = CORES["sparse"]
@@ -200,6 +218,18 @@ def test_a_map_that_is_too_long_fails_only_the_layer_that_takes_it() -> None:
     answers = simulate_core([run, again, dataclasses.replace(run, acts=run.acts[:0]), run], config)
     assert [answer.error for answer in answers] == [0, 0, 1 << Error.ACTS, 0]
     assert all(answer.error or is_right(answer.raw, layer, config) for answer in answers)
+
+
+@every_core
+def test_only_new_map_acts_in_the_cycle_of_the_start(config: CoreConfig) -> None:
+    """The rest of the descriptor has two cycles to arrive, as synthesis believes, whether the layer
+    waits for its map or takes none."""
+    layer = obeying(random_layer(Geometry("conv", 2, 4, 6, 6, (3, 3)), 0.4), config)
+    run = run_of(layer, config)
+    again = dataclasses.replace(run, descriptor=run.descriptor | {"new_map": 0}, acts=run.acts[:0])
+    answers = simulate_core([run, again, run, again], config, at_start=("new_map",), seed=2)
+    assert all(is_right(answer.raw, layer, config) for answer in answers)
+    assert not any(answer.error for answer in answers)
 
 
 @every_core
