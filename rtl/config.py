@@ -10,7 +10,7 @@ from rtl import pattern
 
 SCHEMA = 2
 CORES = ("sparse", "dense-scalar", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm")
-CODINGS = ("relative", "absolute", "bitmask")
+CODINGS = ("relative", "absolute", "bitmask", "window")
 SLOWEST_NS = 1e6
 COUNT_BITS = 16
 """Of the counts in a layer descriptor (rtl.layer)."""
@@ -40,6 +40,8 @@ _RANGES = (
     ("nm_group", 2, 8),
     ("gate_zeros", 0, 1),
     ("streams", 1, 8),
+    ("beats", 1, 4),
+    ("step_bits", 1, 5),
 )
 """Smallest and largest value of the fields that are whole numbers, by name."""
 
@@ -63,13 +65,15 @@ class CoreConfig:
         them has `operand_bits` bits, because +2**(n-1) does not fit n bits
     act_bits : activations, two's complement; 8
     coding : how the sparse core's stream tells where a weight is: "relative" (distance to the
-        previous one, fillers for long ones), "absolute" (address) or "bitmask" (a bit per column)
+        previous one, fillers for long ones), "absolute" (address), "bitmask" (a bit per column) or
+        "window" (one of a few distances to the window that it is in, and its tap there)
     index_bits : width of a relative distance
     mask_bits : columns of a mask word (bitmask; in `dense-packed` with a bit for each filter)
     tap_depth : words of the table that turns a bit's place into an address (bitmask)
     mask_depth : words in each of the two mask buffers (bitmask and `dense-packed`)
     window_reads, window_span : a window of `sparse-rows` holds that many reads of
-        lanes + span - 1 bytes, so that a read serves `span` neighbouring taps
+        lanes + span - 1 bytes, so that a read serves `span` neighbouring taps; one of the "window"
+        coding is a single such read
     acc_bits : accumulator, two's complement
     weight_depth : entries in each of the two weight buffers
     act_banks, bank_bytes : activation memory is act_banks macros, each bank_bytes wide; a
@@ -85,10 +89,13 @@ class CoreConfig:
         N weights at a tap, each with a multiplier of its own. M is 2, 4 or 8; N = M prunes nothing
     gate_zeros : 1 gives every multiplier operand registers of its own, which keep what they have
         while one of the new operands is zero, so that the multiplier rests
-    streams : 1..8, of the sparse core with "relative" or "absolute" coding: the input channels of a
+    streams : 1..8, of the sparse core with any coding but "bitmask": the input channels of a
         convolution group are dealt to so many streams, channel c to stream c mod `streams`. Each
         has a decoder and an activation memory of its own in every tile, and every lane adds up
         the streams' products in one accumulator
+    beats : cycles in which a window of the "window" coding is read, 1..4, each a share of its bytes
+    step_bits : width of the number of a distance between windows ("window" coding); a layer has
+        2**step_bits - 1 of them, fillers make all others
     """
 
     core: Literal[
@@ -99,7 +106,7 @@ class CoreConfig:
     tiles: int = 1
     weight_bits: int = 8
     act_bits: int = 8
-    coding: Literal["relative", "absolute", "bitmask"] = "relative"
+    coding: Literal["relative", "absolute", "bitmask", "window"] = "relative"
     index_bits: int = 12
     mask_bits: int = 27
     tap_depth: int = 128
@@ -120,6 +127,8 @@ class CoreConfig:
     nm_group: int = field(default=4, metadata=values.LATER)
     gate_zeros: int = field(default=0, metadata=values.LATER)
     streams: int = field(default=1, metadata=values.LATER)
+    beats: int = field(default=1, metadata=values.LATER)
+    step_bits: int = field(default=3, metadata=values.LATER)
 
     def __post_init__(self) -> None:
         # Searches make them by the thousand: sentences are written for those that are wrong.
@@ -220,8 +229,15 @@ class CoreConfig:
     @property
     def read_bytes(self) -> int:
         """Neighbouring bytes that a read of an activation memory must deliver."""
+        if self.windowed:
+            return -(-self.window_bytes // self.beats)
         more = self.window_span - 1 if self.core == "sparse-rows" else 0
         return self.lanes * self.element_bytes + more
+
+    @property
+    def window_bytes(self) -> int:
+        """Bytes of a window ("window" coding)."""
+        return self.lanes + self.window_span - 1
 
     @property
     def read_span(self) -> int:
@@ -264,7 +280,19 @@ class CoreConfig:
             return self.read_bits + self.shift_bits + 1
         if self.dense or self.coding == "bitmask":
             return 0
+        if self.windowed:
+            return self.tap_bits + self.step_bits
         return self.index_bits if self.coding == "relative" else self.address_bits
+
+    @property
+    def windowed(self) -> bool:
+        """Whether the weights of the sparse core tell of windows."""
+        return self.core == "sparse" and self.coding == "window"
+
+    @property
+    def tap_bits(self) -> int:
+        """Width of a tap's place in its window ("window" coding); all ones mark a filler."""
+        return self.window_span.bit_length()
 
     @property
     def read_bits(self) -> int:

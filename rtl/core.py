@@ -21,6 +21,7 @@ from rtl.rows import RowsFront, Windows
 from rtl.sequence import Front
 from rtl.sparse import SparseFront
 from rtl.timing import command_edge, output_latency
+from rtl.window import Taps, WindowFront
 
 MODULE = "cosign_core"
 OPERAND_LOADS = 4
@@ -53,6 +54,8 @@ def front(config: CoreConfig) -> Front:
         return DenseFront(config)
     if config.core == "sparse-rows":
         return RowsFront(config)
+    if config.windowed:
+        return WindowFront(config)
     return BitmaskFront(config) if config.coding == "bitmask" else SparseFront(config)
 
 
@@ -264,8 +267,8 @@ class Core(wiring.Component):
         """Tile n's activations: for each filter those of its lanes."""
         config, front = self.config, parts.front
         memories = parts.memories[n * config.streams : (n + 1) * config.streams]
-        if config.streams > 1:
-            return [self._streamed(m, front, memories)]
+        if config.streams > 1 or config.windowed:
+            return [self._streamed(m, front, memories, n)]
         (memory,) = memories
         m.d.comb += [memory.address.eq(front.address), memory.valid.eq(front.valid)]
         if config.core != "sparse-rows":
@@ -289,16 +292,29 @@ class Core(wiring.Component):
         return list(windows.acts)
 
     def _streamed(
-        self, m: Module, front: Front, memories: list[ActivationMemory]
+        self, m: Module, front: Front, memories: list[ActivationMemory], n: int
     ) -> Sequence[Value]:
-        """A tile's activations of all streams: those of a lane side by side, stream 0 lowest."""
+        """Tile n's activations of all streams: those of a lane side by side, stream 0 lowest."""
+        config = self.config
+        streams: list[Sequence[Value]] = []
         for k, memory in enumerate(memories):
             m.d.comb += [
-                memory.address.eq(front.address.word_select(k, self.config.address_bits)),
+                memory.address.eq(front.address.word_select(k, config.address_bits)),
                 memory.valid.eq(front.valid[k]),
             ]
-        lanes = zip(*(memory.acts[0] for memory in memories), strict=True)
-        return [Cat(*acts) for acts in lanes]
+            streams.append(list(memory.acts[0]))
+            if config.windowed and config.window_span * config.beats > 1:
+                taps = Taps(config)
+                m.submodules[f"windows_{n * config.streams + k}"] = taps
+                m.d.comb += [
+                    taps.load.eq(front.opened[k]),
+                    taps.tap.eq(front.taps.word_select(k, config.tap_bits)),
+                    *(i.eq(o) for i, o in zip(taps.read, memory.acts[0], strict=True)),
+                ]
+                streams[-1] = list(taps.acts)
+        if config.streams == 1:
+            return streams[0]
+        return [Cat(*acts) for acts in zip(*streams, strict=True)]
 
     def _multiply(
         self,

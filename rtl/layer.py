@@ -64,6 +64,7 @@ def descriptor(config: CoreConfig) -> wiring.Signature:
     last_mask : mask words of a filter (bitmask), or of a pass (`dense-packed`)
     last_in_period : mask words of a period (bitmask)
     last_read, last_window : reads of a tile, and windows of a tile (`sparse-rows`)
+    step_1, step_2, ... : distances between the windows of the "window" coding, by their numbers
     """
     slot_bits = max(1, (config.tap_depth - 1).bit_length())
     fields: dict[str, int] = {
@@ -89,6 +90,8 @@ def descriptor(config: CoreConfig) -> wiring.Signature:
         fields |= {"last_in_period": slot_bits}
     if config.core == "sparse-rows":
         fields |= {"last_read": COUNT_BITS, "last_window": COUNT_BITS}
+    if config.windowed:
+        fields |= {f"step_{n}": config.address_bits for n in range(1, 1 << config.step_bits)}
     return wiring.Signature({name: Out(width) for name, width in fields.items()})
 
 

@@ -1,6 +1,9 @@
 """Front end of the sparse core: a non-zero of every stream a cycle, found by a distance or by an
 address."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -10,7 +13,7 @@ from rtl.config import CoreConfig
 from rtl.fanout import delay
 from rtl.layer import Error
 from rtl.sequence import Front, Sequencer
-from rtl.timing import ACT_EDGE, ADDRESS_EDGE
+from rtl.timing import ADDRESS_EDGE, operand_edge
 from rtl.weights import DoubleBuffer, Router
 
 
@@ -27,12 +30,13 @@ class SparseFront(Front):
         m.submodules.buffer = buffer = DoubleBuffer(config.weight_depth, config.entry_bits)
         m.submodules.sequencer = sequencer = Sequencer(config, config.weight_depth)
         several = config.streams > 1
-        decoders = [SparseAddress(config) for _ in range(config.streams)]
+        decoders = [self._decoder() for _ in range(config.streams)]
         for k, decoder in enumerate(decoders):
             m.submodules[f"address_{k}" if several else "address"] = decoder
         self.wire(m, router, sequencer)
         length = Mux(sequencer.side, buffer.lengths[1], buffer.lengths[0])
-        weights = _joined([decoder.weight for decoder in decoders])
+        ahead = operand_edge(config) - 2 - ADDRESS_EDGE
+        weights = joined([decoder.weight for decoder in decoders])
         m.d.comb += [
             router.ends.eq(self.i.payload[-1]),
             sequencer.ready.eq(self.replay(m, router, buffer, sequencer)),
@@ -46,19 +50,20 @@ class SparseFront(Front):
                 decoder.entry.eq(entry),
             ]
         m.d.comb += [
-            self.valid.eq(_joined([decoder.valid for decoder in decoders])),
-            self.address.eq(_joined([decoder.address for decoder in decoders])),
-            self.operands[0].eq(delay(m, weights, ACT_EDGE - 2 - ADDRESS_EDGE, "weight")),
+            self.valid.eq(joined([decoder.valid for decoder in decoders])),
+            self.address.eq(joined([decoder.address for decoder in decoders])),
+            self.operands[0].eq(delay(m, weights, ahead, "weight")),
         ]
         present = [decoder.weight.any() for decoder in decoders]
-        if several:
+        if several or config.windowed:
             counted = delay(m, sequencer.issue, 4, "counted")
             found = sum(delay(m, Cat(present), 1, "present"))
             nonzeros, fillers = found, Mux(counted, config.streams, 0) - found
-            beyond = _joined([decoder.beyond for decoder in decoders]).any()
+            beyond = joined([decoder.beyond for decoder in decoders]).any()
         else:
             nonzeros, fillers = present[0], decoders[0].valid & ~present[0]
             beyond = decoders[0].beyond
+        self._connect(m, decoders)
         m.d.comb += [
             self.nonzeros.eq(nonzeros),
             self.fillers.eq(fillers),
@@ -66,6 +71,13 @@ class SparseFront(Front):
             self.fault[Error.ADDRESS].eq(beyond),
         ]
         return m
+
+    def _connect(self, m: Module, decoders: Sequence[Any]) -> None:
+        """What the decoders of another coding have beside the same ports."""
+
+    def _decoder(self) -> Any:
+        """That of a stream."""
+        return SparseAddress(self._config)
 
     def _entries(self, word: Value) -> list[Value]:
         """Those of each stream in a word of the weight buffer."""
@@ -75,7 +87,7 @@ class SparseFront(Front):
         return [word.word_select(k, len(word) // streams) for k in range(streams)]
 
 
-def _joined(values: list[Value]) -> Value:
+def joined(values: list[Value]) -> Value:
     """The streams' values side by side, stream 0 lowest."""
     return Cat(*values) if len(values) > 1 else values[0]
 
@@ -135,10 +147,10 @@ class SparseAddress(wiring.Component):
         m.d.comb += present.eq(issued & ~place.all())
         several = config.streams > 1
         moves = issued & ~(place.all() & code[0]) if several else issued
+        reads = present if several else issued
         reached = Signal(len(base))
         with m.If(moves):
             m.d.sync += reached.eq(advance(Mux(first, base, reached) if relative else base, place))
-        reads = present if several else issued
         m.d.sync += [self.valid.eq(reads), self.weight.eq(Mux(present, level, 0))]
         m.d.comb += [
             self.address.eq(reached),

@@ -39,7 +39,7 @@ def malformed(config: CoreConfig) -> Iterator[tuple[Geometry, Spoil, Error]]:
             yield many_tiles, a_pass_that_is_too_long, Error.WEIGHTS
         yield many_tiles, beyond_the_memory, Error.ADDRESS
         return
-    if config.core == "sparse" and config.coding == "relative":
+    if config.core == "sparse" and config.coding in ("relative", "window"):
         yield many_tiles, fillers_beyond_the_memory, Error.ADDRESS
     yield many_tiles, without_ends, Error.WEIGHTS
     yield many_tiles, beyond_the_memory, Error.ADDRESS
@@ -95,10 +95,12 @@ def a_pass_that_is_too_long(run: Run, config: CoreConfig) -> Run:
 def fillers_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
     """Fillers pass the memory's end; only the weight behind them is beyond it. Of several streams
     the last one's alone."""
-    filler = (1 << config.place_bits) - 1
+    moved = config.step_bits + config.weight_bits if config.windowed else config.place_bits
+    filler = (1 << moved) - 1
     count = -(-config.act_elements // filler)
     bits = np.zeros((count + 2, config.stream_bits), np.uint8)
-    bits[:-1, config.entry_bits - config.place_bits : config.entry_bits] = 1
+    ones = config.entry_bits // config.streams if config.windowed else config.place_bits
+    bits[:-1, config.entry_bits - ones : config.entry_bits] = 1
     bits[-1, -1] = 1
     weights = np.packbits(bits, axis=1, bitorder="little")
     return dataclasses.replace(run, weights=weights)
@@ -186,6 +188,9 @@ def beyond_the_memory(run: Run, config: CoreConfig) -> Run:
         bits[:, config.weight_bits + 1 : config.entry_bits] = 1
         bits[:, config.weight_bits] = 0  # not a filler; those of further streams are
         bits[:-1, -1], bits[-1, -1] = 0, 1
+        if config.windowed:
+            farthest = (1 << config.step_bits) - 1
+            descriptor = descriptor | {f"step_{farthest}": config.act_elements - 1}
     weights = np.packbits(bits, axis=1, bitorder="little")
     return dataclasses.replace(run, weights=weights, descriptor=descriptor)
 

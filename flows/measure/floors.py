@@ -17,6 +17,7 @@ from rtl.program.grouping import orders
 from rtl.program.layout import Layout
 from rtl.program.places import fullest
 from rtl.program.reads import read_plan, window_weights
+from rtl.program.windows import window_entries
 from synth.breakeven import Stored
 
 _Least = tuple[np.ndarray, Stored]
@@ -119,11 +120,13 @@ def _rows(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
 
 def turn_cycles(config: CoreConfig, layout: Layout, layer: Layer) -> int:
     """Cycles at least in which all passes of a layer take one turn each, told closer than by
-    `Floor.entries` where that needs some work and the exact figure far more: of several streams by
-    the fullest of each filter, of `sparse-rows` by the fullest row of each window. Else 0.
+    `Floor.entries` where that needs some work: of the "window" coding exactly, of several streams
+    by the fullest of each filter, of `sparse-rows` by the fullest row of each window. Else 0.
 
     config : any of those that differ in lanes and drain alone
     """
+    if config.windowed:
+        return int(window_entries(layer, layout, config).words.sum())
     if config.streams > 1:
         return int(np.maximum(_fullest(layer, config.streams), 1).sum())
     if config.core != "sparse-rows":

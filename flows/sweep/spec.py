@@ -132,7 +132,9 @@ def _meaningful(core: Mapping[str, Setting]) -> dict[str, Setting]:
         "index_bits": kind != "sparse" or coding != "relative",
         "mask_bits": kind != "dense-packed" and (kind != "sparse" or coding != "bitmask"),
         "window_reads": kind != "sparse-rows",
-        "window_span": kind != "sparse-rows",
+        "window_span": kind != "sparse-rows" and (kind != "sparse" or coding != "window"),
+        "beats": coding != "window" or core.get("beats", 1) == 1,
+        "step_bits": kind != "sparse" or coding != "window",
         "nm_keep": kind != "sparse-nm",
         "nm_group": kind != "sparse-nm",
         "gate_zeros": not core.get("gate_zeros"),  # later ones

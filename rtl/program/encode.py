@@ -17,6 +17,7 @@ from rtl.program.packed import code_rows, mask_words, packed_words
 from rtl.program.places import place_counts, place_words
 from rtl.program.reads import ReadPlan, read_plan, window_weights
 from rtl.program.structured import filter_parts
+from rtl.program.windows import window_entries, window_words
 from rtl.program.words import to_bytes
 
 Values = TypeVar("Values", int, np.ndarray)
@@ -63,7 +64,10 @@ def work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool = True)
         return _rows_work(layer, layout, config, grouped)
     if config.coding == "bitmask":
         return _mask_work(layer, layout, config)
-    entries = place_counts(layer, layout, config)
+    if config.windowed:
+        entries = window_entries(layer, layout, config).words
+    else:
+        entries = place_counts(layer, layout, config)
     return Work(entries, entries, entries)
 
 
@@ -79,6 +83,8 @@ def encode(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
         return _rows_words(layer, layout, config)
     if config.coding == "bitmask":
         return _mask_words(layer, layout, config)
+    if config.windowed:
+        return window_words(layer, layout, config)
     return place_words(layer, layout, config)
 
 

@@ -18,6 +18,7 @@ from rtl.program.reads import read_plan
 from rtl.program.stripes import cut, join, stripe
 from rtl.program.structured import check_pattern
 from rtl.program.traffic import Traffic, traffic
+from rtl.program.windows import window_entries
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +143,10 @@ def pack_layer(
         cover = read_plan(layout, config)
         descriptor |= {"last_read": cover.reads - 1, "last_window": cover.windows - 1}
         descriptor |= {"last_slot": len(cover.table) - 1, "period_step": cover.step}
+    elif config.windowed:
+        steps = window_entries(layer, layout, config).steps
+        descriptor |= {f"step_{n}": 0 for n in range(1, 1 << config.step_bits)}
+        descriptor |= {f"step_{n}": step for n, step in enumerate(steps, 1)}
     order = rows_order(layer, layout, config)
     per_filter = np.zeros((g.groups, passes * config.filters), np.int64)
     words = filter_words(layer.bias, layer.mul, layer.shift, config)[order]

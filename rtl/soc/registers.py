@@ -61,8 +61,10 @@ FIELDS = {
     "last_in_period": "mask words of a period, less one",
     "last_read": "activation reads of a tile, less one",
     "last_window": "windows of a tile, less one",
+    **{f"step_{n}": f"bytes to a window whose step is {n}" for n in range(1, 32)},
 }
-"""What each field of the layer descriptor means; those of `step_*` are two's complement."""
+"""What each field of the layer descriptor means; those of a dense core's `step_*`
+are two's complement."""
 
 
 @dataclass(frozen=True)

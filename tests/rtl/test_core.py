@@ -83,6 +83,31 @@ CORES = {
         weight_bits=4,
         **SMALL | {"act_depth": 24, "weight_depth": 24},
     ),
+    # Windows of one read and of several, of one tap and of several.
+    "window": CoreConfig(lanes=3, coding="window", window_span=3, step_bits=2, drain=2, **SMALL),
+    "window-taps": CoreConfig(
+        lanes=2, coding="window", window_span=1, streams=3, weight_bits=4, pipeline=0, **SMALL
+    ),
+    "window-beats": CoreConfig(
+        lanes=3,
+        tiles=2,
+        coding="window",
+        window_span=4,
+        beats=2,
+        streams=2,
+        act_buffers=2,
+        gate_zeros=1,
+        **SMALL,
+    ),
+    "window-narrow": CoreConfig(
+        lanes=4,
+        coding="window",
+        window_span=1,
+        beats=4,
+        step_bits=1,
+        pipeline=2,
+        **SMALL | {"bank_bytes": 1, "act_banks": 1, "act_depth": 256, "weight_depth": 64},
+    ),
     # More banks than elements of a read; elements wider than a bank; as many kept as there are.
     "sparse-nm": CoreConfig(
         "sparse-nm",
@@ -110,15 +135,20 @@ CORES = {
         "sparse-nm", lanes=1, filters=5, nm_keep=4, pipeline=2, **SMALL | {"bank_bytes": 8}
     ),
 }
-STALLED = ("sparse", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm", "sparse-dot")
+STALLED = (
+    *("sparse", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm", "sparse-dot"),
+    "window-beats",
+)
 every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 
 
 def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
     """Padding, stride, groups; a word in every cycle; passes shorter than their drain; a pass and a
     map that fill the memories."""
-    full = Geometry("linear", config.weight_depth * config.element, 2 * config.filters)
-    images = config.act_elements // config.weight_depth * config.tiles
+    # A window of a channel takes an entry for each of its beats.
+    channels = config.weight_depth // config.beats
+    full = Geometry("linear", channels * config.element, 2 * config.filters)
+    images = config.act_elements // channels * config.tiles
     layout = stripes_of(full, images, config)[1]
     dense = obeying(random_layer(full, 1.0, seed=3), config)
     assert layout.bytes == config.act_bytes

@@ -96,7 +96,8 @@ class PlaceHarness(wiring.Component):
             with m.Else():
                 m.d.sync += position.eq(position + filler)
         entry = Signal(config.entry_bits // config.streams)
-        m.d.sync += entry.eq(Cat(Mux(present, codes[number], resting), place))
+        code = Mux(present, codes[number], resting) if several else codes[number]
+        m.d.sync += entry.eq(Cat(code, place))
         m.d.comb += [
             decoder.issue.eq(self.go),
             decoder.first.eq(first),

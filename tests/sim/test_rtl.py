@@ -42,6 +42,24 @@ CORES = {
     "sparse-dot-absolute": CoreConfig(
         "sparse", lanes=3, streams=8, coding="absolute", pipeline=0, gate_zeros=1, **SMALL
     ),
+    # Windows of one stream and of several, read at once and in beats.
+    "window": CoreConfig(
+        "sparse", lanes=9, coding="window", window_span=3, step_bits=2, act_buffers=2, **SMALL
+    ),
+    "window-dot": CoreConfig(
+        "sparse", lanes=6, coding="window", window_span=1, streams=4, pipeline=2, drain=2, **SMALL
+    ),
+    "window-beats": CoreConfig(
+        "sparse",
+        lanes=12,
+        tiles=2,
+        coding="window",
+        window_span=3,
+        beats=2,
+        streams=3,
+        gate_zeros=1,
+        **SMALL | {"weight_depth": 1024},
+    ),
     "dense-scalar": CoreConfig("dense-scalar", lanes=13, act_buffers=2, **SMALL),
     "dense-2d": CoreConfig("dense-2d", lanes=6, filters=3, drain=2, **SMALL),
     "dense-packed": CoreConfig(
@@ -211,8 +229,9 @@ def test_a_channel_and_random_stalls_together_change_nothing():
 @every_core
 def test_memories_may_be_full_to_the_last_word(config):
     """A pass as long as the weight buffer, on a map as large as the activation memory."""
-    images = 16 * config.tiles
-    channels = config.weight_depth * config.element
+    entries = config.weight_depth // config.beats  # a window of a channel takes one for each beat
+    images = config.act_elements // entries * config.tiles
+    channels = entries * config.element
     geometry = Geometry("linear", channels, 2 * config.filters)
     layer = obeying(random_layer(geometry, 1.0), config)
     layout = stripes_of(geometry, images, config)[1]
