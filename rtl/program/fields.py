@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from cosign import CosignError
 from rtl.config import CoreConfig
-from rtl.layer import STEPS, descriptor
+from rtl.fields import STEPS, widths
 
 SMALLER, OTHER_CORE = "split the layer", "use the sparse core"
 NEEDS = {
@@ -35,8 +35,8 @@ def check_fields(layer: str, values: Mapping[str, int], config: CoreConfig) -> N
 
     layer : its name
     """
-    for name, member in descriptor(config).members.items():
-        most = (1 << member.shape) - 1
+    for name, width in widths(config).items():
+        most = (1 << width) - 1
         if 0 <= values[name] <= most:
             continue
         if name in NEEDS:

@@ -7,7 +7,7 @@ from random_layers import layer_of
 from compress.model.graph import Geometry
 from cosign import CosignError
 from rtl.config import CoreConfig
-from rtl.layer import descriptor
+from rtl.fields import widths
 from rtl.program.fields import DISTANCES, NEEDS, check_fields
 from rtl.program.pack import pack_layer
 
@@ -56,8 +56,8 @@ def test_a_loop_that_a_dense_core_cannot_count_is_refused(name: str, sentence: s
 @pytest.mark.parametrize("geometry", FITTING, ids=["high", "wide", "stride"])
 def test_the_largest_that_a_field_holds_is_packed(name: str, geometry: Geometry) -> None:
     values = pack_layer(of(geometry), CORES[name]).descriptor
-    for field, member in descriptor(CORES[name]).members.items():
-        assert 0 <= values[field] < 1 << member.shape
+    for field, width in widths(CORES[name]).items():
+        assert 0 <= values[field] < 1 << width
 
 
 @pytest.mark.parametrize("name", CORES)
@@ -76,12 +76,12 @@ def test_more_passes_or_tiles_than_can_be_counted_are_refused(name: str) -> None
 def test_every_field_is_refused_beyond_its_width_and_told(name: str) -> None:
     """From the fields' own widths, whatever layer could ask for them."""
     config = CORES[name]
-    fields = descriptor(config).members
+    fields = widths(config)
     assert set(fields) <= {"new_map", "relu", *NEEDS, *DISTANCES}
     zeros = dict.fromkeys(fields, 0)
     check_fields("conv", zeros, config)
-    for field, member in fields.items():
-        check_fields("conv", zeros | {field: (1 << member.shape) - 1}, config)
-        for wrong in (1 << member.shape, -1):
+    for field, width in fields.items():
+        check_fields("conv", zeros | {field: (1 << width) - 1}, config)
+        for wrong in (1 << width, -1):
             with pytest.raises(CosignError, match=rf"layer 'conv' .*\b{field} .*; \w+"):
                 check_fields("conv", zeros | {field: wrong}, config)
