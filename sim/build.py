@@ -107,7 +107,7 @@ def without_initial_values(text: str) -> str:
     text = re.sub(
         r"^( +(?:\(\*[^*]*\*\) )?(?:output )?reg [^=;]*?) += [^;]*;", r"\1 ;", text, flags=re.M
     )
-    return re.sub(r"^  initial begin\n.*?^  end\n", "", text, flags=re.M | re.S)
+    return re.sub(r"^  initial begin(?: : \w+)?\n.*?^  end\n", "", text, flags=re.M | re.S)
 
 
 def power_on(seed: int) -> list[str]:
