@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from cosign.errors import CosignError
+from cosign.processes import Stopped, stoppable
 
 
 class Command(NamedTuple):
@@ -83,10 +84,12 @@ def main(program: str, module: str, arguments: Sequence[str] | None = None) -> i
 def exit_status(command: Callable[[], int]) -> int:
     """Run `command`; its status, 2 after bad input told in one sentence, 130 after Ctrl-C.
 
-    141 when nobody reads standard output any more, as `cosign ... | head` does.
+    143 after SIGTERM, 129 after SIGHUP, 141 when nobody reads standard output any more, as
+    `cosign ... | head` does.
     """
     try:
-        status = command()
+        with stoppable():
+            status = command()
         sys.stdout.flush()
         return status
     except BrokenPipeError:
@@ -96,6 +99,6 @@ def exit_status(command: Callable[[], int]) -> int:
     except CosignError as error:
         print(f"cosign: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("stopped.", file=sys.stderr)
-        return 130
+        return stop.status if isinstance(stop, Stopped) else Stopped().status
