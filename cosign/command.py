@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from cosign.errors import CosignError
+from cosign.files import is_full, reason
 from cosign.processes import Stopped, stoppable
 
 
@@ -101,4 +102,15 @@ def exit_status(command: Callable[[], int]) -> int:
         return 2
     except KeyboardInterrupt as stop:
         print("stopped.", file=sys.stderr)
-        return stop.status if isinstance(stop, Stopped) else Stopped().status
+        return status_of(stop)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        print(f"cosign: cannot write{where}: {reason(error)}; free some space.", file=sys.stderr)
+        return 2
+
+
+def status_of(stop: KeyboardInterrupt) -> int:
+    """The exit status of a program that a signal stopped."""
+    return (stop if isinstance(stop, Stopped) else Stopped()).status

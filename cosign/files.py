@@ -18,6 +18,8 @@ import msgspec
 
 from cosign.errors import CosignError
 
+LOCK = ".lock"
+"""In a folder that is held, and was."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOTHING = 1 << 16  # bytes; tools remove what they could not finish
 _ELSEWHERE = "free some space or set TMPDIR to another folder"
@@ -74,7 +76,8 @@ def scratch(purpose: str) -> Iterator[Path]:
             yield Path(name)
         except (OSError, CosignError) as error:
             if _fills(error) or shutil.disk_usage(name).free < _NOTHING:
-                raise CosignError(f"the disk of {name} is full; {_ELSEWHERE}.") from error
+                why = os.strerror(errno.ENOSPC)
+                raise CosignError(f"the disk of {name} is full: {why}; {_ELSEWHERE}.") from error
             raise
 
 
@@ -85,9 +88,11 @@ def _fills(error: OSError | CosignError) -> bool:
     return not isinstance(error.__cause__, OSError) and says_full(str(error))
 
 
-def is_full(error: OSError) -> bool:
-    """Whether nothing more can be written to a disk."""
-    return error.errno in _FULL
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, is that nothing more can be written to a disk."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return error is not None and (says_full(str(error)) or is_full(error.__cause__))
 
 
 def says_full(text: str) -> bool:
@@ -148,7 +153,7 @@ def locked(folder: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(open(folder / ".lock", "w"))
+            file = stack.enter_context(open(folder / LOCK, "w"))
         except OSError as error:
             raise CosignError(
                 f"cannot write {folder}: {error.strerror}; choose another folder."

@@ -100,7 +100,7 @@ def _tool_says():
 
 @pytest.mark.parametrize("fails", [_is_full, _tool_says])
 def test_a_full_disk_of_temporary_files_is_told(fails):
-    told = r"the disk of .*cosign-test-.* is full; .*TMPDIR"
+    told = r"the disk of .*cosign-test-.* is full: .*TMPDIR"
     with pytest.raises(CosignError, match=told), scratch("test"):
         fails()
 
