@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
+from cosign import environment, rooms
 from cosign.errors import CosignError
 from cosign.files import is_full, reason
 from cosign.processes import Stopped, stoppable
@@ -71,9 +72,15 @@ def _fill(parser: argparse.ArgumentParser, name: str, words: Sequence[str]) -> N
             _fill(child, where, words[1:])
 
 
+def cosign() -> int:
+    """The program `cosign`, which finds all rooms by itself."""
+    return main("cosign", "flows.commands")
+
+
 def main(program: str, module: str, arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for, those of the process by default; the exit status."""
     words = sys.argv[1:] if arguments is None else arguments
+    rooms.come_first()
 
     def command() -> int:
         options = parse(program, module, words)
@@ -88,6 +95,7 @@ def exit_status(command: Callable[[], int]) -> int:
     143 after SIGTERM, 129 after SIGHUP, 141 when nobody reads standard output any more, as
     `cosign ... | head` does.
     """
+    environment.prepare()
     try:
         with stoppable():
             status = command()
