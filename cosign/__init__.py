@@ -3,15 +3,16 @@
 It imports nothing but the standard library, `platformdirs` and `msgspec`, so any room may use it.
 """
 
+from cosign.cache import cache_dir
 from cosign.command import exit_status
 from cosign.errors import CosignError
 from cosign.files import (
     atomic_write,
-    cache_dir,
     json_text,
     locked,
     read_json,
     read_toml,
+    scratch,
     sha256,
     write_json,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "locked",
     "read_json",
     "read_toml",
+    "scratch",
     "sha256",
     "write_json",
 ]

@@ -13,7 +13,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
+from cosign import environment, rooms
 from cosign.errors import CosignError
+from cosign.files import is_full, reason
+from cosign.processes import Stopped, stoppable
 
 
 class Command(NamedTuple):
@@ -69,9 +72,15 @@ def _fill(parser: argparse.ArgumentParser, name: str, words: Sequence[str]) -> N
             _fill(child, where, words[1:])
 
 
+def cosign() -> int:
+    """The program `cosign`, which finds all rooms by itself."""
+    return main("cosign", "flows.commands")
+
+
 def main(program: str, module: str, arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for, those of the process by default; the exit status."""
     words = sys.argv[1:] if arguments is None else arguments
+    rooms.come_first()
 
     def command() -> int:
         options = parse(program, module, words)
@@ -83,10 +92,13 @@ def main(program: str, module: str, arguments: Sequence[str] | None = None) -> i
 def exit_status(command: Callable[[], int]) -> int:
     """Run `command`; its status, 2 after bad input told in one sentence, 130 after Ctrl-C.
 
-    141 when nobody reads standard output any more, as `cosign ... | head` does.
+    143 after SIGTERM, 129 after SIGHUP, 141 when nobody reads standard output any more, as
+    `cosign ... | head` does.
     """
+    environment.prepare()
     try:
-        status = command()
+        with stoppable():
+            status = command()
         sys.stdout.flush()
         return status
     except BrokenPipeError:
@@ -96,6 +108,17 @@ def exit_status(command: Callable[[], int]) -> int:
     except CosignError as error:
         print(f"cosign: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("stopped.", file=sys.stderr)
-        return 130
+        return status_of(stop)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        print(f"cosign: cannot write{where}: {reason(error)}; free some space.", file=sys.stderr)
+        return 2
+
+
+def status_of(stop: KeyboardInterrupt) -> int:
+    """The exit status of a program that a signal stopped."""
+    return (stop if isinstance(stop, Stopped) else Stopped()).status

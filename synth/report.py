@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import math
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosign import CosignError, read_json, values, write_json
+from cosign import CosignError, cache, read_json, scratch, values, write_json
+from cosign.processes import Cancelled
 from cosign.values import Amount, Count, Positive
 from rtl import sram as rtl_sram
 from rtl import verilog
@@ -23,11 +23,10 @@ from synth.blocks import blocks_um2
 from synth.map import map_core, measure_area, yosys_version
 from synth.netlist import Netlist
 from synth.pdk import Pdk, find_pdk
-from synth.process import Cancelled
 from synth.recipe import recipe_hash
 from synth.sizing import buffer_fanout, close_timing, ideal_nets, tie_constants
 from synth.sta import Timer, opensta_version, sign_off
-from synth.store import copy_kept, entry, store, whole
+from synth.store import copy_kept
 
 SCHEMA = 2
 TOP = "cosign_core"
@@ -153,18 +152,16 @@ def synthesize(
         sram.area_um2(model, 1, 1)  # an unknown model fails before the work, not after
     texts = verilog.generate(config)
     logic = {"cosign_core.v": texts["cosign_core.v"]}
-    with tempfile.TemporaryDirectory(prefix="cosign-synth-") as temporary:
-        scratch = Path(temporary)
+    with scratch("synth") as work:
         provenance = {**toolchain(pdk), "core_config": config.hash}
         kept = (FASTEST if search_fmax else ()) + KEPT  # core.json last
-        cached = entry("synth", provenance, logic, search_fmax)
+        cached = cache.entry("synth", provenance, logic, search_fmax)
         report = _cached(cached, kept)
         source = cached
         if report is None:
-            report = _synthesize(config, pdk, logic, scratch, provenance, search_fmax, cancel)
-            source = scratch
-            with contextlib.suppress(OSError):
-                store(scratch, cached, kept, damaged=_cached(cached, kept) is None)
+            report = _synthesize(config, pdk, logic, work, provenance, search_fmax, cancel)
+            source = work
+            cache.keep(cached, {name: (work / name).read_bytes() for name in kept})
         if out is not None:
             copy_kept(source, Path(out), kept)
     areas = {model: report.sram_um2[model] for model in sram_models}
@@ -173,10 +170,10 @@ def synthesize(
 
 def toolchain(pdk: Pdk) -> dict[str, Any]:
     """What a result depends on beside the core: tools, library, recipe, SRAM models."""
-    with tempfile.TemporaryDirectory(prefix="cosign-synth-") as scratch:
+    with scratch("synth") as work:
         return {
             "yosys": yosys_version(),
-            "sta": opensta_version(Path(scratch)),
+            "sta": opensta_version(work),
             "pdk": pdk.provenance(),
             "recipe": recipe_hash(),
             "sram_models": [sram.provenance(model) for model in sram.MODELS],
@@ -260,7 +257,7 @@ def _search(
 
 def _cached(folder: Path, kept: Sequence[str] = KEPT) -> CoreReport | None:
     """A whole entry of the cache, or None. A damaged entry counts as none."""
-    if not whole(folder, kept):
+    if not cache.intact(folder, kept):
         return None
     try:
         return CoreReport.from_json(read_json(folder / "core.json"))
