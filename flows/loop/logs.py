@@ -47,7 +47,7 @@ class TensorBoard:
     """
 
     def __init__(self, run: RunDir) -> None:
-        self._writer = _client("torch.utils.tensorboard").SummaryWriter
+        self._writer = _client(_CLIENTS["tensorboard"]).SummaryWriter
         self._folder = run.path / "tensorboard"
         self._open: dict[str, Any] = {}
 
@@ -69,7 +69,7 @@ class MlFlow:
     """A run of MLflow, wherever its own settings say (MLFLOW_TRACKING_URI)."""
 
     def __init__(self, run: RunDir) -> None:
-        self._client = _client("mlflow")
+        self._client = _client(_CLIENTS["mlflow"])
         self._client.start_run(run_name=run.path.name)
         self._client.log_params(_settings(run))
 
@@ -85,7 +85,7 @@ class WeightsAndBiases:
     """A run of Weights & Biases, wherever its own settings say (WANDB_MODE=offline, ...)."""
 
     def __init__(self, run: RunDir) -> None:
-        self._run = _client("wandb").init(
+        self._run = _client(_CLIENTS["wandb"]).init(
             project="cosign", name=run.path.name, config=_settings(run), dir=str(run.path)
         )
         self._run.define_metric("*", step_metric="step")
@@ -102,6 +102,15 @@ LOGS: dict[str, Callable[[RunDir], Log]] = {
     "mlflow": MlFlow,
     "wandb": WeightsAndBiases,
 }
+
+
+USUAL = "tensorboard"
+_CLIENTS = {"tensorboard": "torch.utils.tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
+
+
+def check(kind: str) -> None:
+    """Raises CosignError when the client of that log is not installed."""
+    _client(_CLIENTS[kind])
 
 
 @contextlib.contextmanager

@@ -118,13 +118,20 @@ class RunDir:
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> "RunDir":
-        """Start a run. Raises CosignError when `path` already holds something."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise CosignError(
-                f"{path} is not empty; continue it with --resume {path} or choose another --out."
-            )
+        """Start a run. Raises CosignError as `check_free` does."""
+        cls.check_free(path)
         write_json(path / "config.json", values.stamped(config, SCHEMA))
         return cls(path, config)
+
+    @staticmethod
+    def check_free(path: Path) -> None:
+        """Raises CosignError when `path` already holds something."""
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            return
+        go_on = "choose another --out"
+        if (path / "config.json").is_file():
+            go_on = f"continue it with --resume {path} or {go_on}"
+        raise CosignError(f"{path} is not empty; {go_on}.")
 
     @classmethod
     def resume(cls, path: Path) -> "RunDir":

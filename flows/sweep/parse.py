@@ -69,6 +69,7 @@ def _check(spec: Spec) -> None:
     if not jobs:
         raise CosignError("the sweep names no recipe; give alpha presets or portions.")
     count = jobs * sum(math.prod(map(len, table.values())) for table in spec.cores)
+    count = max(count, jobs * spec.optuna)
     if count > MOST:
         raise CosignError(f"the sweep has {count:,} points, {MOST:,} at most; leave some out.")
 
