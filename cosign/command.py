@@ -42,15 +42,16 @@ def parse(program: str, module: str, words: Sequence[str]) -> argparse.Namespace
 
     Raises CosignError on what the command does not know, SystemExit after --help.
     """
+    return _parsed(program, module, words)[0]
+
+
+def _parsed(
+    program: str, module: str, words: Sequence[str]
+) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
+    """The options, and the parser of the command that is named."""
     parser = _Parser(prog=program)
     chosen = _fill(parser, module, words)
-    options = parser.parse_args(words)
-    paths.check_apart(
-        (action.option_strings[0], action.type, getattr(options, action.dest))
-        for action in chosen._actions
-        if action.option_strings and action.type in paths.WRITTEN
-    )
-    return options
+    return parser.parse_args(words), chosen
 
 
 def _fill(
@@ -87,7 +88,16 @@ def main(program: str, module: str, arguments: Sequence[str] | None = None) -> i
     words = sys.argv[1:] if arguments is None else arguments
 
     def command() -> int:
-        options = parse(program, module, words)
+        options, parser = _parsed(program, module, words)
+        paths.check(
+            (
+                "/".join(action.option_strings) or action.dest,
+                action.type,
+                getattr(options, action.dest),
+            )
+            for action in parser._actions
+            if isinstance(action.type, paths.Kind)
+        )
         with streams.alone(getattr(options, "json", None)):
             return int(options.command(options))
 

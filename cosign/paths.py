@@ -10,7 +10,7 @@ import itertools
 import os
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,103 +22,102 @@ _SHOWN = 250  # characters
 _LONGEST_NAME = 240  # bytes, of 255 that file systems hold: `atomic_write` adds some while it works
 
 
-def old_file(text: str) -> Path:
-    """A file to be read, or a pipe."""
-    path = _path(text)
+class Kind:
+    """A kind of path: a type for argparse, which takes any that could be one, and `look`.
+
+    Parameters
+    ----------
+    look : raises argparse.ArgumentTypeError unless the disk has, or takes, what is asked for
+    writes : "file" or "folder", None of what is read
+    text : whether the value is a str, which may be something else than a path
+    """
+
+    def __init__(
+        self, look: Callable[[Path], None], writes: str | None = None, text: bool = False
+    ) -> None:
+        self.look = look
+        self.writes = writes
+        self._text = text
+
+    def __call__(self, text: str) -> Any:
+        if self.is_standard_output(text):
+            return text
+        if not text.strip():
+            raise refusal(text, "is nothing; give a value or leave the option out")
+        if "\0" in text:
+            raise argparse.ArgumentTypeError("a path has no zero byte; give another")
+        path = Path(text)
+        if self.writes and path.name == STANDARD_OUTPUT:
+            raise argparse.ArgumentTypeError(
+                f"there is no {self.writes} called -; give a name. Only --json knows - as output"
+            )
+        if self.writes == "file" and text.endswith("/"):
+            raise _cannot("write", path, "it is a folder", "give the name of a file")
+        return text if self._text else path
+
+    def is_standard_output(self, value: Any) -> bool:
+        """Whether `value` is the -, where it is taken for standard output."""
+        return self._text and self.writes is not None and value == STANDARD_OUTPUT
+
+
+def check(given: Iterable[tuple[str, Kind, Any]]) -> None:
+    """Look at the disk for all options that are paths.
+
+    given : of each its name, its kind and its value, None or a list too
+
+    Raises CosignError, which names the option, also where a file to be written is another option's
+    file, or folder, too.
+    """
+    written = []
+    for option, kind, value in given:
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if each is None or kind.is_standard_output(each):
+                continue
+            try:
+                kind.look(Path(each))
+            except argparse.ArgumentTypeError as error:
+                raise CosignError(f"argument {option}: {error}.") from error
+            if kind.writes:
+                written.append((option, kind.writes, Path(each).resolve()))
+    for (option, what, file), (other, _, path) in itertools.permutations(written, 2):
+        if what == "file" and file in (path, *path.parents):
+            raise CosignError(f"{option} and {other} both write {file}; give different paths.")
+
+
+def _old_file(path: Path) -> None:
     if stat.S_ISDIR(_readable(path)):
         raise _cannot("read", path, "it is a folder", "give a file")
-    return path
 
 
-def old_folder(text: str) -> Path:
-    """A folder to be read."""
-    path = _path(text)
+def _old_folder(path: Path) -> None:
     if not stat.S_ISDIR(_readable(path)):
         raise _cannot("read", path, "it is no folder", "give a folder")
-    return path
 
 
-def old(text: str) -> Path:
-    """A file or a folder to be read."""
-    path = _path(text)
-    _readable(path)
-    return path
-
-
-def name_or_path(text: str) -> str:
-    """A name that we know, or a path; which of them shows where it is used."""
-    path = _path(text)
+def _name_or_path(path: Path) -> None:
     try:
         path.stat()
     except OSError as error:
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES):
             raise _cannot("read", path, error.strerror or str(error)) from error
-    return text
 
 
-def new_file(text: str) -> Path:
-    """A file to be written, whole or not at all."""
-    path = _path(text)
-    _not_standard_output(path, "file")
+def _new_file(path: Path) -> None:
     mode = _mode(path)
-    if (mode is not None and stat.S_ISDIR(mode)) or text.endswith("/"):
+    if mode is not None and stat.S_ISDIR(mode):
         raise _cannot("write", path, "it is a folder", "give the name of a file")
     if mode is None or stat.S_ISREG(mode):
         _try_to_write(path.parent, path)
         _name_fits(path)
     elif not os.access(path, os.W_OK):  # a pipe, a device: it is written to as it is
         raise _cannot("write", path, os.strerror(errno.EACCES), "choose another file")
-    return path
 
 
-def new_folder(text: str) -> Path:
-    """A folder to be written into; it may be there already."""
-    path = _path(text)
-    _not_standard_output(path, "folder")
+def _new_folder(path: Path) -> None:
     mode = _mode(path)
     if mode is not None and not stat.S_ISDIR(mode):
         raise _cannot("write", path, "it is a file", "give a folder")
     _try_to_write(path, path)
-    return path
-
-
-def json_target(text: str) -> str:
-    """A file to be written, or - for standard output, as `cosign.options.publish` takes it."""
-    return text if text == STANDARD_OUTPUT else str(new_file(text))
-
-
-WRITTEN = (new_file, new_folder, json_target)
-"""The kinds of what is written."""
-
-
-def check_apart(given: Iterable[tuple[str, Any, Path | str | None]]) -> None:
-    """Raises CosignError where a file to be written is another option's file, or folder, too.
-
-    given : of each option of WRITTEN its name, its kind and what was given
-    """
-    there = [
-        (option, kind, Path(path).resolve())
-        for option, kind, path in given
-        if path is not None and path != STANDARD_OUTPUT
-    ]
-    for (option, kind, file), (other, _, path) in itertools.permutations(there, 2):
-        if kind is not new_folder and file in (path, *path.parents):
-            raise CosignError(f"{option} and {other} both write {file}; give different paths.")
-
-
-def _path(text: str) -> Path:
-    if not text.strip():
-        raise refusal(text, "is nothing; give a value or leave the option out")
-    if "\0" in text:
-        raise argparse.ArgumentTypeError("a path has no zero byte; give another")
-    return Path(text)
-
-
-def _not_standard_output(path: Path, what: str) -> None:
-    if path.name == STANDARD_OUTPUT:
-        raise argparse.ArgumentTypeError(
-            f"there is no {what} called -; give a name. Only --json knows - as output"
-        )
 
 
 def _readable(path: Path) -> int:
@@ -174,3 +173,23 @@ def _named(path: Path) -> str:
     """The end of a path that is too long to show."""
     text = str(path)
     return text if len(text) <= _SHOWN else f"...{text[-_SHOWN:]}"
+
+
+def _readable_at_all(path: Path) -> None:
+    _readable(path)
+
+
+old_file = Kind(_old_file)
+"""A file to be read, or a pipe."""
+old_folder = Kind(_old_folder)
+"""A folder to be read."""
+old = Kind(_readable_at_all)
+"""A file or a folder to be read."""
+name_or_path = Kind(_name_or_path, text=True)
+"""A name that we know, or a path; which of them shows where it is used."""
+new_file = Kind(_new_file, writes="file")
+"""A file to be written, whole or not at all."""
+new_folder = Kind(_new_folder, writes="folder")
+"""A folder to be written into; it may be there already."""
+json_target = Kind(_new_file, writes="file", text=True)
+"""A file to be written, or - for standard output, as `cosign.options.publish` takes it."""

@@ -12,7 +12,6 @@ from msgspec import Meta
 
 from compress.zoo.networks import densities
 from cosign import json_text, values
-from cosign.kinds import LARGEST_SEED, MOST_IMAGES
 from rtl.config import CoreConfig
 from synth.report import DEPTHS
 
@@ -87,8 +86,8 @@ class Spec(values.Value, frozen=True, kw_only=True):
     layers: tuple[str, ...] = ("conv4",)
     alpha: tuple[str, ...] = ()
     portion: tuple[Annotated[float, Meta(ge=0, lt=1)], ...] = ()
-    batch: Annotated[int, Meta(ge=1, le=MOST_IMAGES)] = 1
-    seed: Annotated[int, Meta(ge=0, le=LARGEST_SEED)] = 0
+    batch: Annotated[int, Meta(ge=1)] = 1
+    seed: values.Count = 0
     energy: bool = False
     optuna: values.Count = 0
     cores: tuple[Table, ...]

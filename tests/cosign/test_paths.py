@@ -3,7 +3,6 @@
 import argparse
 import os
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +43,17 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (paths.name_or_path, "folder"),
     ],
 )
-def test_what_is_taken_and_nothing_is_made(
-    kind: Callable[[str], Any], text: str, here: Path
-) -> None:
+def test_what_is_taken_and_nothing_is_made(kind: paths.Kind, text: str, here: Path) -> None:
     before = sorted(here.rglob("*"))
-    assert str(kind(text)) == text.rstrip("/")
+    value = kind(text)
+    assert str(value) == text.rstrip("/")
+    paths.check([("--one", kind, value)])
+    paths.check([("--list", kind, [value]), ("--none", kind, None)])
     assert sorted(here.rglob("*")) == before
+
+
+def look(kind: paths.Kind, text: str) -> None:
+    paths.check([("--option", kind, kind(text))])
 
 
 LONG = "x" * 256
@@ -83,8 +87,8 @@ NOWHERE = "No such file or directory"
 def test_what_is_not_taken_is_a_sentence(kinds: str, text: str, sentence: str, here: Path) -> None:
     before = sorted(here.rglob("*"))
     for kind in kinds.split():
-        with pytest.raises(argparse.ArgumentTypeError) as raised:
-            getattr(paths, kind)(text)
+        with pytest.raises((argparse.ArgumentTypeError, CosignError)) as raised:
+            look(getattr(paths, kind), text)
         assert sentence in str(raised.value)
         assert "\n" not in str(raised.value)
         assert len(str(raised.value)) < 400 + len(str(here))
@@ -96,17 +100,17 @@ def test_permissions(here: Path) -> None:
     (here / "folder").chmod(stat.S_IRUSR | stat.S_IXUSR)
     (here / "file").chmod(0)
     for kind, text in ((paths.new_file, "folder/x"), (paths.new_folder, "folder/x/y")):
-        with pytest.raises(argparse.ArgumentTypeError, match=f"cannot write {text}: Permission"):
-            kind(text)
-    with pytest.raises(argparse.ArgumentTypeError, match="cannot read file: Permission denied"):
-        paths.old_file("file")
+        with pytest.raises(CosignError, match=f"cannot write {text}: Permission"):
+            look(kind, text)
+    with pytest.raises(CosignError, match="--option: cannot read file: Permission denied"):
+        look(paths.old_file, "file")
 
 
 def test_two_options_write_two_things() -> None:
     file, folder, target = paths.new_file, paths.new_folder, paths.json_target
 
     def check(*given: tuple[str, Any, Any]) -> None:
-        paths.check_apart(given)
+        paths.check(given)
 
     check(("--json", target, "-"), ("--plot", file, Path("a")), ("--html", file, None))
     check(("--json", target, "out/a"), ("--out", folder, Path("out")))
