@@ -36,6 +36,13 @@ KEPT = ("netlist.v", "area.rpt", "area.json", "timing.rpt", "timing_top20.rpt", 
 FASTEST = ("fastest.v", "fastest_timing.rpt")  # of the Fmax search
 
 Progress = Callable[[CoreConfig, str], None]
+Report = Callable[[str, float, float], None]
+"""Gets "synthesize", what is done of the work, and all of it."""
+
+_WORK = {"Verilog": 12, "mapping": 50, "sizing": 18, "area": 8, "timing": 8, "blocks": 2}
+"""Steps of a synthesis in hundredths of its time, about: what is shown of it goes by them."""
+_SEARCH = 40
+"""The same of a trial of the highest clock."""
 
 
 @dataclass(frozen=True)
@@ -138,10 +145,12 @@ def synthesize(
     *,
     search_fmax: bool = False,
     cancel: threading.Event | None = None,
+    progress: Report = lambda *_: None,
 ) -> CoreReport:
     """Map, buffer, size and time the core of `config`; files go to `out` if given.
 
-    `search_fmax` also sizes it to be as fast as it gets (`fmax_search` of the report).
+    `search_fmax` also sizes it to be as fast as it gets (`fmax_search` of the report). `progress`
+    is called after each step that is not found in the cache.
 
     Equal work is done once: the result and its files are cached under
     cosign.cache_dir()/synth by the hash of config, Verilog, recipe, Liberty and tool versions (a
@@ -150,6 +159,7 @@ def synthesize(
     pdk = find_pdk(liberty)
     for model in sram_models:
         sram.area_um2(model, 1, 1)  # an unknown model fails before the work, not after
+    steps = _Steps(progress, search_fmax)
     texts = verilog.generate(config)
     logic = {"cosign_core.v": texts["cosign_core.v"]}
     with scratch("synth") as work:
@@ -159,7 +169,7 @@ def synthesize(
         report = _cached(cached, kept)
         source = cached
         if report is None:
-            report = _synthesize(config, pdk, logic, work, provenance, search_fmax, cancel)
+            report = _synthesize(config, pdk, logic, work, provenance, steps, cancel)
             source = work
             cache.keep(cached, {name: (work / name).read_bytes() for name in kept})
         if out is not None:
@@ -186,16 +196,18 @@ def _synthesize(
     logic: dict[str, str],
     folder: Path,
     provenance: dict[str, Any],
-    search_fmax: bool,
+    steps: "_Steps",
     cancel: threading.Event | None,
 ) -> CoreReport:
     started = time.monotonic()
+    steps.done("Verilog")
     library = pdk.library
     registers = pdk.registers
     macros = rtl_sram.macros(config)
     liberty = folder / "cosign_sram.lib"
     sram.write_liberty(macros, liberty)
     mapped = map_core(logic, TOP, pdk, liberty, folder, cancel)
+    steps.done("mapping")
     netlist = Netlist.from_yosys(mapped, TOP, registers)
     path = folder / "netlist.v"
 
@@ -207,12 +219,15 @@ def _synthesize(
         tie_constants(netlist, library)
     buffer_fanout(netlist, library, ideal_nets(netlist, library, "clk"))
     close_timing(netlist, library, lambda current: open_timer(current, config.clock_ns))
+    steps.done("sizing")
     found = None
-    if search_fmax:
-        found = _search(netlist, pdk, liberty, config.clock_ns, open_timer, cancel)
+    if steps.search:
+        found = _search(netlist, pdk, liberty, config.clock_ns, steps.trials(open_timer), cancel)
     netlist.write(path)
     area = measure_area(path, TOP, pdk, liberty, cancel)
+    steps.done("area")
     timing = sign_off(path, TOP, pdk, liberty, config.clock_ns, cancel)
+    steps.done("timing")
     cells = {kind: count for kind, count in area.cells.items() if kind in library.cells}
     report = CoreReport(
         config=config,
@@ -229,7 +244,41 @@ def _synthesize(
         fmax_search=found,
     )
     write_json(folder / "core.json", report.to_json())
+    steps.end()
     return report
+
+
+class _Steps:
+    """Tells how far a synthesis is, in hundredths of one without a search.
+
+    search : whether the highest clock is searched
+    """
+
+    def __init__(self, progress: Report, search: bool) -> None:
+        self.search = search
+        self._progress = progress
+        self._all = sum(_WORK.values()) + search * fmax.TRIALS * _SEARCH
+        self._done = 0
+
+    def done(self, step: str) -> None:
+        self._add(_WORK[step])
+
+    def end(self) -> None:
+        """A search may have had fewer trials than it is allowed."""
+        self._add(self._all - self._done)
+
+    def trials(self, open_timer: fmax.OpenTimer) -> fmax.OpenTimer:
+        """The same, counting trials as they begin."""
+
+        def opened(netlist: Netlist, period_ns: float) -> Timer:
+            self._add(_SEARCH)
+            return open_timer(netlist, period_ns)
+
+        return opened
+
+    def _add(self, work: int) -> None:
+        self._done += work
+        self._progress("synthesize", self._done, self._all)
 
 
 def _search(

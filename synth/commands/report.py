@@ -1,9 +1,11 @@
 """Synthesise and time one core: area by block, memories, the highest clock."""
 
 import argparse
-from pathlib import Path
 
+from cosign import consoles
 from cosign.options import add_json, add_liberty, publish
+from cosign.paths import new_folder
+from cosign.progress import Reporter
 from rtl import options as core_options
 from synth.report import CoreReport, synthesize
 from synth.sram import MODELS
@@ -15,14 +17,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fmax", action="store_true", help="also search the highest clock, to 1 %%"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the tools' files")
+    parser.add_argument("--out", type=new_folder, required=True, help="folder for the tools' files")
     add_json(parser, "the report")
 
 
 def run(options: argparse.Namespace) -> int:
     """Synthesise, and show the report; raises CosignError on bad input or a missing tool."""
     config = core_options.config_of(options)
-    report = synthesize(config, options.out, options.liberty, MODELS, search_fmax=options.fmax)
+    reporter = Reporter(consoles.standard_error())
+    with reporter.running():
+        report = synthesize(
+            config,
+            options.out,
+            options.liberty,
+            MODELS,
+            search_fmax=options.fmax,
+            progress=reporter.show,
+        )
     publish(report.to_json(), options.json, table(report))
     return 0
 
