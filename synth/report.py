@@ -196,13 +196,15 @@ def synthesize(
             source = scratch
             with contextlib.suppress(OSError):
                 store(scratch, cached, kept, damaged=_cached(cached, kept) is None)
+        placed = None
+        if place is not None:
+            folder = None if out is None else Path(out) / PLACED
+            placed = placement.place_core(
+                config, TOP, pdk, logic, provenance, place, folder, cancel
+            )
         if out is not None:
             copy_kept(source, Path(out), kept)
     areas = {model: report.sram_um2[model] for model in sram_models}
-    placed = None
-    if place is not None:
-        folder = None if out is None else Path(out) / PLACED
-        placed = placement.place_core(config, TOP, pdk, logic, provenance, place, folder, cancel)
     return dataclasses.replace(report, sram_um2=areas, placed=placed)
 
 

@@ -83,8 +83,8 @@ def write_def(path: Path, netlist: Netlist, lef: Lef, plan: Floorplan, spots: Sp
         file.write("\n".join(lines).encode())
 
 
-def write_block_lef(path: Path, blocks: Sequence[Outline], lef: Lef, reads: frozenset[str]) -> None:
-    """Write the outlines of memories; `reads` names the ports that are inputs. Atomic."""
+def write_block_lef(path: Path, blocks: Sequence[Outline], lef: Lef) -> None:
+    """Write the outlines of memories, which drive `q` alone. Atomic."""
     layer = (lef.layers[3] if len(lef.layers) > 3 else lef.layers[-1]).name
     lines = ["VERSION 5.8 ;", 'BUSBITCHARS "[]" ;', 'DIVIDERCHAR "/" ;', ""]
     for block in blocks:
@@ -96,7 +96,7 @@ def write_block_lef(path: Path, blocks: Sequence[Outline], lef: Lef, reads: froz
             "  SYMMETRY X Y R90 ;",
         ]
         for pin, (x, y) in block.pins.items():
-            way = "INPUT" if pin.partition("[")[0] in reads else "OUTPUT"
+            way = "OUTPUT" if pin.startswith("q[") else "INPUT"
             half = PIN_UM / 2
             box = f"{x - half:.4f} {y:.4f} {x + half:.4f} {y + PIN_UM:.4f}"
             lines += [

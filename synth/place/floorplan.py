@@ -56,14 +56,8 @@ def floorplan(
     lef : with the outlines of the memories
     aspect : height of the core over its width
 
-    Ports have no place yet (`with_ports`). Raises CosignError when cells and utilisation do not
-    make a core.
+    Ports have no place yet (`with_ports`).
     """
-    if not 0 < utilisation <= 1:
-        raise CosignError(
-            f"a utilisation of {utilisation:g} does not fit; it is the share of the core that "
-            "cells fill, above 0 and at most 1."
-        )
     rows = max(1, round(math.sqrt(area_um2 / utilisation * aspect) / lef.row_um))
     sites = math.ceil(area_um2 / utilisation / (rows * lef.row_um * lef.site_um))
     width, height = sites * lef.site_um, rows * lef.row_um

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from cosign import values, write_json
+from cosign import CosignError, values, write_json
 from synth.blocks import BLOCKS, attribute
 from synth.netlist import Netlist
 from synth.place import picture
@@ -27,6 +27,7 @@ from synth.place.exchange import write_block_lef, write_def
 from synth.place.floorplan import cells_um2, with_ports
 from synth.place.geometry import Floorplan, Spots
 from synth.place.job import Job
+from synth.place.legal import faults
 from synth.place.options import SCHEMA, Placed
 from synth.place.placer import EFFORT, ROUGH_EFFORT, Placer
 from synth.place.timing import sign_off
@@ -70,7 +71,7 @@ def place(job: Job, provenance: dict[str, Any]) -> Placed:
     wanted = wishes(job.netlist, wiring, *wiring.coordinates(rough, spots))
     rough = with_ports(rough, wanted)
     job.buffer(rough, spots)
-    closed = job.close(rough, spots, fit=True)
+    closed = job.close(rough, spots, rough=True)
 
     plan = job.plan(RESERVE * cells_um2(job.netlist, job.lef))
     plan = with_ports(plan, _moved(wanted, rough, plan))
@@ -147,12 +148,16 @@ def weights(wiring: Wiring, slacks_ns: dict[str, float]) -> np.ndarray:
 def _finish(job: Job, plan: Floorplan, spots: Spots, setup: str) -> Placed:
     """Write the netlist and its wires, sign off, and tell what came out."""
     netlist, library, folder = job.netlist, job.pdk.library, job.folder
+    if wrong := faults(netlist, job.lef, plan, spots):
+        raise CosignError(
+            f"the placer left {len(wrong)} cells where they cannot stand ({wrong[0].rstrip('.')}); "
+            "choose a lower utilisation."
+        )
     wiring, trees, wires_ff = job.wires(plan, spots)
     netlist.write(folder / "netlist.v")
     write_spef(folder / "core.spef", netlist, wiring, trees, job.metal)
     write_def(folder / "core.def", netlist, job.lef, plan, spots)
-    reads = frozenset(pin for block in job.blocks for pin in netlist.inputs[block.name])
-    write_block_lef(folder / "cosign_sram.lef", job.blocks, job.lef, reads)
+    write_block_lef(folder / "cosign_sram.lef", job.blocks, job.lef)
     timing = sign_off(setup, folder, job.config.clock_ns)
     full = congestion(trees, plan, job.lef)
     blocks = attribute(netlist, library, job.config)

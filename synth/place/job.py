@@ -10,7 +10,7 @@ from synth import sram
 from synth.netlist import Bit, Netlist
 from synth.pdk import Pdk
 from synth.place.buffers import Buffers, remove_buffers
-from synth.place.closing import close, sizer
+from synth.place.closing import ROUGH_ROUNDS, ROUNDS, close, sizer
 from synth.place.floorplan import floorplan, memory_outline
 from synth.place.geometry import Floorplan, Spots
 from synth.place.lef import Lef, Outline, merged
@@ -89,18 +89,18 @@ class Job:
         builder = Buffers(self.netlist, library, self.lef, plan, self.metal, spots)
         return builder.build(self.wiring(), self.ideal)
 
-    def close(self, plan: Floorplan, spots: Spots, fit: bool = False) -> "Closed":
+    def close(self, plan: Floorplan, spots: Spots, rough: bool = False) -> "Closed":
         """Size cells, in place, for the wires of these positions.
 
-        fit : start from the smallest drives that the loads allow
+        rough : start from the smallest drives that the loads allow, and stop early
         """
         wiring, trees, wires_ff = self.wires(plan, spots)
         own = sizer(self.netlist, self.pdk.library, wires_ff)
-        if fit:
+        if rough:
             own.fit()
         with self.timer(wiring, trees) as timer:
             before = timer.slacks()
-            after = close(own, timer, before)
+            after = close(own, timer, before, ROUGH_ROUNDS if rough else ROUNDS)
             return Closed(min(before.values()), after, timer.setup)
 
 

@@ -13,6 +13,8 @@ from cosign.values import Amount, Count, Positive
 
 SCHEMA = 1
 UTILISATION = 0.7
+LEAST, MOST = 0.05, 0.9
+"""Utilisations; above, what sizing adds finds no room, and cells cannot be moved into rows."""
 NOTE = "nothing is routed: wires are Steiner estimates over placed pins, the clock is ideal"
 
 
@@ -34,10 +36,10 @@ class Placement:
     lef: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 < self.utilisation <= 1:
+        if not LEAST <= self.utilisation <= MOST:
             raise CosignError(
                 f"a utilisation of {self.utilisation:g} does not fit; it is the share of the core "
-                "that cells fill, above 0 and at most 1."
+                f"that cells fill, {LEAST:g} to {MOST:g}."
             )
         if not 0.1 <= self.aspect <= 10:
             raise CosignError(f"an aspect of {self.aspect:g} is not between 0.1 and 10.")

@@ -25,8 +25,9 @@ from synth.process import run_tool
 PACKAGE = "coloquinte==0.4.1"
 ROUGH_EFFORT, EFFORT = 1, 3
 """Of the placer, 1 to 9: for a first look, and for what stands."""
-FULL = 0.96
-"""Share of the rows that slots fill at most: the legalisation needs some room."""
+FULL = (0.96, 0.88, 0.8, 0.0)
+"""Shares of the rows that slots fill, the first at which all find a place: where rows are short,
+that takes more room. 0 is cells without wider slots."""
 
 
 def require_placer() -> None:
@@ -71,7 +72,7 @@ class Placer:
             np.int64,
         )
         room = plan.sites * plan.rows
-        if widths.sum() > FULL * room:
+        if widths.sum() > FULL[0] * room:
             raise CosignError(
                 f"the cells fill {100 * widths.sum() / room:.0f} % of the core, which leaves no "
                 "room to place them in; choose a lower utilisation."
@@ -94,7 +95,7 @@ class Placer:
             "dx": np.rint(dx).astype(np.int64),
             "dy": np.rint(dy).astype(np.int64),
             "weights": np.ones(len(wiring.nets)) if weights is None else weights,
-            "density": FULL if spots is None else 0.0,
+            "densities": np.array(FULL if spots is None else (0.0,)),
             "anew": spots is None,
             "effort": self.effort,
             "seed": self.seed,
@@ -114,9 +115,15 @@ class Placer:
             folder = Path(name)
             np.savez(folder / "job.npz", **job)  # type: ignore[arg-type]
             worker = Path(__file__).with_name("worker.py")
-            run_tool(
-                (sys.executable, "-P", worker), folder / "place.log", folder, PACKAGE, self.cancel
-            )
+            command = (sys.executable, "-P", worker)
+            try:
+                run_tool(command, folder / "place.log", folder, PACKAGE, self.cancel)
+            except CosignError as error:
+                if "Not all cells" in str(error):
+                    raise CosignError(
+                        "the placer found no room for all cells; choose a lower utilisation."
+                    ) from error
+                raise
             found = np.load(folder / "placed.npz")
             x = found["x"] + (found["slots"] - widths) // 2
             return {

@@ -16,7 +16,7 @@ _READ = f"read_spef {SPEF} > spef.log"
 
 class PlacedTimer(Timer):
     """`Timer` with wires. A net of the SPEF that the netlist lacks is an error: silently, it would
-    lose its load."""
+    lose its load. Exchanged cells keep their wires."""
 
     def __init__(
         self,
@@ -29,23 +29,20 @@ class PlacedTimer(Timer):
     ) -> None:
         self._said: list[str] = []
         super().__init__(netlist, top, pdk, macros, period_ns, cancel)
-        self.annotate()
+        self._annotate()
 
     def __enter__(self) -> "PlacedTimer":
         return self
 
     def _tell(self, commands: str) -> None:
+        # A load that is set on a port makes OpenSTA forget the wire to it: the SPEF has that load.
+        commands = re.sub(r"^set_load .*\n", "", commands, flags=re.M)
         self._said.append(commands)
         super()._tell(commands)
 
-    def annotate(self) -> None:
-        """Read the SPEF beside the netlist, again after it was written or cells were exchanged."""
+    def _annotate(self) -> None:
         self._tell(_READ)
         _check(self._folder / "spef.log")
-
-    def exchange(self, kinds: dict[str, str]) -> None:
-        super().exchange(kinds)
-        self.annotate()  # their pins load the wires differently
 
     @property
     def setup(self) -> str:

@@ -38,14 +38,23 @@ def main() -> None:
         circuit.add_net(owners[first:last], dx[first:last], dy[first:last], weights[net])
     circuit.check()
     parameters = coloquinte.ColoquinteParameters(int(job["effort"]), int(job["seed"]))
-    density = float(job["density"])
-    if density:
-        circuit.expand_cells_to_density(density, 0.0)
-    slots = np.array(circuit.cell_width[1:], np.int64)
-    if job["anew"]:
-        circuit.place_global(parameters)
-    circuit.legalize(parameters)
+    widths = circuit.cell_width
+    for density in job["densities"].tolist():
+        circuit.cell_width = widths
+        if density:
+            circuit.expand_cells_to_density(density, 0.0)
+        if job["anew"]:
+            circuit.place_global(parameters)
+        try:
+            circuit.legalize(parameters)
+        except RuntimeError as error:  # rows are short for slots of these widths
+            refusal = error
+            continue
+        break
+    else:
+        raise refusal
     circuit.place_detailed(parameters)
+    slots = np.array(circuit.cell_width[1:], np.int64)
     np.savez(
         "placed.npz",
         x=np.array(circuit.cell_x[1:], np.int64),

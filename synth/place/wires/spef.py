@@ -1,5 +1,7 @@
 """Wire loads as SPEF (IEEE 1481): an RC tree for every net, half of each wire at its ends.
 
+An output port's load, `synth.sta`'s, stands at its end of the wire.
+
 They are estimates from Steiner trees over placed pins; nothing was routed or extracted.
 """
 
@@ -12,6 +14,7 @@ from synth.netlist import Netlist
 from synth.place.wires.metal import Metal
 from synth.place.wires.steiner import Trees
 from synth.place.wiring import Wiring, net_names, pin_name
+from synth.sta import OUTPUT_LOAD_FF
 
 LEAST_OHM = 0.01
 """Of a wire without length: OpenSTA wants a tree that hangs together."""
@@ -53,7 +56,10 @@ def write_spef(path: Path, netlist: Netlist, wiring: Wiring, trees: Trees, metal
     ohms = np.maximum(ohms, LEAST_OHM).tolist()
     caps = np.bincount(upper, halves, minlength=len(trees.x))
     caps = (caps + np.bincount(lower, halves, minlength=len(trees.x))).tolist()
-    totals = wire_ff(trees, metal).tolist()
+    ends = [not pin[0] and netlist.ports[pin[1]][0] == "output" for pin in wiring.pins]
+    sinks = np.array(ends, np.float64) * OUTPUT_LOAD_FF
+    totals = (wire_ff(trees, metal) + np.add.reduceat(sinks, wiring.starts[:-1])).tolist()
+    sinks = sinks.tolist()
     first = np.searchsorted(nets, np.arange(len(wiring.nets) + 1)).tolist()
     points, pins = trees.starts.tolist(), wiring.starts.tolist()
     upper, lower = upper.tolist(), lower.tolist()
@@ -71,7 +77,8 @@ def write_spef(path: Path, netlist: Netlist, wiring: Wiring, trees: Trees, metal
             lines.append(f"*{'I' if pin[0] else 'P'} {node} {way}\n")
         lines.append("*CAP\n")
         for place, node in enumerate(nodes):
-            lines.append(f"{place + 1} {node} {caps[start + place]:.4f}\n")
+            load = sinks[pins[index] + place] if place < count else 0.0
+            lines.append(f"{place + 1} {node} {caps[start + place] + load:.4f}\n")
         lines.append("*RES\n")
         for place, edge in enumerate(range(first[index], first[index + 1])):
             a, b = nodes[upper[edge] - start], nodes[lower[edge] - start]
