@@ -98,7 +98,7 @@ class MlFlow:
     """A run of MLflow, wherever its own settings say (MLFLOW_TRACKING_URI)."""
 
     def __init__(self, run: RunDir) -> None:
-        self._client = _client(_CLIENTS["mlflow"])
+        self._client = _client("mlflow")
         self._client.start_run(run_name=run.path.name)
         self._client.log_params(_settings(run))
 
@@ -114,7 +114,7 @@ class WeightsAndBiases:
     """A run of Weights & Biases, wherever its own settings say (WANDB_MODE=offline, ...)."""
 
     def __init__(self, run: RunDir) -> None:
-        self._run = _client(_CLIENTS["wandb"]).init(
+        self._run = _client("wandb").init(
             project="cosign", name=run.path.name, config=_settings(run), dir=str(run.path)
         )
         self._run.define_metric("*", step_metric="step")
