@@ -11,7 +11,9 @@ from rtl import pattern
 SCHEMA = 2
 CORES = ("sparse", "dense-scalar", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm")
 CODINGS = ("relative", "absolute", "bitmask", "window")
-SLOWEST_NS = 1e6
+FASTEST_NS, SLOWEST_NS = 1e-3, 1e6
+WIDEST = 1 << 12
+"""Banks, and bytes of one."""
 COUNT_BITS = 16
 """Of the counts in a layer descriptor (rtl.layer)."""
 SHIFT_BITS = 6
@@ -150,8 +152,8 @@ class CoreConfig:
                 return f"{name} is {value}, must be {low}..{high}"
         for name in ("act_banks", "bank_bytes", "nm_group"):
             value = getattr(self, name)
-            if not (type(value) is int and value > 0 and value & (value - 1) == 0):
-                return f"{name} is {value!r}, must be a power of two"
+            if not (type(value) is int and 0 < value <= WIDEST and value & (value - 1) == 0):
+                return f"{name} is {value!r}, must be a power of two, {WIDEST} at most"
         if self.act_banks < self.fewest_banks:
             return (
                 f"{self.lanes} lanes read up to {self.read_span} bytes at once, but act_banks x "
@@ -165,8 +167,11 @@ class CoreConfig:
             return f"the {self.core} core computes one filter at a time, filters is {self.filters}"
         if self.filters > 1 and self.lanes % self.drain:
             return f"drain is {self.drain}, must divide the {self.lanes} lanes of several filters"
-        if not (type(self.clock_ns) in (int, float) and 0 < self.clock_ns <= SLOWEST_NS):
-            return f"clock_ns is {self.clock_ns!r}, must be positive and {SLOWEST_NS:g} at most"
+        if not (type(self.clock_ns) in (int, float) and FASTEST_NS <= self.clock_ns <= SLOWEST_NS):
+            return (
+                f"clock_ns is {self.clock_ns!r}, must be positive, {FASTEST_NS:g} at least and "
+                f"{SLOWEST_NS:g} at most"
+            )
         return None
 
     @property

@@ -10,7 +10,8 @@ from rtl import pattern
 from rtl.activation import outside
 from rtl.config import COUNT_BITS, CoreConfig
 from rtl.fanout import delay
-from rtl.layer import STEPS, Error, descriptor
+from rtl.fields import STEPS
+from rtl.layer import Error, descriptor
 from rtl.sequence import Front, Sequencer
 from rtl.timing import ADDRESS_EDGE, read_late
 from rtl.weights import DoubleBuffer, Router

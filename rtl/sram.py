@@ -75,7 +75,16 @@ def instance(
 
 
 def behavioural(words: int, bits: int) -> str:
-    """Verilog of the macro for simulation; an address past the last word reads as undefined."""
+    """Verilog of the macro for simulation, and for FPGAs.
+
+    Simulated, words that were never written are zero, and so is what is read past the last word, so
+    that no X of a four-state simulator gets into a sum; synthesis sees neither.
+    """
+    past_the_end = f"""\
+`ifndef SYNTHESIS
+      if (!we && addr >= {words}) q <= 0;
+`endif
+"""
     return f"""\
 // Single-port SRAM, {words} words of {bits} bits, registered read. For simulation only.
 module {name(words, bits)} (
@@ -87,10 +96,18 @@ module {name(words, bits)} (
     output reg  [{bits - 1}:0] q
 );
   reg [{bits - 1}:0] mem [0:{words - 1}];
+`ifndef SYNTHESIS
+  initial begin : zeros
+    integer n;
+    for (n = 0; n < {words}; n = n + 1) mem[n] = 0;
+    q = 0;
+  end
+`endif
   always @(posedge clk)
     if (ce) begin
       if (we) mem[addr] <= d;
       else q <= mem[addr];
+{past_the_end * bool(words & (words - 1))}\
     end
 endmodule
 """

@@ -8,7 +8,8 @@ from random_layers import random_input
 
 from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
-from rtl.layer import STEPS, Error
+from rtl.fields import STEPS
+from rtl.layer import Error
 from rtl.program.pack import pack_layer, unpack_outputs
 from sim.golden import layer_output
 from sim.simulate import Run

@@ -2,14 +2,14 @@
 
 import argparse
 import itertools
-import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from compress.model.graph import Geometry, Layer
 from cosign import CosignError, values
-from cosign.options import add_json, add_liberty, output, positive, publish
+from cosign.kinds import MOST_IMAGES, areas, names, positive
+from cosign.options import add_json, add_liberty, publish
+from cosign.paths import name_or_path, new_file, old_file
 from flows.commands.shared import add_channels, applies, channel, known_layers
 from flows.measure import frontier
 from flows.measure.contest import Masks
@@ -31,21 +31,22 @@ NETWORK = "network"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--network", help="a built-in network (alexnet)")
+    parser.add_argument("--network", type=name_or_path, help="a built-in network (alexnet)")
     parser.add_argument(
         "--model",
-        type=Path,
+        type=old_file,
         help="a model.cosign instead: its layers, and its own masks beside random ones",
     )
     parser.add_argument(
         "--layers",
-        default="conv4",
+        type=names,
+        default=["conv4"],
         help="names with commas between; conv: each convolution; network: all convolutions on one "
         "chip (conv4)",
     )
     parser.add_argument(
         "--areas",
-        type=_areas,
+        type=areas,
         default=frontier.AREAS,
         metavar="A,A",
         help="areas with commas between: 64, as the best dense core of 64 multipliers, or 1.2mm2 "
@@ -62,15 +63,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "of the memory outside, which maps, weights and biases share; streamed weights only (inf)",
     )
     parser.add_argument(
-        "--seeds", type=positive(int), default=5, metavar="N", help="masks by seeds 0 to N-1 (5)"
+        "--seeds",
+        type=positive(int, 1000),
+        default=5,
+        metavar="N",
+        help="masks by seeds 0 to N-1 (5)",
     )
     parser.add_argument(
         "--batch",
-        type=positive(int),
+        type=positive(int, MOST_IMAGES),
         help="images of a linear layer (as many as the maps' memory holds, 16 to 64)",
     )
     parser.add_argument(
-        "--prices", type=Path, metavar="FILE", help="of `python -m synth prices`, not the built-in"
+        "--prices",
+        type=old_file,
+        metavar="FILE",
+        help="of `python -m synth prices`, not the built-in",
     )
     parser.add_argument(
         "--measure",
@@ -78,7 +86,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="synthesise the cores at every crossing, and search again by what they cost",
     )
     add_liberty(parser)
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="break-even over area, as PNG")
+    parser.add_argument(
+        "--plot", type=new_file, metavar="FILE", help="break-even over area, as PNG"
+    )
     add_json(parser, "all points")
 
 
@@ -109,21 +119,6 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _areas(text: str) -> tuple[int | float, ...]:
-    """A type for argparse: whole numbers are multipliers, 1.2mm2 square micrometres."""
-    found: list[int | float] = []
-    for part in text.split(","):
-        if re.fullmatch(r"[0-9]{1,9}", part) and int(part):
-            found.append(int(part))
-        elif (match := re.fullmatch(r"([0-9]*\.?[0-9]+) ?mm2", part)) and float(match[1]):
-            found.append(1e6 * float(match[1]))
-        else:
-            raise argparse.ArgumentTypeError(
-                f"{part!r} is no area; write multipliers, 64, or square millimetres, 1.2mm2"
-            )
-    return tuple(dict.fromkeys(found))
-
-
 def _search(options: argparse.Namespace, prices: Prices, provenance: dict[str, Any]) -> Frontier:
     """All points, printed as they are found; `provenance` is that of the prices."""
     network, known = known_layers(options.network or "alexnet", options.model)
@@ -142,7 +137,7 @@ def _search(options: argparse.Namespace, prices: Prices, provenance: dict[str, A
                     point = frontier.point(race, against, seeds, which, sram_model, weights, area)
                     if point is not None:
                         points.append(point)
-                        print(_line(point), file=output(options.json), flush=True)
+                        print(_line(point), flush=True)
             first = of_channel["random"][0]
             found = frontier.unpruned(race, first, sram_model, weights)
             unpruned += [] if found is None else [found]
@@ -193,7 +188,7 @@ def _chips(
     """
     convolutions = [name for name, (geometry, _) in known.items() if geometry.kind == "conv"]
     found: dict[str, Layers] = {}
-    for name in options.layers.split(","):
+    for name in options.layers:
         if name == "conv":
             found |= {each: [known[each]] for each in convolutions}
         elif name == NETWORK and name not in known:

@@ -11,8 +11,10 @@ import numpy as np
 from compress.model.graph import Geometry, Layer
 from compress.model.levels import max_level
 from cosign import CosignError
-from rtl.config import COUNT_BITS, CoreConfig
+from rtl.config import CoreConfig
+from rtl.fields import NUMBERED
 from rtl.program.encode import Work, encode, mask_plan, passes_of, rows_order, shape_of, work
+from rtl.program.fields import check_fields
 from rtl.program.layout import Layout
 from rtl.program.reads import read_plan
 from rtl.program.stripes import cut, join, stripe
@@ -119,7 +121,7 @@ def pack_layer(
     passes = passes_of(layout, config)
     tiles, last_shifts = shape_of(layout, config)
     cost = work(layer, layout, config)
-    _check(layer, layout, config, cost, tiles, input_range)
+    _check(layer, layout, config, cost, input_range)
     descriptor = {
         "new_map": 1,
         "last_pass": g.groups * passes - 1,
@@ -144,9 +146,9 @@ def pack_layer(
         descriptor |= {"last_read": cover.reads - 1, "last_window": cover.windows - 1}
         descriptor |= {"last_slot": len(cover.table) - 1, "period_step": cover.step}
     elif config.windowed:
-        steps = window_entries(layer, layout, config).steps
-        descriptor |= {f"step_{n}": 0 for n in range(1, 1 << config.step_bits)}
-        descriptor |= {f"step_{n}": step for n, step in enumerate(steps, 1)}
+        descriptor |= dict.fromkeys(NUMBERED[: (1 << config.step_bits) - 1], 0)
+        descriptor |= dict(zip(NUMBERED, window_entries(layer, layout, config).steps, strict=False))
+    check_fields(layer.name, descriptor, config)
     order = rows_order(layer, layout, config)
     per_filter = np.zeros((g.groups, passes * config.filters), np.int64)
     words = filter_words(layer.bias, layer.mul, layer.shift, config)[order]
@@ -222,7 +224,6 @@ def _check(
     layout: Layout,
     config: CoreConfig,
     cost: Work,
-    tiles: int,
     input_range: tuple[int, int],
 ) -> None:
     def demand(condition: bool, what: str) -> None:
@@ -268,14 +269,6 @@ def _check(
         f"one row of its output reads {words} words of activation memory, there are "
         f"{config.act_depth}; raise act_depth",
     )
-    counts = {
-        "passes": len(cost.words),
-        "tiles": tiles,
-        "reads": int(cost.reads.sum()),
-        "channels": layout.channels,
-    }
-    for what, count in counts.items():
-        demand(count <= 1 << COUNT_BITS, f"{count} {what} are more than {1 << COUNT_BITS}")
     demand(
         int(layer.mul.max()) < 1 << config.mul_bits,
         f"mul = {layer.mul.max()} needs more than mul_bits = {config.mul_bits}; raise mul_bits",

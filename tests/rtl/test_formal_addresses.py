@@ -16,7 +16,7 @@ import rtl.activation
 from rtl import sequence, sram, weights
 from rtl.config import CoreConfig
 from rtl.dense import DenseAddress
-from rtl.layer import STEPS
+from rtl.fields import STEPS
 
 SMALL = {"lanes": 2, "act_banks": 2, "bank_bytes": 2, "weight_bits": 3}
 SPARSE = CoreConfig(coding="bitmask", mask_bits=5, tap_depth=32, act_depth=4, **SMALL)
