@@ -45,6 +45,11 @@ _STREAMS: _Rows = (  # lanes, drain, streams, and what else differs
     (25, 2, 3, {"index_bits": 10}), (13, 1, 8, {}),
 )  # fmt: skip
 _WINDOWS = (  # lanes, drain, streams, window_span, beats, step_bits
+    (8, 1, 1, 3, 1, 3), (16, 1, 1, 3, 2, 3), (8, 1, 2, 1, 1, 3), (8, 1, 2, 3, 2, 2),
+    (6, 1, 3, 3, 3, 3), (4, 1, 4, 1, 1, 4), (13, 1, 2, 3, 2, 3), (26, 2, 1, 3, 2, 3),
+    (8, 1, 4, 3, 2, 3), (16, 1, 2, 3, 3, 2), (12, 1, 3, 3, 1, 3), (20, 1, 2, 3, 3, 3),
+    (6, 1, 8, 1, 1, 3), (13, 1, 4, 1, 1, 4), (26, 1, 2, 3, 2, 3), (31, 1, 2, 3, 3, 3),
+    (23, 2, 3, 3, 2, 2), (13, 1, 8, 1, 1, 4),
     (8, 1, 1, 3, 2, 2), (13, 1, 1, 1, 1, 3), (13, 1, 1, 3, 1, 3), (4, 1, 4, 3, 2, 3),
     (8, 1, 2, 3, 3, 3), (7, 1, 3, 1, 1, 4), (13, 2, 2, 3, 2, 2), (5, 1, 6, 1, 1, 3),
     (22, 1, 1, 3, 2, 3), (13, 1, 3, 3, 1, 3), (22, 2, 2, 3, 2, 3), (13, 1, 4, 1, 1, 3),
@@ -67,6 +72,15 @@ _NM = (  # lanes, filters, drain, nm_keep, nm_group
 )  # fmt: skip
 _LARGE = (
     {"core": "sparse", "streams": 4, "index_bits": 8, "lanes": 29, "drain": 2},
+    {"core": "sparse", "streams": 4, "coding": "window", "window_span": 3, "beats": 2, "lanes": 37},
+    {
+        "core": "sparse",
+        "streams": 8,
+        "coding": "window",
+        "window_span": 1,
+        "step_bits": 4,
+        "lanes": 26,
+    },
     {"core": "sparse", "streams": 4, "index_bits": 8, "lanes": 57, "drain": 2},
     {"core": "sparse", "streams": 8, "index_bits": 10, "lanes": 25, "drain": 2},
     {"core": "sparse-rows", "lanes": 46, "filters": 3, "window_reads": 3, "window_span": 3},
