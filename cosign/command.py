@@ -95,8 +95,8 @@ def exit_status(command: Callable[[], int]) -> int:
     143 after SIGTERM, 129 after SIGHUP, 141 when nobody reads standard output any more, as
     `cosign ... | head` does.
     """
-    environment.prepare()
     try:
+        environment.prepare()
         with stoppable():
             status = command()
         sys.stdout.flush()
