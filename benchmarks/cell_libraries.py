@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from compress.model.graph import Geometry
-from cosign import CosignError, exit_status
-from cosign.options import add_json, output, publish
+from cosign import CosignError, exit_status, streams
+from cosign.options import add_json, publish
 from rtl.config import CoreConfig
 from rtl.program.pack import pack_layer
 from sim.golden import layer_output
@@ -54,11 +54,12 @@ def main() -> int:
     kits = dict(map(_kit, options.libraries))
     recording = _recording()
     rows = []
-    for name, pdk in kits.items():
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        rows.append(measure(name, pdk, recording))
-        print(line(rows[-1]), file=output(options.json), flush=True)
-    publish({"config": CORE.to_json(), "config_hash": CORE.hash, "rows": rows}, options.json)
+    with streams.alone(options.json):
+        for name, pdk in kits.items():
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            rows.append(measure(name, pdk, recording))
+            print(line(rows[-1]), flush=True)
+        publish({"config": CORE.to_json(), "config_hash": CORE.hash, "rows": rows}, options.json)
     return 0
 
 

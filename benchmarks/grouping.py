@@ -16,7 +16,7 @@ import numpy as np
 from compress.exchange import features
 from compress.model.graph import Geometry, Layer
 from compress.zoo.networks import FEATURES, spec_of
-from cosign.options import pruning_ratio
+from cosign.kinds import pruning_ratio
 from rtl.coreset import CoreSet
 from rtl.program.encode import work
 from rtl.program.layout import Layout

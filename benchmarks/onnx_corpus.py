@@ -35,8 +35,9 @@ from compress.nn.network import pretrained_network
 from compress.posttrain import pipeline
 from compress.posttrain.integers import input_spec
 from compress.train.recipes import without_zeros
-from cosign import CosignError, atomic_write, exit_status
-from cosign.options import add_json, count, output, publish
+from cosign import CosignError, atomic_write, exit_status, streams
+from cosign.kinds import count
+from cosign.options import add_json, publish
 from sim import golden
 
 BITS = 8
@@ -288,17 +289,18 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     verdicts = []
-    for path in files_of(options.files):
-        print(path, file=sys.stderr, flush=True)
-        verdicts.append(verdict(path, options.integers))
-        print(line(verdicts[-1]), file=output(options.json), flush=True)
-    if options.out:
-        with atomic_write(options.out) as file:
-            file.write(table(verdicts).encode())
-    publish(
-        {"versions": versions(), "bits": BITS, "verdicts": [asdict(one) for one in verdicts]},
-        options.json,
-    )
+    with streams.alone(options.json):
+        for path in files_of(options.files):
+            print(path, file=sys.stderr, flush=True)
+            verdicts.append(verdict(path, options.integers))
+            print(line(verdicts[-1]), flush=True)
+        if options.out:
+            with atomic_write(options.out) as file:
+                file.write(table(verdicts).encode())
+        publish(
+            {"versions": versions(), "bits": BITS, "verdicts": [asdict(one) for one in verdicts]},
+            options.json,
+        )
     return 0
 
 

@@ -1,6 +1,7 @@
 """The ground floor of all rooms: one error type, safe files, values that cross them, commands.
 
-It imports nothing but the standard library, `platformdirs` and `msgspec`, so any room may use it.
+It imports nothing but the standard library, `platformdirs`, `msgspec` and, for what is shown,
+`rich`, so any room may use it.
 """
 
 from cosign.cache import cache_dir

@@ -8,14 +8,14 @@ for in the group, and the modules of commands that lie in a room above, where th
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from cosign import environment, rooms
+from cosign import environment, paths, rooms, streams
 from cosign.errors import CosignError
 from cosign.files import is_full, reason
+from cosign.names import printable
 from cosign.processes import Stopped, stoppable
 
 
@@ -44,32 +44,45 @@ def parse(program: str, module: str, words: Sequence[str]) -> argparse.Namespace
 
     Raises CosignError on what the command does not know, SystemExit after --help.
     """
+    return _parsed(program, module, words)[0]
+
+
+def _parsed(
+    program: str, module: str, words: Sequence[str]
+) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
+    """The options, and the parser of the command that is named."""
     parser = _Parser(prog=program)
-    _fill(parser, module, words)
-    return parser.parse_args(words)
+    chosen = _fill(parser, module, words)
+    return parser.parse_args(words), chosen
 
 
-def _fill(parser: argparse.ArgumentParser, name: str, words: Sequence[str]) -> None:
-    """The options of a command, or the names of a group's and the options of the chosen one."""
+def _fill(
+    parser: argparse.ArgumentParser, name: str, words: Sequence[str]
+) -> argparse.ArgumentParser:
+    """The options of a command, or the names of a group's and the options of the chosen one.
+
+    Returns the parser of the command, or of the last group that was named.
+    """
     module = importlib.import_module(name)
     parser.description = module.__doc__
     if not hasattr(module, "COMMANDS"):
         module.add_options(parser)
         parser.set_defaults(command=module.run)
-        return
+        return parser
     chosen = words[0] if words else ""
     if now := getattr(module, "MOVED", {}).get(chosen):
         raise CosignError(f"`{parser.prog} {chosen}` needs more than one room; type `{now}`.")
     lent = getattr(module, "LENT", {})
     if chosen in lent:  # in no list of this group's commands, and its options are all that is here
         places = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-        _fill(places.add_parser(chosen), lent[chosen], words[1:])
-        return
+        return _fill(places.add_parser(chosen), lent[chosen], words[1:])
     places = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    named = parser
     for command, (where, sentence) in module.COMMANDS.items():
         child = places.add_parser(command, help=sentence)
         if command == chosen:
-            _fill(child, where, words[1:])
+            named = _fill(child, where, words[1:])
+    return named
 
 
 def cosign() -> int:
@@ -83,8 +96,18 @@ def main(program: str, module: str, arguments: Sequence[str] | None = None) -> i
     rooms.come_first()
 
     def command() -> int:
-        options = parse(program, module, words)
-        return int(options.command(options))
+        options, parser = _parsed(program, module, words)
+        paths.check(
+            (
+                "/".join(action.option_strings) or action.dest,
+                action.type,
+                getattr(options, action.dest),
+            )
+            for action in parser._actions
+            if isinstance(action.type, paths.Kind)
+        )
+        with streams.alone(getattr(options, "json", None)):
+            return int(options.command(options))
 
     return exit_status(command)
 
@@ -95,27 +118,40 @@ def exit_status(command: Callable[[], int]) -> int:
     143 after SIGTERM, 129 after SIGHUP, 141 when nobody reads standard output any more, as
     `cosign ... | head` does.
     """
+    environment.print_anything()
+    with streams.watched() as (out, err):
+        status = _status(command, out, err)
+    for stream in (out, err):
+        if stream.error is not None:
+            streams.give_up(stream.stream)
+    return status
+
+
+def _status(command: Callable[[], int], out: streams.Watched, err: streams.Watched) -> int:
     try:
-        environment.prepare()
-        with stoppable():
-            status = command()
-        sys.stdout.flush()
-        return status
+        try:
+            environment.prepare()
+            with stoppable():
+                return command()
+        finally:  # after --help too
+            out.flush()
     except BrokenPipeError:
-        # What Python would flush at its end goes nowhere, too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except CosignError as error:
-        print(f"cosign: {error}", file=sys.stderr)
+        streams.tell(f"cosign: {printable(str(error))}")
         return 2
     except KeyboardInterrupt as stop:
-        print("stopped.", file=sys.stderr)
+        streams.tell("stopped.")
         return status_of(stop)
     except OSError as error:
+        if error in (out.error, err.error):
+            if error is out.error:
+                streams.tell(f"cosign: {streams.unwritable(error)}")
+            return 2
         if not is_full(error):
             raise
         where = f" {error.filename}" if error.filename else ""
-        print(f"cosign: cannot write{where}: {reason(error)}; free some space.", file=sys.stderr)
+        streams.tell(printable(f"cosign: cannot write{where}: {reason(error)}; free some space."))
         return 2
 
 

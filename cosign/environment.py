@@ -20,7 +20,7 @@ def prepare() -> None:
 
     Where PATH is unset programs are where shells look for them. A user without a home, or with one
     that cannot be written, has a folder among the temporary files for what tools keep (matplotlib,
-    wasmtime); our own cache stays where it is, if it is there. Text is printed in any encoding.
+    wasmtime); our own cache stays where it is, if it is there.
     """
     for name in ("PATH", "HOME"):
         if not os.environ.get(name):  # empty means the working directory, which nobody means
@@ -34,6 +34,10 @@ def prepare() -> None:
             os.environ.setdefault("COSIGN_CACHE", str(caches / "cosign"))
         os.environ["XDG_CACHE_HOME"] = str(private())
         os.environ.setdefault("MPLCONFIGDIR", str(private() / "matplotlib"))
+
+
+def print_anything() -> None:
+    """Let standard output and error take any text, in any encoding."""
     codecs.register_error("plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -33,13 +33,17 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
     A reader, and a process killed at any moment, sees the old file or the new one. Raises
     CosignError when the disk is full or the folder cannot be written, and on the name "-", which
-    was meant as standard output.
+    was meant as standard output. A pipe or a device is written to as it is.
     """
     path = Path(path)
     if path.name == "-":
         raise CosignError("there is no file called -; give a name. Only --json knows - as output.")
     beside = path.parent / f".{path.name[:_BEGINNING]}.{secrets.token_hex(4)}"
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            with open(path, "wb") as file:  # nothing else may take its place
+                yield file
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(beside, "xb") as file:  # not mkstemp, whose files ignore the umask
             yield file

@@ -23,3 +23,11 @@ def file_name(name: str) -> str:
 def is_printable(name: str) -> bool:
     """Whether a name can be shown: nothing that a terminal obeys, a line's end or direction."""
     return all(unicodedata.category(c) not in _OBEYED and c not in _TURNS for c in name)
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with what a terminal would obey written out: "\\x1b" for an escape."""
+    return "".join(
+        c if is_printable(c) else c.encode("unicode_escape", "backslashreplace").decode()
+        for c in " ".join(text.splitlines())
+    )

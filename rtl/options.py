@@ -3,8 +3,9 @@
 import argparse
 import dataclasses
 import typing
-from pathlib import Path
 
+from cosign.kinds import filled, number, whole
+from cosign.paths import old_file
 from rtl.config import CoreConfig
 from rtl.coreset import CoreSet
 from rtl.program.fit import feed
@@ -16,7 +17,7 @@ def add_cores(parser: argparse._ActionsContainer, default: str = "the built-in o
     """The option of a command that takes a whole CoreSet, in `parser` or a group of it."""
     parser.add_argument(
         "--cores",
-        type=Path,
+        type=old_file,
         metavar="FILE",
         help=f"TOML file of cores by role (default: {default})",
     )
@@ -35,13 +36,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         option = f"--{field.name.replace('_', '-')}"
         kind = kinds[field.name]
         if field.name == "act_banks":
-            parser.add_argument(option, type=int, help="default: the fewest that feed the lanes")
+            parser.add_argument(option, type=whole, help="default: the fewest that feed the lanes")
         elif choices := typing.get_args(kind):
             parser.add_argument(option, choices=choices, help=f"default {field.default}")
         else:
-            parser.add_argument(option, type=kind, help=f"default {field.default}")
+            parser.add_argument(
+                option, type=whole if kind is int else number, help=f"default {field.default}"
+            )
     parser.add_argument(
         "--like",
+        type=filled,
         metavar="NAME",
         help="the core of --cores with this role or name, sparse or sparse-46; fields that are "
         "given replace its own",

@@ -19,7 +19,7 @@ from cosign import CosignError, cache, processes
 from cosign.files import reason, says_full
 from rtl import verilog
 from rtl.config import CoreConfig
-from rtl.layer import descriptor
+from rtl.fields import widths
 
 BENCH = Path(__file__).parent / "bench"
 TOP = "bench"
@@ -42,16 +42,10 @@ CXX_FLAGS = "-O2 -std=c++20"
 _LIBRARY = "-lcocotbvpi_verilator"
 
 
-def layer_fields(config: CoreConfig) -> dict[str, int]:
-    """Names and widths of the descriptor's fields, least significant first in a job's line."""
-    members = descriptor(config).members
-    return {name: member.shape for name, member in members.items()}
-
-
 def pack_descriptor(values: dict[str, int], config: CoreConfig) -> int:
-    """The descriptor as one number, as a job's line has it."""
+    """The descriptor as one number, as a job's line has it: the first field lowest."""
     number, offset = 0, 0
-    for name, width in layer_fields(config).items():
+    for name, width in widths(config).items():
         if not 0 <= values[name] < 1 << width:
             raise CosignError(f"descriptor field {name} = {values[name]} needs over {width} bits.")
         number |= values[name] << offset
@@ -110,7 +104,7 @@ def without_initial_values(text: str) -> str:
     text = re.sub(
         r"^( +(?:\(\*[^*]*\*\) )?(?:output )?reg [^=;]*?) += [^;]*;", r"\1 ;", text, flags=re.M
     )
-    return re.sub(r"^  initial begin\n.*?^  end\n", "", text, flags=re.M | re.S)
+    return re.sub(r"^  initial begin(?: : \w+)?\n.*?^  end\n", "", text, flags=re.M | re.S)
 
 
 def power_on(seed: int) -> list[str]:
@@ -135,7 +129,7 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
         (target / name).symlink_to(place)
     environment = {**environment, "VERILATOR_ROOT": "verilator", "TMPDIR": "."}
     parameters = {
-        "LAYER_BITS": sum(layer_fields(config).values()),
+        "LAYER_BITS": sum(widths(config).values()),
         "ACT_BITS": 8 * config.act_word_bytes * config.tiles,
         "WEIGHT_BITS": config.stream_bits,
         "BIAS_BITS": config.bias_bits,
@@ -200,7 +194,7 @@ def inputs(config: CoreConfig) -> dict[str, tuple[str, int]]:
     for port, name in (("i_acts", "act"), ("i_weights", "weight"), ("i_biases", "bias")):
         ports[f"{port}__valid"] = (f"{name}_valid", 1)
     offset = 0
-    for name, width in layer_fields(config).items():
+    for name, width in widths(config).items():
         ports[f"layer__{name}"] = (f"layer[{offset} +: {width}]", width)
         offset += width
     return ports

@@ -3,20 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from cosign.consoles import aligned
 from sim.coverage import Coverage
 from sim.verify import LayerVerification, Verification
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns of equal width, the first one to the left."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
 
 
 def verification_table(found: Verification) -> str:

@@ -20,9 +20,12 @@ from rtl import verilog
 from rtl.config import CoreConfig
 from synth import fmax, sram
 from synth.blocks import blocks_um2
-from synth.map import map_core, measure_area, yosys_version
+from synth.map import measure_area, yosys_version
+from synth.mapped import map_once
 from synth.netlist import Netlist
 from synth.pdk import Pdk, find_pdk
+from synth.place import core as placement
+from synth.place.options import Placed, Placement
 from synth.recipe import recipe_hash
 from synth.sizing import buffer_fanout, close_timing, ideal_nets, tie_constants
 from synth.sta import Timer, opensta_version, sign_off
@@ -33,9 +36,18 @@ TOP = "cosign_core"
 KEPT = ("netlist.v", "area.rpt", "area.json", "timing.rpt", "timing_top20.rpt", "timing_hold.rpt",
         "timing_tns.rpt", "check_setup.rpt", "sta.tcl", "map.ys", "map.abc", "map.log",
         "cosign_sram.lib", "cosign_core.v", "core.json")  # fmt: skip
+PLACED = "placed"
+"""Folder of a placed core's files, in that of the others."""
 FASTEST = ("fastest.v", "fastest_timing.rpt")  # of the Fmax search
 
 Progress = Callable[[CoreConfig, str], None]
+Report = Callable[[str, float, float], None]
+"""Gets "synthesize", what is done of the work, and all of it."""
+
+_WORK = {"Verilog": 12, "mapping": 50, "sizing": 18, "area": 8, "timing": 8, "blocks": 2}
+"""Steps of a synthesis in hundredths of its time, about: what is shown of it goes by them."""
+_SEARCH = 40
+"""The same of a trial of the highest clock."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,7 @@ class CoreReport:
     wall_s : of the synthesis that made it, wherever it is read from
     blocks_um2 : `logic_um2` by block (synth.blocks)
     fmax_search : of another netlist, sized to be as fast as it gets; null unless asked for
+    placed : the same core with its wires, placed; missing unless asked for
     """
 
     config: CoreConfig
@@ -70,6 +83,7 @@ class CoreReport:
     wall_s: Amount
     blocks_um2: dict[str, Amount]
     fmax_search: fmax.FmaxSearch | None = None
+    placed: Placed | None = dataclasses.field(default=None, metadata=values.LATER)
 
     def __post_init__(self) -> None:
         if not math.isclose(sum(self.blocks_um2.values()), self.logic_um2, rel_tol=1e-6):
@@ -103,7 +117,7 @@ class CoreReport:
             "schema": SCHEMA,
             "name": self.name,
             "config_hash": self.config_hash,
-            **dataclasses.asdict(self),
+            **values.plain(self),
             "config": self.config.to_json(),
             "total_um2": self.total_um2,
         }
@@ -112,6 +126,24 @@ class CoreReport:
     def from_json(cls, value: Any) -> "CoreReport":
         """Raises CosignError on another schema, an unknown, a missing or a wrong field."""
         return values.parse(value, cls, "a core report", "synthesise again", (SCHEMA,))
+
+    def as_placed(self) -> "CoreReport":
+        """The placed core in the place of the other: its area, clock and cells.
+
+        Raises CosignError where it was not placed.
+        """
+        if self.placed is None:
+            raise CosignError(f"{self.name} was not placed; synthesise it with a placement.")
+        placed = self.placed
+        return dataclasses.replace(
+            self,
+            logic_um2=placed.logic_um2,
+            fmax_hz=placed.fmax_hz,
+            slack_ns=placed.slack_ns,
+            critical_path=placed.critical_path,
+            cells=placed.cells,
+            blocks_um2=placed.blocks_um2,
+        )
 
     def with_memories(self, config: CoreConfig) -> "CoreReport":
         """The same logic with the memories of `config`.
@@ -137,11 +169,15 @@ def synthesize(
     sram_models: Sequence[str] = sram.MODELS,
     *,
     search_fmax: bool = False,
+    place: Placement | None = None,
     cancel: threading.Event | None = None,
+    progress: Report = lambda *_: None,
 ) -> CoreReport:
     """Map, buffer, size and time the core of `config`; files go to `out` if given.
 
-    `search_fmax` also sizes it to be as fast as it gets (`fmax_search` of the report).
+    `search_fmax` also sizes it to be as fast as it gets (`fmax_search` of the report), `place` also
+    places it (`placed` of the report; files go to `out`/placed). `progress` is called after each
+    step that is not found in the cache.
 
     Equal work is done once: the result and its files are cached under
     cosign.cache_dir()/synth by the hash of config, Verilog, recipe, Liberty and tool versions (a
@@ -150,6 +186,9 @@ def synthesize(
     pdk = find_pdk(liberty)
     for model in sram_models:
         sram.area_um2(model, 1, 1)  # an unknown model fails before the work, not after
+    if place is not None:
+        placement.check(pdk, place)
+    steps = _Steps(progress, search_fmax)
     texts = verilog.generate(config)
     logic = {"cosign_core.v": texts["cosign_core.v"]}
     with scratch("synth") as work:
@@ -159,13 +198,21 @@ def synthesize(
         report = _cached(cached, kept)
         source = cached
         if report is None:
-            report = _synthesize(config, pdk, logic, work, provenance, search_fmax, cancel)
+            report = _synthesize(
+                config, pdk, logic, work, provenance, steps, cancel, place is not None
+            )
             source = work
             cache.keep(cached, {name: (work / name).read_bytes() for name in kept})
+        placed = None
+        if place is not None:
+            folder = None if out is None else Path(out) / PLACED
+            placed = placement.place_core(
+                config, TOP, pdk, logic, provenance, place, folder, cancel
+            )
         if out is not None:
             copy_kept(source, Path(out), kept)
     areas = {model: report.sram_um2[model] for model in sram_models}
-    return dataclasses.replace(report, sram_um2=areas)
+    return dataclasses.replace(report, sram_um2=areas, placed=placed)
 
 
 def toolchain(pdk: Pdk) -> dict[str, Any]:
@@ -186,16 +233,19 @@ def _synthesize(
     logic: dict[str, str],
     folder: Path,
     provenance: dict[str, Any],
-    search_fmax: bool,
+    steps: "_Steps",
     cancel: threading.Event | None,
+    keep_mapped: bool,
 ) -> CoreReport:
     started = time.monotonic()
+    steps.done("Verilog")
     library = pdk.library
     registers = pdk.registers
     macros = rtl_sram.macros(config)
     liberty = folder / "cosign_sram.lib"
     sram.write_liberty(macros, liberty)
-    mapped = map_core(logic, TOP, pdk, liberty, folder, cancel)
+    mapped = map_once(logic, TOP, pdk, liberty, folder, cancel, keep=keep_mapped)
+    steps.done("mapping")
     netlist = Netlist.from_yosys(mapped, TOP, registers)
     path = folder / "netlist.v"
 
@@ -207,12 +257,15 @@ def _synthesize(
         tie_constants(netlist, library)
     buffer_fanout(netlist, library, ideal_nets(netlist, library, "clk"))
     close_timing(netlist, library, lambda current: open_timer(current, config.clock_ns))
+    steps.done("sizing")
     found = None
-    if search_fmax:
-        found = _search(netlist, pdk, liberty, config.clock_ns, open_timer, cancel)
+    if steps.search:
+        found = _search(netlist, pdk, liberty, config.clock_ns, steps.trials(open_timer), cancel)
     netlist.write(path)
     area = measure_area(path, TOP, pdk, liberty, cancel)
+    steps.done("area")
     timing = sign_off(path, TOP, pdk, liberty, config.clock_ns, cancel)
+    steps.done("timing")
     cells = {kind: count for kind, count in area.cells.items() if kind in library.cells}
     report = CoreReport(
         config=config,
@@ -229,7 +282,41 @@ def _synthesize(
         fmax_search=found,
     )
     write_json(folder / "core.json", report.to_json())
+    steps.end()
     return report
+
+
+class _Steps:
+    """Tells how far a synthesis is, in hundredths of one without a search.
+
+    search : whether the highest clock is searched
+    """
+
+    def __init__(self, progress: Report, search: bool) -> None:
+        self.search = search
+        self._progress = progress
+        self._all = sum(_WORK.values()) + search * fmax.TRIALS * _SEARCH
+        self._done = 0
+
+    def done(self, step: str) -> None:
+        self._add(_WORK[step])
+
+    def end(self) -> None:
+        """A search may have had fewer trials than it is allowed."""
+        self._add(self._all - self._done)
+
+    def trials(self, open_timer: fmax.OpenTimer) -> fmax.OpenTimer:
+        """The same, counting trials as they begin."""
+
+        def opened(netlist: Netlist, period_ns: float) -> Timer:
+            self._add(_SEARCH)
+            return open_timer(netlist, period_ns)
+
+        return opened
+
+    def _add(self, work: int) -> None:
+        self._done += work
+        self._progress("synthesize", self._done, self._all)
 
 
 def _search(

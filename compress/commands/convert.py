@@ -5,13 +5,13 @@ integer model, bit for bit.
 """
 
 import argparse
-from pathlib import Path
 
 from compress.file import container
+from cosign.paths import new_file, old_file
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="a model.cosign file")
+    parser.add_argument("model", type=old_file, help="a model.cosign file")
     parser.add_argument(
         "--to",
         required=True,
@@ -19,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="ONNX that onnxruntime executes to the same integers; ONNX with Quant nodes; weights "
         "and masks",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--out", type=new_file, required=True, metavar="FILE")
 
 
 def run(options: argparse.Namespace) -> int:

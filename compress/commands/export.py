@@ -4,7 +4,6 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from math import isfinite
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +16,9 @@ from compress.zoo import patterns as zoo_patterns
 from compress.zoo.density import uniform, uniform_but_delicate
 from compress.zoo.networks import NETWORKS, entry_for, is_foreign, preset
 from cosign import CosignError
-from cosign.options import (
-    add_json,
-    add_outputs,
-    add_pixels,
-    bits,
-    count,
-    pixels_of,
-    positive,
-    pruning_ratio,
-    publish,
-)
+from cosign.kinds import MOST_MINUTES, bits, positive, pruning_ratio, seed
+from cosign.options import add_json, add_outputs, add_pixels, pixels_of, publish
+from cosign.paths import name_or_path, new_file, old
 
 if TYPE_CHECKING:
     from compress.nn.network import Network
@@ -41,6 +32,7 @@ _MACS = 1_000_000_000  # of an image, up to which a built-in network's outputs a
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--network",
+        type=name_or_path,
         required=True,
         help=f"{', '.join(NETWORKS)}, or one with a row of the paper, vgg16-26x; an ONNX file, or "
         "package.module:factory, a function that returns a torch module",
@@ -48,6 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument(
         "--alpha",
+        type=name_or_path,
         metavar="PRESET|FILE",
         help="densities: a preset of the network, or a JSON file {layer: density}",
     )
@@ -56,6 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     amount.add_argument(
         "--pattern",
+        type=name_or_path,
         metavar="N:M|FILE",
         help="N weights of each M consecutive input channels stay, at each tap of each filter: 2:4 "
         "for all layers, or a JSON file {layer: N:M}, where others stay dense",
@@ -69,7 +63,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--finetune",
-        type=positive(float),
+        type=positive(float, MOST_MINUTES),
         metavar="MINUTES",
         help="oneshot: what is left learns the unpruned network's answers to --images, which need "
         "no labels, as much as two quiet cores can in so many minutes",
@@ -82,13 +76,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--weights",
+        type=name_or_path,
         metavar="FILE|DIR|imagenet",
         help="state dict named as in torchvision or a converted Caffe model; a layers model of "
         "TensorFlow.js; imagenet fetches those of resnet50-v1 (default: untrained)",
     )
     parser.add_argument(
         "--images",
-        type=Path,
+        type=old,
         metavar="DIR|FILE",
         help="a folder of images, or a .npy or .npz file, [N, C, H, W] or as the network's own "
         "file has it, of uint8 pixels or of floats as the network reads them; calibrated is on "
@@ -96,8 +91,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_pixels(parser)
     add_outputs(parser)
-    parser.add_argument("--seed", type=count, default=0, help="of weights and generated images")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
+    parser.add_argument("--seed", type=seed, default=0, help="of weights and generated images")
+    parser.add_argument("--out", type=new_file, required=True, metavar="FILE", help="model.cosign")
     add_json(parser, "the sizes")
 
 
@@ -137,8 +132,6 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
     ):
         if given:
             raise CosignError(f"{option} for a network of your own.")
-    if not 0 <= options.seed < 1 << 63:
-        raise CosignError(f"seed is {options.seed}, must be 0 or more and below 2**63.")
     if options.finetune is not None and options.weights is None:
         raise CosignError(
             "--finetune learns from a trained network; give its weights by --weights."

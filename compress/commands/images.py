@@ -1,9 +1,10 @@
 """Write the first images of a test split as uint8 pixels, for `cosign sim run --input`."""
 
 import argparse
-from pathlib import Path
 
 from compress.zoo.networks import NETWORKS
+from cosign.kinds import positive
+from cosign.paths import name_or_path, new_file
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -11,11 +12,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         required=True,
+        type=name_or_path,
         metavar="mnist|cifar10|imagenette|synthetic|DIR",
         help="the data set",
     )
-    parser.add_argument("--count", type=int, required=True, metavar="N", help="the first N images")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.npy")
+    parser.add_argument(
+        "--count", type=positive(int), required=True, metavar="N", help="the first N images"
+    )
+    parser.add_argument("--out", type=new_file, required=True, metavar="FILE.npy")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,11 +8,13 @@ import numpy as np
 
 from compress.file import container
 from compress.model.graph import Layer
+from cosign.consoles import aligned
 from cosign.options import add_json, publish
+from cosign.paths import old_file
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="a model.cosign file")
+    parser.add_argument("model", type=old_file, help="a model.cosign file")
     add_json(parser)
 
 
@@ -109,14 +111,7 @@ def table(report: dict[str, Any]) -> str:
     if report["conv"]["weights"] not in (0, total["weights"]):
         rows.append(_row("all conv", report["conv"], "", "", ""))
     rows.append(_row("total", total, f"{mean_bits / max(total['nonzeros'], 1):.2f}", "", ""))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if head[column] in ("layer", "index") else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    lines = [aligned(rows, left=(0, head.index("index")))]
     dense = 4 * total["weights"]
     lines.append(
         f"header {total['header_bytes']:,} B, file {total['file_bytes']:,} B; 32-bit weights "

@@ -4,17 +4,17 @@ Weights, filters and neurons that make no difference to the outputs are left out
 """
 
 import argparse
-from pathlib import Path
 
 from compress.commands.inspect import inspect, table
 from compress.file import container
 from compress.file.packing import CODINGS
 from compress.model.tidy import tidy
 from cosign.options import add_json, publish
+from cosign.paths import new_file, old_file
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="a model.cosign file")
+    parser.add_argument("model", type=old_file, help="a model.cosign file")
     parser.add_argument(
         "--coding", choices=CODINGS, help="of all layers (default: the smallest for each)"
     )
@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not sort channels: an N:M pattern is one of channels in their order",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="model.cosign")
+    parser.add_argument("--out", type=new_file, required=True, metavar="FILE", help="model.cosign")
     add_json(parser, "the sizes")
 
 

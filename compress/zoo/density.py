@@ -12,10 +12,21 @@ from cosign import CosignError
 
 
 def uniform(spec: NetworkSpec, ratio: float) -> dict[str, float]:
-    """The density 1 / ratio for every layer. Raises CosignError on a ratio below 1."""
+    """The density 1 / ratio for every layer. Raises CosignError as `check_ratio` does."""
+    check_ratio(spec, ratio)
+    return dict.fromkeys(spec.geometries, 1 / ratio)
+
+
+def check_ratio(spec: NetworkSpec, ratio: float) -> None:
+    """Raises CosignError on a ratio below 1, or at which no weight stays."""
     if not 1 <= ratio < math.inf:
         raise CosignError(f"the pruning ratio is {ratio}, must be at least 1.")
-    return dict.fromkeys(spec.geometries, 1 / ratio)
+    weights = sum(geometry.weights for geometry in spec.geometries.values())
+    if ratio > weights:
+        raise CosignError(
+            f"{spec.name} cannot be pruned {ratio:g} times: it has {weights:,} weights; choose a "
+            "lower ratio."
+        )
 
 
 def uniform_but_delicate(spec: NetworkSpec, ratio: float) -> dict[str, float]:
@@ -38,7 +49,7 @@ def at_ratio(spec: NetworkSpec, densities: Mapping[str, float], ratio: float) ->
     So layers keep their order, none is above 1, and the preset's own ratio gives the preset.
     Raises CosignError on a ratio below 1, or one that `densities` cannot come to.
     """
-    uniform(spec, ratio)
+    check_ratio(spec, ratio)
     weights = {name: geometry.weights for name, geometry in spec.geometries.items()}
     wanted = sum(weights.values()) / ratio
 

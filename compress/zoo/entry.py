@@ -1,5 +1,6 @@
 """What is known of one network, in one place: the type of the registry's entries."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -133,8 +134,10 @@ class Entry:
         """
         if alpha in self.rows:
             return dict(self.rows[alpha])
-        path = Path(alpha)
-        if path.suffix != ".json" and not path.is_file():
+        path, there = Path(alpha), False
+        with contextlib.suppress(OSError):  # a name that is too long for a file's
+            there = path.is_file()
+        if path.suffix != ".json" and not there:
             raise CosignError(
                 f"{self.name} has no alpha preset {alpha!r}; choose one of: "
                 f"{', '.join([*self.rows, 'a JSON file {layer: density}'])}."
@@ -148,7 +151,10 @@ class Entry:
         """
         alpha = alpha or self.alpha
         ratio = None if alpha in self.rows else density.ratio_of(alpha)
-        return self.densities(alpha) if ratio is None else 1 / ratio
+        if ratio is None:
+            return self.densities(alpha)
+        density.check_ratio(self.spec, ratio)
+        return 1 / ratio
 
     def recipe(
         self, classes: int | None = None, alpha: str | None = None, budget: float = 1.0

@@ -6,11 +6,12 @@ goes on where it was stopped, and further ratios or methods add to what is there
 
 import argparse
 import dataclasses
-from pathlib import Path
 
 from compress.zoo.networks import NETWORKS, recipe
 from cosign import locked
-from cosign.options import add_classes, check_names, count, positive, pruning_ratio
+from cosign.kinds import MOST_PROCESSES, MOST_STEPS, filled, positive, pruning_ratio, seed
+from cosign.options import add_classes, check_names
+from cosign.paths import name_or_path, new_folder
 
 RATIOS = (10.0, 20.0, 40.0, 80.0, 160.0)
 
@@ -26,22 +27,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="R",
         help="all weights over those that stay, as 40x",
     )
-    parser.add_argument("--methods", nargs="+", metavar="METHOD", help="default: all")
-    parser.add_argument("--data", help="as for `cosign run` (default: the network's)")
+    parser.add_argument("--methods", nargs="+", type=filled, metavar="METHOD", help="default: all")
+    parser.add_argument(
+        "--data", type=name_or_path, help="as for `cosign run` (default: the network's)"
+    )
     add_classes(parser)
     parser.add_argument(
         "--budget",
-        type=positive(float),
+        type=positive(float, MOST_STEPS),
         default=1.0,
         help="factor on the steps after the dense network (1)",
     )
     parser.add_argument(
         "--threads",
-        type=positive(int),
+        type=positive(int, MOST_PROCESSES),
         help="of torch; part of the recipe (the network's, 2). One is faster on busy cores",
     )
-    parser.add_argument("--seed", type=count, default=0, help="of everything random (0)")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--seed", type=seed, default=0, help="of everything random (0)")
+    parser.add_argument("--out", type=new_folder, required=True, metavar="DIR")
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -49,8 +52,9 @@ def run(options: argparse.Namespace) -> int:
     """Train what is missing, and show the table; raises CosignError on bad input."""
     # torch takes seconds, and --help does without
     from compress.data.datasets import load_dataset
-    from flows.loop.progress import Reporter
-    from flows.report import consoles, plots
+    from cosign import consoles
+    from cosign.progress import Reporter
+    from flows.report import plots
     from flows.studies import baselines
 
     methods = options.methods or list(baselines.METHODS)

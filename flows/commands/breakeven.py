@@ -11,17 +11,12 @@ from typing import Any
 from msgspec import structs
 
 from compress.model.graph import Geometry
-from cosign import CosignError
+from cosign import CosignError, consoles
+from cosign.kinds import MOST_IMAGES, bits, names, positive, pruning_ratio, seed
 from cosign.names import file_name
-from cosign.options import (
-    add_json,
-    add_liberty,
-    count,
-    output,
-    positive,
-    pruning_ratio,
-    publish,
-)
+from cosign.options import add_json, add_liberty, publish
+from cosign.paths import name_or_path, new_folder, old_file
+from cosign.progress import Reporter
 from flows.commands.shared import add_channels, applies, channel, known_layers
 from flows.measure.dram import add_dram, dram_use, provenance
 from flows.measure.workload import RandomMasks
@@ -38,11 +33,14 @@ KINDS = ("sparse", "sparse-rows", "dense-packed")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--network", default="alexnet", help="a built-in network (alexnet)")
-    parser.add_argument("--model", type=Path, help="a model.cosign instead, for its shapes")
+    parser.add_argument(
+        "--network", type=name_or_path, default="alexnet", help="a built-in network (alexnet)"
+    )
+    parser.add_argument("--model", type=old_file, help="a model.cosign instead, for its shapes")
     parser.add_argument(
         "--layers",
-        default="conv4",
+        type=names,
+        default=["conv4"],
         help="names with commas between; or conv, linear: all of the kind; or all (conv4)",
     )
     parser.add_argument(
@@ -55,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_cores(parser)
     parser.add_argument(
         "--bits",
-        type=int,
+        type=bits,
         help="weight bits of the sparse cores (those of --cores, 8); the dense ones keep theirs",
     )
     parser.add_argument(
@@ -69,14 +67,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_channels(parser, "that weights which stream, maps and biases share; curves for each (inf)")
     parser.add_argument(
         "--batch",
-        type=positive(int),
+        type=positive(int, MOST_IMAGES),
         help="images of a linear layer (as many as the memory holds that convolutions need anyway, "
         "16 to 64)",
     )
-    parser.add_argument("--seed", type=count, default=0, help="of the random masks (0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the random masks (0)")
     add_dram(parser)
     add_liberty(parser)
-    parser.add_argument("--out", type=Path, help="folder for the curve's picture and the netlists")
+    parser.add_argument(
+        "--out", type=new_folder, help="folder for the curve's picture and the netlists"
+    )
     add_json(parser, "the curves")
 
 
@@ -91,26 +91,30 @@ def run(options: argparse.Namespace) -> int:
     cores = cores_of(options)
     dense, sized = (cores.dense, cores.dense_scalar), _sized(cores, options)
     wanted = [*dense, *itertools.chain.from_iterable(sized.values())]
-    reports = synthesize_many(wanted, options.out and options.out / "synth", options.liberty)
-    report_of = dict(zip(wanted, reports, strict=True))
+    settings = list(_settings(options.bytes_per_cycle, dense))
     curves: list[Curve] = []
     moved: list[dict[str, Any]] = []
-    for name, geometry in geometries.items():
-        masks = RandomMasks(geometry, batch_of(geometry, batch), options.seed)
-        fitted = {core: _fitted(report, masks) for core, report in report_of.items()}
-        for several in sized.values():
-            rivals = [fitted[core] for core in several]
-            for b, core, sram_model, weights in _settings(options.bytes_per_cycle, dense):
-                cycles = functools.partial(masks.cycles, bytes_per_cycle=b)
-                work = Workload(network, name, cycles, masks.stored, b)
-                try:
-                    found = measure(work, fitted[core], rivals, sram_model, weights, portions)
-                except TooDeep as error:
-                    print(f"{error} It is left out.", file=output(options.json), flush=True)
-                    continue
-                curves.append(found)
-                print(_line(found, options.ratios), file=output(options.json), flush=True)
-        moved += _moved(name, masks, fitted.values(), options)
+    reporter = Reporter(consoles.standard_error())
+    with reporter.running():
+        reports = _synthesized(wanted, options, reporter)
+        report_of = dict(zip(wanted, reports, strict=True))
+        done, total = itertools.count(1), len(geometries) * len(sized) * len(settings)
+        for name, geometry in geometries.items():
+            masks = RandomMasks(geometry, batch_of(geometry, batch), options.seed)
+            fitted = {core: _fitted(report, masks) for core, report in report_of.items()}
+            for several in sized.values():
+                rivals = [fitted[core] for core in several]
+                for b, core, sram_model, weights in settings:
+                    cycles = functools.partial(masks.cycles, bytes_per_cycle=b)
+                    work = Workload(network, name, cycles, masks.stored, b)
+                    try:
+                        found = measure(work, fitted[core], rivals, sram_model, weights, portions)
+                        curves.append(found)
+                        print(_line(found, options.ratios), flush=True)
+                    except TooDeep as error:
+                        print(f"{error} It is left out.", flush=True)
+                    reporter.show("curves", next(done), total)
+            moved += _moved(name, masks, fitted.values(), options)
     content = {
         "schema": 1,
         "network": network,
@@ -128,20 +132,37 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _synthesized(
+    wanted: list[CoreConfig], options: argparse.Namespace, reporter: Reporter
+) -> list[CoreReport]:
+    """The reports of the cores, as they become known."""
+    done = itertools.count(1)
+    reporter.show("synthesize", 0, len(wanted))
+
+    def show(_: CoreConfig, what: str) -> None:
+        if what == "done":
+            reporter.show("synthesize", next(done), len(wanted))
+
+    folder = options.out and options.out / "synth"
+    return synthesize_many(wanted, folder, options.liberty, progress=show)
+
+
 def _geometries(options: argparse.Namespace) -> tuple[str, dict[str, Geometry], int]:
     """The network's name, the layers that are asked for, and the batch where none is given."""
     network, layers = known_layers(options.network, options.model)
     known = {name: geometry for name, (geometry, _) in layers.items()}
     batch = batch_for(known.values())
-    if options.layers in ("conv", "linear"):
-        return network, {n: g for n, g in known.items() if g.kind == options.layers}, batch
-    if options.layers == "all":
-        return network, known, batch
-    chosen = options.layers.split(",")
-    for name in chosen:
-        if name not in known:
+    chosen: dict[str, Geometry] = {}
+    for name in options.layers:
+        if name in known:
+            chosen[name] = known[name]
+        elif name in ("conv", "linear", "all"):
+            chosen |= {n: g for n, g in known.items() if name in ("all", g.kind)}
+        else:
             raise CosignError(f"{network} has no layer {name!r}; it has {', '.join(known)}.")
-    return network, {name: known[name] for name in chosen}, batch
+    if not chosen:
+        raise CosignError(f"{network} has no {options.layers[0]} layer; it has {', '.join(known)}.")
+    return network, chosen, batch
 
 
 def _sized(cores: CoreSet, options: argparse.Namespace) -> dict[str, list[CoreConfig]]:

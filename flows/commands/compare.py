@@ -1,17 +1,17 @@
 """Finished runs side by side; runs of different networks compare, too."""
 
 import argparse
-from pathlib import Path
 
-from cosign import CosignError, atomic_write
+from cosign import CosignError, atomic_write, consoles
 from cosign.options import add_json, publish
-from flows.report import compare, consoles, tables
+from cosign.paths import new_file, old
+from flows.report import compare, tables
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", type=Path, help="run directories or results.json files")
+    parser.add_argument("runs", nargs="+", type=old, help="run directories or results.json files")
     add_json(parser)
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page here")
+    parser.add_argument("--html", type=new_file, metavar="FILE", help="write a page here")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,5 +36,5 @@ def run(options: argparse.Namespace) -> int:
     if options.json != "-":
         console = consoles.standard_output()
         for table in compare.tables_of(found):
-            console.print(table)
+            consoles.show(console, table)
     return 0

@@ -5,13 +5,14 @@ layer. RUN/energy.json is part of the run's report.
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 
 from compress.file.container import load
 from cosign import CosignError, scratch, sha256
-from cosign.options import add_json, add_liberty, output, positive, publish
+from cosign.kinds import filled, positive
+from cosign.options import add_json, add_liberty, publish
+from cosign.paths import new_folder, old_folder
 from flows.measure import energy
 from flows.measure.dram import add_dram
 from rtl.options import add_cores, cores_of
@@ -20,15 +21,15 @@ from sim.golden import trace
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, help="a finished run directory")
-    parser.add_argument("--layers", nargs="+", help="default: all convolutions")
+    parser.add_argument("run", type=old_folder, help="a finished run directory")
+    parser.add_argument("--layers", nargs="+", type=filled, help="default: all convolutions")
     parser.add_argument(
         "--cycles", type=positive(int), default=energy.SLICE_CYCLES, help="of a slice, about"
     )
     add_cores(parser, "those of the run")
     add_dram(parser)
     add_liberty(parser)
-    parser.add_argument("--out", type=Path, help="keep netlists and reports here")
+    parser.add_argument("--out", type=new_folder, help="keep netlists and reports here")
     add_json(parser)
 
 
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
             options.liberty,
             cycles=options.cycles,
             dram_pj_per_bit=options.dram_pj_per_bit,
-            report=lambda row: print(energy.table(row), file=output(options.json), flush=True),
+            report=lambda row: print(energy.table(row), flush=True),
         )
     source = {"network": model.name, "model_sha256": sha256(finished.path / "model.cosign")}
     source |= {"data": data, "image": "the first of the test split"}

@@ -10,20 +10,26 @@ from compress.file import container
 from compress.model.graph import CompressedModel
 from compress.model.nodes import size_of
 from cosign import CosignError, __version__
-from cosign.options import add_classes, add_json, output, publish
+from cosign.kinds import filled
+from cosign.options import add_classes, add_json, publish
+from cosign.paths import name_or_path, old_file
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="a model.cosign file")
+    parser.add_argument("model", type=old_file, help="a model.cosign file")
     parser.add_argument(
         "--data",
+        type=name_or_path,
         metavar="mnist|cifar10|imagenette|synthetic|DIR",
         help="the data set (default: mnist for one channel, cifar10 for 32 x 32, else "
         "the generated set)",
     )
     add_classes(parser)
     parser.add_argument(
-        "--output", metavar="NODE", help="of several outputs, the one that has the classes"
+        "--output",
+        type=filled,
+        metavar="NODE",
+        help="of several outputs, the one that has the classes",
     )
     add_json(parser)
 
@@ -45,9 +51,8 @@ def run(options: argparse.Namespace) -> int:
     order = options.classes
     if order is None and is_folder(data):
         order = classes.beside(options.model, Path(data))
-    lines = output(options.json)
     dataset, pixels = test_split(
-        model.name, model.input.shape, data, order, lambda line: print(line, file=lines)
+        model.name, model.input.shape, data, order, lambda line: print(line)
     )
     (name,) = model.outputs
     if len(dataset.classes) != model.shapes[name][0]:

@@ -2,14 +2,14 @@
 
 import argparse
 import itertools
-import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from compress.model.graph import Geometry, Layer
 from cosign import CosignError, values
-from cosign.options import add_json, add_liberty, output, positive, publish
+from cosign.kinds import MOST_IMAGES, areas, names, positive
+from cosign.options import add_json, add_liberty, publish
+from cosign.paths import name_or_path, new_file, old_file
 from flows.commands.shared import add_channels, applies, channel, known_layers
 from flows.measure import frontier
 from flows.measure.contest import Masks
@@ -18,7 +18,7 @@ from flows.measure.workload import RandomMasks, ThinnedMasks
 from flows.report import paper
 from rtl.config import CoreConfig
 from rtl.coreset import base
-from rtl.program.fit import batch_of
+from rtl.program.fit import batch_for, batch_of
 from synth.breakeven import ACCOUNTINGS
 from synth.prices import PriceList, Prices, standard
 from synth.report import synthesize_many
@@ -31,21 +31,22 @@ NETWORK = "network"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--network", help="a built-in network (alexnet)")
+    parser.add_argument("--network", type=name_or_path, help="a built-in network (alexnet)")
     parser.add_argument(
         "--model",
-        type=Path,
+        type=old_file,
         help="a model.cosign instead: its layers, and its own masks beside random ones",
     )
     parser.add_argument(
         "--layers",
-        default="conv4",
+        type=names,
+        default=["conv4"],
         help="names with commas between; conv: each convolution; network: all convolutions on one "
         "chip (conv4)",
     )
     parser.add_argument(
         "--areas",
-        type=_areas,
+        type=areas,
         default=frontier.AREAS,
         metavar="A,A",
         help="areas with commas between: 64, as the best dense core of 64 multipliers, or 1.2mm2 "
@@ -62,13 +63,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "of the memory outside, which maps, weights and biases share; streamed weights only (inf)",
     )
     parser.add_argument(
-        "--seeds", type=positive(int), default=5, metavar="N", help="masks by seeds 0 to N-1 (5)"
+        "--seeds",
+        type=positive(int, 1000),
+        default=5,
+        metavar="N",
+        help="masks by seeds 0 to N-1 (5)",
     )
     parser.add_argument(
-        "--batch", type=positive(int), default=1, help="images of a linear layer (1)"
+        "--batch",
+        type=positive(int, MOST_IMAGES),
+        help="images of a linear layer (as many as the maps' memory holds, 16 to 64)",
     )
     parser.add_argument(
-        "--prices", type=Path, metavar="FILE", help="of `python -m synth prices`, not the built-in"
+        "--prices",
+        type=old_file,
+        metavar="FILE",
+        help="of `python -m synth prices`, not the built-in",
     )
     parser.add_argument(
         "--measure",
@@ -76,7 +86,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="synthesise the cores at every crossing, and search again by what they cost",
     )
     add_liberty(parser)
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="break-even over area, as PNG")
+    parser.add_argument(
+        "--plot", type=new_file, metavar="FILE", help="break-even over area, as PNG"
+    )
     add_json(parser, "all points")
 
 
@@ -107,29 +119,16 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _areas(text: str) -> tuple[int | float, ...]:
-    """A type for argparse: whole numbers are multipliers, 1.2mm2 square micrometres."""
-    found: list[int | float] = []
-    for part in text.split(","):
-        if re.fullmatch(r"[0-9]{1,9}", part) and int(part):
-            found.append(int(part))
-        elif (match := re.fullmatch(r"([0-9]*\.?[0-9]+) ?mm2", part)) and float(match[1]):
-            found.append(1e6 * float(match[1]))
-        else:
-            raise argparse.ArgumentTypeError(
-                f"{part!r} is no area; write multipliers, 64, or square millimetres, 1.2mm2"
-            )
-    return tuple(dict.fromkeys(found))
-
-
 def _search(options: argparse.Namespace, prices: Prices, provenance: dict[str, Any]) -> Frontier:
     """All points, printed as they are found; `provenance` is that of the prices."""
-    network, chips = _chips(options)
+    network, known = known_layers(options.network or "alexnet", options.model)
+    chips = _chips(options, network, known)
+    batch = options.batch or batch_for(geometry for geometry, _ in known.values())
     points: list[FrontierPoint] = []
     unpruned: list[tuple[float, str]] = []
     for name, layers in chips.items():
-        race = Race(name, [g for g, _ in layers], options.batch, prices)
-        masks = _masks(layers, options)
+        race = Race(name, [g for g, _ in layers], batch, prices)
+        masks = _masks(layers, batch, options.seeds)
         for sram_model, weights, b in _settings(options):
             of_channel = masks if b is None else _limited(masks, b)
             for (which, seeds), against in itertools.product(of_channel.items(), _rivals(prices)):
@@ -138,7 +137,7 @@ def _search(options: argparse.Namespace, prices: Prices, provenance: dict[str, A
                     point = frontier.point(race, against, seeds, which, sram_model, weights, area)
                     if point is not None:
                         points.append(point)
-                        print(_line(point), file=output(options.json), flush=True)
+                        print(_line(point), flush=True)
             first = of_channel["random"][0]
             found = frontier.unpruned(race, first, sram_model, weights)
             unpruned += [] if found is None else [found]
@@ -180,12 +179,16 @@ Layers = list[tuple[Geometry, Layer | None]]
 """Geometries, with what a really pruned network keeps of them."""
 
 
-def _chips(options: argparse.Namespace) -> tuple[str, dict[str, Layers]]:
-    """(network, what each chip executes, by name of the layer). Raises CosignError."""
-    network, known = known_layers(options.network or "alexnet", options.model)
+def _chips(
+    options: argparse.Namespace, network: str, known: dict[str, tuple[Geometry, Layer | None]]
+) -> dict[str, Layers]:
+    """What each chip executes, by name of the layer. Raises CosignError.
+
+    known : the network's layers
+    """
     convolutions = [name for name, (geometry, _) in known.items() if geometry.kind == "conv"]
     found: dict[str, Layers] = {}
-    for name in options.layers.split(","):
+    for name in options.layers:
         if name == "conv":
             found |= {each: [known[each]] for each in convolutions}
         elif name == NETWORK and name not in known:
@@ -196,27 +199,22 @@ def _chips(options: argparse.Namespace) -> tuple[str, dict[str, Layers]]:
             raise CosignError(f"{network} has no layer {name!r}; it has {', '.join(known)}.")
     if [] in found.values() or not found:
         raise CosignError(f"{network} has no convolution; name its layers.")
-    return network, found
+    return found
 
 
-def _masks(layers: Layers, options: argparse.Namespace) -> dict[str, list[Masks]]:
+def _masks(layers: Layers, batch: int, seeds: int) -> dict[str, list[Masks]]:
     """By where they come from, and by seed: random, and those of the model's layers."""
     found = {
         "random": [
-            Masks([RandomMasks(g, batch_of(g, options.batch), seed) for g, _ in layers])
-            for seed in range(options.seeds)
+            Masks([RandomMasks(g, batch_of(g, batch), seed) for g, _ in layers])
+            for seed in range(seeds)
         ]
     }
     pruned = [layer for _, layer in layers if layer is not None]
     if pruned:
         found["model"] = [
-            Masks(
-                [
-                    ThinnedMasks(each, batch_of(each.geometry, options.batch), seed)
-                    for each in pruned
-                ]
-            )
-            for seed in range(options.seeds)
+            Masks([ThinnedMasks(each, batch_of(each.geometry, batch), seed) for each in pruned])
+            for seed in range(seeds)
         ]
     return found
 

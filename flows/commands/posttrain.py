@@ -8,38 +8,53 @@ missing.
 import argparse
 from pathlib import Path
 
-from cosign.options import add_pixels, bits, pixels_of, positive, pruning_ratio
+from cosign.kinds import MOST_IMAGES, bits, positive, pruning_ratio
+from cosign.options import add_pixels, pixels_of
+from cosign.paths import name_or_path, new_folder
 
 RATIOS = (2.0, 3.0, 4.0)
 BITS = (8,)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", metavar="IMAGES", help="one folder per class, or cifar10")
+    parser.add_argument(
+        "images", type=name_or_path, metavar="IMAGES", help="one folder per class, or cifar10"
+    )
     parser.add_argument(
         "--network",
+        type=name_or_path,
         default="resnet50-v1",
         metavar="NET",
         help="a built-in one with --weights, an ONNX file, or package.module:factory (%(default)s)",
     )
     parser.add_argument(
-        "--weights", metavar="FILE", help="of a built-in network (default: those of ImageNet)"
+        "--weights",
+        type=name_or_path,
+        metavar="FILE",
+        help="of a built-in network (default: those of ImageNet)",
     )
     add_pixels(parser)
-    parser.add_argument("--out", type=Path, default=Path("build/posttrain"), metavar="DIR")
+    parser.add_argument("--out", type=new_folder, default=Path("build/posttrain"), metavar="DIR")
     parser.add_argument(
         "--calibration",
-        type=positive(int),
+        type=positive(int, MOST_IMAGES),
         metavar="N",
         help="images to calibrate on (default: as many as `cosign compress export` takes)",
     )
     parser.add_argument("--ratios", type=pruning_ratio, nargs="*", default=RATIOS, metavar="R")
     parser.add_argument(
         "--patterns",
+        type=name_or_path,
         nargs="+",
         default=(),
         metavar="N:M|FILE",
         help="as --pattern of `cosign compress export`; each beside as many weights anywhere",
+    )
+    parser.add_argument(
+        "--finetune",
+        type=positive(float),
+        metavar="MINUTES",
+        help="each ratio once more, as --finetune of `cosign compress export` has it",
     )
     parser.add_argument("--bits", type=bits, nargs="+", default=BITS, metavar="N")
 
@@ -59,6 +74,6 @@ def run(options: argparse.Namespace) -> int:
     pixels = pixels_of(options, own.spec.shape[0])
     patterned = list(posttrain.by_pattern(own.spec, options.patterns, options.bits))
     about = posttrain.subject(own, options.images, pixels, calibration)
-    wanted = [*patterned, *posttrain.cases(options.ratios, options.bits)]
+    wanted = [*patterned, *posttrain.cases(options.ratios, options.bits, options.finetune)]
     print(posttrain.table(posttrain.run(about, options.network, options.out, wanted)))
     return 0

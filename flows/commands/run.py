@@ -9,25 +9,28 @@ import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from compress.zoo.networks import is_onnx
 from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError
 from cosign.command import status_of
 from cosign.files import is_full
-from cosign.names import file_name
-from cosign.options import (
-    add_json,
-    add_liberty,
+from cosign.kinds import (
+    MOST_IMAGES,
+    MOST_MINUTES,
     area,
     count,
     file_size,
+    filled,
     fraction,
     points,
     positive,
     pruning_ratio,
-    publish,
     speedup,
 )
-from flows.commands.training import add_training_options, training_config
+from cosign.names import file_name
+from cosign.options import add_json, add_liberty, publish
+from cosign.paths import new_folder, old_folder
+from flows.commands.training import add_training_options, said, training_config
 from rtl.options import add_cores, cores_of
 
 EXAMPLES = """\
@@ -102,20 +105,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--finetune",
-        type=positive(float),
+        type=positive(float, MOST_MINUTES),
         metavar="MINUTES",
         help="oneshot: the chosen network learns the unpruned one's answers to all images that are "
         "not held, without labels, as much as two quiet cores can in so many minutes",
     )
     parser.add_argument(
         "--images",
-        type=positive(int),
+        type=positive(int, MOST_IMAGES),
         help="images of which the RTL executes the convolutions (lenet5 16, others 1); linear "
         "layers are executed in whole batches",
     )
     parser.add_argument(
         "--batch",
-        type=positive(int),
+        type=positive(int, MOST_IMAGES),
         help="images that linear layers compute together (as many as the memory holds that "
         "convolutions need anyway, 16 to 64)",
     )
@@ -132,7 +135,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accuracy-loss",
         type=fraction,
-        default=ACCURACY_LOSS,
         metavar="LOSS",
         help="what the feedback from hardware to pruning may cost: top-1 on the validation split "
         f"below the dense network's, 0 to 1 ({ACCURACY_LOSS:g})",
@@ -140,36 +142,34 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rounds",
         type=count,
-        default=ROUNDS,
         help="rounds of the feedback that may prune further; with 0 it only leaves dense what "
         f"sparse hardware would slow down ({ROUNDS})",
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--out", type=Path, help="run directory (default: runs/NETWORK-N)")
-    where.add_argument("--resume", type=Path, metavar="DIR", help="continue this run")
+    where.add_argument("--out", type=new_folder, help="run directory (default: runs/NETWORK-N)")
+    where.add_argument("--resume", type=old_folder, metavar="DIR", help="continue this run")
     parser.add_argument(
-        "--from", dest="first", metavar="STAGE", help="with --resume: run this and all later stages"
+        "--from",
+        dest="first",
+        type=filled,
+        metavar="STAGE",
+        help="with --resume: run this and all later stages",
     )
     parser.add_argument(
         "--log",
         choices=("tensorboard", "mlflow", "wandb"),
-        default="tensorboard",
         help="where training curves go (tensorboard: into the run directory)",
     )
     add_json(parser, "results.json")
     parser.add_argument("--quiet", action="store_true", help="no progress, no tables")
 
 
-_OF_TRAINING = {
-    "targets": None,
-    "distill": None,
-    "budget": 1.0,
-    "rate": 1.0,
-    "accuracy_loss": ACCURACY_LOSS,
-    "rounds": ROUNDS,
-    "log": "tensorboard",
-}
-"""Options that only training has, and what they are where nothing is said."""
+_OF_TRAINING = ("targets", "distill", "budget", "rate", "accuracy_loss", "rounds", "log")
+"""Options that only training has."""
+_OF_RESUMING = ("command", "network", "resume", "first", "log", "json", "quiet")
+"""What may be said of a run that goes on: its network, which must be that, and what it tells."""
+_OPTIONS = {"outputs": "output"}
+"""Names of options that are others than their values'."""
 _OF_FEEDBACK = ("accuracy_loss", "rounds")
 _BUDGETS = ("speedup", "size", "loss")
 _OF_ONESHOT = (*_BUDGETS, "finetune")
@@ -182,7 +182,7 @@ def _checked(options: argparse.Namespace) -> None:
             if getattr(options, name) is not None:
                 raise CosignError(f"--pattern and --{name} both say what stays; give one of them.")
         for name in _OF_FEEDBACK:
-            if getattr(options, name) != _OF_TRAINING[name]:
+            if getattr(options, name) is not None:
                 raise CosignError(
                     f"--{name.replace('_', '-')} is of the feedback, in which layers with a "
                     "pattern have no part; leave it out."
@@ -199,8 +199,8 @@ def _checked(options: argparse.Namespace) -> None:
                     "--accuracy-loss."
                 )
         return
-    for name, usual in _OF_TRAINING.items():
-        if getattr(options, name) != usual:
+    for name in _OF_TRAINING:
+        if getattr(options, name) is not None:
             option = name.replace("_", "-")
             raise CosignError(
                 f"--{option} is of training, --method oneshot has none; leave it out."
@@ -209,39 +209,57 @@ def _checked(options: argparse.Namespace) -> None:
         raise CosignError("--bits auto is chosen by training; with --method oneshot give 1 to 8.")
 
 
+def _check_resuming(options: argparse.Namespace) -> None:
+    """Raises CosignError on what a run that goes on cannot be asked for any more."""
+    for name, value in vars(options).items():
+        if name not in _OF_RESUMING and value not in (None, []):
+            option = _OPTIONS.get(name, name.replace("_", "-"))
+            raise CosignError(
+                f"a run keeps the {option} that it began with, and config.json in {options.resume} "
+                f"says what that is; leave out --{option}, or start a new run."
+            )
+
+
+def _check_network(options: argparse.Namespace, network: str) -> None:
+    """Raises CosignError where a run of `network` is to go on as one of another."""
+    asked = options.network
+    if asked is not None and is_onnx(asked):
+        asked = str(Path(asked).resolve())
+    if asked not in (None, network):
+        raise CosignError(
+            f"{options.resume} is a run of {network}, not of {options.network}; leave "
+            f"{options.network} out."
+        )
+
+
 def run(options: argparse.Namespace) -> int:
     """Run the loop, or go on with it, and show the results; raises CosignError on bad input."""
     if options.first and not options.resume:
         raise CosignError("--from needs --resume DIR, the run whose stages it repeats.")
-    if options.cores and options.resume:
-        raise CosignError("a run keeps the cores that it began with; leave out --cores.")
     if options.resume:
-        for name in ("batch", "area"):
-            if getattr(options, name) is not None:
-                raise CosignError(f"a run keeps the {name} that it began with; leave out --{name}.")
+        _check_resuming(options)
+    else:
+        _checked(options)
 
     # Imported here: torch takes seconds, and --help and typing errors should not.
+    from cosign import consoles
+    from cosign.progress import Reporter
     from flows.loop import inputs, logs, loop
-    from flows.loop.progress import Reporter
     from flows.loop.rundir import RunDir
-    from flows.report import consoles, terminal
+    from flows.report import terminal
 
     reporter = Reporter(consoles.standard_error(), options.quiet)
     if options.resume:
-        for name in ("method", "ratio", "alpha", "pattern", *_OF_ONESHOT):
-            if getattr(options, name) is not None:
-                raise CosignError(f"a run keeps what it was asked; leave out --{name}.")
         run = RunDir.resume(options.resume)
         opened: AbstractContextManager[RunDir] = run.held()
-        if options.network not in (None, run.config.network):
-            raise CosignError(
-                f"{run.path} is a run of {run.config.network}, not of {options.network}."
-            )
+        _check_network(options, run.config.network)
+        logs.check(options.log or logs.USUAL)
+        if options.first:
+            loop.stages_from(run, options.first)
         pretrained = inputs.pretrained(run.config)
         inputs.tell(run.config.network, pretrained, reporter.note)
         loop.preflight(run.config, run.path, pretrained, reporter.note)
     else:
-        _checked(options)
         oneshot = options.method == "oneshot"
         config, pretrained = training_config(options, oneshot)
         inputs.tell(config.network, pretrained, reporter.note)
@@ -250,8 +268,7 @@ def run(options: argparse.Namespace) -> int:
             images=options.images or inputs.rtl_images(config, pretrained),
             batch=options.batch or inputs.batch(config, pretrained),
             liberty=[str(path.resolve()) for path in options.liberty] or None,
-            accuracy_loss=options.accuracy_loss,
-            rounds=options.rounds,
+            **said(options, "accuracy_loss", "rounds"),
             cores=cores_of(options),
             method=options.method or "admm",
             speedup=options.speedup,
@@ -261,6 +278,9 @@ def run(options: argparse.Namespace) -> int:
         )
         name = config.network if pretrained is None else pretrained.spec.name
         path = options.out or Path("runs") / file_name(name)
+        if options.out is not None:
+            RunDir.check_free(path)
+        logs.check(options.log or logs.USUAL)
         loop.preflight(config, path, pretrained, reporter.note)
         if options.area is not None:
             config = loop.within(config, pretrained, options.area, reporter.note)
@@ -272,7 +292,7 @@ def run(options: argparse.Namespace) -> int:
             here = stack.enter_context(opened)
             if options.first:
                 loop.restart(here, options.first)
-            log = stack.enter_context(logs.opened(options.log, here))
+            log = stack.enter_context(logs.opened(options.log or logs.USUAL, here))
             stack.enter_context(reporter.running())
             reporter.note(f"run directory: {here.path}")
             results = loop.run(here, reporter, log, pretrained)

@@ -6,7 +6,7 @@ from pathlib import Path
 from compress.file.container import load
 from compress.model.graph import Geometry, Layer
 from compress.zoo.networks import spec_of
-from cosign.options import bytes_per_cycle
+from cosign.kinds import bytes_per_cycle
 
 Known = dict[str, tuple[Geometry, Layer | None]]
 """Layers by name: their geometry, and what a model's file holds of them."""

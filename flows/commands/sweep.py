@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cosign import CosignError, locked, read_toml
-from cosign.options import add_json, add_liberty, positive, publish
-from flows.loop.progress import Reporter
-from flows.report import consoles
+from cosign import CosignError, consoles, locked, read_toml
+from cosign.kinds import MOST_PROCESSES, filled, positive
+from cosign.options import add_json, add_liberty, publish
+from cosign.paths import name_or_path, new_folder, old_file
+from cosign.progress import Reporter
 from flows.sweep import parse
 from flows.sweep.measure import Outcome
 from flows.sweep.results import objectives_of, results, table
@@ -29,29 +30,44 @@ _JOB = ("network", "layers", "alpha", "portion", "batch", "seed", "energy", "opt
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help=f"folder for {DATABASE}, {PLOT}")
-    parser.add_argument("--spec", type=Path, metavar="FILE.toml", help="the sweep, all of it")
-    parser.add_argument("--network", help="a built-in network (alexnet)")
-    parser.add_argument("--layers", metavar="A,B", help="of the network (conv4)")
-    parser.add_argument("--alpha", metavar="A,B", help="presets of densities, or JSON files")
-    parser.add_argument("--portion", metavar="P,Q", help="shares of the weights pruned, 0..1")
-    parser.add_argument("--batch", help="images of a linear layer (1)")
-    parser.add_argument("--seed", help="of masks, levels and the study (0)")
+    parser.add_argument(
+        "--out", type=new_folder, required=True, help=f"folder for {DATABASE}, {PLOT}"
+    )
+    parser.add_argument("--spec", type=old_file, metavar="FILE.toml", help="the sweep, all of it")
+    parser.add_argument("--network", type=name_or_path, help="a built-in network (alexnet)")
+    parser.add_argument("--layers", type=filled, metavar="A,B", help="of the network (conv4)")
+    parser.add_argument(
+        "--alpha", type=filled, metavar="A,B", help="presets of densities, or JSON files"
+    )
+    parser.add_argument(
+        "--portion", type=filled, metavar="P,Q", help="shares of the weights pruned, 0..1"
+    )
+    parser.add_argument("--batch", type=filled, help="images of a linear layer (1)")
+    parser.add_argument("--seed", type=filled, help="of masks, levels and the study (0)")
     parser.add_argument(
         "--energy", action="store_const", const=True, help="replay each netlist: minutes a point"
     )
     parser.add_argument(
-        "--optuna", metavar="N", help="a study of N points for each layer and recipe, no grid"
+        "--optuna",
+        type=filled,
+        metavar="N",
+        help="a study of N points for each layer and recipe, no grid",
     )
     fields = parser.add_argument_group(
         "the cores, one value or several: 8,16 or 8..64:8 (default: the loop's core)"
     )
     for name in AXES:
-        fields.add_argument(f"--{name.replace('_', '-')}", dest=f"core_{name}", metavar="A,B")
+        fields.add_argument(
+            f"--{name.replace('_', '-')}", dest=f"core_{name}", type=filled, metavar="A,B"
+        )
     add_cores(fields, "those of the fields")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--scheduler", metavar="ADDRESS", help="an existing Dask cluster")
-    where.add_argument("--jobs", type=positive(int), help="local processes (one for each CPU)")
+    where.add_argument(
+        "--scheduler", type=filled, metavar="ADDRESS", help="an existing Dask cluster"
+    )
+    where.add_argument(
+        "--jobs", type=positive(int, MOST_PROCESSES), help="local processes (one for each CPU)"
+    )
     parser.add_argument(
         "--sram", choices=MODELS, default=MODELS[0], help="of the area in the table"
     )

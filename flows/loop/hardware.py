@@ -11,8 +11,8 @@ from compress.file import container
 from compress.model.graph import CompressedModel
 from compress.model.nodes import NetworkSpec
 from compress.model.pretrained import Pretrained
+from cosign.progress import Reporter
 from flows.loop import logs
-from flows.loop.progress import Reporter
 from flows.loop.rundir import RunDir
 from flows.measure import breakeven
 from flows.measure.machines import CoreReports, Machines, machines_for

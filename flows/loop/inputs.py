@@ -154,6 +154,18 @@ def rtl_images(config: RunConfig, network: Pretrained | None) -> int:
     return _MANY if weights <= _SMALL else 1
 
 
+def check_images(config: RunConfig, network: Pretrained | None, data: str, images: int) -> None:
+    """Raises CosignError where the RTL is to execute more images than there are to report on.
+
+    data, images : what they are called, and how many there are
+    """
+    if config.images > max(images, rtl_images(config, network)):
+        raise CosignError(
+            f"--images asks for {config.images:,} images, and the test split of {data} has "
+            f"{images:,}; give no more than that."
+        )
+
+
 def batch(config: RunConfig, network: Pretrained | None) -> int:
     """Images that the linear layers compute together where nothing is said."""
     spec = entry_of(config.network).spec if network is None else network.spec

@@ -133,6 +133,9 @@ LOGS: dict[str, Callable[[RunDir], Log]] = {
 }
 
 
+USUAL = "tensorboard"
+
+
 class _Told:
     """A log whose failures to write are a sentence."""
 
@@ -150,6 +153,11 @@ class _Told:
 
     def close(self) -> None:
         self._log.close()
+
+
+def check(kind: str) -> None:
+    """Raises CosignError when the client of that log is not installed."""
+    _client(kind)
 
 
 @contextlib.contextmanager

@@ -18,8 +18,8 @@ from compress.model.pretrained import Pretrained
 from compress.posttrain.rehearsal import rehearse
 from compress.zoo.networks import entry_of
 from cosign import CosignError, write_json
-from flows.loop import assemble, hardware, logs, oneshot, trained
-from flows.loop.progress import Reporter
+from cosign.progress import Reporter
+from flows.loop import assemble, findings, hardware, logs, oneshot, trained
 from flows.loop.rundir import RunConfig, RunDir
 from flows.measure import area
 from flows.measure.machines import CoreReports
@@ -112,15 +112,23 @@ def _rehearse(config: RunConfig, spec: NetworkSpec) -> None:
 def restart(run: RunDir, first: str) -> None:
     """Forget stage `first` and all after it, with the files that they would find and reuse.
 
-    first : a stage's name or the beginning of one. Raises CosignError when it is neither.
+    Raises CosignError as `stages_from` does.
+    """
+    # The last one first: whenever this is interrupted, what is left is a run that can go on.
+    for name in reversed(stages_from(run, first)):
+        run.forget(name, _REUSED.get(name, f"checkpoints/{name}.*"))
+
+
+def stages_from(run: RunDir, first: str) -> list[str]:
+    """Names of the stages from `first` on, a stage's name or the beginning of one.
+
+    Raises CosignError when it is neither.
     """
     names = list(_KINDS[run.config.method].stages)
     found = [name for name in names if name == first] or [n for n in names if n.startswith(first)]
     if len(found) != 1:
         raise CosignError(f"--from {first} is no stage; choose one of: {', '.join(names)}.")
-    # The last one first: whenever this is interrupted, what is left is a run that can go on.
-    for name in reversed(names[names.index(found[0]) :]):
-        run.forget(name, _REUSED.get(name, f"checkpoints/{name}.*"))
+    return names[names.index(found[0]) :]
 
 
 def run(run: RunDir, reporter: Reporter, log: logs.Log, network: Pretrained | None) -> Results:
@@ -128,6 +136,7 @@ def run(run: RunDir, reporter: Reporter, log: logs.Log, network: Pretrained | No
 
     network : with the weights that it comes with, if it does
     """
+    findings.check(run)
     kind = _KINDS[run.config.method]
     loop = kind.loop(run, reporter, log, network)
     found: dict[str, Any] = {}

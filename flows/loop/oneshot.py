@@ -28,7 +28,7 @@ from compress.posttrain.samples import spread
 from compress.zoo import patterns
 from compress.zoo.density import kept_weights, uniform
 from cosign import CosignError, atomic_write, values
-from flows.loop import assemble, budgets, hardware
+from flows.loop import assemble, budgets, hardware, inputs
 from flows.loop.candidates import Candidates
 from flows.loop.images import Images, read
 from flows.loop.rundir import RunConfig
@@ -83,6 +83,7 @@ def preflight(
             f"{images.data.name} leaves no images to measure on beside the {images.data.train} "
             "that are calibrated on; give more."
         )
+    inputs.check_images(config, network, images.data.name, len(images.test.labels))
     return spec, bits_of(config)
 
 

@@ -123,13 +123,20 @@ class RunDir:
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> "RunDir":
-        """Start a run. Raises CosignError when `path` already holds something."""
-        if not _is_empty(path):
-            raise CosignError(
-                f"{path} is not empty; continue it with --resume {path} or choose another --out."
-            )
+        """Start a run. Raises CosignError as `check_free` does."""
+        cls.check_free(path)
         write_json(path / _CONFIG, values.stamped(config, SCHEMA))
         return cls(path, config)
+
+    @staticmethod
+    def check_free(path: Path) -> None:
+        """Raises CosignError when `path` already holds something."""
+        if _is_empty(path):
+            return
+        go_on = "choose another --out"
+        if (path / _CONFIG).is_file():
+            go_on = f"continue it with --resume {path} or {go_on}"
+        raise CosignError(f"{path} is not empty; {go_on}.")
 
     @classmethod
     @contextlib.contextmanager
@@ -147,8 +154,7 @@ class RunDir:
             path = _numbered(path)
         run = None
         try:
-            if not _is_empty(path):
-                cls.create(path, config)  # refuses it, untouched
+            cls.check_free(path)
             with locked(path):
                 run = cls.create(path, config)
                 yield run

@@ -27,6 +27,8 @@ from flows.report.rounds import Feedback
 from sim import golden
 from sim.workload import random_layers
 
+_CLASSES = 10  # until the data tell how many
+
 
 def preflight(
     config: RunConfig, network: Pretrained | None, note: Callable[[str], None] | None
@@ -34,10 +36,10 @@ def preflight(
     """Refuse what does not fit; returns the network and the most bits that a level may have."""
     if is_folder(config.data) and not Path(str(config.data)).is_dir():
         raise CosignError(f"--data {config.data} is no folder; give an ImageNet folder.")
-    if network is not None or is_folder(config.data) or config.learns_classifier:
-        inputs.dataset(config, network, note)  # as likely to be wrong as the rest of what is asked
-    outputs = network.spec.classes if network is not None else 10
-    recipe = inputs.recipe(config, network, outputs)
+    inputs.recipe(config, network, _CLASSES)  # in no time, and data may take a minute
+    dataset = inputs.dataset(config, network, note)
+    inputs.check_images(config, network, dataset.name, len(dataset.test.labels))
+    recipe = inputs.recipe(config, network, len(dataset.classes))
     if recipe.patterns and note is not None:
         note(patterns.told(recipe.spec, recipe.patterns))
     return recipe.spec, max(recipe.bits.values()) if recipe.bits else 8

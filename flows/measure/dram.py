@@ -8,7 +8,7 @@ serve a whole batch.
 import argparse
 
 from compress.model.graph import Layer
-from cosign.options import positive
+from cosign.kinds import positive
 from cosign.values import Amount, Value
 from rtl.config import CoreConfig
 from rtl.program.encode import work
@@ -56,7 +56,7 @@ def add_dram(parser: argparse.ArgumentParser) -> None:
     """The option of commands that tell the energy of the memory outside."""
     parser.add_argument(
         "--dram-pj-per-bit",
-        type=positive(float),
+        type=positive(float, 1e6),
         default=PJ_PER_BIT,
         metavar="PJ",
         help=f"energy of a bit to or from the memory outside ({PJ_PER_BIT:g}: Horowitz 2014)",

@@ -3,6 +3,7 @@
 from rich.console import Console
 from rich.table import Table
 
+from cosign import consoles
 from flows.report.paper_tables import paper_tables
 from flows.report.results import Results
 from flows.report.tables import (
@@ -33,7 +34,7 @@ def all_tables(results: Results) -> list[Table]:
 def show(results: Results, console: Console) -> None:
     """Print all tables and the verdict."""
     for table in all_tables(results):
-        console.print(table)
+        consoles.show(console, table)
         console.print()
     check = results.verification
     console.print(

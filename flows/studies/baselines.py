@@ -28,7 +28,7 @@ from compress.train.results import StageResult
 from compress.zoo.density import at_ratio
 from compress.zoo.recipe import Pruner, Recipe
 from cosign import CosignError, atomic_write, read_json, write_json
-from flows.loop.progress import Reporter
+from cosign.progress import Reporter
 from flows.report import plots
 
 SCHEMA = 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from compress.zoo.networks import spec_of
 from cosign import CosignError, values
+from cosign.kinds import LARGEST_SEED, MOST_IMAGES
 from flows.sweep.spec import AXES, Setting, Spec, Table
 from rtl.config import CODINGS, CORES, CoreConfig
 from rtl.coreset import CoreSet
@@ -57,6 +58,13 @@ def tables_of(cores: CoreSet) -> list[dict[str, Setting]]:
 
 
 def _check(spec: Spec) -> None:
+    for name, value, most in (
+        ("batch", spec.batch, MOST_IMAGES),
+        ("seed", spec.seed, LARGEST_SEED),
+        ("optuna", spec.optuna, MOST),
+    ):
+        if value > most:
+            raise CosignError(f"the sweep's {name} is {value:,}, must be {most:,} at most.")
     geometries = spec_of(spec.network).geometries
     for name in spec.layers:
         if name not in geometries:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from cosign.consoles import aligned
 from flows.sweep.front import front
 from flows.sweep.spec import AXES, Job, Spec
 from flows.sweep.store import Row
-from sim.tables import aligned
 
 SCHEMA = 1
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cosign import read_json
 from cosign.options import add_json, publish
+from cosign.paths import new_folder, old_file
 from rtl import options as core_options
 from rtl import verilog
 from rtl.config import CoreConfig
@@ -14,8 +15,8 @@ from rtl.soc import registers
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     core_options.add_options(parser)
-    parser.add_argument("--config", type=Path, help="CoreConfig JSON in place of the options")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the files")
+    parser.add_argument("--config", type=old_file, help="CoreConfig JSON in place of the options")
+    parser.add_argument("--out", type=new_folder, required=True, help="folder for the files")
     add_json(parser, "config, hash and file names")
 
 

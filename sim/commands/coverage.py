@@ -2,16 +2,19 @@
 
 import argparse
 import dataclasses
-from pathlib import Path
 
+from cosign.kinds import within
 from cosign.options import add_json, publish
+from cosign.paths import old_folder
 from sim import tables
 from sim.coverage import collect
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="what COSIGN_COVERAGE was")
-    parser.add_argument("--least", type=float, default=0.0, help="%% of lines, else exit status 1")
+    parser.add_argument("folder", type=old_folder, help="what COSIGN_COVERAGE was")
+    parser.add_argument(
+        "--least", type=within(float, 0, 100), default=0.0, help="%% of lines, else exit status 1"
+    )
     add_json(parser, "the results")
 
 

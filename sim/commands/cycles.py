@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,9 @@ from compress.model.graph import Layer
 from compress.zoo.density import kept_weights
 from compress.zoo.networks import NETWORKS, densities, spec_of
 from cosign import CosignError
+from cosign.kinds import whole
 from cosign.options import publish
+from cosign.paths import name_or_path, old_file
 from rtl.config import CODINGS, CoreConfig
 from rtl.coreset import base
 from rtl.options import add_cores, cores_of
@@ -28,17 +29,20 @@ _SHAPE = ("lanes", "drain", "tiles", "coding", "index_bits", "mask_bits")
 def add_options(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--network", choices=NETWORKS, help="a built-in network under random masks")
-    what.add_argument("--model", type=Path, help="a model.cosign file")
+    what.add_argument("--model", type=old_file, help="a model.cosign file")
     parser.add_argument(
-        "--alpha", metavar="PRESET|FILE", help="densities of --network: a preset or a JSON file"
+        "--alpha",
+        type=name_or_path,
+        metavar="PRESET|FILE",
+        help="densities of --network: a preset or a JSON file",
     )
     default = CoreConfig()
-    parser.add_argument("--lanes", type=int, help="multipliers of a tile (64)")
-    parser.add_argument("--drain", type=int, help=f"requantisers ({base('sparse').drain})")
-    parser.add_argument("--tiles", type=int, help=f"lockstep tiles ({default.tiles})")
+    parser.add_argument("--lanes", type=whole, help="multipliers of a tile (64)")
+    parser.add_argument("--drain", type=whole, help=f"requantisers ({base('sparse').drain})")
+    parser.add_argument("--tiles", type=whole, help=f"lockstep tiles ({default.tiles})")
     parser.add_argument("--coding", choices=CODINGS, help=f"({default.coding})")
-    parser.add_argument("--index-bits", type=int, help=f"({default.index_bits})")
-    parser.add_argument("--mask-bits", type=int, help=f"({default.mask_bits})")
+    parser.add_argument("--index-bits", type=whole, help=f"({default.index_bits})")
+    parser.add_argument("--mask-bits", type=whole, help=f"({default.mask_bits})")
     add_cores(parser, "four of --lanes multipliers")
     add_shared_options(parser, "1")
 

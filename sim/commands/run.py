@@ -7,14 +7,15 @@ compared with the golden model, cycle counts with the cycle model.
 import argparse
 import dataclasses
 import sys
-from pathlib import Path
 
 import numpy as np
 
 from compress.file import container
 from compress.model.graph import CompressedModel
 from cosign import CosignError
-from cosign.options import count, positive, publish
+from cosign.kinds import MOST_IMAGES, MOST_PROCESSES, names, positive, seed
+from cosign.options import publish
+from cosign.paths import new_file, new_folder, old_file
 from rtl import options as core_options
 from rtl.config import CoreConfig
 from rtl.program.fit import fit
@@ -35,20 +36,26 @@ one sentence; 130 interrupted (the same command with the same --out goes on)
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
-    parser.add_argument("model", type=Path, help="a model.cosign file")
-    parser.add_argument("--images", type=positive(int), help="how many (1, or all of --input)")
+    parser.add_argument("model", type=old_file, help="a model.cosign file")
+    parser.add_argument(
+        "--images", type=positive(int, MOST_IMAGES), help="how many (1, or all of --input)"
+    )
     parser.add_argument(
         "--input",
-        type=Path,
+        type=old_file,
         metavar="FILE.npy",
         help="images [N, C, H, W]: uint8 pixels, or int8 as the machine reads them (default: "
         "random pixels)",
     )
-    parser.add_argument("--layers", metavar="A,B", help="only these on the RTL")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="keeps finished layers")
-    parser.add_argument("--waves", type=Path, metavar="FILE.fst", help="wave of the one --layers")
-    parser.add_argument("--stall-seed", type=count, help="all streams stall at random")
-    parser.add_argument("--jobs", type=positive(int), default=1, help="simulators at a time (1)")
+    parser.add_argument("--layers", type=names, metavar="A,B", help="only these on the RTL")
+    parser.add_argument("--out", type=new_folder, metavar="DIR", help="keeps finished layers")
+    parser.add_argument(
+        "--waves", type=new_file, metavar="FILE.fst", help="wave of the one --layers"
+    )
+    parser.add_argument("--stall-seed", type=seed, help="all streams stall at random")
+    parser.add_argument(
+        "--jobs", type=positive(int, MOST_PROCESSES), default=1, help="simulators at a time (1)"
+    )
     add_shared_options(parser, "all of them")
     core_options.add_options(parser)
 
@@ -57,12 +64,10 @@ def run(options: argparse.Namespace) -> int:
     """Execute, and show what agreed; raises CosignError on bad input."""
     model = container.load(options.model)
     images, source = _images(model, options)
-    names = [layer.name for layer in model.layers]
-    if options.layers is not None:
-        names = [name for name in options.layers.split(",") if name]
-    if not names:
-        raise CosignError("--layers names no layer; give names with commas between them.")
-    if options.waves and len(names) != 1:
+    wanted = options.layers or [layer.name for layer in model.layers]
+    if not wanted:
+        raise CosignError(f"{model.name} has no layer that a core executes; give another model.")
+    if options.waves and len(wanted) != 1:
         raise CosignError("a wave shows one layer; name it with --layers.")
     config = fitted(model, options, len(images))
     print(f"{model.name}: {source}; core {config.core} {config.hash}", file=sys.stderr)
@@ -72,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         done.append(layer.name)
         verdict = "agrees" if layer.agrees else "DIFFERS"
         print(
-            f"[{len(done)}/{len(names)}] {layer.name}: {layer.values_compared:,} values, "
+            f"[{len(done)}/{len(wanted)}] {layer.name}: {layer.values_compared:,} values, "
             f"{layer.cycles:,} cycles, {layer.wall_s:.1f} s, {verdict}",
             file=sys.stderr,
             flush=True,
@@ -83,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         images,
         config,
         options.out,
-        names,
+        wanted,
         show,
         execution=Execution(
             batch=options.batch,

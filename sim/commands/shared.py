@@ -2,15 +2,18 @@
 
 import argparse
 
-from cosign.options import add_json, bytes_per_cycle, count, positive
+from cosign.kinds import MOST_IMAGES, bytes_per_cycle, positive, seed
+from cosign.options import add_json
 
 _ACT_BYTES = 1 << 18
 
 
 def add_shared_options(parser: argparse.ArgumentParser, batch: str) -> None:
     """batch : what is the default of --batch, in words"""
-    parser.add_argument("--seed", type=count, default=0, help="of everything random (0)")
-    parser.add_argument("--batch", type=positive(int), help=f"images of a linear layer ({batch})")
+    parser.add_argument("--seed", type=seed, default=0, help="of everything random (0)")
+    parser.add_argument(
+        "--batch", type=positive(int, MOST_IMAGES), help=f"images of a linear layer ({batch})"
+    )
     parser.add_argument(
         "--act-bytes",
         type=positive(int),

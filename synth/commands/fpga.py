@@ -1,24 +1,32 @@
 """Place and route one core on a Lattice ECP5."""
 
 import argparse
-from pathlib import Path
 
+from cosign.kinds import count, within
 from cosign.options import add_json, publish
+from cosign.paths import new_folder
 from rtl import options as core_options
-from synth.fpga import PARTS, FpgaReport, Target, route
+from synth.fpga import PARTS, SPEEDS, FpgaReport, Target, route
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     core_options.add_options(parser)
     parser.add_argument("--part", choices=PARTS, default=Target.part, help=f"default {Target.part}")
     parser.add_argument(
-        "--speed", type=int, default=Target.speed, help=f"speed grade, default {Target.speed}"
+        "--speed",
+        type=int,
+        choices=SPEEDS,
+        default=Target.speed,
+        help=f"speed grade, default {Target.speed}",
     )
     parser.add_argument(
-        "--mhz", type=float, default=Target.mhz, help=f"clock aimed at, default {Target.mhz:g}"
+        "--mhz",
+        type=within(float, 1.0, 1000.0),
+        default=Target.mhz,
+        help=f"clock aimed at, default {Target.mhz:g}",
     )
-    parser.add_argument("--seed", type=int, default=Target.seed, help="of the placer")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the tools' files")
+    parser.add_argument("--seed", type=count, default=Target.seed, help="of the placer")
+    parser.add_argument("--out", type=new_folder, required=True, help="folder for the tools' files")
     add_json(parser, "the report")
 
 

@@ -7,18 +7,20 @@ report (map.ys, sta.tcl) read.
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from cosign import atomic_write
 from cosign.options import add_json, publish
+from cosign.paths import new_file, old_file
 from synth.liberty import LibCell, Library
 from synth.pdk import LIBERTY, Pdk, find_pdk
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", type=Path, nargs="*", metavar="FILE", help="(NanGate 45 nm)")
-    parser.add_argument("--cells", type=Path, help=f"write the library for tools here, {LIBERTY}")
+    parser.add_argument("files", type=old_file, nargs="*", metavar="FILE", help="(NanGate 45 nm)")
+    parser.add_argument(
+        "--cells", type=new_file, help=f"write the library for tools here, {LIBERTY}"
+    )
     add_json(parser, "the same")
 
 

@@ -2,9 +2,10 @@
 
 import argparse
 import sys
-from pathlib import Path
 
-from cosign.options import add_liberty, positive
+from cosign.kinds import MOST_PROCESSES, positive
+from cosign.options import add_liberty
+from cosign.paths import new_file
 from rtl.config import CoreConfig
 from synth.grid import cores
 from synth.pdk import find_pdk
@@ -13,7 +14,9 @@ from synth.report import synthesize_many, toolchain
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the list, as JSON")
+    parser.add_argument(
+        "--out", type=new_file, required=True, metavar="FILE", help="the list, as JSON"
+    )
     parser.add_argument(
         "--first",
         type=positive(int),
@@ -21,7 +24,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="only so many cores of the grid, which begins with small ones (all)",
     )
     parser.add_argument(
-        "--workers", type=positive(int), default=2, help="cores synthesised at a time (2)"
+        "--workers",
+        type=positive(int, MOST_PROCESSES),
+        default=2,
+        help="cores synthesised at a time (2)",
     )
     add_liberty(parser)
 

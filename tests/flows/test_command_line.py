@@ -60,7 +60,7 @@ def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedP
             "a run keeps what it was asked; leave out --pattern",
         ),
         (("lenet5", "--cores", "nowhere.toml"), "cannot read nowhere.toml: No such file"),
-        (("--resume", ".", "--cores", "x"), "a run keeps the cores that it began with"),
+        (("--resume", ".", "--cores", str(SCRIPT)), "a run keeps the cores that it began with"),
         (("lenet5", "--from", "synth"), "--from needs --resume"),
         (("lenet5", "--log", "paper"), "invalid choice"),
     ],

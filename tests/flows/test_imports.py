@@ -17,7 +17,7 @@ for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
 """
 REPORTS = (
     *("report.compare", "report.figures", "report.html", "report.pictures", "report.tables"),
-    *("loop.logs", "loop.progress", "loop.rundir"),
+    *("loop.logs", "loop.rundir"),
 )
 
 

@@ -184,7 +184,7 @@ def test_random_patterns_keep_as_many_of_every_group_as_they_may(keep, group, ch
         (("--network", "alexnet"), "give --alpha PRESET"),
         (("--network", "alexnet", "--alpha", "ours9"), "no alpha preset 'ours9'"),
         (("--model", "none.cosign"), "cannot read none.cosign"),
-        (("--model", "none.cosign", "--alpha", "ours1"), "--alpha belongs to --network"),
+        (("--model", __file__, "--alpha", "ours1"), "--alpha belongs to --network"),
         (("--network", "lenet5", "--alpha", "default", "--lanes", "300"), "lanes is 300"),
         (("--network", "lenet5", "--alpha", "default", "--drain", "0"), "drain is 0"),
     ],

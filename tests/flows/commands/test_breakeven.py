@@ -98,7 +98,7 @@ def test_a_layers_name_is_no_path_and_no_markup(tmp_path: Path, capsys):
     [
         (["--layers", "conv9"], "has no layer 'conv9'; it has conv1"),
         (["--network", "lenet6"], "lenet6"),
-        (["--bits", "9"], "weight_bits is 9"),
+        (["--bits", "9"], "9 is not 1 to 8"),
         (["--ratios", "0.5"], "0.5 is no pruning ratio"),
         (["--bytes-per-cycle", "8", "0.1"], "0.1 is no positive multiple of 0.125"),
         (["--dram-pj-per-bit", "-1"], "-1 is not positive"),

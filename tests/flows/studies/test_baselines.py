@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from cosign.progress import Reporter
 from flows.__main__ import main
-from flows.loop.progress import Reporter
 from flows.report import plots
 from flows.studies import baselines
 

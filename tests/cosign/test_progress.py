@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from flows.loop.progress import Reporter
+from cosign.progress import Reporter
 
 POINT = {
     "step": 45,

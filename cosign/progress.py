@@ -17,7 +17,12 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
+_TOLD_S = 10  # what is left to wait, if it is more
+_NARROW = 100  # columns of a terminal, below which the bar is short and numbers are cut
+_BAR = {False: 30, True: 12}
+_BESIDE = 60  # columns that are not the bar's or the numbers'
 _SPEED_OVER_S = 600  # a step of synthesis takes a minute; rich would forget the one before
 _RESIDUALS = {"primal": "|W-Z|", "dual": "|Z-Zprev|"}
 
@@ -43,20 +48,23 @@ class Reporter:
         self.console = console
         self.quiet = quiet
         self._live = console.is_terminal and not quiet
+        bar = _BAR[console.width < _NARROW]
+        self._room = max(0, console.width - _BESIDE - bar)
         self._bars = Progress(
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description:<12}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=bar),
             TextColumn("{task.fields[count]:>13}"),
-            TimeElapsedColumn(),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
             TextColumn("left"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[metrics]}", style="dim"),
             console=console,
             speed_estimate_period=_SPEED_OVER_S,
         )
         self._tasks: dict[str, TaskID] = {}
         self._tenths: dict[str, int] = {}
+        self._began: dict[str, tuple[float, float]] = {}
 
     @contextmanager
     def running(self) -> Iterator["Reporter"]:
@@ -92,14 +100,27 @@ class Reporter:
         point = "accuracy" in (metrics or {})
         if self._live:
             task = self._task(stage)
-            self._bars.update(task, completed=step, total=steps, count=count, metrics=text)
+            shown = text[: self._room]
+            self._bars.update(task, completed=step, total=steps, count=count, metrics=shown)
             if point:
                 self._bars.console.print(line, highlight=False)
         elif not self.quiet:
             tenth = int(10 * step / max(steps, 1))
+            left = self._left(stage, step, steps)
             if point or tenth != self._tenths.get(stage):
-                self._line(line)
+                self._line(f"{line}  {left}")
             self._tenths[stage] = tenth
+
+    def _left(self, stage: str, step: float, steps: float) -> str:
+        """What is left to wait, in words, by the pace since the stage was first shown."""
+        now = time.monotonic()
+        first, began = self._began.setdefault(stage, (step, now))
+        if step <= first:
+            return ""
+        left = (now - began) * (steps - step) / (step - first)
+        if left < _TOLD_S:
+            return ""
+        return f"about {left:.0f} s left" if left < 120 else f"about {left / 60:,.0f} min left"
 
     def note(self, text: str) -> None:
         """One line that stays."""
