@@ -8,14 +8,13 @@ seeds give equal placements.
 
 import importlib.util
 import sys
-import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from cosign import CosignError
+from cosign import CosignError, scratch
 from synth.netlist import Netlist
 from synth.place.geometry import Floorplan, Spot, Spots
 from synth.place.lef import Lef
@@ -111,8 +110,7 @@ class Placer:
         widths: np.ndarray,
     ) -> Spots:
         require_placer()
-        with tempfile.TemporaryDirectory(prefix="cosign-place-") as name:
-            folder = Path(name)
+        with scratch("place") as folder:
             np.savez(folder / "job.npz", **job)  # type: ignore[arg-type]
             worker = Path(__file__).with_name("worker.py")
             command = (sys.executable, "-P", worker)
