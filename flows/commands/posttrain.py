@@ -8,6 +8,7 @@ missing.
 import argparse
 from pathlib import Path
 
+from cosign import CosignError
 from cosign.kinds import MOST_IMAGES, bits, positive, pruning_ratio
 from cosign.options import add_pixels, pixels_of
 from cosign.paths import name_or_path, new_folder
@@ -62,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.images != posttrain.CIFAR10:
         posttrain.listed(Path(options.images))
+    if options.weights and is_foreign(options.network):
+        raise CosignError(f"{options.network} has its own weights; leave --weights out.")
     weights = options.weights or (None if is_foreign(options.network) else "imagenet")
     own = sources.load(options.network, weights)
     calibration = options.calibration or pipeline.CALIBRATION_IMAGES["oneshot"]
