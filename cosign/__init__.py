@@ -4,15 +4,16 @@ It imports nothing but the standard library, `platformdirs`, `msgspec` and, for 
 `rich`, so any room may use it.
 """
 
+from cosign.cache import cache_dir
 from cosign.command import exit_status
 from cosign.errors import CosignError
 from cosign.files import (
     atomic_write,
-    cache_dir,
     json_text,
     locked,
     read_json,
     read_toml,
+    scratch,
     sha256,
     write_json,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "locked",
     "read_json",
     "read_toml",
+    "scratch",
     "sha256",
     "write_json",
 ]

@@ -12,9 +12,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from cosign import paths, streams
+from cosign import environment, paths, rooms, streams
 from cosign.errors import CosignError
+from cosign.files import is_full, reason
 from cosign.names import printable
+from cosign.processes import Stopped, stoppable
 
 
 class Command(NamedTuple):
@@ -83,9 +85,15 @@ def _fill(
     return named
 
 
+def cosign() -> int:
+    """The program `cosign`, which finds all rooms by itself."""
+    return main("cosign", "flows.commands")
+
+
 def main(program: str, module: str, arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for, those of the process by default; the exit status."""
     words = sys.argv[1:] if arguments is None else arguments
+    rooms.come_first()
 
     def command() -> int:
         options, parser = _parsed(program, module, words)
@@ -107,8 +115,10 @@ def main(program: str, module: str, arguments: Sequence[str] | None = None) -> i
 def exit_status(command: Callable[[], int]) -> int:
     """Run `command`; its status, 2 after bad input told in one sentence, 130 after Ctrl-C.
 
-    141 when nobody reads standard output any more, as `cosign ... | head` does.
+    143 after SIGTERM, 129 after SIGHUP, 141 when nobody reads standard output any more, as
+    `cosign ... | head` does.
     """
+    environment.prepare()
     with streams.watched() as (out, err):
         status = _status(command, out, err)
     for stream in (out, err):
@@ -120,7 +130,8 @@ def exit_status(command: Callable[[], int]) -> int:
 def _status(command: Callable[[], int], out: streams.Watched, err: streams.Watched) -> int:
     try:
         try:
-            return command()
+            with stoppable():
+                return command()
         finally:  # after --help too
             out.flush()
     except BrokenPipeError:
@@ -128,12 +139,21 @@ def _status(command: Callable[[], int], out: streams.Watched, err: streams.Watch
     except CosignError as error:
         streams.tell(f"cosign: {printable(str(error))}")
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         streams.tell("stopped.")
-        return 130
+        return status_of(stop)
     except OSError as error:
-        if error not in (out.error, err.error):
+        if error in (out.error, err.error):
+            if error is out.error:
+                streams.tell(f"cosign: {streams.unwritable(error)}")
+            return 2
+        if not is_full(error):
             raise
-        if error is out.error:
-            streams.tell(f"cosign: {streams.unwritable(error)}")
+        where = f" {error.filename}" if error.filename else ""
+        streams.tell(printable(f"cosign: cannot write{where}: {reason(error)}; free some space."))
         return 2
+
+
+def status_of(stop: KeyboardInterrupt) -> int:
+    """The exit status of a program that a signal stopped."""
+    return (stop if isinstance(stop, Stopped) else Stopped()).status

@@ -1,10 +1,13 @@
 """Files that are either whole or not there: write beside, fsync, rename. Folders held by one."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import secrets
+import shutil
 import tempfile
 import tomllib
 from collections.abc import Iterator
@@ -12,10 +15,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
-import platformdirs
 
 from cosign.errors import CosignError
 
+LOCK = ".lock"
+"""In a folder that is held, and was."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOTHING = 1 << 16  # bytes; tools remove what they could not finish
+_ELSEWHERE = "free some space or set TMPDIR to another folder"
+_BEGINNING = 60  # characters of a name; file systems hold 255 bytes
 _LONGEST_TOML = 1 << 20  # bytes; what a person writes by hand is far shorter
 
 
@@ -30,30 +38,75 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     path = Path(path)
     if path.name == "-":
         raise CosignError("there is no file called -; give a name. Only --json knows - as output.")
-    temporary = None
+    beside = path.parent / f".{path.name[:_BEGINNING]}.{secrets.token_hex(4)}"
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             with open(path, "wb") as file:  # nothing else may take its place
                 yield file
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)  # mkstemp makes 0600
+        with open(beside, "xb") as file:  # not mkstemp, whose files ignore the umask
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        beside.replace(path)
     except BaseException as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         if isinstance(error, OSError):
-            reason = error.strerror or str(error)
             raise CosignError(
-                f"cannot write {path}: {reason}; free some space or choose another folder."
+                f"cannot write {path}: {reason(error)}; free some space or choose another folder."
             ) from error
         raise
+
+
+@contextlib.contextmanager
+def scratch(purpose: str) -> Iterator[Path]:
+    """A temporary folder, `cosign-PURPOSE-...`, that goes with the block.
+
+    Raises CosignError when there is no place for one, and when the disk is full that it is on:
+    whatever the block says of it then.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(
+            prefix=f"cosign-{purpose}-", ignore_cleanup_errors=True
+        )
+    except OSError as error:
+        raise CosignError(
+            f"cannot make a temporary folder: {reason(error)}; {_ELSEWHERE}."
+        ) from error
+    with folder as name:
+        try:
+            yield Path(name)
+        except (OSError, CosignError) as error:
+            if _fills(error) or shutil.disk_usage(name).free < _NOTHING:
+                why = os.strerror(errno.ENOSPC)
+                raise CosignError(f"the disk of {name} is full: {why}; {_ELSEWHERE}.") from error
+            raise
+
+
+def _fills(error: OSError | CosignError) -> bool:
+    """Whether it is a full disk, in the words of the system or of a tool, that nobody told of."""
+    if isinstance(error, OSError):
+        return is_full(error)
+    return not isinstance(error.__cause__, OSError) and says_full(str(error))
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, is that nothing more can be written to a disk."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return error is not None and (says_full(str(error)) or is_full(error.__cause__))
+
+
+def says_full(text: str) -> bool:
+    """Whether a tool says so."""
+    return any(os.strerror(number).lower() in text.lower() for number in _FULL)
+
+
+def reason(error: OSError) -> str:
+    """What the system says of it, without numbers and names."""
+    return error.strerror or str(error)
 
 
 def json_text(value: Any) -> str:
@@ -72,7 +125,7 @@ def read_json(path: Path) -> Any:
     try:
         return msgspec.json.decode(Path(path).read_bytes())
     except OSError as error:
-        raise CosignError(f"cannot read {path}: {error.strerror or error}.") from error
+        raise CosignError(f"cannot read {path}: {reason(error)}.") from error
     except (msgspec.MsgspecError, RecursionError) as error:
         raise CosignError(
             f"{path} is not valid JSON ({error}); delete it and run again."
@@ -90,7 +143,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             )
         return tomllib.loads(text.decode())
     except OSError as error:
-        raise CosignError(f"cannot read {path}: {error.strerror or error}.") from error
+        raise CosignError(f"cannot read {path}: {reason(error)}.") from error
     except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested too deeply
         raise CosignError(f"{path} is not valid TOML ({error}); correct it.") from error
 
@@ -104,7 +157,7 @@ def locked(folder: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(open(folder / ".lock", "w"))
+            file = stack.enter_context(open(folder / LOCK, "w"))
         except OSError as error:
             raise CosignError(
                 f"cannot write {folder}: {error.strerror}; choose another folder."
@@ -120,9 +173,3 @@ def sha256(path: Path) -> str:
     """Hex SHA-256 of a file's content."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def cache_dir() -> Path:
-    """`$COSIGN_CACHE`, else the platform's user cache directory for cosign. Not created here."""
-    configured = os.environ.get("COSIGN_CACHE")
-    return Path(configured) if configured else Path(platformdirs.user_cache_dir("cosign"))

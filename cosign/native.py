@@ -1,17 +1,18 @@
 """C and C++ of ours, compiled on first use for the processor at hand and kept in the cache."""
 
 import ctypes
-import hashlib
+import os
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from cosign import cache, processes
 from cosign.errors import CosignError
-from cosign.files import atomic_write, cache_dir
+from cosign.files import scratch
+from cosign.processes import Command
 
 _FLAGS = ("-O3", "-march=native", "-fPIC")
+_LIBRARY = "library.so"
 _LANGUAGES = {
     ".c": (("cc", "gcc", "g++"), ("-x", "c"), "gcc"),
     ".cpp": (("g++", "c++"), ("-x", "c++", "-std=c++17"), "g++"),
@@ -35,21 +36,20 @@ def library(source: Path, flags: Sequence[str] = ()) -> ctypes.CDLL:
         )
     options = [*language, *_FLAGS, *flags]
     asked = [compiler, "-march=native", "-Q", "--help=target", "--version"]
-    target = subprocess.run(asked, capture_output=True, check=False).stdout
-    key = hashlib.sha256(b"\0".join([source.read_bytes(), target, *map(str.encode, options)]))
-    path = cache_dir() / f"{source.stem}-{key.hexdigest()[:16]}.so"
-    if not path.exists():
-        with tempfile.TemporaryDirectory(prefix="cosign-native-") as folder:
-            compiled, built = str(Path(folder) / "compiled.o"), Path(folder) / "built.so"
-            _run([compiler, *options, "-c", str(source), "-o", compiled], source)
-            _run([compiler, "-shared", compiled, "-o", str(built)], source)
-            with atomic_write(path) as file:
-                file.write(built.read_bytes())
-    return ctypes.CDLL(str(path))
+    target = processes.run(asked).stdout
+    kept = cache.entry("native", source.name, source.read_text(), target, options)
+    if cache.intact(kept, [_LIBRARY]):
+        return ctypes.CDLL(str(kept / _LIBRARY))
+    with scratch("native") as folder:
+        built = folder / _LIBRARY
+        _run([compiler, *options, "-c", source.resolve(), "-o", "compiled.o"], folder)
+        _run([compiler, "-shared", "compiled.o", "-o", _LIBRARY], folder)
+        cache.keep(kept, {_LIBRARY: built.read_bytes()})
+        return ctypes.CDLL(str(built))
 
 
-def _run(command: Sequence[str], source: Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def _run(command: Command, folder: Path) -> None:
+    done = processes.run(command, cwd=folder, env={**os.environ, "TMPDIR": "."})
     if done.returncode:
         said = done.stderr.strip()[:300]
-        raise CosignError(f"{command[0]} could not compile {source}: {said}; install a newer one.")
+        raise CosignError(f"{command[0]} failed to compile: {said}; install a newer one.")

@@ -76,9 +76,15 @@ def arrows(modules: Mapping[str, list[str]]) -> dict[str, set[str]]:
         for other in graph.find_modules_directly_imported_by(module)
     }
     within = {one: two for one, two in pairs if one.startswith(f"{two}.") and (two, one) in pairs}
+
+    def drawn(room: str) -> str:
+        while room in within:
+            room = within[room]
+        return room
+
     found: dict[str, set[str]] = {name: set() for name in modules if name not in within}
     for one, two in pairs:
-        above, below = within.get(one, one), within.get(two, two)
+        above, below = drawn(one), drawn(two)
         if above != below:
             found[above].add(below)
     doors = {name for name in found if set(modules[name]) <= DOORS}

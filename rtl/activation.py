@@ -1,7 +1,7 @@
 """Activation memory: banked SRAM that reads `lanes` neighbouring elements from any address.
 
 An element is a byte, or `nm_group` bytes in `sparse-nm`, whose first is then the byte A below.
-Byte A lies in bank (A / bank_bytes) mod act_banks, row A / act_word_bytes. A read at A takes the
+Byte A lies in bank (A / bank_bytes) mod act_banks, row A / row_bytes. A read at A takes the
 row from the banks at or after A's bank and the next row from those before it; a barrel rotator
 in two pipeline stages then moves byte A to lane 0.
 """
@@ -18,16 +18,30 @@ LOADS = 32
 """Multiplexers that one copy of a rotator select drives."""
 
 
+def advance(address: Value, distance: Value) -> Value:
+    """`address` moved on by `distance`, which is not negative.
+
+    An address that is still to be added to has a bit more than one of the memory. The top one tells
+    that the sum lies behind every address of the memory; it stays, whatever is added.
+    """
+    bits = len(address) - 1
+    total = address[:bits] + distance[:bits]
+    beyond = total[bits] | address[bits]
+    if len(distance) > bits:
+        beyond |= distance[bits:].any()
+    return Cat(total[:bits], beyond)
+
+
 def outside(config: CoreConfig, address: Value) -> Value:
-    """Whether element `address` lies behind the memory's last row."""
-    low_bits = (config.act_word_bytes // config.element_bytes).bit_length() - 1
+    """Whether element `address` lies behind the memory's last row; it may have any width."""
+    low_bits = (config.row_bytes // config.element_bytes).bit_length() - 1
     return address[low_bits:] >= config.act_depth
 
 
 class ActivationMemory(wiring.Component):
     """Take maps row by row, read bytes at `address`.
 
-    `i` takes rows (act_word_bytes bytes, byte 0 lowest; `last` on top) at one a cycle: from row 0
+    `i` takes rows (row_bytes bytes, byte 0 lowest; `last` on top) at one a cycle: from row 0
     on, until the `last` row of a map, then no more until `swap` takes the map into use. With two
     buffers the next map is loaded while the core is `busy`; with one only otherwise. `full`: a map
     waits. `bad`: it has more rows than the memory.
@@ -43,7 +57,7 @@ class ActivationMemory(wiring.Component):
         vector = signed(config.act_bits)
         super().__init__(
             {
-                "i": In(stream.Signature(8 * config.act_word_bytes + 1)),
+                "i": In(stream.Signature(8 * config.row_bytes + 1)),
                 "busy": In(1),
                 "swap": In(1),
                 "full": Out(1),
@@ -58,7 +72,7 @@ class ActivationMemory(wiring.Component):
         m = Module()
         config = self._config
         row_bits = sram.address_bits(config.act_depth)
-        low_bits = config.act_word_bytes.bit_length() - 1
+        low_bits = config.row_bytes.bit_length() - 1
         bank_shift = config.bank_bytes.bit_length() - 1
         shift = config.element_bytes.bit_length() - 1
         double = config.act_buffers == 2
@@ -121,7 +135,7 @@ class ActivationMemory(wiring.Component):
 
         # Stages 3 and 4: rotate, large steps first so that the last steps need few bytes.
         memory = Cat(words)
-        data = [memory[8 * n : 8 * n + 8] for n in range(config.act_word_bytes)]
+        data = [memory[8 * n : 8 * n + 8] for n in range(config.row_bytes)]
         split = shift + (low_bits - shift) // 2
         data = self._rotate(m, data, low, range(low_bits - 1, split - 1, -1), "coarse")
         middle = [Signal(8, name=f"middle_{n}", reset_less=True) for n in range(len(data))]
@@ -149,7 +163,7 @@ class ActivationMemory(wiring.Component):
         for step in steps:
             distance = 1 << step
             needed = config.read_bytes + distance - config.element_bytes
-            needed = min(config.act_word_bytes, needed)
+            needed = min(config.row_bytes, needed)
             loads = max(1, LOADS // 8)
             select = tree(m, amount[step], -(-needed // loads), f"{name}_{step}")
             data = [

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from rtl import sram
+from rtl.activation import advance
 from rtl.config import CoreConfig
 from rtl.fanout import delay
 from rtl.layer import Error
@@ -64,6 +65,7 @@ class BitmaskFront(Front):
             table.slot.eq(decoder.slot),
             table.base.eq(sequencer.base),
             table.period.eq(decoder.period),
+            table.missing.eq(delay(m, decoder.slot, 1, "slot", reset_less=True) > layer.last_slot),
             self.valid.eq(table.valid),
             self.address.eq(table.address),
         ]
@@ -92,7 +94,8 @@ class MaskDecoder(wiring.Component):
     """Mask words to table slots, lowest bit first, one an `issue`.
 
     A word holds `mask_bits` columns, bit n at slot word_in_period * 2**k + n of the table (k bits
-    hold n); after a period of words the table is moved by `period_step`. A word without bits takes
+    hold n), which may lie behind the table's end; after a period of words the table is moved by
+    `period_step`. A word without bits takes
     one issue that is not `present`. `last` marks the last issue of a filter. Words come from
     `i_mask`, taken with `take`.
     """
@@ -113,8 +116,8 @@ class MaskDecoder(wiring.Component):
                 "valid": Out(1),
                 "present": Out(1),
                 "last": Out(1),
-                "slot": Out(slot_bits),
-                "period": Out(config.address_bits),
+                "slot": Out(slot_bits + (config.mask_bits - 1).bit_length()),
+                "period": Out(config.address_bits + 1),
             }
         )
 
@@ -123,7 +126,7 @@ class MaskDecoder(wiring.Component):
         bits = self._config.mask_bits
         mask, rest = Signal(bits), Signal(bits)
         last_word, word_ends, wraps = Signal(), Signal(), Signal()
-        word = Signal(len(self.slot))
+        word = Signal(len(self.last_in_period))
         lowest = mask & ~rest
         place_bits = (bits - 1).bit_length()
         place = Signal(place_bits)
@@ -134,7 +137,7 @@ class MaskDecoder(wiring.Component):
             self.last.eq(last_word & word_ends),
             self.take.eq(self.i_valid & (~self.valid | (self.issue & word_ends))),
             place.eq(Cat(_any(lowest, bit) for bit in range(place_bits))),
-            self.slot.eq((word << place_bits) | place),
+            self.slot.eq(Cat(place, word)),
             wraps.eq(word == self.last_in_period),
         ]
         with m.If(self.issue):
@@ -144,7 +147,7 @@ class MaskDecoder(wiring.Component):
                 with m.If(self.last):
                     m.d.sync += [word.eq(0), self.period.eq(0)]
                 with m.Elif(wraps):
-                    m.d.sync += [word.eq(0), self.period.eq(self.period + self.period_step)]
+                    m.d.sync += [word.eq(0), self.period.eq(advance(self.period, self.period_step))]
                 with m.Else():
                     m.d.sync += word.eq(word + 1)
         with m.If(self.take):

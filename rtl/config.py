@@ -10,7 +10,7 @@ from rtl import pattern
 
 SCHEMA = 2
 CORES = ("sparse", "dense-scalar", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm")
-CODINGS = ("relative", "absolute", "bitmask")
+CODINGS = ("relative", "absolute", "bitmask", "window")
 FASTEST_NS, SLOWEST_NS = 1e-3, 1e6
 WIDEST = 1 << 12
 """Banks, and bytes of one."""
@@ -41,6 +41,9 @@ _RANGES = (
     ("pipeline", 0, 2),
     ("nm_group", 2, 8),
     ("gate_zeros", 0, 1),
+    ("streams", 1, 8),
+    ("beats", 1, 4),
+    ("step_bits", 1, 5),
 )
 """Smallest and largest value of the fields that are whole numbers, by name."""
 
@@ -64,13 +67,15 @@ class CoreConfig:
         them has `operand_bits` bits, because +2**(n-1) does not fit n bits
     act_bits : activations, two's complement; 8
     coding : how the sparse core's stream tells where a weight is: "relative" (distance to the
-        previous one, fillers for long ones), "absolute" (address) or "bitmask" (a bit per column)
+        previous one, fillers for long ones), "absolute" (address), "bitmask" (a bit per column) or
+        "window" (one of a few distances to the window that it is in, and its tap there)
     index_bits : width of a relative distance
     mask_bits : columns of a mask word (bitmask; in `dense-packed` with a bit for each filter)
     tap_depth : words of the table that turns a bit's place into an address (bitmask)
     mask_depth : words in each of the two mask buffers (bitmask and `dense-packed`)
     window_reads, window_span : a window of `sparse-rows` holds that many reads of
-        lanes + span - 1 bytes, so that a read serves `span` neighbouring taps
+        lanes + span - 1 bytes, so that a read serves `span` neighbouring taps; one of the "window"
+        coding is a single such read
     acc_bits : accumulator, two's complement
     weight_depth : entries in each of the two weight buffers
     act_banks, bank_bytes : activation memory is act_banks macros, each bank_bytes wide; a
@@ -86,6 +91,13 @@ class CoreConfig:
         N weights at a tap, each with a multiplier of its own. M is 2, 4 or 8; N = M prunes nothing
     gate_zeros : 1 gives every multiplier operand registers of its own, which keep what they have
         while one of the new operands is zero, so that the multiplier rests
+    streams : 1..8, of the sparse core with any coding but "bitmask": the input channels of a
+        convolution group are dealt to so many streams, channel c to stream c mod `streams`. Each
+        has a decoder and an activation memory of its own in every tile, and every lane adds up
+        the streams' products in one accumulator
+    beats : cycles in which a window of the "window" coding is read, 1..4, each a share of its bytes
+    step_bits : width of the number of a distance between windows ("window" coding); a layer has
+        2**step_bits - 1 of them, fillers make all others
     """
 
     core: Literal[
@@ -96,7 +108,7 @@ class CoreConfig:
     tiles: int = 1
     weight_bits: int = 8
     act_bits: int = 8
-    coding: Literal["relative", "absolute", "bitmask"] = "relative"
+    coding: Literal["relative", "absolute", "bitmask", "window"] = "relative"
     index_bits: int = 12
     mask_bits: int = 27
     tap_depth: int = 128
@@ -116,6 +128,9 @@ class CoreConfig:
     nm_keep: int = field(default=2, metadata=values.LATER)
     nm_group: int = field(default=4, metadata=values.LATER)
     gate_zeros: int = field(default=0, metadata=values.LATER)
+    streams: int = field(default=1, metadata=values.LATER)
+    beats: int = field(default=1, metadata=values.LATER)
+    step_bits: int = field(default=3, metadata=values.LATER)
 
     def __post_init__(self) -> None:
         # Searches make them by the thousand: sentences are written for those that are wrong.
@@ -142,8 +157,12 @@ class CoreConfig:
         if self.act_banks < self.fewest_banks:
             return (
                 f"{self.lanes} lanes read up to {self.read_span} bytes at once, but act_banks x "
-                f"bank_bytes is {self.act_word_bytes}"
+                f"bank_bytes is {self.row_bytes}"
             )
+        if self.streams > 1 and self.core != "sparse":
+            return f"the {self.core} core has one stream, streams is {self.streams}"
+        if self.streams > 1 and self.coding == "bitmask":
+            return f"the bitmask coding has one stream, streams is {self.streams}"
         if self.filters > 1 and self.core in ("sparse", "dense-scalar"):
             return f"the {self.core} core computes one filter at a time, filters is {self.filters}"
         if self.filters > 1 and self.lanes % self.drain:
@@ -157,14 +176,17 @@ class CoreConfig:
 
     @property
     def name(self) -> str:
-        """sparse-61, sparse-61-bitmask, dense-2d-8x8, dense-2d-8x8-gated, sparse-nm-8x8-2of4;
-        dense-dot-8x8x4 where N = M = 4, which prunes nothing."""
+        """sparse-61, sparse-61-bitmask, sparse-dot-13x4 with four streams, dense-2d-8x8,
+        dense-2d-8x8-gated, sparse-nm-8x8-2of4; dense-dot-8x8x4 where N = M = 4, which prunes
+        nothing."""
         lanes = f"{self.filters}x{self.lanes}" if self.filters > 1 else f"{self.lanes}"
         coding = self.core == "sparse" and self.coding != "relative"
         kept = f"-{self.nm_keep}of{self.nm_group}" * self.structured
         if self.dot:
             return f"dense-dot-{lanes}x{self.nm_group}" + "-gated" * self.gate_zeros
         more = f"-{self.coding}" * coding + kept + "-gated" * self.gate_zeros
+        if self.streams > 1:
+            return f"sparse-dot-{lanes}x{self.streams}{more}"
         return f"{self.core}-{lanes}{more}"
 
     @property
@@ -196,19 +218,31 @@ class CoreConfig:
     @property
     def keep(self) -> int:
         """Weights of a filter, and so products of a lane for it, in a cycle."""
-        return self.nm_keep if self.structured else 1
+        return self.nm_keep if self.structured else self.streams
+
+    @property
+    def element(self) -> int:
+        """Neighbouring channels that have one address: side by side in the activation memory, or
+        each in that of its stream."""
+        return self.nm_group if self.structured else self.streams
 
     @property
     def element_bytes(self) -> int:
-        """Neighbouring channels that lie side by side in the activation memory and have one
-        address."""
+        """Those of them that lie in the same activation memory."""
         return self.nm_group if self.structured else 1
 
     @property
     def read_bytes(self) -> int:
-        """Neighbouring bytes that a read of the activation memory must deliver."""
+        """Neighbouring bytes that a read of an activation memory must deliver."""
+        if self.windowed:
+            return -(-self.window_bytes // self.beats)
         more = self.window_span - 1 if self.core == "sparse-rows" else 0
         return self.lanes * self.element_bytes + more
+
+    @property
+    def window_bytes(self) -> int:
+        """Bytes of a window ("window" coding)."""
+        return self.lanes + self.window_span - 1
 
     @property
     def read_span(self) -> int:
@@ -246,12 +280,24 @@ class CoreConfig:
 
     @property
     def place_bits(self) -> int:
-        """Width of the part of a weight buffer's word that tells where the weight is."""
+        """Width of the part of an entry of the weight buffers that tells where the weight is."""
         if self.core == "sparse-rows":  # read, shift, last of its window
             return self.read_bits + self.shift_bits + 1
         if self.dense or self.coding == "bitmask":
             return 0
+        if self.windowed:
+            return self.tap_bits + self.step_bits
         return self.index_bits if self.coding == "relative" else self.address_bits
+
+    @property
+    def windowed(self) -> bool:
+        """Whether the weights of the sparse core tell of windows."""
+        return self.core == "sparse" and self.coding == "window"
+
+    @property
+    def tap_bits(self) -> int:
+        """Width of a tap's place in its window ("window" coding); all ones mark a filler."""
+        return self.window_span.bit_length()
 
     @property
     def read_bits(self) -> int:
@@ -265,12 +311,13 @@ class CoreConfig:
 
     @property
     def entry_bits(self) -> int:
-        """Width of a word of the weight buffers (of each row's, in `sparse-rows`)."""
+        """Width of a word of the weight buffers (of each row's, in `sparse-rows`): an entry for
+        each stream, stream 0 lowest."""
         if self.packed:
             return self.filters * self.weight_bits
         if self.dense:
             return self.filters * self.filter_bits
-        return self.place_bits + self.weight_bits
+        return self.streams * (self.place_bits + self.weight_bits)
 
     @property
     def filter_bits(self) -> int:
@@ -307,8 +354,9 @@ class CoreConfig:
 
     @property
     def packed_bits(self) -> int:
-        """Width of a weight in the memory outside, with what is needed to find its place and its
-        filter's end: what a mask or the end of a window tells is not stored once more."""
+        """Width of a word of weights in the memory outside, with what is needed to find their
+        places and their filter's end: what a mask or the end of a window tells is not stored once
+        more."""
         ends = self.core == "sparse" and not self.masked
         return self.entry_bits + ends
 
@@ -319,7 +367,7 @@ class CoreConfig:
 
     @property
     def address_bits(self) -> int:
-        """Width of an element's address in the activation memory."""
+        """Width of an element's address in an activation memory."""
         return (self.act_elements - 1).bit_length()
 
     @property
@@ -333,19 +381,29 @@ class CoreConfig:
         return -(-self.lanes // self.drain)
 
     @property
-    def act_word_bytes(self) -> int:
-        """Bytes that the activation memory delivers in a cycle."""
+    def memories(self) -> int:
+        """Activation memories of the core: in every tile one for each stream."""
+        return self.tiles * self.streams
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that an activation memory delivers in a cycle."""
         return self.act_banks * self.bank_bytes
 
     @property
+    def act_word_bytes(self) -> int:
+        """Bytes that all activation memories of a tile deliver in a cycle."""
+        return self.row_bytes * self.streams
+
+    @property
     def act_bytes(self) -> int:
-        """Capacity of the activation memory."""
+        """Capacity of all activation memories of a tile."""
         return self.act_word_bytes * self.act_depth
 
     @property
     def act_elements(self) -> int:
-        """Addresses of the activation memory; those of bytes but in `sparse-nm`."""
-        return self.act_bytes // self.element_bytes
+        """Addresses of an activation memory; those of bytes but in `sparse-nm`."""
+        return self.act_bytes // self.element
 
     def to_json(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **values.plain(self)}

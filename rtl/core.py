@@ -21,6 +21,7 @@ from rtl.rows import RowsFront, Windows
 from rtl.sequence import Front
 from rtl.sparse import SparseFront
 from rtl.timing import command_edge, output_latency
+from rtl.window import Taps, WindowFront
 
 MODULE = "cosign_core"
 OPERAND_LOADS = 4
@@ -40,7 +41,7 @@ class _Parts(NamedTuple):
     biases: Biases
     output: Output
     memories: list[ActivationMemory]
-    """One for each lockstep tile."""
+    """Tile by tile, one for each stream."""
 
 
 def front(config: CoreConfig) -> Front:
@@ -53,6 +54,8 @@ def front(config: CoreConfig) -> Front:
         return DenseFront(config)
     if config.core == "sparse-rows":
         return RowsFront(config)
+    if config.windowed:
+        return WindowFront(config)
     return BitmaskFront(config) if config.coding == "bitmask" else SparseFront(config)
 
 
@@ -68,7 +71,8 @@ def sharers(config: CoreConfig) -> int:
 
 
 class Core(wiring.Component):
-    """Output-stationary core: one weight a cycle (per filter), broadcast to `lanes` output pixels.
+    """Output-stationary core: one weight a cycle (per filter and stream), broadcast to `lanes`
+    output pixels.
 
     Send the input map to `i_acts`, hold the descriptor in `layer`, raise `start` for a cycle, and
     feed `i_weights` and `i_biases`, a word a filter (`rtl.drain.Biases`). Outputs leave
@@ -76,11 +80,13 @@ class Core(wiring.Component):
     lockstep tile a word, lane 0 first, `o_last` with the last word. `done` is high for the cycle
     after it was taken; the core can start again.
 
-    A map's rows carry a row for each lockstep tile, tile 0 lowest, and `last` on top of the last
-    one. The layer begins when its map is complete, or at once if it takes no new one.
+    A map's rows carry a row for each activation memory, tile by tile and in it stream by stream,
+    the first lowest, and `last` on top of the last one. The layer begins when its map is complete,
+    or at once if it takes no new one.
 
-    A bit of `error` (see `Error`) stays until the next start; the layer is then given up and the
-    core can start again. `busy` lasts until `done`, in either case. Reset must last 4 cycles.
+    A bit of `error` (see `Error`) stays until the next start; the layer is then given up, and when
+    the words that wait at `o` were taken the core can start again. `busy` lasts until `done`, in
+    either case. Reset must last 4 cycles.
     """
 
     def __init__(self, config: CoreConfig):
@@ -119,7 +125,10 @@ class Core(wiring.Component):
         return m
 
     def _assemble(self, m: Module, flush: Signal) -> _Parts:
-        """All parts but the lanes, joined to the core's streams. An error's `flush` resets them."""
+        """All parts but the lanes, joined to the core's streams.
+
+        An error's `flush` resets them, but for the output, which keeps what it offers.
+        """
         config = self.config
         # Only a map that is too long empties the memories: others may hold the next layer's rows.
         spill = Signal()
@@ -129,15 +138,16 @@ class Core(wiring.Component):
             m.submodules[name] = ResetInserter(reset)(part)
             return part
 
+        m.submodules.output = output = Output(config)
         copies = 1 if config.core == "sparse-rows" else -(-config.filters // sharers(config))
         parts = _Parts(
             add("front", front(config)),
             add("drain", DrainControl(config)),
             add("biases", Biases(config)),
-            add("output", Output(config)),
+            output,
             [
                 add(f"activations_{n}", ActivationMemory(config, copies), spill)
-                for n in range(config.tiles)
+                for n in range(config.memories)
             ],
         )
         connect(m, flipped(self.i_weights), parts.front.i)
@@ -164,6 +174,7 @@ class Core(wiring.Component):
             self.events.waiting.eq(waiting),
             fault.eq(parts.front.fault | ((takes_map & bad) << Error.ACTS)),
             flush.eq(giving_up),
+            parts.output.flush.eq(flush),
         ]
         self._load_maps(m, parts.memories, busy=running, swap=takes_map)
         m.d.sync += self.done.eq(finished)
@@ -175,9 +186,10 @@ class Core(wiring.Component):
             m.d.sync += waiting.eq(1)
         with m.If(finished):
             m.d.sync += running.eq(0)
-        with m.If(giving_up):  # until nothing is left in the pipeline
-            m.d.sync += left.eq(left - 1)
-            with m.If(left == 0):
+        with m.If(giving_up):  # until nothing is left in the pipeline and in the queue behind it
+            with m.If(left != 0):
+                m.d.sync += left.eq(left - 1)
+            with m.Elif(~parts.output.o.valid):
                 m.d.sync += [giving_up.eq(0), running.eq(0), waiting.eq(0), self.done.eq(1)]
         with m.Elif(fault.any()):
             m.d.sync += [self.error.eq(self.error | fault), giving_up.eq(1)]
@@ -192,7 +204,7 @@ class Core(wiring.Component):
         payload = self.i_acts.payload
         m.d.comb += self.i_acts.ready.eq(ready)
         for n, memory in enumerate(memories):
-            word = payload[:-1].word_select(n, 8 * self.config.act_word_bytes)
+            word = payload[:-1].word_select(n, 8 * self.config.row_bytes)
             m.d.comb += [
                 memory.i.payload.eq(Cat(word, payload[-1])),
                 memory.i.valid.eq(self.i_acts.valid & ready),
@@ -253,7 +265,11 @@ class Core(wiring.Component):
 
     def _fetch(self, m: Module, parts: _Parts, n: int) -> Sequence[Sequence[Value]]:
         """Tile n's activations: for each filter those of its lanes."""
-        config, front, memory = self.config, parts.front, parts.memories[n]
+        config, front = self.config, parts.front
+        memories = parts.memories[n * config.streams : (n + 1) * config.streams]
+        if config.streams > 1 or config.windowed:
+            return [self._streamed(m, front, memories, n)]
+        (memory,) = memories
         m.d.comb += [memory.address.eq(front.address), memory.valid.eq(front.valid)]
         if config.core != "sparse-rows":
             size = config.element_bytes
@@ -274,6 +290,31 @@ class Core(wiring.Component):
         ):
             m.d.comb += [i.eq(o) for i, o in zip(inputs, outputs, strict=True)]
         return list(windows.acts)
+
+    def _streamed(
+        self, m: Module, front: Front, memories: list[ActivationMemory], n: int
+    ) -> Sequence[Value]:
+        """Tile n's activations of all streams: those of a lane side by side, stream 0 lowest."""
+        config = self.config
+        streams: list[Sequence[Value]] = []
+        for k, memory in enumerate(memories):
+            m.d.comb += [
+                memory.address.eq(front.address.word_select(k, config.address_bits)),
+                memory.valid.eq(front.valid[k]),
+            ]
+            streams.append(list(memory.acts[0]))
+            if config.windowed and config.window_span * config.beats > 1:
+                taps = Taps(config)
+                m.submodules[f"windows_{n * config.streams + k}"] = taps
+                m.d.comb += [
+                    taps.load.eq(front.opened[k]),
+                    taps.tap.eq(front.taps.word_select(k, config.tap_bits)),
+                    *(i.eq(o) for i, o in zip(taps.read, memory.acts[0], strict=True)),
+                ]
+                streams[-1] = list(taps.acts)
+        if config.streams == 1:
+            return streams[0]
+        return [Cat(*acts) for acts in zip(*streams, strict=True)]
 
     def _multiply(
         self,

@@ -122,8 +122,9 @@ class CoreSet:
         if self.sparse.multipliers != self.dense_scalar.multipliers:
             raise CosignError(
                 f"sparse has {self.sparse.multipliers} multipliers, dense_scalar "
-                f"{self.dense_scalar.multipliers}; give both the same lanes and tiles, they are "
-                "compared with equal multipliers."
+                f"{self.dense_scalar.multipliers}; give both the same lanes and tiles, and the one "
+                "as many lanes as the other has in all its streams: they are compared with equal "
+                "multipliers."
             )
 
     def _by_role(self) -> list[tuple[str, CoreConfig]]:

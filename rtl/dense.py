@@ -10,7 +10,8 @@ from rtl import pattern
 from rtl.activation import outside
 from rtl.config import COUNT_BITS, CoreConfig
 from rtl.fanout import delay
-from rtl.layer import STEPS, Error, descriptor
+from rtl.fields import STEPS
+from rtl.layer import Error, descriptor
 from rtl.sequence import Front, Sequencer
 from rtl.timing import ADDRESS_EDGE, read_late
 from rtl.weights import DoubleBuffer, Router
@@ -38,7 +39,7 @@ class TapFront(Front):
             self.valid.eq(address.valid),
             self.address.eq(address.address),
             self.fault[Error.WEIGHTS].eq(overflow),
-            self.fault[Error.ADDRESS].eq(address.valid & outside(self._config, address.address)),
+            self.fault[Error.ADDRESS].eq(address.valid & address.beyond),
         ]
 
 
@@ -115,7 +116,8 @@ class DenseAddress(wiring.Component):
     """Loop counters: the addresses of every tap, columns inside rows inside channels.
 
     `at_last` is high when the next entry to issue is the last tap. `address` is ready after
-    edge 2.
+    edge 2, and `beyond`: it is not in the activation memory. Only the first tap that is not is sure
+    to be told.
     """
 
     def __init__(self, config: CoreConfig):
@@ -126,10 +128,11 @@ class DenseAddress(wiring.Component):
                 "start": In(1),
                 "issue": In(1),
                 "first": In(1),
-                "base": In(config.address_bits),
+                "base": In(config.address_bits + 1),
                 "at_last": Out(1),
                 "valid": Out(1),
                 "address": Out(config.address_bits),
+                "beyond": Out(1),
             }
         )
 
@@ -174,9 +177,13 @@ class DenseAddress(wiring.Component):
         first = delay(m, self.first, 2, "first", reset_less=True)
         base = delay(m, self.base, 2, "base", reset_less=True)
         kind = delay(m, step, 1, "kind", reset_less=True)
-        increment = Signal(len(self.address), reset_less=True)
+        # A step may go back, and has a sign: one from an address of the memory to a place that is
+        # none gives a sum with the top bit set, or behind the last row.
+        reached = Signal(len(base))
+        increment = Signal(len(base), reset_less=True)
         m.d.sync += increment.eq(steps[kind])
         with m.If(issued):
-            m.d.sync += self.address.eq(Mux(first, base, self.address + increment))
+            m.d.sync += reached.eq(Mux(first, base, reached + increment))
         m.d.sync += self.valid.eq(issued)
+        m.d.comb += [self.address.eq(reached), self.beyond.eq(outside(self._config, reached))]
         return m

@@ -150,7 +150,8 @@ class Output(wiring.Component):
 
     `take` marks the cycle in which `results` hold a group, and `bias`, `mul` and `last_shift` are
     theirs, `take_last` the layer's last one; its word can be read from `o`, with `o_last`,
-    REQUANTIZE_STAGES + 1 cycles later. `popped` tells that a word has left.
+    REQUANTIZE_STAGES + 1 cycles later. `popped` tells that a word has left. While `flush`, groups
+    are dropped; words that are in the queue stay there until they are taken.
     """
 
     def __init__(self, config: CoreConfig):
@@ -160,6 +161,7 @@ class Output(wiring.Component):
                 "layer": In(descriptor(config)),
                 "take": In(1),
                 "take_last": In(1),
+                "flush": In(1),
                 "results": In(signed(config.acc_bits)).array(config.drain * config.tiles),
                 "bias": In(signed(config.acc_bits)),
                 "mul": In(config.mul_bits),
@@ -192,7 +194,7 @@ class Output(wiring.Component):
                 queue.w_data.word_select(n, 8).eq(requantizer.out),
             ]
         m.d.comb += [
-            queue.w_en.eq(written),
+            queue.w_en.eq(written & ~self.flush),
             queue.w_data[-1].eq(last),
             Cat(self.o.payload, self.o_last).eq(queue.r_data),
             self.o.valid.eq(queue.r_rdy),

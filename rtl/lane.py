@@ -14,11 +14,12 @@ MODULE = "cosign_lane"
 
 
 def weight_shape(config: CoreConfig) -> Shape:
-    """What a filter sends to its lanes: a weight, or those of `sparse-nm` and, on top of them, of
-    which channel each is."""
-    if config.structured:
-        return unsigned(config.keep * (config.operand_bits + config.select_bits))
-    return signed(config.operand_bits)
+    """What a filter sends to its lanes: a weight, one of each stream, or those of `sparse-nm` and,
+    on top of them, of which channel each is."""
+    if config.element == 1:
+        return signed(config.operand_bits)
+    selects = config.select_bits if config.structured else 0
+    return unsigned(config.keep * (config.operand_bits + selects))
 
 
 def _gated(products: list[Value], gates: list[Value]) -> list[Value]:
@@ -59,7 +60,8 @@ class Rest(wiring.Component):
 
 
 class Lane(wiring.Component):
-    """A multiply-accumulate lane, one product a cycle, in `sparse-nm` `nm_keep` of them.
+    """A multiply-accumulate lane, one product a cycle, in `sparse-nm` `nm_keep` of them, with
+    several streams one of each.
 
     `act` and `weight` come from registers and reach the accumulator `pipeline` + 1 edges later.
     With `gate_zeros` it is one more: then a multiplier's operands keep their values while one of
@@ -71,10 +73,10 @@ class Lane(wiring.Component):
 
     def __init__(self, config: CoreConfig):
         self._config = config
-        element = unsigned(config.act_bits * config.element_bytes)
+        element = unsigned(config.act_bits * config.element)
         super().__init__(
             {
-                "act": In(element if config.structured else signed(config.act_bits)),
+                "act": In(element if config.element > 1 else signed(config.act_bits)),
                 "weight": In(weight_shape(config)),
                 "snap": In(1),
                 "shift": In(1),
@@ -135,14 +137,15 @@ class Lane(wiring.Component):
     def _pairs(self, m: Module) -> list[tuple[Value, Value]]:
         """Each weight, and the activation that it is multiplied with.
 
-        The kept channels of a pattern ascend, so that operand n's is one of n..n + M - N.
+        The kept channels of a pattern ascend, so that operand n's is one of n..n + M - N; that of a
+        stream is its own.
         """
         config = self._config
-        if not config.structured:
+        if config.element == 1:
             return [(self.act, self.weight)]
         pairs: list[tuple[Value, Value]] = []
         selects = self.weight[config.keep * config.operand_bits :]
-        spare = config.nm_group - config.nm_keep
+        spare = config.element - config.keep
         for n in range(config.keep):
             weight = self.weight.word_select(n, config.operand_bits).as_signed()
             channels = [

@@ -8,7 +8,8 @@ import enum
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
-from rtl.config import COUNT_BITS, CoreConfig
+from rtl.config import CoreConfig
+from rtl.fields import widths
 
 
 class Error(enum.IntEnum):
@@ -17,7 +18,7 @@ class Error(enum.IntEnum):
     WEIGHTS = 0
     """A filter of the weight stream is longer than its buffer."""
     ADDRESS = 1
-    """A weight reads behind the end of the activation memory."""
+    """A weight reads behind the end of the activation memory, or its column is not in the table."""
     ACTS = 2
     """The map that the layer takes has more rows than the memory."""
     LEVELS = 3
@@ -37,55 +38,5 @@ def events(config: CoreConfig) -> data.StructLayout:
 
 
 def descriptor(config: CoreConfig) -> wiring.Signature:
-    """The layer descriptor, held stable while the core is busy. Counts are stored less one.
-
-    new_map : wait for a map of the activation stream and take it; 0 uses the last one again
-    last_pass : filter groups (of `filters` filters) of the layer
-    last_tile : tiles of a pass
-    last_in_group : passes that read the same input channels
-    group_step : bytes between the input channels of one convolution group and the next (here and
-        below, in `sparse-nm` elements of `nm_group` channels)
-    last_shifts : drain cycles of a pass's last tile
-    relu : no output is negative
-    Dense cores also step through their taps:
-    last_word : taps, channels x kernel area (in `sparse-nm` groups of channels; not `dense-packed`)
-    last_column, last_row, last_channel : kernel width, kernel height, channels of a group
-    last_phase_x, last_phase_y : horizontal, vertical stride
-    step_column, step_phase_x : to the next column, in the same / the first phase plane
-    step_row, step_phase_y : to the first column of the next row, likewise
-    step_channel : to the first tap of the next channel; bytes, modulo the memory's size
-    Cores with a table of tap addresses repeat it every few channels, a period:
-    last_slot : words of the table
-    period_step : bytes from one period's channels to the next's
-    last_mask : mask words of a filter (bitmask), or of a pass (`dense-packed`)
-    last_in_period : mask words of a period (bitmask)
-    last_read, last_window : reads of a tile, and windows of a tile (`sparse-rows`)
-    """
-    slot_bits = max(1, (config.tap_depth - 1).bit_length())
-    fields: dict[str, int] = {
-        "new_map": 1,
-        "last_pass": COUNT_BITS,
-        "last_tile": COUNT_BITS,
-        "last_in_group": COUNT_BITS,
-        "group_step": config.address_bits,
-        "last_shifts": max(1, (config.tile_shifts - 1).bit_length()),
-        "relu": 1,
-    }
-    if config.dense:
-        if not config.packed:
-            fields |= {"last_word": max(1, (config.weight_depth - 1).bit_length())}
-        fields |= {"last_channel": COUNT_BITS}
-        fields |= {f"last_{name}": 8 for name in ("column", "row", "phase_x", "phase_y")}
-        fields |= {f"step_{name}": config.address_bits for name in STEPS}
-    if config.table:
-        fields |= {"last_slot": slot_bits, "period_step": config.address_bits}
-    if config.masked:
-        fields |= {"last_mask": max(1, (config.mask_depth - 1).bit_length())}
-    if config.masked and config.table:
-        fields |= {"last_in_period": slot_bits}
-    if config.core == "sparse-rows":
-        fields |= {"last_read": COUNT_BITS, "last_window": COUNT_BITS}
-    return wiring.Signature({name: Out(width) for name, width in fields.items()})
-
-
-STEPS = ("column", "phase_x", "row", "phase_y", "channel")
+    """The layer descriptor as ports; its fields are those of `rtl.fields`."""
+    return wiring.Signature({name: Out(width) for name, width in widths(config).items()})

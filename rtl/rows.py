@@ -11,6 +11,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from rtl import sram
+from rtl.activation import advance
 from rtl.config import COUNT_BITS, CoreConfig
 from rtl.fanout import delay, tree
 from rtl.layer import Error, descriptor
@@ -240,7 +241,7 @@ class WindowFill(wiring.Component):
             with m.If(sequencer.at_last):
                 m.d.sync += [slot.eq(0), period.eq(0)]
             with m.Elif(slot == layer.last_slot):
-                m.d.sync += [slot.eq(0), period.eq(period + layer.period_step)]
+                m.d.sync += [slot.eq(0), period.eq(advance(period, layer.period_step))]
             with m.Else():
                 m.d.sync += slot.eq(slot + 1)
         with m.If(self.start):

@@ -5,11 +5,12 @@ addresses of their activations; all are a `Front`. What follows the issue
 is the same for all cores.
 """
 
-from amaranth import Module, Mux, Signal, Value
+from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from rtl import sram
+from rtl.activation import advance
 from rtl.config import COUNT_BITS, CoreConfig
 from rtl.lane import weight_shape
 from rtl.layer import Error, descriptor
@@ -25,7 +26,8 @@ def front_signature(config: CoreConfig) -> dict[str, wiring.Member]:
     In the cycle of the issue: running, ready, at_last (entries remain, the next one is there, it is
     a tile's last), last (it was issued) of a `tile_first`, `tile_last` tile of a pass, of the
     layer's `pass_last` pass.
-    valid, address : a read of the activation memory, after edge 2
+    valid, address : reads of the activation memories, after edge 2, a bit and an address for each
+        stream, stream 0 lowest
     operands : what each filter sends to its lanes (weights, zero in a bubble) two edges before the
         multipliers' operand registers
     nonzeros, fillers : entries issued with and without a weight, some cycles later
@@ -45,8 +47,8 @@ def front_signature(config: CoreConfig) -> dict[str, wiring.Member]:
         "tile_first": Out(1),
         "tile_last": Out(1),
         "pass_last": Out(1),
-        "valid": Out(1),
-        "address": Out(config.address_bits),
+        "valid": Out(config.streams),
+        "address": Out(config.streams * config.address_bits),
         "operands": Out(weight_shape(config)).array(config.filters),
         "nonzeros": Out(count),
         "fillers": Out(count),
@@ -59,8 +61,8 @@ class Sequencer(wiring.Component):
 
     A pass is issued once for each tile. In the cycle of `issue`: `first`/`last` entry of a tile,
     `tile_first`/`tile_last` of a pass, `pass_last` of the layer, and `base`, the byte address
-    of the tile's first output pixel. `pointer` counts the tile's issues with `step`, `side` the
-    passes, `release` marks the side of a pass that ends.
+    of the tile's first output pixel (as `rtl.activation.advance` has it). `pointer` counts the
+    tile's issues with `step`, `side` the passes, `release` marks the side of a pass that ends.
     """
 
     def __init__(self, config: CoreConfig, depth: int):
@@ -83,7 +85,7 @@ class Sequencer(wiring.Component):
                 "tile_last": Out(1),
                 "pass_last": Out(1),
                 "release": Out(2),
-                "base": Out(config.address_bits),
+                "base": Out(config.address_bits + 1),
             }
         )
 
@@ -94,6 +96,7 @@ class Sequencer(wiring.Component):
         next_group = Signal(len(self.base))
         pass_ends = Signal()
         layer = self.layer
+        group_step = Mux(in_group == layer.last_in_group, layer.group_step, 0)
         m.d.comb += [
             self.issue.eq(self.running & self.ready & (~self.at_last | self.may_end)),
             self.last.eq(self.issue & self.at_last),
@@ -101,7 +104,7 @@ class Sequencer(wiring.Component):
             self.pass_last.eq(number == layer.last_pass),
             pass_ends.eq(self.last & self.tile_last),
             self.release.eq(pass_ends << self.side),
-            next_group.eq(Mux(in_group == layer.last_in_group, layer.group_step, 0) + group_base),
+            next_group.eq(advance(group_base, group_step)),
         ]
         with m.If(self.issue):
             m.d.sync += [
@@ -112,7 +115,7 @@ class Sequencer(wiring.Component):
             m.d.sync += [
                 tile.eq(tile + 1),
                 self.tile_first.eq(0),
-                self.base.eq(self.base + self._config.lanes),
+                self.base.eq(advance(self.base, Const(self._config.lanes))),
             ]
         with m.If(pass_ends):
             m.d.sync += [

@@ -1,20 +1,27 @@
-"""Front end of the sparse core: one non-zero a cycle, found by a distance or by an address."""
+"""Front end of the sparse core: a non-zero of every stream a cycle, found by a distance or by an
+address."""
 
-from amaranth import Module, Mux, Signal, Value, signed
+from collections.abc import Sequence
+from typing import Any
+
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl.activation import outside
+from rtl.activation import advance, outside
 from rtl.config import CoreConfig
 from rtl.fanout import delay
 from rtl.layer import Error
 from rtl.sequence import Front, Sequencer
-from rtl.timing import ACT_EDGE, ADDRESS_EDGE
+from rtl.timing import ADDRESS_EDGE, operand_edge
 from rtl.weights import DoubleBuffer, Router
 
 
 class SparseFront(Front):
-    """Entries {place, code} with pre-linearised places. Ports: `front_signature`."""
+    """Entries {place, code} with pre-linearised places, one of each stream in a word.
+
+    The streams are in lockstep, each with a decoder of its own. Ports: `front_signature`.
+    """
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -22,26 +29,67 @@ class SparseFront(Front):
         m.submodules.router = router = Router(config)
         m.submodules.buffer = buffer = DoubleBuffer(config.weight_depth, config.entry_bits)
         m.submodules.sequencer = sequencer = Sequencer(config, config.weight_depth)
-        m.submodules.address = address = SparseAddress(config)
+        several = config.streams > 1
+        decoders = [self._decoder() for _ in range(config.streams)]
+        for k, decoder in enumerate(decoders):
+            m.submodules[f"address_{k}" if several else "address"] = decoder
         self.wire(m, router, sequencer)
         length = Mux(sequencer.side, buffer.lengths[1], buffer.lengths[0])
+        ahead = operand_edge(config) - 2 - ADDRESS_EDGE
+        weights = joined([decoder.weight for decoder in decoders])
         m.d.comb += [
             router.ends.eq(self.i.payload[-1]),
             sequencer.ready.eq(self.replay(m, router, buffer, sequencer)),
             sequencer.at_last.eq(sequencer.pointer == length),
-            address.issue.eq(sequencer.issue),
-            address.first.eq(sequencer.first),
-            address.base.eq(sequencer.base),
-            address.entry.eq(buffer.word),
-            self.valid.eq(address.valid),
-            self.address.eq(address.address),
-            self.operands[0].eq(delay(m, address.weight, ACT_EDGE - 2 - ADDRESS_EDGE, "weight")),
-            self.nonzeros.eq(address.weight.any()),
-            self.fillers.eq(address.valid & ~address.weight.any()),
+        ]
+        for decoder, entry in zip(decoders, self._entries(buffer.word), strict=True):
+            m.d.comb += [
+                decoder.issue.eq(sequencer.issue),
+                decoder.first.eq(sequencer.first),
+                decoder.base.eq(sequencer.base),
+                decoder.entry.eq(entry),
+            ]
+        m.d.comb += [
+            self.valid.eq(joined([decoder.valid for decoder in decoders])),
+            self.address.eq(joined([decoder.address for decoder in decoders])),
+            self.operands[0].eq(delay(m, weights, ahead, "weight")),
+        ]
+        present = [decoder.weight.any() for decoder in decoders]
+        if several or config.windowed:
+            counted = delay(m, sequencer.issue, 4, "counted")
+            found = sum(delay(m, Cat(present), 1, "present"))
+            nonzeros, fillers = found, Mux(counted, config.streams, 0) - found
+            beyond = joined([decoder.beyond for decoder in decoders]).any()
+        else:
+            nonzeros, fillers = present[0], decoders[0].valid & ~present[0]
+            beyond = decoders[0].beyond
+        self._connect(m, decoders)
+        m.d.comb += [
+            self.nonzeros.eq(nonzeros),
+            self.fillers.eq(fillers),
             self.fault[Error.WEIGHTS].eq(buffer.overflow),
-            self.fault[Error.ADDRESS].eq(address.beyond),
+            self.fault[Error.ADDRESS].eq(beyond),
         ]
         return m
+
+    def _connect(self, m: Module, decoders: Sequence[Any]) -> None:
+        """What the decoders of another coding have beside the same ports."""
+
+    def _decoder(self) -> Any:
+        """That of a stream."""
+        return SparseAddress(self._config)
+
+    def _entries(self, word: Value) -> list[Value]:
+        """Those of each stream in a word of the weight buffer."""
+        streams = self._config.streams
+        if streams == 1:
+            return [word]
+        return [word.word_select(k, len(word) // streams) for k in range(streams)]
+
+
+def joined(values: list[Value]) -> Value:
+    """The streams' values side by side, stream 0 lowest."""
+    return Cat(*values) if len(values) > 1 else values[0]
 
 
 def level_of(m: Module, code: Value, name: str) -> Value:
@@ -58,12 +106,16 @@ def level_of(m: Module, code: Value, name: str) -> Value:
 
 
 class SparseAddress(wiring.Component):
-    """Index decoder: entries {place, code} to addresses and weights, one a cycle.
+    """Index decoder of a stream: entries {place, code} to addresses and weights, one a cycle.
 
     Relative: the address is the sum of the distances since the tile's base. Absolute: the base plus
     the place. A place of all ones is a filler: its weight is zero, like that of a bubble; a
-    relative one still moves the address. `address`, `weight` and `beyond` (the weight's address is
-    not in the activation memory) are ready after edge 2.
+    relative one still moves the address. A stream that is through with its weights waits for the
+    others with fillers of an odd code, which leave the address as it is.
+
+    `address`, `weight` and `beyond` (the weight's address is not in the activation memory) are
+    ready after edge 2. `valid`: the activation is to be read; of several streams each reads for its
+    weights alone.
     """
 
     def __init__(self, config: CoreConfig):
@@ -72,8 +124,8 @@ class SparseAddress(wiring.Component):
             {
                 "issue": In(1),
                 "first": In(1),
-                "base": In(config.address_bits),
-                "entry": In(config.entry_bits),
+                "base": In(config.address_bits + 1),
+                "entry": In(config.entry_bits // config.streams),
                 "valid": Out(1),
                 "address": Out(config.address_bits),
                 "beyond": Out(1),
@@ -93,16 +145,15 @@ class SparseAddress(wiring.Component):
         level = level_of(m, code, "code")
         present = Signal()
         m.d.comb += present.eq(issued & ~place.all())
-        total = Signal(max(config.address_bits, len(place)) + 1)
-        m.d.comb += total.eq((Mux(first, base, self.address) if relative else base) + place)
-        carry = total[config.address_bits :].any()
-        wrapped = Signal()
-        with m.If(issued):
-            m.d.sync += [
-                self.address.eq(total),
-                wrapped.eq(carry | (wrapped & ~first) if relative else carry),
-            ]
-        m.d.sync += [self.valid.eq(issued), self.weight.eq(Mux(present, level, 0))]
-        beyond = wrapped | outside(config, self.address)
-        m.d.comb += self.beyond.eq(self.weight.any() & beyond)
+        several = config.streams > 1
+        moves = issued & ~(place.all() & code[0]) if several else issued
+        reads = present if several else issued
+        reached = Signal(len(base))
+        with m.If(moves):
+            m.d.sync += reached.eq(advance(Mux(first, base, reached) if relative else base, place))
+        m.d.sync += [self.valid.eq(reads), self.weight.eq(Mux(present, level, 0))]
+        m.d.comb += [
+            self.address.eq(reached),
+            self.beyond.eq(self.weight.any() & outside(config, reached)),
+        ]
         return m

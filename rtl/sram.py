@@ -35,17 +35,23 @@ def name(words: int, bits: int) -> str:
 def macros(config: CoreConfig) -> tuple[Macro, ...]:
     """The SRAMs of the core: "activation" banks, "weight" buffers, and "index" memories (mask
     buffers, table of tap addresses) where the core has them."""
-    banks = config.act_banks * config.act_buffers * config.tiles
+    banks = config.act_banks * config.act_buffers * config.memories
+    activation = Macro("activation", config.act_depth, 8 * config.bank_bytes, banks)
+    depths = config.weight_depth, config.mask_depth, config.tap_depth
+    return (activation, *stream_macros(config, *depths))
+
+
+def stream_macros(
+    config: CoreConfig, weight_depth: int, mask_depth: int, tap_depth: int
+) -> list[Macro]:
+    """Those that the weight stream of `config` fills, with other depths."""
     rows = config.filters if config.core == "sparse-rows" else 1
-    found = [
-        Macro("activation", config.act_depth, 8 * config.bank_bytes, banks),
-        Macro("weight", config.weight_depth, config.entry_bits, 2 * rows),
-    ]
+    found = [Macro("weight", weight_depth, config.entry_bits, 2 * rows)]
     if config.masked:
-        found.append(Macro("index", config.mask_depth, config.mask_word_bits, 2))
+        found.append(Macro("index", mask_depth, config.mask_word_bits, 2))
     if config.table:
-        found.append(Macro("index", config.tap_depth, config.address_bits, 1))
-    return tuple(found)
+        found.append(Macro("index", tap_depth, config.address_bits, 1))
+    return found
 
 
 def address_bits(words: int) -> int:
@@ -69,7 +75,16 @@ def instance(
 
 
 def behavioural(words: int, bits: int) -> str:
-    """Verilog of the macro for simulation; an address past the last word reads as undefined."""
+    """Verilog of the macro for simulation, and for FPGAs.
+
+    Simulated, words that were never written are zero, and so is what is read past the last word, so
+    that no X of a four-state simulator gets into a sum; synthesis sees neither.
+    """
+    past_the_end = f"""\
+`ifndef SYNTHESIS
+      if (!we && addr >= {words}) q <= 0;
+`endif
+"""
     return f"""\
 // Single-port SRAM, {words} words of {bits} bits, registered read. For simulation only.
 module {name(words, bits)} (
@@ -81,10 +96,18 @@ module {name(words, bits)} (
     output reg  [{bits - 1}:0] q
 );
   reg [{bits - 1}:0] mem [0:{words - 1}];
+`ifndef SYNTHESIS
+  initial begin : zeros
+    integer n;
+    for (n = 0; n < {words}; n = n + 1) mem[n] = 0;
+    q = 0;
+  end
+`endif
   always @(posedge clk)
     if (ce) begin
       if (we) mem[addr] <= d;
       else q <= mem[addr];
+{past_the_end * bool(words & (words - 1))}\
     end
 endmodule
 """

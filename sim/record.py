@@ -1,12 +1,12 @@
 """A layer's run, cycle by cycle at the core's ports: what a mapped netlist is replayed with."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from cosign import scratch
 from rtl.config import CoreConfig
 from sim.build import inputs, outputs
 from sim.simulate import Job, JobResult, simulate
@@ -34,8 +34,8 @@ def record(
 
     Registers and memories begin as zeros: so they do in the replay of a netlist.
     """
-    with tempfile.TemporaryDirectory(prefix="cosign-record-") as folder:
-        path = Path(folder) / "ports"
+    with scratch("record") as folder:
+        path = folder / "ports"
         results = simulate(jobs, config, simulators, stall_seed=stall_seed, record=path, seed=0)
         ports = inputs(config) | outputs(config)
         line = sum(width for _, width in ports.values()) + 1

@@ -1,15 +1,18 @@
 """Run layer programs on the compiled RTL: many jobs in one simulator process."""
 
+import contextlib
 import os
-import tempfile
+import subprocess
+import sys
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import find_libpython
 import numpy as np
 
-from cosign import CosignError
+from cosign import CosignError, processes, scratch
 from rtl.config import CoreConfig
 from rtl.program.pack import LayerProgram, unpack_outputs
 from rtl.program.traffic import Traffic
@@ -161,15 +164,8 @@ def simulate_runs(
     """Execute runs as `simulate` does, whatever their streams say; a run that is reset has no
     result of its own."""
     simulator = build(config, folder, waves=waves is not None, record=record is not None)
-    with tempfile.TemporaryDirectory(prefix="cosign-") as name:
-        work = Path(name)
-        try:
-            _write_jobs(work, runs, config)
-        except OSError as error:
-            raise CosignError(
-                f"cannot write the simulation's files to {work}: {error.strerror}; free some space "
-                "or set TMPDIR to another folder."
-            ) from error
+    with scratch("sim") as work:
+        _write_jobs(work, runs, config)
         arguments = ["+jobs=jobs", "+results=results", *power_on(seed)]
         if record is not None:
             arguments.append(f"+record={record.resolve()}")
@@ -223,10 +219,8 @@ def _write_channel(prefix: Path, moved: Traffic) -> None:
 
 
 def _execute(simulator: Path, run: Path, arguments: list[str], waves: Path | None) -> None:
-    from cocotb_tools import config as cocotb_config
-    from cocotb_tools.runner import get_results, get_runner
+    from cocotb_tools.check_results import get_results
 
-    libraries = [str(cocotb_config.libs_dir), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
     log, results = run / "log", run / "results.xml"
     coverage = coverage_folder()
     if coverage is not None:
@@ -234,28 +228,47 @@ def _execute(simulator: Path, run: Path, arguments: list[str], waves: Path | Non
         name = coverage / f"{simulator.name}-{uuid.uuid4().hex}.dat"
         arguments = [*arguments, f"+verilator+coverage+file+{name}"]
     trace = ["--trace", "--trace-file", str(waves.resolve())] if waves else []
-    try:
-        get_runner("verilator").test(
-            test_module="sim.bench.drive",
-            hdl_toplevel=TOP,
-            hdl_toplevel_lang="verilog",
-            build_dir=simulator,
-            test_dir=run,
-            test_args=trace,
-            plusargs=arguments,
-            results_xml=str(results.resolve()),
-            log_file=log,
-            extra_env={
-                "COCOTB_TRUST_INERTIAL_WRITES": "1",
-                "LD_LIBRARY_PATH": os.pathsep.join(libraries),
-            },
-        )
-        tests, failed = get_results(results)
-    except (SystemExit, RuntimeError, OSError):
-        tests, failed = 0, 0
+    with (
+        log.open("wb") as output,
+        processes.started(
+            [simulator.resolve() / TOP, *trace, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=run,
+            env=_environment(results),
+        ) as process,
+    ):
+        status = process.wait()
+    tests, failed = 0, 0
+    if status == 0:
+        with contextlib.suppress(SystemExit, RuntimeError, OSError):  # no results, or half of them
+            tests, failed = get_results(results)
     if tests != 1 or failed:
-        tail = "\n".join(log.read_text().splitlines()[-15:]) if log.exists() else "no log"
-        raise CosignError(f"the RTL simulation failed:\n{tail}")
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:]) or "no log"
+        raise CosignError(f"the RTL simulation failed (status {status}):\n{tail}")
+
+
+def _environment(results: Path) -> dict[str, str]:
+    """What cocotb wants of its simulator's environment."""
+    from cocotb_tools import config as cocotb_config
+
+    def path(name: str, *more: str) -> str:
+        return os.pathsep.join([*more, *filter(None, [os.environ.get(name)])])
+
+    users = (str(find_libpython.find_libpython()), cocotb_config.pygpi_entry_point())
+    return {
+        **os.environ,
+        "COCOTB_RESULTS_FILE": str(results),
+        "COCOTB_TEST_MODULES": "sim.bench.drive",
+        "COCOTB_TOPLEVEL": TOP,
+        "COCOTB_TRUST_INERTIAL_WRITES": "1",
+        "GPI_USERS": ";".join(users),
+        "LD_LIBRARY_PATH": path("LD_LIBRARY_PATH", str(cocotb_config.libs_dir)),
+        "PYGPI_PYTHON_BIN": sys.executable,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "TOPLEVEL_LANG": "verilog",
+    }
 
 
 def _collect(work: Path, config: CoreConfig) -> list[RunResult]:

@@ -31,8 +31,7 @@ ACCOUNTINGS = ("streamed", "on-chip")
 RESOLUTION = 0.005  # of the portion at the crossing
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(NamedTuple):
     """Words to store at some portion.
 
     A word is what one address of the core's weight buffer holds: an entry (sparse, fillers
@@ -43,6 +42,7 @@ class Stored:
     layer, filter : weight words of the whole layer, and of the fullest buffer of a pass
     layer_masks, filter_masks : mask words likewise, 0 without a bitmask
     buffers : weight buffers that are filled alternately or side by side
+    table : words of the table of tap addresses, 0 without
     """
 
     layer: int
@@ -50,6 +50,7 @@ class Stored:
     layer_masks: int = 0
     filter_masks: int = 0
     buffers: int = 2
+    table: int = 0
 
 
 @dataclass(frozen=True)
@@ -141,13 +142,22 @@ class _Trial:
 
 def with_weights(config: CoreConfig, stored: Stored, weights: str) -> CoreConfig:
     """`config` with weight memories for `stored`, by one of ACCOUNTINGS."""
+    words, masks = depths(stored, weights)
+    fields: dict[str, Any] = {"weight_depth": words}
+    if masks:
+        fields["mask_depth"] = masks
+    return dataclasses.replace(config, **fields)
+
+
+def depths(stored: Stored, weights: str) -> tuple[int, int]:
+    """(weight_depth, mask_depth) for `stored`, by one of ACCOUNTINGS; no masks make a depth of 0.
+
+    They may be more than a core can have.
+    """
     words, masks = stored.filter, stored.filter_masks
     if weights == "on-chip":
         words, masks = -(-stored.layer // stored.buffers), -(-stored.layer_masks // 2)
-    fields: dict[str, Any] = {"weight_depth": max(2, words)}
-    if masks:
-        fields["mask_depth"] = max(2, masks)
-    return dataclasses.replace(config, **fields)
+    return max(2, words), max(2, masks) if masks else 0
 
 
 class TooDeep(CosignError):

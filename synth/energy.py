@@ -8,11 +8,10 @@ clock is ideal (no tree), nets load by the library's wire-load model, and glitch
 """
 
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosign import CosignError
+from cosign import CosignError, scratch
 from rtl import sram as rtl_sram
 from rtl.config import CoreConfig
 from synth import sram
@@ -74,8 +73,7 @@ def logic_energy(
     for name in ("netlist.v", "cosign_sram.lib"):
         if not (folder / name).is_file():
             raise CosignError(f"{folder} has no {name}; synthesise the core into it first.")
-    with tempfile.TemporaryDirectory(prefix="cosign-energy-") as name:
-        work = Path(name)
+    with scratch("energy") as work:
         script = _SCRIPT.format(
             liberty=LIBERTY,
             macros=f"{{{(folder / 'cosign_sram.lib').resolve()}}}",

@@ -6,27 +6,25 @@ register files stay in LUTs. The core is routed out of context, without pads, so
 register-to-register paths.
 """
 
-import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
 import json
 import re
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosign import CosignError, atomic_write, read_json, values, write_json
+from cosign import CosignError, atomic_write, cache, read_json, scratch, values, write_json
 from cosign.values import Count, Positive
 from rtl import verilog
 from rtl.config import CoreConfig
 from synth.map import yosys, yosys_version
 from synth.process import run_tool
-from synth.store import copy_kept, entry, store, whole
+from synth.store import copy_kept
 
 SCHEMA = 1
 TOP = "cosign_core"
@@ -133,15 +131,14 @@ def route(
         "core_config": config.hash,
         "script": YOSYS_SCRIPT,
     }
-    cached = entry("fpga", SCHEMA, provenance, dataclasses.asdict(target), texts)
+    cached = cache.entry("fpga", SCHEMA, provenance, dataclasses.asdict(target), texts)
     report = _cached(cached)
-    with tempfile.TemporaryDirectory(prefix="cosign-fpga-") as temporary:
+    with scratch("fpga") as work:
         source = cached
         if report is None:
-            source = Path(temporary)
+            source = work
             report = _route(config, target, texts, source, provenance, cancel)
-            with contextlib.suppress(OSError):
-                store(source, cached, KEPT, damaged=True)
+            cache.keep(cached, {name: (work / name).read_bytes() for name in KEPT})
         if out is not None:
             copy_kept(source, Path(out), KEPT)
     return report
@@ -156,7 +153,7 @@ def nextpnr_version() -> str:
 
 
 def _cached(folder: Path) -> FpgaReport | None:
-    if not whole(folder, KEPT):
+    if not cache.intact(folder, KEPT):
         return None
     try:
         return FpgaReport.from_json(read_json(folder / "fpga.json"))

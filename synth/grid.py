@@ -37,18 +37,33 @@ _BITMASK: _Rows = (
     (46, 2, 1, {}), (29, 2, 2, {}), (61, 2, 1, {}), (29, 8, 1, {}), (8, 8, 1, {}),
     (19, 1, 1, {"bank_bytes": 8}), (26, 1, 1, {}), (46, 1, 1, {"bank_bytes": 8}),
 )  # fmt: skip
+_STREAMS: _Rows = (  # lanes, drain, streams, and what else differs
+    (4, 1, 2, {}), (8, 1, 2, {}), (5, 1, 4, {}), (13, 1, 2, {"index_bits": 10}), (4, 1, 8, {}),
+    (13, 1, 3, {}), (7, 2, 4, {}), (8, 2, 4, {"index_bits": 10}), (13, 1, 4, {}), (19, 1, 2, {}),
+    (7, 1, 6, {"index_bits": 10}), (22, 2, 2, {"bank_bytes": 8}), (13, 2, 4, {"tiles": 2}),
+    (17, 1, 3, {"bank_bytes": 2}), (9, 1, 6, {}), (8, 2, 8, {}), (17, 2, 4, {}), (29, 4, 2, {}),
+    (25, 2, 3, {"index_bits": 10}), (13, 1, 8, {}),
+)  # fmt: skip
 _ROWS = (  # lanes, filters, drain, window_reads, window_span
     (8, 2, 1, 3, 3), (4, 4, 1, 3, 3), (8, 4, 2, 3, 5), (4, 8, 1, 1, 3), (13, 2, 1, 3, 3),
-    (8, 8, 1, 3, 3),
+    (8, 8, 1, 3, 3), (16, 2, 1, 6, 3), (23, 3, 1, 3, 3), (37, 2, 1, 3, 3),
 )  # fmt: skip
 _PACKED = (  # lanes, filters, drain, mask_bits
     (4, 4, 1, 8), (8, 2, 1, 16), (2, 8, 1, 4), (13, 2, 1, 16), (4, 8, 2, 4),
+    (8, 4, 1, 8), (26, 2, 1, 16), (4, 16, 2, 2), (12, 8, 4, 4), (37, 1, 1, 32),
 )  # fmt: skip
 _NM = (  # lanes, filters, drain, nm_keep, nm_group
     (4, 2, 1, 2, 4), (4, 4, 1, 2, 4), (8, 2, 2, 1, 4), (2, 4, 1, 4, 8), (7, 4, 1, 2, 4),
     (4, 4, 1, 4, 4), (8, 2, 1, 2, 2), (2, 4, 1, 8, 8), (7, 4, 1, 4, 4),
+    (8, 1, 1, 8, 8), (8, 2, 1, 4, 4), (3, 3, 1, 8, 8), (8, 2, 1, 8, 8), (13, 4, 1, 2, 2),
+    (4, 8, 2, 4, 4), (13, 12, 1, 2, 2), (8, 4, 1, 8, 8), (8, 3, 1, 2, 4), (14, 7, 2, 2, 4),
+    (23, 4, 1, 2, 4),
 )  # fmt: skip
 _LARGE = (
+    {"core": "sparse", "streams": 4, "index_bits": 8, "lanes": 29, "drain": 2},
+    {"core": "sparse", "streams": 4, "index_bits": 8, "lanes": 57, "drain": 2},
+    {"core": "sparse", "streams": 8, "index_bits": 10, "lanes": 25, "drain": 2},
+    {"core": "sparse-rows", "lanes": 46, "filters": 3, "window_reads": 3, "window_span": 3},
     {"core": "sparse", "coding": "bitmask", "lanes": 91, "drain": 2},
     {"core": "dense-2d", "lanes": 16, "filters": 8, "drain": 2},
     {"core": "sparse", "coding": "bitmask", "lanes": 61, "tiles": 2, "drain": 4},
@@ -76,6 +91,17 @@ def cores() -> tuple[CoreConfig, ...]:
         for coding, several in (("relative", _SPARSE), ("bitmask", _BITMASK))
         for lanes, drain, tiles, more in several
     ]
+    streams: list[dict[str, Any]] = [
+        {
+            "core": "sparse",
+            "lanes": lanes,
+            "drain": drain,
+            "streams": count,
+            "index_bits": 8,
+            **more,
+        }
+        for lanes, drain, count, more in _STREAMS
+    ]
     rows: list[dict[str, Any]] = [
         {"core": "sparse-rows", "lanes": lanes, "filters": filters, "drain": drain,
          "window_reads": reads, "window_span": span}
@@ -91,7 +117,7 @@ def cores() -> tuple[CoreConfig, ...]:
          "mask_bits": bits}
         for lanes, filters, drain, bits in _PACKED
     ]  # fmt: skip
-    several = (dense, scalar, sparse, rows, structured, packed, _LARGE)
+    several = (dense, scalar, sparse, streams, rows, structured, packed, _LARGE)
     found = [_core(fields) for fields in itertools.chain.from_iterable(several)]
     small, large = found[: -len(_LARGE)], found[-len(_LARGE) :]
     return (*sorted(small, key=lambda core: core.multipliers), *large)

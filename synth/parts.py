@@ -8,12 +8,12 @@ what issues its weights; all else is counted alike.
 
 from collections.abc import Callable
 
-from rtl import rows
+from rtl import rows, window
 from rtl.activation import LOADS
 from rtl.config import CoreConfig
 from rtl.core import CONTROL_LOADS, OPERAND_LOADS, sharers
 from rtl.fanout import BRANCHES
-from rtl.timing import bias_places
+from rtl.timing import ACT_EDGE, bias_places, operand_edge
 from synth.blocks import ADDRESS, BUFFERS, CONTROL, DECODER, DRAIN, LANES, READ_PATH, SHARED
 
 Parts = dict[str, float]
@@ -51,10 +51,11 @@ def _lanes(config: CoreConfig) -> Parts:
         "weight copy": copies,
         "command copy": 2 * config.tiles * _tree(-(-of_tile // CONTROL_LOADS)),
     }
+    if config.element > 1:
+        found |= {"further product": lanes * (config.keep - 1)}
     if config.structured:
         others = config.nm_group - config.nm_keep
         found |= {
-            "further product": lanes * (config.keep - 1),
             "channel choice": lanes * config.keep * others,
             "choice copy bit": copies * config.select_bits,
         }
@@ -62,14 +63,15 @@ def _lanes(config: CoreConfig) -> Parts:
 
 
 def _read_path(config: CoreConfig) -> Parts:
-    """Row registers, the rotator (rtl.activation), windows of `sparse-rows`."""
-    low_bits = config.act_word_bytes.bit_length() - 1
+    """Row registers, the rotator (rtl.activation), windows of `sparse-rows` and the "window"
+    coding."""
+    low_bits = config.row_bytes.bit_length() - 1
     shift = config.element_bytes.bit_length() - 1
     muxes = selects = 0
-    middle = config.act_word_bytes
+    middle = config.row_bytes
     for step in reversed(range(shift, low_bits)):
         needed = config.read_bytes + (1 << step) - config.element_bytes
-        needed = min(config.act_word_bytes, needed)
+        needed = min(config.row_bytes, needed)
         muxes += needed
         selects += _tree(-(-needed // (LOADS // 8)))
         if step == shift + (low_bits - shift) // 2:
@@ -87,6 +89,17 @@ def _read_path(config: CoreConfig) -> Parts:
         }
     else:
         copies = -(-config.filters // sharers(config))
+    if config.windowed:
+        groups = 0
+        if config.beats > 1:
+            groups += -(-config.window_bytes // window.BYTES)
+            copies += config.beats - 1  # of a beat, until the last one is there
+            found |= {"kept byte": config.window_bytes}
+        if config.window_span > 1:
+            groups += -(-config.lanes // window.BYTES)
+            choices = config.lanes * (config.window_span - 1)
+            found |= {"picked byte": config.lanes, "picked choice": choices}
+        found |= {"window copy": _tree(groups)}
     counts = {
         "bank": config.act_banks,
         "rotator byte": muxes,
@@ -95,7 +108,7 @@ def _read_path(config: CoreConfig) -> Parts:
         "memory": 1,
         **found,
     }
-    return {name: config.tiles * count for name, count in counts.items()}
+    return {name: config.memories * count for name, count in counts.items()}
 
 
 def _drain(config: CoreConfig) -> Parts:
@@ -135,9 +148,26 @@ def _sparse(config: CoreConfig) -> dict[str, Parts]:
             DECODER: {"bitmask": 1, "mask bit": config.mask_bits},
             ADDRESS: {"bitmask": 1},
         }
+    if config.windowed:
+        steps = config.address_bits * ((1 << config.step_bits) - 1)
+        decoder = {
+            "window": 1,
+            "place bit": config.place_bits,
+            "step choice": steps,
+            "beats": config.beats > 1,
+            "later weight": operand_edge(config) - ACT_EDGE,
+        }
+        return {
+            BUFFERS: {"distance": 1, "weight bit": config.entry_bits},
+            DECODER: {name: config.streams * count for name, count in decoder.items()},
+            ADDRESS: {"distance": 1},
+        }
     return {
         BUFFERS: {"distance": 1, "weight bit": config.entry_bits},
-        DECODER: {"distance": 1, "place bit": config.place_bits},
+        DECODER: {
+            "distance": config.streams,
+            "place bit": config.streams * config.place_bits,
+        },
         ADDRESS: {"distance": 1},
     }
 

@@ -1,19 +1,14 @@
 """Outside tools, each in a process of its own, ended with us and explained when they fail."""
 
+import contextlib
 import os
 import selectors
 import subprocess
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
-from cosign import CosignError
-
-Command = Sequence[str | Path]
-
-
-class Cancelled(Exception):
-    """Another core failed or the user pressed Ctrl-C: this tool was stopped half way."""
+from cosign import CosignError, processes
+from cosign.processes import Cancelled, Command
 
 
 def run_tool(
@@ -27,19 +22,16 @@ def run_tool(
     try:
         with (
             open(log, "wb") as output,
-            subprocess.Popen(
-                [str(word) for word in command],
+            processes.started(
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
+                env={**os.environ, "TMPDIR": str(cwd)},  # what it leaves there goes with `cwd`
             ) as process,
         ):
-            try:
-                status = _wait(process, cancel)
-            except BaseException:
-                process.kill()
-                raise
+            status = _wait(process, cancel)
     except FileNotFoundError as error:
         raise CosignError(
             f"cannot find the program {command[0]}; install the package {package}."
@@ -71,8 +63,8 @@ class Conversation:
         self._cancel = cancel
         self._name = Path(command[0]).name
         try:
-            self._process = subprocess.Popen(
-                [str(word) for word in command],
+            self._process = processes.start(
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -108,5 +100,8 @@ class Conversation:
         return answer.decode(errors="replace").partition(end)[0]
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        processes.end(self._process)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):  # what it did not read
+                    pipe.close()

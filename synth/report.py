@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import math
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,27 +12,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosign import CosignError, read_json, values, write_json
+from cosign import CosignError, cache, read_json, scratch, values, write_json
+from cosign.processes import Cancelled
 from cosign.values import Amount, Count, Positive
 from rtl import sram as rtl_sram
 from rtl import verilog
 from rtl.config import CoreConfig
 from synth import fmax, sram
 from synth.blocks import blocks_um2
-from synth.map import map_core, measure_area, yosys_version
+from synth.map import measure_area, yosys_version
+from synth.mapped import map_once
 from synth.netlist import Netlist
 from synth.pdk import Pdk, find_pdk
-from synth.process import Cancelled
+from synth.place import core as placement
+from synth.place.options import Placed, Placement
 from synth.recipe import recipe_hash
 from synth.sizing import buffer_fanout, close_timing, ideal_nets, tie_constants
 from synth.sta import Timer, opensta_version, sign_off
-from synth.store import copy_kept, entry, store, whole
+from synth.store import copy_kept
 
 SCHEMA = 2
 TOP = "cosign_core"
 KEPT = ("netlist.v", "area.rpt", "area.json", "timing.rpt", "timing_top20.rpt", "timing_hold.rpt",
         "timing_tns.rpt", "check_setup.rpt", "sta.tcl", "map.ys", "map.abc", "map.log",
         "cosign_sram.lib", "cosign_core.v", "core.json")  # fmt: skip
+PLACED = "placed"
+"""Folder of a placed core's files, in that of the others."""
 FASTEST = ("fastest.v", "fastest_timing.rpt")  # of the Fmax search
 
 Progress = Callable[[CoreConfig, str], None]
@@ -64,6 +68,7 @@ class CoreReport:
     wall_s : of the synthesis that made it, wherever it is read from
     blocks_um2 : `logic_um2` by block (synth.blocks)
     fmax_search : of another netlist, sized to be as fast as it gets; null unless asked for
+    placed : the same core with its wires, placed; missing unless asked for
     """
 
     config: CoreConfig
@@ -78,6 +83,7 @@ class CoreReport:
     wall_s: Amount
     blocks_um2: dict[str, Amount]
     fmax_search: fmax.FmaxSearch | None = None
+    placed: Placed | None = dataclasses.field(default=None, metadata=values.LATER)
 
     def __post_init__(self) -> None:
         if not math.isclose(sum(self.blocks_um2.values()), self.logic_um2, rel_tol=1e-6):
@@ -111,7 +117,7 @@ class CoreReport:
             "schema": SCHEMA,
             "name": self.name,
             "config_hash": self.config_hash,
-            **dataclasses.asdict(self),
+            **values.plain(self),
             "config": self.config.to_json(),
             "total_um2": self.total_um2,
         }
@@ -120,6 +126,24 @@ class CoreReport:
     def from_json(cls, value: Any) -> "CoreReport":
         """Raises CosignError on another schema, an unknown, a missing or a wrong field."""
         return values.parse(value, cls, "a core report", "synthesise again", (SCHEMA,))
+
+    def as_placed(self) -> "CoreReport":
+        """The placed core in the place of the other: its area, clock and cells.
+
+        Raises CosignError where it was not placed.
+        """
+        if self.placed is None:
+            raise CosignError(f"{self.name} was not placed; synthesise it with a placement.")
+        placed = self.placed
+        return dataclasses.replace(
+            self,
+            logic_um2=placed.logic_um2,
+            fmax_hz=placed.fmax_hz,
+            slack_ns=placed.slack_ns,
+            critical_path=placed.critical_path,
+            cells=placed.cells,
+            blocks_um2=placed.blocks_um2,
+        )
 
     def with_memories(self, config: CoreConfig) -> "CoreReport":
         """The same logic with the memories of `config`.
@@ -145,13 +169,15 @@ def synthesize(
     sram_models: Sequence[str] = sram.MODELS,
     *,
     search_fmax: bool = False,
+    place: Placement | None = None,
     cancel: threading.Event | None = None,
     progress: Report = lambda *_: None,
 ) -> CoreReport:
     """Map, buffer, size and time the core of `config`; files go to `out` if given.
 
-    `search_fmax` also sizes it to be as fast as it gets (`fmax_search` of the report). `progress`
-    is called after each step that is not found in the cache.
+    `search_fmax` also sizes it to be as fast as it gets (`fmax_search` of the report), `place` also
+    places it (`placed` of the report; files go to `out`/placed). `progress` is called after each
+    step that is not found in the cache.
 
     Equal work is done once: the result and its files are cached under
     cosign.cache_dir()/synth by the hash of config, Verilog, recipe, Liberty and tool versions (a
@@ -160,33 +186,41 @@ def synthesize(
     pdk = find_pdk(liberty)
     for model in sram_models:
         sram.area_um2(model, 1, 1)  # an unknown model fails before the work, not after
+    if place is not None:
+        placement.check(pdk, place)
     steps = _Steps(progress, search_fmax)
     texts = verilog.generate(config)
     logic = {"cosign_core.v": texts["cosign_core.v"]}
-    with tempfile.TemporaryDirectory(prefix="cosign-synth-") as temporary:
-        scratch = Path(temporary)
+    with scratch("synth") as work:
         provenance = {**toolchain(pdk), "core_config": config.hash}
         kept = (FASTEST if search_fmax else ()) + KEPT  # core.json last
-        cached = entry("synth", provenance, logic, search_fmax)
+        cached = cache.entry("synth", provenance, logic, search_fmax)
         report = _cached(cached, kept)
         source = cached
         if report is None:
-            report = _synthesize(config, pdk, logic, scratch, provenance, steps, cancel)
-            source = scratch
-            with contextlib.suppress(OSError):
-                store(scratch, cached, kept, damaged=_cached(cached, kept) is None)
+            report = _synthesize(
+                config, pdk, logic, work, provenance, steps, cancel, place is not None
+            )
+            source = work
+            cache.keep(cached, {name: (work / name).read_bytes() for name in kept})
+        placed = None
+        if place is not None:
+            folder = None if out is None else Path(out) / PLACED
+            placed = placement.place_core(
+                config, TOP, pdk, logic, provenance, place, folder, cancel
+            )
         if out is not None:
             copy_kept(source, Path(out), kept)
     areas = {model: report.sram_um2[model] for model in sram_models}
-    return dataclasses.replace(report, sram_um2=areas)
+    return dataclasses.replace(report, sram_um2=areas, placed=placed)
 
 
 def toolchain(pdk: Pdk) -> dict[str, Any]:
     """What a result depends on beside the core: tools, library, recipe, SRAM models."""
-    with tempfile.TemporaryDirectory(prefix="cosign-synth-") as scratch:
+    with scratch("synth") as work:
         return {
             "yosys": yosys_version(),
-            "sta": opensta_version(Path(scratch)),
+            "sta": opensta_version(work),
             "pdk": pdk.provenance(),
             "recipe": recipe_hash(),
             "sram_models": [sram.provenance(model) for model in sram.MODELS],
@@ -201,6 +235,7 @@ def _synthesize(
     provenance: dict[str, Any],
     steps: "_Steps",
     cancel: threading.Event | None,
+    keep_mapped: bool,
 ) -> CoreReport:
     started = time.monotonic()
     steps.done("Verilog")
@@ -209,7 +244,7 @@ def _synthesize(
     macros = rtl_sram.macros(config)
     liberty = folder / "cosign_sram.lib"
     sram.write_liberty(macros, liberty)
-    mapped = map_core(logic, TOP, pdk, liberty, folder, cancel)
+    mapped = map_once(logic, TOP, pdk, liberty, folder, cancel, keep=keep_mapped)
     steps.done("mapping")
     netlist = Netlist.from_yosys(mapped, TOP, registers)
     path = folder / "netlist.v"
@@ -309,7 +344,7 @@ def _search(
 
 def _cached(folder: Path, kept: Sequence[str] = KEPT) -> CoreReport | None:
     """A whole entry of the cache, or None. A damaged entry counts as none."""
-    if not whole(folder, kept):
+    if not cache.intact(folder, kept):
         return None
     try:
         return CoreReport.from_json(read_json(folder / "core.json"))

@@ -2,7 +2,8 @@
 
 The clock is ideal. Wires load by the library's default wire-load model, which OpenSTA applies by
 itself. Inputs arrive, and outputs are wanted, IO_NS from the clock edge. The layer descriptor
-(`layer__*`) is held stable while a core works (rtl.layer), so it has two cycles to arrive.
+(`layer__*`) is held stable while a core works (rtl.layer), so it has two cycles to arrive; but not
+`layer__new_map`, which acts in the cycle of the start.
 """
 
 import re
@@ -33,7 +34,8 @@ foreach port [all_inputs] {{
   if {{[get_full_name $port] != "{clock}"}} {{
     set_input_delay {io} -clock clk $port
     set_driving_cell -lib_cell {driver} $port
-    if {{[string match "layer__*" [get_full_name $port]]}} {{
+    if {{[string match "layer__*" [get_full_name $port]]
+         && "layer__new_map" != [get_full_name $port]}} {{
       set_multicycle_path -setup 2 -from $port
     }}
   }}

@@ -10,7 +10,7 @@ def main(script: Path) -> None:
 
     # Yosys keeps what ABC made of a library in TMPDIR, by the name of the file and its time alone:
     # there another library of the same name would be taken for this one.
-    os.environ["TMPDIR"] = str(Path.cwd())
+    os.environ["TMPDIR"] = "."  # a path may have spaces, which the command line of ABC has not
     design = libyosys.Design()
     for line in filter(None, script.read_text().splitlines()):
         libyosys.run_pass(line, design)

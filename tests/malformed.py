@@ -8,7 +8,8 @@ from random_layers import random_input
 
 from compress.model.graph import Geometry, Layer
 from rtl.config import CoreConfig
-from rtl.layer import STEPS, Error
+from rtl.fields import STEPS
+from rtl.layer import Error
 from rtl.program.pack import pack_layer, unpack_outputs
 from sim.golden import layer_output
 from sim.simulate import Run
@@ -19,9 +20,17 @@ Spoil = Callable[[Run, CoreConfig], Run]
 def malformed(config: CoreConfig) -> Iterator[tuple[Geometry, Spoil, Error]]:
     """(a layer's shape, what spoils a run of it, the error) of all that can go wrong."""
     many_tiles, one_tile = Geometry("conv", 2, 4, 6, 6, (3, 3)), Geometry("linear", 24, 6)
+    # A tap at every tile's first address and no other: nothing lies beyond but the tile.
+    one_tap = Geometry("linear", 1, 12 * config.filters)
     yield many_tiles, too_many_rows, Error.ACTS
     yield many_tiles, a_row_too_many, Error.ACTS
+    yield one_tap, tiles_beyond_the_memory, Error.ADDRESS
+    yield one_tap, groups_beyond_the_memory, Error.ADDRESS
     if config.dense:
+        yield one_tile, channels_beyond_the_memory, Error.ADDRESS
+        yield many_tiles, columns_beyond_the_memory, Error.ADDRESS
+        yield many_tiles, rows_beyond_the_memory, Error.ADDRESS
+        yield many_tiles, rows_before_the_memory, Error.ADDRESS
         if config.packed:
             yield many_tiles, without_ends, Error.WEIGHTS
             for geometry in (many_tiles, one_tile):
@@ -29,14 +38,17 @@ def malformed(config: CoreConfig) -> Iterator[tuple[Geometry, Spoil, Error]]:
                 yield geometry, a_weight_more, Error.LEVELS
         elif config.weight_depth & (config.weight_depth - 1):
             yield many_tiles, a_pass_that_is_too_long, Error.WEIGHTS
-        if config.act_depth & (config.act_depth - 1):
-            yield many_tiles, beyond_the_memory, Error.ADDRESS
+        yield many_tiles, beyond_the_memory, Error.ADDRESS
         return
-    if config.core == "sparse" and config.coding == "relative":
+    if config.core == "sparse" and config.coding in ("relative", "window"):
         yield many_tiles, fillers_beyond_the_memory, Error.ADDRESS
     yield many_tiles, without_ends, Error.WEIGHTS
     yield many_tiles, beyond_the_memory, Error.ADDRESS
     if config.table:
+        yield one_tile, periods_beyond_the_memory, Error.ADDRESS
+        if config.masked:
+            yield one_tile, columns_beyond_the_table, Error.ADDRESS
+            yield Geometry("linear", config.mask_bits + 1, 2), sums_beyond_the_memory, Error.ADDRESS
         for geometry in (many_tiles, one_tile):
             yield geometry, a_weight_less, Error.LEVELS
             yield geometry, a_weight_more, Error.LEVELS
@@ -82,14 +94,84 @@ def a_pass_that_is_too_long(run: Run, config: CoreConfig) -> Run:
 
 
 def fillers_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
-    """Fillers pass the memory's end; only the weight behind them is beyond it."""
-    filler = (1 << config.place_bits) - 1
-    count = -(-config.act_bytes // filler)
+    """Fillers pass the memory's end; only the weight behind them is beyond it. Of several streams
+    the last one's alone."""
+    moved = config.step_bits + config.weight_bits if config.windowed else config.place_bits
+    filler = (1 << moved) - 1
+    count = -(-config.act_elements // filler)
     bits = np.zeros((count + 2, config.stream_bits), np.uint8)
-    bits[:-1, config.weight_bits : config.entry_bits] = 1
+    ones = config.entry_bits // config.streams if config.windowed else config.place_bits
+    bits[:-1, config.entry_bits - ones : config.entry_bits] = 1
     bits[-1, -1] = 1
     weights = np.packbits(bits, axis=1, bitorder="little")
     return dataclasses.replace(run, weights=weights)
+
+
+def with_fields(run: Run, **fields: int) -> Run:
+    """The descriptor says these."""
+    return dataclasses.replace(run, descriptor=run.descriptor | fields)
+
+
+def tiles_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
+    """So many that the last ones begin behind every address."""
+    return with_fields(run, last_tile=config.act_elements // config.lanes + 1)
+
+
+def groups_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
+    """Each pass is a group, and the third one begins behind every address."""
+    return with_fields(run, last_in_group=0, group_step=config.act_elements // 2 + 1)
+
+
+def channels_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
+    """The third channel lies behind every address."""
+    return with_fields(run, step_channel=config.act_elements // 2 + 1)
+
+
+def columns_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
+    far = config.act_elements // 2 + 1
+    return with_fields(run, step_column=far, step_phase_x=far)
+
+
+def rows_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
+    far = config.act_elements // 2 + 1
+    return with_fields(run, step_row=far, step_phase_y=far)
+
+
+def rows_before_the_memory(run: Run, config: CoreConfig) -> Run:
+    """The second row lies below address zero."""
+    back = (2 << config.address_bits) - 8  # with a sign
+    return with_fields(run, step_row=back, step_phase_y=back)
+
+
+def periods_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
+    """The third period lies behind every address, whatever the table says: it is all zeros."""
+    weights = run.weights.copy()
+    weights[: run.descriptor["last_slot"] + 1] = 0
+    run = dataclasses.replace(run, weights=weights)
+    return with_fields(run, period_step=config.act_elements // 2 + 1)
+
+
+def columns_beyond_the_table(run: Run, config: CoreConfig) -> Run:
+    """A period has more mask words than the table."""
+    return with_fields(run, last_in_period=run.descriptor["last_mask"])
+
+
+def sums_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
+    """The second filter's base, period and place are each as large as can be, so that their sum has
+    two bits more than an address; the first filter reads one place."""
+    far, places = (1 << config.address_bits) - 1, run.descriptor["last_slot"] + 1
+    table = np.tile(np.arange(config.stream_bits) < config.address_bits, (places, 1))
+    columns = [(0, [1, 0]), (1, [0, 1])]  # a mask of the first period, one of the second
+    filters = np.zeros((2, 3, config.stream_bits), bool)
+    for number, masks in columns:
+        filters[number, :2, 0] = masks
+        filters[number, 2, -1] = True
+    bits = np.concatenate([table, filters.reshape(6, -1)])
+    weights = np.packbits(bits, axis=1, bitorder="little")
+    run = dataclasses.replace(run, weights=weights)
+    return with_fields(
+        run, last_tile=0, last_in_group=0, group_step=far, last_in_period=0, period_step=far
+    )
 
 
 def beyond_the_memory(run: Run, config: CoreConfig) -> Run:
@@ -97,7 +179,7 @@ def beyond_the_memory(run: Run, config: CoreConfig) -> Run:
     bits = bits_of(run.weights, config.stream_bits)
     descriptor = run.descriptor
     if config.dense:
-        step = config.act_elements  # behind a memory whose size is no power of two
+        step = config.act_elements
         descriptor = descriptor | dict.fromkeys((f"step_{name}" for name in STEPS), step)
     elif config.table:
         bits[: descriptor["last_slot"] + 1, : config.address_bits] = 1
@@ -105,8 +187,11 @@ def beyond_the_memory(run: Run, config: CoreConfig) -> Run:
     else:
         bits = np.tile(bits[:1], (config.weight_depth, 1))  # one long filter
         bits[:, config.weight_bits + 1 : config.entry_bits] = 1
-        bits[:, config.weight_bits] = 0  # not a filler
+        bits[:, config.weight_bits] = 0  # not a filler; those of further streams are
         bits[:-1, -1], bits[-1, -1] = 0, 1
+        if config.windowed:
+            farthest = (1 << config.step_bits) - 1
+            descriptor = descriptor | {f"step_{farthest}": config.act_elements - 1}
     weights = np.packbits(bits, axis=1, bitorder="little")
     return dataclasses.replace(run, weights=weights, descriptor=descriptor)
 

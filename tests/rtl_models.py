@@ -111,17 +111,25 @@ def _rows(run: Run) -> list[int]:
 
 
 def simulate_core(
-    runs: list[Run], config: CoreConfig, stall: float = 0.0, seed: int = 0
+    runs: list[Run],
+    config: CoreConfig,
+    stall: float = 0.0,
+    seed: int = 0,
+    pressure: float | None = None,
+    at_start: tuple[str, ...] | None = None,
 ) -> list[RunResult]:
     """What sim.simulate_runs answers, of runs without a reset; `left_over` counts the words.
 
     stall : share of the cycles in which a stream rests; biases do so longer
+    pressure : share of the cycles in which the output does, None for `stall`
+    at_start : fields of the descriptor that are there with the start, all others are random until
+        the cycle behind it; None for all
     Raises AssertionError when the core stops answering.
     """
     machine = core.Core(config)
     simulator = Simulator(with_models(machine, config, seed))
     simulator.add_clock(1e-9)
-    watch(simulator, machine.error.any(), outputs=(machine.o, machine.o_last))
+    watch(simulator, outputs=(machine.o, machine.o_last))
     watch(simulator, ~machine.busy, weights=(machine.i_weights, 0), biases=(machine.i_biases, 0))
     watch(simulator, machine.done & machine.error[Error.ACTS], activations=(machine.i_acts, 0))
     results: list[RunResult] = []
@@ -131,13 +139,22 @@ def simulate_core(
         maps = _Feed(machine.i_acts, [row for run in runs for row in _rows(run)])
         for number, run in enumerate(runs):
             for name, value in run.descriptor.items():
-                ctx.set(getattr(machine.layer, name), value)
+                port = getattr(machine.layer, name)
+                there = at_start is None or name in at_start
+                ctx.set(port, value if there else rng.getrandbits(len(port)))
             feeds = (
                 maps,
                 _Feed(machine.i_weights, _words(run.weights)),
                 _Feed(machine.i_biases, run.biases.tolist()),
             )
-            answer = await _job(ctx, machine, feeds, lambda: rng.random() < stall)
+            answer = await _job(
+                ctx,
+                machine,
+                run,
+                feeds,
+                lambda: rng.random() < stall,
+                lambda: rng.random() < (stall if pressure is None else pressure),
+            )
             if answer.error == 1 << Error.ACTS:
                 maps = _Feed(
                     machine.i_acts, [row for run in runs[number + 1 :] for row in _rows(run)]
@@ -150,7 +167,12 @@ def simulate_core(
 
 
 async def _job(
-    ctx: Any, machine: core.Core, feeds: tuple[_Feed, ...], rests: Callable[[], bool]
+    ctx: Any,
+    machine: core.Core,
+    run: Run,
+    feeds: tuple[_Feed, ...],
+    rests: Callable[[], bool],
+    waits_at_output: Callable[[], bool],
 ) -> RunResult:
     """From the start to done."""
     cycles = stalls = nonzeros = fillers = 0
@@ -162,7 +184,7 @@ async def _job(
         for feed in feeds[:-1]:
             feed.offer(ctx, rests())
         feeds[-1].offer(ctx, any(rests() for _ in range(8)))
-        ctx.set(machine.o.ready, not rests())
+        ctx.set(machine.o.ready, not waits_at_output())
         for feed in feeds:
             feed.go_on(ctx)
         if ctx.get(machine.busy) and not ctx.get(events.waiting):
@@ -182,6 +204,8 @@ async def _job(
         assert patience, "the core stopped answering"
         await ctx.tick()
         ctx.set(machine.start, 0)
+        for name, value in run.descriptor.items():
+            ctx.set(getattr(machine.layer, name), value)
     error = ctx.get(machine.error)
     assert error or ended, "no last word"
     left_over = sum(len(feed.left) for feed in feeds[1:])

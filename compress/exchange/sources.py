@@ -2,8 +2,6 @@
 built-in network and a file of weights."""
 
 import importlib
-import sys
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten_with_path
 
-from compress.exchange import state_dicts
+from compress.exchange import state_dicts, theirs
 from compress.exchange.onnx import reader
 from compress.model.hostops import Shape
 from compress.model.pretrained import Pretrained
 from compress.zoo.networks import is_onnx
-from cosign import CosignError
+from cosign import CosignError, scratch
 
 _SIDE = {1: 28, 3: 224}  # pixels of images of so many channels, where the module does not say
 _OPSET = 17
@@ -41,18 +39,24 @@ def load(network: str, weights: str | None = None, outputs: Sequence[str] = ()) 
         return _with_weights(network, state_dicts.find(network, weights))
     if is_onnx(network):
         return reader.read(Path(network), outputs)
-    module = _build(network)
+    with theirs.first(Path.cwd(), network.partition(":")[0]):
+        blob = _traced(network, _build(network))
+    name = network.rpartition(":")[2].replace(".", "-")
+    return reader.from_bytes(blob, name, network, outputs)
+
+
+def _traced(network: str, module: nn.Module) -> bytes:
+    """A torch module as an ONNX file, which only one importer then has to understand."""
     shape = _input_shape(network, module)
     _name_lrn(module)
-    try:
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            path = Path(folder) / "module.onnx"
-            warnings.simplefilter("ignore")
+    with scratch("module") as folder, warnings.catch_warnings():
+        path = folder / "module.onnx"
+        warnings.simplefilter("ignore")
+        try:
             images = torch.zeros(1, *shape)
             with torch.no_grad():
                 returned = module.eval()(images)
-            # Tracing to ONNX, which only one importer then has to understand. PRESERVE keeps
-            # BatchNorm and the names of weights.
+            # PRESERVE keeps BatchNorm and the names of weights.
             torch.onnx.export(
                 module,
                 (images,),
@@ -62,14 +66,13 @@ def load(network: str, weights: str | None = None, outputs: Sequence[str] = ()) 
                 dynamo=False,
                 output_names=_output_names(returned),
             )
-            blob = path.read_bytes()
-    except Exception as error:  # tracing runs the module's own code
-        raise CosignError(
-            f"{network} does not compute an image of {' x '.join(map(str, shape))} "
-            f"({_first_line(error)}); set its attribute input_shape, or export it to ONNX yourself."
-        ) from error
-    name = network.rpartition(":")[2].replace(".", "-")
-    return reader.from_bytes(blob, name, network, outputs)
+        except (Exception, SystemExit) as error:  # tracing runs the module's own code
+            raise CosignError(
+                f"{network} does not compute an image of {' x '.join(map(str, shape))} "
+                f"({_first_line(error)}); set its attribute input_shape, or export it to ONNX "
+                "yourself."
+            ) from error
+        return path.read_bytes()
 
 
 def _with_weights(network: str, path: Path) -> Pretrained:
@@ -132,21 +135,17 @@ def _name_lrn(module: nn.Module) -> None:
 
 
 def _build(network: str) -> nn.Module:
-    """Call the factory, with what lies in the working directory importable."""
+    """Call the factory."""
     name, _, factory = network.partition(":")
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
     try:
         function = getattr(importlib.import_module(name), factory)
         torch.manual_seed(0)  # weights that the factory leaves to chance are always the same
         module = function()
-    except Exception as error:  # whatever the module does
+    except (Exception, SystemExit) as error:  # whatever the module does
         raise CosignError(
             f"{network} cannot be called ({type(error).__name__}: {_first_line(error)}); give "
             "package.module:factory, a function without arguments that returns a torch module."
         ) from error
-    finally:
-        sys.path.remove(here)
     if not isinstance(module, nn.Module):
         raise CosignError(
             f"{network} returns a {type(module).__name__}, must return a torch.nn.Module."
@@ -174,5 +173,5 @@ def _input_shape(network: str, module: nn.Module) -> Shape:
     return channels, height, width
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

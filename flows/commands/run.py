@@ -6,11 +6,14 @@ import argparse
 import contextlib
 import dataclasses
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from compress.zoo.networks import is_onnx
 from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError
+from cosign.command import status_of
+from cosign.files import is_full
 from cosign.kinds import (
     MOST_IMAGES,
     MOST_MINUTES,
@@ -60,7 +63,7 @@ simulate, speedup; of --method oneshot: curves, synthesize, breakeven, allocate,
 tradeoff, evaluate, rtl, simulate, speedup
 
 exit status: 0 done; 1 the RTL disagreed with the golden model; 2 bad input or a missing
-tool, told in one sentence; 130 interrupted (--resume continues)
+tool, told in one sentence; 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP (--resume continues)
 """
 
 
@@ -229,13 +232,6 @@ def _check_network(options: argparse.Namespace, network: str) -> None:
         )
 
 
-def _free_folder(network: str) -> Path:
-    number = 0
-    while (path := Path("runs") / f"{network}-{number}").exists():
-        number += 1
-    return path
-
-
 def run(options: argparse.Namespace) -> int:
     """Run the loop, or go on with it, and show the results; raises CosignError on bad input."""
     if options.first and not options.resume:
@@ -255,6 +251,7 @@ def run(options: argparse.Namespace) -> int:
     reporter = Reporter(consoles.standard_error(), options.quiet)
     if options.resume:
         run = RunDir.resume(options.resume)
+        opened: AbstractContextManager[RunDir] = run.held()
         _check_network(options, run.config.network)
         logs.check(options.log or logs.USUAL)
         if options.first:
@@ -280,29 +277,38 @@ def run(options: argparse.Namespace) -> int:
             finetune=options.finetune,
         )
         name = config.network if pretrained is None else pretrained.spec.name
-        path = options.out or _free_folder(file_name(name))
-        RunDir.check_free(path)
+        path = options.out or Path("runs") / file_name(name)
+        if options.out is not None:
+            RunDir.check_free(path)
         logs.check(options.log or logs.USUAL)
         loop.preflight(config, path, pretrained, reporter.note)
         if options.area is not None:
             config = loop.within(config, pretrained, options.area, reporter.note)
-        run = RunDir.create(path, config)
+        opened = RunDir.begun(path, config, numbered=options.out is None)
 
+    here = None
     try:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(run.locked())
+            here = stack.enter_context(opened)
             if options.first:
-                loop.restart(run, options.first)
-            log = stack.enter_context(logs.opened(options.log or logs.USUAL, run))
+                loop.restart(here, options.first)
+            log = stack.enter_context(logs.opened(options.log or logs.USUAL, here))
             stack.enter_context(reporter.running())
-            reporter.note(f"run directory: {run.path}")
-            results = loop.run(run, reporter, log, pretrained)
-    except KeyboardInterrupt:
-        print(f"interrupted; go on with: cosign run --resume {run.path}", file=sys.stderr)
-        return 130
+            reporter.note(f"run directory: {here.path}")
+            results = loop.run(here, reporter, log, pretrained)
+    except KeyboardInterrupt as stop:
+        if here is None:
+            raise
+        print(f"interrupted; go on with: cosign run --resume {here.path}", file=sys.stderr)
+        return status_of(stop)
+    except (CosignError, OSError) as error:
+        if here is None or not is_full(error):
+            raise
+        why = str(error).rstrip(".")
+        raise CosignError(f"{why}; then go on with: cosign run --resume {here.path}") from error
     publish(results.to_json(), options.json)
     if not options.quiet and options.json != "-":
         console = consoles.standard_output()
         terminal.show(results, console)
-        console.print(f"report: {run.path / 'report.html'}")
+        console.print(f"report: {here.path / 'report.html'}")
     return 1 if results.verification.mismatches else 0

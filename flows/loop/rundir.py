@@ -6,11 +6,12 @@ and picks up its own checkpoints. A run that was killed at any moment therefore 
 to the same result.
 """
 
+import contextlib
 import dataclasses
+import itertools
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,11 +21,15 @@ from msgspec import Meta
 from compress.zoo.networks import entry_of, is_foreign
 from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, locked, read_json, values, write_json
+from cosign.files import LOCK, is_full, reason
 from cosign.values import Amount, Count, Positive, Ratio, Share, Value
 from rtl.coreset import CoreSet
 
 SCHEMA = 5
 READ = (2, 3, 4, SCHEMA)
+_CONFIG = "config.json"
+_OF_EACH = (_CONFIG, LOCK, "tensorboard", "mlruns", "wandb")
+"""What a run's folder has before anything was found."""
 
 
 AtLeastOne = Annotated[int, Meta(ge=1)]
@@ -110,7 +115,7 @@ class RunConfig:
 
 
 class RunDir:
-    """One run's folder. Open it with `create` or `resume`."""
+    """One run's folder. Open it with `begun` or `resume`."""
 
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path = path
@@ -120,25 +125,57 @@ class RunDir:
     def create(cls, path: Path, config: RunConfig) -> "RunDir":
         """Start a run. Raises CosignError as `check_free` does."""
         cls.check_free(path)
-        write_json(path / "config.json", values.stamped(config, SCHEMA))
+        write_json(path / _CONFIG, values.stamped(config, SCHEMA))
         return cls(path, config)
 
     @staticmethod
     def check_free(path: Path) -> None:
         """Raises CosignError when `path` already holds something."""
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        if _is_empty(path):
             return
         go_on = "choose another --out"
-        if (path / "config.json").is_file():
+        if (path / _CONFIG).is_file():
             go_on = f"continue it with --resume {path} or {go_on}"
         raise CosignError(f"{path} is not empty; {go_on}.")
 
     @classmethod
+    @contextlib.contextmanager
+    def begun(cls, path: Path, config: RunConfig, numbered: bool = False) -> Iterator["RunDir"]:
+        """Start a run, and hold it within the block.
+
+        numbered : whether the first folder of path-0, path-1, ... is taken that nobody has
+
+        One that fails before it has found anything leaves no folder behind, unless a disk was full.
+        Raises CosignError as `create` does, and while another process holds it.
+        """
+        there = {folder for folder in (path, *path.parents) if folder.exists()}
+        if numbered:
+            there.discard(path)
+            path = _numbered(path)
+        run = None
+        try:
+            cls.check_free(path)
+            with locked(path):
+                run = cls.create(path, config)
+                yield run
+        except Exception as error:
+            if run is not None and not run._found() and not is_full(error):
+                shutil.rmtree(path, ignore_errors=True)
+                if path in there:
+                    path.mkdir(exist_ok=True)
+                _remove_empty(folder for folder in path.parents if folder not in there)
+            raise
+
+    def _found(self) -> bool:
+        """Whether the folder has more than each has from the start."""
+        return any(file.name not in _OF_EACH for file in self.path.iterdir())
+
+    @classmethod
     def resume(cls, path: Path) -> "RunDir":
         """Open a run. Raises CosignError when it is none, or one of another schema."""
-        if not (path / "config.json").is_file():
+        if not (path / _CONFIG).is_file():
             raise CosignError(f"{path} is not a run directory: it has no config.json.")
-        file = path / "config.json"
+        file = path / _CONFIG
         content = read_json(file)
         if isinstance(content, dict) and content.get("schema") == 2:  # all had the default cores
             content = {"cores": dataclasses.asdict(CoreSet()), **content}
@@ -150,9 +187,11 @@ class RunDir:
                 content = {"batch": content.get("images"), "area_um2": None, **content}
         return cls(path, values.parse(content, RunConfig, str(file), "start a new run", READ))
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold the run; raises CosignError while another process does."""
-        return locked(self.path)
+    @contextlib.contextmanager
+    def held(self) -> Iterator["RunDir"]:
+        """Hold the run within the block; raises CosignError while another process does."""
+        with locked(self.path):
+            yield self
 
     def result(self, stage: str) -> Any | None:
         """What a finished stage returned, or None."""
@@ -186,6 +225,35 @@ class RunDir:
 
     def _file(self, stage: str) -> Path:
         return self.path / "stages" / f"{stage}.json"
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a run can begin there."""
+    if not path.exists():
+        return True
+    return path.is_dir() and all(file.name == LOCK for file in path.iterdir())
+
+
+def _numbered(path: Path) -> Path:
+    """A new folder, whoever else is looking for one."""
+    for number in itertools.count():
+        found = path.with_name(f"{path.name}-{number}")
+        try:
+            found.mkdir(parents=True)
+            return found
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise CosignError(
+                f"cannot write {found}: {reason(error)}; choose another folder by --out."
+            ) from error
+    raise AssertionError
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 class _Stage(Value, frozen=True, kw_only=True):

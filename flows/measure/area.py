@@ -60,7 +60,8 @@ def searched(
         prices = prices.with_measured(synthesize(unknown))
     dense, sparse, *others = found
     by_name = {core.name: core for core in reversed(others) if core.name != sparse.name}
-    scalar = feed(base("dense-scalar"), lanes=sparse.lanes, tiles=sparse.tiles)
+    lanes = sparse.lanes * sparse.streams  # as many multipliers
+    scalar = feed(base("dense-scalar"), lanes=lanes, tiles=sparse.tiles)
     return CoreSet(_as_2d(dense), scalar, sparse, tuple(by_name.values()))
 
 

@@ -1,7 +1,6 @@
 """From core reports to break-even and speedup per layer (§5.1), cycles from the cycle model."""
 
 import contextlib
-import dataclasses
 import itertools
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -138,8 +137,7 @@ class Chip:
             # A filter longer than the chip's buffer enlarges the buffer; a shorter one does not
             # shrink it.
             needed = masks.stored(core, portion)
-            return dataclasses.replace(
-                needed,
+            return needed._replace(
                 filter=max(needed.filter, core.weight_depth),
                 filter_masks=core.mask_depth if needed.filter_masks else 0,
             )

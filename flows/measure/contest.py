@@ -20,10 +20,9 @@ from flows.measure.space import BANK_BYTES, Space, banked
 from flows.measure.workload import RandomMasks, one_lane
 from rtl import sram as rtl_sram
 from rtl.config import CoreConfig
-from rtl.program.encode import Work
-from rtl.program.fit import with_maps, with_streams
+from rtl.program.fit import DEEPEST, in_steps, with_maps
 from synth import sram
-from synth.breakeven import Stored, with_weights
+from synth.breakeven import Stored, depths, with_weights
 from synth.prices import Prices
 
 
@@ -62,6 +61,8 @@ class Masks:
     def __init__(self, layers: Sequence[RandomMasks], bytes_per_cycle: float | None = None) -> None:
         self.layers = tuple(layers)
         self.bytes_per_cycle = bytes_per_cycle
+        self._floors = functools.cache(self._floors_of)
+        self._turn = functools.cache(self._turn_of)
 
     def cycles(self, config: CoreConfig, portion: float) -> float:
         """Of an image through all layers, one after the other."""
@@ -72,14 +73,38 @@ class Masks:
         """What memories for the largest layer hold."""
         return _largest(layer.stored(config, portion) for layer in self.layers)
 
-    def works(self, config: CoreConfig, portion: float) -> list[Work]:
-        """What the weights of each layer cost on a core."""
-        return [layer.work(config, portion) for layer in self.layers]
+    def floors(self, stream: CoreConfig, portion: float) -> tuple[Floor, ...]:
+        """Bounds of each layer on all cores with a weight stream.
+
+        stream : as `one_lane` makes it
+        """
+        return self._floors(stream, portion)
+
+    def _floors_of(self, stream: CoreConfig, portion: float) -> tuple[Floor, ...]:
+        return tuple(
+            floor_of(stream, layer.layout_on(stream), layer.nonzeros(portion))
+            for layer in self.layers
+        )
+
+    def turn(self, stream: CoreConfig, portion: float) -> np.ndarray:
+        """float64 [layers]: cycles of an image at least, of a turn of all passes, told closer.
+
+        stream : as `one_lane` makes it
+        """
+        return self._turn(stream, portion)
+
+    def _turn_of(self, stream: CoreConfig, portion: float) -> np.ndarray:
+        several = [
+            turn_cycles(stream, layer.layout_on(stream), layer.layer_for(stream, portion))
+            / layer.batch
+            for layer in self.layers
+        ]
+        return np.array(several)
 
 
 def _largest(several: Iterable[Stored]) -> Stored:
-    rows = zip(*(dataclasses.astuple(stored) for stored in several), strict=True)
-    return Stored(*map(max, rows))
+    first, *others = several
+    return Stored(*map(max, first, *others)) if others else first
 
 
 class Field:
@@ -103,7 +128,7 @@ class Field:
         banked: bool = False,
     ) -> None:
         self._space, self._prices, self._model = space, prices, sram_model
-        self._widths: dict[tuple[int, int, int], int] = {}
+        self._widths: dict[tuple[int, int, int, int], int] = {}
         self._maps = functools.cache(self._maps_like)
         self.configs = [config if banked else self._banked(config) for config in configs]
         found = [prices.of(config) for config in self.configs]
@@ -115,7 +140,7 @@ class Field:
         self._multipliers = np.array([config.multipliers for config in self.configs])
         self._shifts = np.array([config.tile_shifts for config in self.configs])
         positions = [
-            [each.positions for each in space.layouts(config.tiles, config.element_bytes)]
+            [each.positions for each in space.layouts(config.tiles, config.element)]
             for config in self.configs
         ]
         lanes = np.array([config.lanes for config in self.configs])
@@ -128,12 +153,12 @@ class Field:
         self._members = {stream: np.array(several) for stream, several in members.items()}
         self._bounds = functools.cache(self._bounds_of)
         self._areas = functools.cache(self._areas_of)
-        self._turn = functools.cache(self._turn_of)
+        self._entry = functools.cache(self._entry_of)
 
     def _banked(self, config: CoreConfig) -> CoreConfig:
         """With the width of activation banks that takes the least area: it depends on the bytes of
         a read alone."""
-        key = config.read_bytes, config.tiles, config.element_bytes
+        key = config.read_bytes, config.tiles, config.element_bytes, config.streams
         if key not in self._widths:
 
             def area(width: int) -> float:
@@ -146,12 +171,13 @@ class Field:
     def _maps_of(self, config: CoreConfig) -> tuple[int, float]:
         """(act_depth, area) of its activation memories: neither lanes nor filters matter."""
         memories = config.tiles, config.act_banks, config.bank_bytes, config.element_bytes
-        return self._maps(*memories)
+        return self._maps(*memories, config.streams)
 
     def _maps_like(
-        self, tiles: int, banks: int, bank_bytes: int, element: int
+        self, tiles: int, banks: int, bank_bytes: int, element: int, streams: int
     ) -> tuple[int, float]:
         fields: dict[str, Any] = {"tiles": tiles, "act_banks": banks, "bank_bytes": bank_bytes}
+        fields |= {"streams": streams}
         if element > 1:
             fields |= {"core": "sparse-nm", "nm_group": element}
         core = dataclasses.replace(CoreConfig(lanes=1), **fields)
@@ -227,33 +253,28 @@ class Field:
 
     def _closer(self, number: int, masks: Masks, portion: float) -> float:
         """Seconds that a candidate takes at least, told closer."""
-        turn = self._turn(self._streams[number], masks, portion)
+        turn = masks.turn(self._streams[number], portion)
         return float(self._turns[:, number] @ turn / self._fmax_hz[number])
-
-    def _turn_of(self, stream: CoreConfig, masks: Masks, portion: float) -> np.ndarray:
-        """float64 [layers]: cycles of an image at least, of a turn of all passes."""
-        layouts = self._space.layouts(stream.tiles, stream.element_bytes)
-        several = [
-            turn_cycles(stream, layout, layer.layer_for(stream, portion)) / layer.batch
-            for layer, layout in zip(masks.layers, layouts, strict=True)
-        ]
-        return np.array(several)
 
     def _portion(self, portion: float) -> float:
         """The portion that the candidates see: zeros are weights to a dense core."""
         return 0.0 if self._alike else portion
 
-    def _entry(self, number: int, weights: str, masks: Masks, portion: float) -> Entry | None:
+    def _entry_of(self, number: int, weights: str, masks: Masks, portion: float) -> Entry | None:
         """A candidate with its exact figures; None where a memory would be too deep."""
         config = self.configs[number]
         depth, maps_um2 = self._maps_of(config)
-        config = dataclasses.replace(config, act_depth=depth)
+        stored = masks.stored(config, portion)
+        fields: dict[str, Any] = {"act_depth": depth}
+        if config.table:
+            fields["tap_depth"] = in_steps(stored.table)
         try:
-            config = with_streams(config, masks.works(config, portion))
-            config = with_weights(config, masks.stored(config, portion), weights)
+            config = dataclasses.replace(config, **fields)
+            config = with_weights(config, stored, weights)
         except CosignError:
             return None
-        streams_um2 = _streams_um2(self._model, config)
+        streams = [m for m in rtl_sram.macros(config) if m.purpose != "activation"]
+        streams_um2 = sum(sram.area_by_purpose(self._model, streams).values())
         area = float(self._logic_um2[number]) + maps_um2 + streams_um2
         cycles = masks.cycles(config, portion)
         return Entry(config, area, float(self._fmax_hz[number]), cycles, self._measured[number])
@@ -265,14 +286,11 @@ class Field:
         cycles = np.zeros(len(self.configs))
         stored = {}
         for stream, members in self._members.items():
-            floors: list[Floor] = []
-            layouts = self._space.layouts(stream.tiles, stream.element_bytes)
-            for number, (layer, layout) in enumerate(zip(masks.layers, layouts, strict=True)):
-                floor = floor_of(stream, layout, layer.nonzeros(portion))
+            floors = masks.floors(stream, portion)
+            for number, (layer, floor) in enumerate(zip(masks.layers, floors, strict=True)):
                 turns = self._turns[number, members]
                 least = floor.cycles(turns, self._shifts[members], masks.bytes_per_cycle)
                 cycles[members] += least / layer.batch
-                floors.append(floor)
             stored[stream] = _largest(floor.stored for floor in floors)
         return cycles / self._fmax_hz, stored
 
@@ -280,15 +298,10 @@ class Field:
         """float64 [candidates]: area at least."""
         areas = self._base_um2.copy()
         for stream, stored in self._bounds(masks, portion)[1].items():
-            try:
-                loaded = with_weights(dataclasses.replace(stream, tap_depth=2), stored, weights)
-                areas[self._members[stream]] += _streams_um2(self._model, loaded)
-            except CosignError:  # deeper than a memory can be
-                areas[self._members[stream]] = math.inf
+            words, masks_depth = depths(stored, weights)
+            least = math.inf
+            if max(words, masks_depth) <= DEEPEST:
+                macros = rtl_sram.stream_macros(stream, words, masks_depth, 2)
+                least = sum(sram.area_by_purpose(self._model, macros).values())
+            areas[self._members[stream]] += least
         return areas
-
-
-def _streams_um2(sram_model: str, config: CoreConfig) -> float:
-    """Area of the memories for weights and their places."""
-    macros = [macro for macro in rtl_sram.macros(config) if macro.purpose != "activation"]
-    return sum(sram.area_by_purpose(sram_model, macros).values())

@@ -291,7 +291,7 @@ def memory_uses(
     found = energy.memory_energy(config, activity)
     index = {"index": masks, "index+": table} if "index+" in found else {"index": masks + table}
     written = {
-        "activation": rows * config.act_banks * config.tiles,
+        "activation": rows * config.act_banks * config.memories,
         "weight": (len(whole.weights) - masks - table) * whole.runs(config),
         **{purpose: words * whole.runs(config) for purpose, words in index.items()},
     }

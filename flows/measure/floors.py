@@ -15,7 +15,9 @@ from flows.measure.workload import buffers_of
 from rtl.config import CoreConfig
 from rtl.program.grouping import orders
 from rtl.program.layout import Layout
+from rtl.program.places import fullest
 from rtl.program.reads import read_plan, window_weights
+from rtl.program.windows import window_entries
 from synth.breakeven import Stored
 
 _Least = tuple[np.ndarray, Stored]
@@ -91,7 +93,7 @@ def _packed(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
 
 
 def _sparse(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
-    kept = np.maximum(nonzeros, 1)
+    kept = np.maximum(-(-nonzeros // config.streams), 1)
     masks = 0
     if config.masked:
         # A mask word is at most all of its bits.
@@ -118,11 +120,15 @@ def _rows(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
 
 def turn_cycles(config: CoreConfig, layout: Layout, layer: Layer) -> int:
     """Cycles at least in which all passes of a layer take one turn each, told closer than by
-    `Floor.entries` where that needs some work and the exact figure far more: of `sparse-rows` by
-    the fullest row of each window. Else 0.
+    `Floor.entries` where that needs some work: of the "window" coding exactly, of several streams
+    by the fullest of each filter, of `sparse-rows` by the fullest row of each window. Else 0.
 
     config : any of those that differ in lanes and drain alone
     """
+    if config.windowed:
+        return int(window_entries(layer, layout, config).words.sum())
+    if config.streams > 1:
+        return int(np.maximum(_fullest(layer, config.streams), 1).sum())
     if config.core != "sparse-rows":
         return 0
     several, reads = _windows(layer, layout, config.window_reads, config.window_span)
@@ -134,6 +140,9 @@ def turn_cycles(config: CoreConfig, layout: Layout, layer: Layer) -> int:
         inner = np.maximum(fullest[..., :-1], reads[1:]).sum(dtype=np.int64)
         least.append(int(inner + fullest[..., -1].sum(dtype=np.int64)))
     return min(least)
+
+
+_fullest = functools.lru_cache(maxsize=16)(fullest)
 
 
 @functools.lru_cache(maxsize=8)

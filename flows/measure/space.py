@@ -25,6 +25,11 @@ INDEX_BITS = (8, 10, 12)
 MASK_BITS = (9, 18, 27, 54)
 DOTS = (2, 4, 8)
 """Channels of a dense array's dot products."""
+STREAMS = (2, 3, 4, 6, 8)
+DOT_INDEX_BITS = (8, 10)
+"""Of sparse cores with several streams: their distances are shorter."""
+SPANS = ((1, 1, 3), (1, 1, 4), (3, 1, 3), (3, 2, 2), (3, 2, 3), (3, 3, 2), (3, 3, 3))
+"""window_span, beats and step_bits of the "window" coding."""
 WINDOWS = ((3, 3), (6, 3))
 """window_reads and window_span of sparse-rows."""
 
@@ -48,7 +53,7 @@ class Space:
     def layouts(self, tiles: int, element: int = 1) -> tuple[Layout, ...]:
         """Of each layer, that of the part of its map which one of so many lockstep tiles holds.
 
-        element : `element_bytes` of the cores
+        element : that of the cores
         """
         return self._layouts(tiles, element)
 
@@ -130,6 +135,29 @@ def sparse(space: Space) -> Iterator[CoreConfig]:
             yield _core("sparse", lanes, 1, tiles, drain, **coding)
 
 
+def sparse_dot(space: Space) -> Iterator[CoreConfig]:
+    """Sparse cores whose lanes add up the products of several streams in a cycle."""
+    for bits in DOT_INDEX_BITS:
+        yield from _streamed(space, STREAMS, index_bits=bits)
+
+
+def sparse_window(space: Space) -> Iterator[CoreConfig]:
+    """Sparse cores with windows, of one stream and of several."""
+    for span, beats, step_bits in SPANS:
+        windows = {"window_span": span, "beats": beats, "step_bits": step_bits}
+        yield from _streamed(space, (1, *STREAMS), coding="window", **windows)
+
+
+def _streamed(space: Space, streams: Iterable[int], **coding: Any) -> Iterator[CoreConfig]:
+    """Sparse cores of all sizes, with each of these numbers of streams."""
+    channels = max(g.in_channels // g.groups for g in space.geometries)
+    for count, (tiles, lanes, _) in itertools.product(streams, space.sizes(several=False)):
+        multipliers = lanes * count
+        if count <= channels and multipliers <= MOST_LANES and tiles * multipliers <= space.most:
+            for drain in _drains(lanes, 1, space.fewest_columns // (8 * count)):
+                yield _core("sparse", lanes, 1, tiles, drain, streams=count, **coding)
+
+
 def sparse_rows(space: Space) -> Iterator[CoreConfig]:
     """sparse-rows with several filters."""
     for (tiles, lanes, filters), (reads, span) in itertools.product(
@@ -178,7 +206,7 @@ def _core(kind: str, lanes: int, filters: int, tiles: int, drain: int, **more: A
 
 KINDS: dict[str, Callable[[Space], Iterator[CoreConfig]]] = {
     "dense": lambda space: itertools.chain(dense(space), dense_dot(space)),
-    "sparse": sparse,
+    "sparse": lambda space: itertools.chain(sparse(space), sparse_dot(space), sparse_window(space)),
     "sparse-rows": sparse_rows,
     "sparse-nm": sparse_nm,
     "dense-packed": dense_packed,

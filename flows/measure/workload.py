@@ -37,7 +37,8 @@ class RandomMasks:
         self._layout = functools.cache(
             lambda tiles, element: layout_of(geometry, batch, tiles, element)
         )
-        self._work = functools.lru_cache(maxsize=256)(self._count)
+        self._work = functools.lru_cache(maxsize=16)(self._count)
+        self._stored = functools.cache(self._words)
         self._cycles = functools.cache(self._run)
         self._nonzeros = functools.cache(lambda portion: np.diff(self._layer(portion).row_ptr))
 
@@ -79,10 +80,13 @@ class RandomMasks:
 
     def traffic(self, config: CoreConfig, portion: float) -> Traffic:
         """What a run moves to and from the memory outside."""
-        return traffic(self.work(config, portion), self._layout_on(config), config)
+        return traffic(self.work(config, portion), self.layout_on(config), config)
 
     def stored(self, config: CoreConfig, portion: float) -> Stored:
         """Words of the whole layer, and of the longest pass."""
+        return self._stored(stream_of(config), _portion(config, portion))
+
+    def _words(self, config: CoreConfig, portion: float) -> Stored:
         cost = self.work(config, portion)
         masks = cost.mask_words * len(cost.words)
         return Stored(
@@ -91,17 +95,19 @@ class RandomMasks:
             layer_masks=masks,
             filter_masks=cost.mask_words,
             buffers=buffers_of(config),
+            table=cost.table_words,
         )
 
-    def _layout_on(self, config: CoreConfig) -> Layout:
-        return self._layout(config.tiles, config.element_bytes)
+    def layout_on(self, config: CoreConfig) -> Layout:
+        """Of the part of the map that one of a core's lockstep tiles holds."""
+        return self._layout(config.tiles, config.element)
 
     def _count(self, config: CoreConfig, portion: float) -> Work:
-        return work(self.layer_for(config, portion), self._layout_on(config), config)
+        return work(self.layer_for(config, portion), self.layout_on(config), config)
 
     def _run(self, config: CoreConfig, portion: float, bytes_per_cycle: float | None) -> int:
         cost = self.work(config, portion)
-        return cycles.run_cycles(cost, self._layout_on(config), config, bytes_per_cycle)
+        return cycles.run_cycles(cost, self.layout_on(config), config, bytes_per_cycle)
 
 
 class ThinnedMasks(RandomMasks):
@@ -135,6 +141,7 @@ def buffers_of(config: CoreConfig) -> int:
     return 2 * config.filters if config.core == "sparse-rows" else 2
 
 
+@functools.cache
 def _small(config: CoreConfig, act_depth: int = 2) -> CoreConfig:
     """`config` with the least memories: no depth changes a stream's words, or the cycles of a run
     without limit."""
@@ -158,6 +165,7 @@ def _one_lane(config: CoreConfig) -> CoreConfig:
     return feed(config, lanes=1, drain=1, bank_bytes=4)
 
 
+@functools.cache
 def stream_of(config: CoreConfig) -> CoreConfig:
     """The least core with the weight stream of `config`: lanes and drain do not change it, but for
     `sparse-rows`, whose filters are grouped as its tiles take longest."""

@@ -19,7 +19,7 @@ from flows.report.plots import BLUE, GREEN, INK, ORANGE, PURPLE, RED, TEAL, WIDT
 from flows.report.results import Results
 
 _COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, TEAL, "#b0903a", "#8b8f94", "#c06a9c")
-_CORES = {"dense": "dense-2d", "sparse": "sparse"}
+_CORES = ("dense", "sparse")
 _USEFUL: dict[str, Any] = {"facecolor": GREEN, "edgecolor": INK, "linewidth": 0.5}
 _ON_ZEROS: dict[str, Any] = {"facecolor": INK, "alpha": 0.35, "linewidth": 0}
 _LEGEND = 16  # layers that a legend can name
@@ -236,7 +236,7 @@ def utilisation(results: Results) -> Figure:
     figure, grid = _grid(2, 1, 4.4, sharex=True, sharey=True)
     most = results.hardware.multipliers
     assert most is not None  # files that tell none are compared, not drawn
-    cores = {name: attrgetter(core) for core, name in _CORES.items()}
+    cores = {name: attrgetter(name) for name in _CORES}
     longest = max(sum(of(layer.cycles) for layer in ran) for of in cores.values())
     for (axes,), (name, of) in zip(grid, cores.items(), strict=True):
         multipliers, time = of(most), 0.0

@@ -144,7 +144,7 @@ def tradeoff_table(allocation: Allocation) -> Table:
 def layer_table(results: Results) -> Table:
     """One row per accelerated layer; cycles of one image."""
     table = new_table(
-        "Layers: cycles of one image; speedup over, and break-even with, dense-2d of the same area",
+        "Layers: cycles of one image; speedup over, and break-even with, the dense core",
         "layer",
         "weights",
         "non-zeros",

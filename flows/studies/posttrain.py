@@ -33,8 +33,9 @@ from compress.nn.network import pretrained_network
 from compress.posttrain import curves, pipeline
 from compress.posttrain.allocation import Table, choose
 from compress.posttrain.expected import Curves
+from compress.posttrain.finetune import Finetuning
 from compress.posttrain.integers import input_spec
-from compress.posttrain.samples import spread
+from compress.posttrain.samples import Pool, spread
 from compress.zoo import patterns
 from compress.zoo.density import kept_weights, uniform
 from cosign import CosignError, read_json, values, write_json
@@ -53,17 +54,20 @@ class Case:
     """One row: `ratio` 1 is the dense network.
 
     Magnitude prunes every layer alike, oneshot where it is expected to hurt least; with a `pattern`
-    both as it says, and `ratio` is what comes of it.
+    both as it says, and `ratio` is what comes of it. With `finetune`, minutes as
+    compress.posttrain.finetune has them, what oneshot keeps learns the dense network's answers.
     """
 
     method: pipeline.Method
     ratio: float
     bits: int
     pattern: str | None = None
+    finetune: float | None = None
 
     @property
     def title(self) -> str:
-        return f"{self.method}, {self.pattern or f'{self.ratio:g}x'}, {self.bits} bits"
+        learns = f", {self.finetune:g} minutes" if self.finetune else ""
+        return f"{self.method}, {self.pattern or f'{self.ratio:g}x'}, {self.bits} bits{learns}"
 
 
 def by_pattern(spec: NetworkSpec, given: Sequence[str], bits: Sequence[int]) -> Iterator[Case]:
@@ -81,12 +85,16 @@ def by_pattern(spec: NetworkSpec, given: Sequence[str], bits: Sequence[int]) -> 
         yield from (Case(method, ratio, n) for ratio in ratios.values())
 
 
-def cases(ratios: Sequence[float], bits: Sequence[int]) -> Iterator[Case]:
-    """Dense, then every ratio by both methods; for each number of bits."""
+def cases(
+    ratios: Sequence[float], bits: Sequence[int], finetune: float | None = None
+) -> Iterator[Case]:
+    """Dense, then every ratio by both methods, and finetuned if asked; for each number of bits."""
     for n in bits:
         for ratio in (1.0, *ratios):
             for method in METHODS:
                 yield Case(method, ratio, n)
+            if finetune is not None and ratio > 1:
+                yield Case("oneshot", ratio, n, finetune=finetune)
 
 
 def listed(folder: Path) -> tuple[list[Path], np.ndarray]:
@@ -142,6 +150,7 @@ class Subject:
     """A network, the pixels that it reads, and uint8 images [N, C, H, W] to calibrate and score on.
 
     labels : int64 [N], of those that are scored
+    pool : all that are not scored, to learn from without labels
     """
 
     own: Pretrained
@@ -149,6 +158,7 @@ class Subject:
     calibration: np.ndarray
     scored: np.ndarray
     labels: np.ndarray
+    pool: Pool
 
 
 def subject(own: Pretrained, images: str, pixels: Normalisation | None, count: int) -> Subject:
@@ -159,10 +169,12 @@ def subject(own: Pretrained, images: str, pixels: Normalisation | None, count: i
         chosen = spread(len(data.train.labels), count)
         every = np.arange(len(data.test.labels))
         scored, labels = data.test.images(every), data.test.labels
-        return Subject(own, source, data.train.images(chosen), scored, labels)
+        pool = Pool(len(data.train.labels), data.train.images)
+        return Subject(own, source, data.train.images(chosen), scored, labels, pool)
     photos, labels = photographs(Path(images), own.spec.shape[1])
     calibration = photos[::2][spread(len(photos[::2]), count)]
-    return Subject(own, source, calibration, photos[1::2], labels[1::2])
+    pool = Pool.of(photos[::2])
+    return Subject(own, source, calibration, photos[1::2], labels[1::2], pool)
 
 
 def score_float(about: Subject) -> Any:
@@ -212,6 +224,10 @@ def compress(case: Case, about: Subject, out: Path) -> dict[str, Any]:
     elif case.method == "oneshot" and case.ratio > 1:
         densities = shares(curves_of(about, case.bits, out.parent / "curves.json"), case.ratio)
     bits = dict.fromkeys(network.weights, case.bits)
+    learning = None
+    if case.finetune is not None:
+        checkpoint = out.with_name(f"{out.name}.finetune.pt")
+        learning = Finetuning(case.finetune, about.pool, checkpoint=checkpoint)
     wall, processor = time.perf_counter(), time.process_time()
     model = pipeline.compress(
         network,
@@ -221,6 +237,7 @@ def compress(case: Case, about: Subject, out: Path) -> dict[str, Any]:
         about.calibration,
         case.method,
         _say,
+        finetuning=learning,
         patterns=chosen,
     )
     took = {
@@ -261,7 +278,8 @@ def run(about: Subject, network: str, out: Path, wanted: Iterable[Case]) -> dict
         how = f"{case.ratio:g}x"
         if case.pattern is not None:
             how = Path(case.pattern).stem.replace(":", "-of-")
-        file = out / f"{case.method}-{how}-{case.bits}bit.cosign"
+        learns = "-finetuned" * (case.finetune is not None)
+        file = out / f"{case.method}-{how}-{case.bits}bit{learns}.cosign"
         row = {**asdict(case), **compress(case, about, file)}
         row.update(score(container.load(file), about.scored, about.labels))
         found["rows"].append(row)
@@ -287,8 +305,10 @@ def table(found: dict[str, Any]) -> str:
 
 
 def _method(row: dict[str, Any]) -> str:
-    pattern = row.get("pattern")
-    return row["method"] if pattern is None else f"{row['method']}, {Path(pattern).stem}"
+    pattern, minutes = row.get("pattern"), row.get("finetune")
+    learns = f" and {minutes:g} minutes" if minutes else ""
+    kept = f", {Path(pattern).stem}" if pattern else ""
+    return f"{row['method']}{kept}{learns}"
 
 
 def _share(row: dict[str, Any], images: int) -> str:

@@ -9,12 +9,12 @@ import logging
 import os
 import pkgutil
 import signal
-import threading
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-import psutil
+import dask
 from distributed import (
     Client,
     Future,
@@ -26,7 +26,7 @@ from distributed import (
 )
 from distributed.comm import get_address_host_port
 
-from cosign import CosignError
+from cosign import CosignError, processes, scratch
 from flows.sweep.measure import Outcome, measure
 from flows.sweep.search import Objectives, Search
 from flows.sweep.spec import Point
@@ -41,9 +41,7 @@ class _EndTools(WorkerPlugin):
     name = "cosign-end-tools"
 
     def teardown(self, worker: Any) -> None:
-        for child in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
+        processes.end_all()
 
 
 @contextlib.contextmanager
@@ -63,7 +61,9 @@ def connected(scheduler: str | None, jobs: int | None) -> Iterator[Client]:
         return
     count = jobs or len(os.sched_getaffinity(0))
     with contextlib.ExitStack() as stack:
-        with _interrupts_ignored():  # which the worker processes inherit: Ctrl-C is ours
+        place = stack.enter_context(scratch("workers"))
+        stack.enter_context(dask.config.set({"temporary-directory": str(place)}))
+        with _signals_held():
             cluster = LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
@@ -101,15 +101,18 @@ def _check_workers(client: Client) -> None:
 
 
 @contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _signals_held() -> Iterator[None]:
+    """Threads and processes that begin within the block never get what stops us; we do behind it.
+
+    To Ctrl-C and its like the workers would answer with tracebacks, and without their tools.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, processes.STOPPING)
     try:
+        resource_tracker.ensure_running()  # it lets signals through when it begins
+        signal.pthread_sigmask(signal.SIG_BLOCK, processes.STOPPING)
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run(

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import math
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from compress.model.graph import Geometry, Layer
 from compress.model.levels import max_level
 from compress.zoo.networks import spec_of
-from cosign import CosignError
+from cosign import CosignError, scratch
 from flows.measure.energy import layer_energy
 from flows.measure.workload import RandomMasks
 from flows.sweep.spec import Job, Point
@@ -59,9 +58,9 @@ def measure(point: Point, liberty: tuple[Path, ...] = ()) -> Outcome:
     cycles = layer_cycles(layer, fitted, batch)
     energy = None
     if point.energy:
-        with tempfile.TemporaryDirectory(prefix="cosign-sweep-") as folder:
+        with scratch("sweep") as folder:
             image = _image(layer.geometry, point.job)
-            measured = layer_energy(layer, image, fitted, Path(folder), simulators_dir(), liberty)
+            measured = layer_energy(layer, image, fitted, folder, simulators_dir(), liberty)
             energy = measured.to_json()
     figures = {
         "name": report.name,

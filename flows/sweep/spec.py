@@ -132,9 +132,12 @@ def _meaningful(core: Mapping[str, Setting]) -> dict[str, Setting]:
         "index_bits": kind != "sparse" or coding != "relative",
         "mask_bits": kind != "dense-packed" and (kind != "sparse" or coding != "bitmask"),
         "window_reads": kind != "sparse-rows",
-        "window_span": kind != "sparse-rows",
+        "window_span": kind != "sparse-rows" and (kind != "sparse" or coding != "window"),
+        "beats": coding != "window" or core.get("beats", 1) == 1,
+        "step_bits": kind != "sparse" or coding != "window",
         "nm_keep": kind != "sparse-nm",
         "nm_group": kind != "sparse-nm",
-        "gate_zeros": not core.get("gate_zeros"),  # a later one
+        "gate_zeros": not core.get("gate_zeros"),  # later ones
+        "streams": core.get("streams", 1) == 1,
     }
     return {name: value for name, value in core.items() if not ignored.get(name, False)}

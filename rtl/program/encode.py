@@ -3,7 +3,6 @@
 `encode` makes the stream; `Work` is what the cycle model needs, without making it.
 """
 
-import itertools
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,11 +14,13 @@ from rtl.config import CoreConfig
 from rtl.program.grouping import filter_order
 from rtl.program.layout import Layout
 from rtl.program.packed import code_rows, mask_words, packed_words
+from rtl.program.places import place_counts, place_words
 from rtl.program.reads import ReadPlan, read_plan, window_weights
 from rtl.program.structured import filter_parts
+from rtl.program.windows import window_entries, window_words
+from rtl.program.words import to_bytes
 
 Values = TypeVar("Values", int, np.ndarray)
-_FEW = 1 << 20  # weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +64,10 @@ def work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool = True)
         return _rows_work(layer, layout, config, grouped)
     if config.coding == "bitmask":
         return _mask_work(layer, layout, config)
-    entries = np.zeros(g.out_channels, np.int64)
-    for first, last in _parts(layer):
-        row, _, _, fillers = _places(layer, layout, config, first, last)
-        counts = np.bincount(row, weights=fillers + 1, minlength=last - first)
-        entries[first:last] = np.maximum(counts.astype(np.int64), 1)
+    if config.windowed:
+        entries = window_entries(layer, layout, config).words
+    else:
+        entries = place_counts(layer, layout, config)
     return Work(entries, entries, entries)
 
 
@@ -83,7 +83,9 @@ def encode(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
         return _rows_words(layer, layout, config)
     if config.coding == "bitmask":
         return _mask_words(layer, layout, config)
-    return _place_words(layer, layout, config)
+    if config.windowed:
+        return window_words(layer, layout, config)
+    return place_words(layer, layout, config)
 
 
 def passes_of(layout: Layout, config: CoreConfig) -> int:
@@ -114,60 +116,7 @@ def _dense_words(parts: np.ndarray, layout: Layout, config: CoreConfig) -> np.nd
     padded = np.zeros(shape, parts.dtype).reshape(g.groups, -1, layout.taps)
     padded[:, : g.out_channels // g.groups] = parts.reshape(g.groups, -1, layout.taps)
     words = padded.reshape(shape).transpose(0, 2, 1).reshape(-1, config.filters)
-    return _to_bytes(words, config.filter_bits)
-
-
-# Relative and absolute: entries {last, place, code}.
-
-
-def _parts(layer: Layer) -> list[tuple[int, int]]:
-    """Ranges of filters that hold few weights at a time: large arrays are slow."""
-    number = layer.row_ptr // _FEW
-    ends = np.flatnonzero(np.diff(number)) + 1
-    return list(itertools.pairwise(sorted({0, *ends.tolist(), layer.geometry.out_channels})))
-
-
-def _places(
-    layer: Layer, layout: Layout, config: CoreConfig, first: int, last: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(filter, order, place, fillers before) of each non-zero of the filters `first` to `last` - 1,
-    counted from the first of them.
-
-    Within a filter, non-zeros are visited by address.
-    """
-    row_ptr = layer.row_ptr[first : last + 1]
-    row = np.repeat(np.arange(last - first), np.diff(row_ptr))
-    taps = layout.tap_addresses()
-    address = taps[layer.col_idx[row_ptr[0] : row_ptr[-1]]]
-    order = np.arange(len(row))
-    if np.any(np.diff(taps) < 0):  # columns are not in the order of their addresses
-        order = np.lexsort((address, row))
-        row, address = row[order], address[order]
-    if config.coding == "absolute":
-        return row, order, address, np.zeros_like(address)
-    delta = np.diff(address, prepend=0)
-    begins = np.diff(row, prepend=-1) != 0
-    delta[begins] = address[begins]
-    fillers, delta = np.divmod(delta, (1 << config.index_bits) - 1)
-    return row, order, delta, fillers
-
-
-def _place_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
-    """A filter without weights is a single filler."""
-    filler = ((1 << config.place_bits) - 1) << config.weight_bits
-    row, order, place, fillers = _places(layer, layout, config, 0, layer.geometry.out_channels)
-    empty = np.flatnonzero(np.diff(layer.row_ptr) == 0)
-    counts = np.concatenate([fillers + 1, np.ones(len(empty), np.int64)])
-    rows = np.concatenate([row, empty])
-    codes = level_codes(layer.levels[order], config.weight_bits).astype(np.int64)
-    values = np.concatenate([place << config.weight_bits | codes, np.full(len(empty), filler)])
-    by_row = np.argsort(rows, kind="stable")
-    ends = np.cumsum(counts[by_row])
-    words = np.full(int(ends[-1]), filler, np.int64)
-    words[ends - 1] = values[by_row]
-    last_of_row = np.diff(rows[by_row], append=-1) != 0
-    words[ends[last_of_row] - 1] |= 1 << (config.stream_bits - 1)
-    return _to_bytes(words[:, None], config.stream_bits)
+    return to_bytes(words, config.filter_bits)
 
 
 # Bitmask: per filter its mask words, then its levels.
@@ -350,7 +299,7 @@ def _rows_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
 
     words[ends - 1] |= 1 << (config.entry_bits - 1)
     words[ends[..., -1] - 1] |= 1 << (config.stream_bits - 1)
-    return _to_bytes(np.concatenate([plan.table, words])[:, None], config.stream_bits)
+    return to_bytes(np.concatenate([plan.table, words])[:, None], config.stream_bits)
 
 
 def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -358,15 +307,6 @@ def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     starts, counts = starts.reshape(-1), counts.reshape(-1)
     before = np.cumsum(counts) - counts
     return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
-
-
-def _to_bytes(fields: np.ndarray, bits: int) -> np.ndarray:
-    """int64 [words, fields] of `bits` bits each to uint8 [words, bytes], little-endian."""
-    if bits == 8:
-        return fields.astype(np.uint8)
-    planes = (fields[..., None] >> np.arange(bits)) & 1
-    flat = planes.reshape(len(fields), -1).astype(np.uint8)
-    return np.packbits(flat, axis=1, bitorder="little")
 
 
 def _wide_bytes(words: np.ndarray, last: np.ndarray, bits: int) -> np.ndarray:

@@ -56,9 +56,9 @@ def with_maps(
     layouts = [stripes_of(g, batch_of(g, batch), roomy)[1] for g in geometries]
     largest = max(layout.bytes for layout in layouts)
     # In the absolute coding an address of all ones is a filler.
-    spare = 1 if config.core == "sparse" and config.coding == "absolute" else 0
+    spare = config.element if config.core == "sparse" and config.coding == "absolute" else 0
     words = -(-(largest + spare) // config.act_word_bytes)
-    return dataclasses.replace(config, act_depth=_round_up(words))
+    return dataclasses.replace(config, act_depth=in_steps(words))
 
 
 def with_streams(config: CoreConfig, costs: Iterable[Work]) -> CoreConfig:
@@ -69,7 +69,7 @@ def with_streams(config: CoreConfig, costs: Iterable[Work]) -> CoreConfig:
         depths["mask_depth"] = max(cost.mask_words for cost in costs)
     if config.table:
         depths["tap_depth"] = max(cost.table_words for cost in costs)
-    depths = {name: _round_up(words) for name, words in depths.items()}
+    depths = {name: in_steps(words) for name, words in depths.items()}
     return dataclasses.replace(config, **depths)
 
 
@@ -82,7 +82,7 @@ def layout_in(geometry: Geometry, batch: int, config: CoreConfig) -> Layout:
     if geometry.kind == "linear":
         fitting = images_within(geometry, config)
         images = max(1, min(-(-batch // config.tiles), fitting))
-        return layout_of(geometry, images, 1, config.element_bytes)
+        return layout_of(geometry, images, 1, config.element)
     return stripes_of(geometry, 1, config)[1]
 
 
@@ -110,5 +110,6 @@ def feed(config: CoreConfig, **fields: Any) -> CoreConfig:
     return dataclasses.replace(roomy, act_banks=roomy.fewest_banks)
 
 
-def _round_up(words: int) -> int:
+def in_steps(words: int) -> int:
+    """Words that a memory of at least `words` is made with."""
     return -(-words // _STEP) * _STEP

@@ -11,7 +11,8 @@ A linear layer is a 1x1 convolution whose pixels are the images of the batch.
 
 What has an address is an *element*, a byte: one channel of one pixel. In `sparse-nm` it holds the
 channels of a pixel that are neighbours, and all distances count elements; a group whose
-channels do not fill its last element is filled up with zeros.
+channels do not fill its last element is filled up with zeros. Where channels are dealt to several
+streams, an element has one of each, and its bytes lie in as many memories at the same address.
 """
 
 import functools

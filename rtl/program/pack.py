@@ -11,13 +11,15 @@ import numpy as np
 from compress.model.graph import Geometry, Layer
 from compress.model.levels import max_level
 from cosign import CosignError
-from rtl.config import COUNT_BITS, CoreConfig
+from rtl.config import CoreConfig
 from rtl.program.encode import Work, encode, mask_plan, passes_of, rows_order, shape_of, work
+from rtl.program.fields import check_fields
 from rtl.program.layout import Layout
 from rtl.program.reads import read_plan
 from rtl.program.stripes import cut, join, stripe
 from rtl.program.structured import check_pattern
 from rtl.program.traffic import Traffic, traffic
+from rtl.program.windows import window_entries
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +65,21 @@ class LayerProgram:
         x : int8 [C, H, W], or [batch, C] for a linear layer
         """
         words = [
-            self.layout.pack(part, config.act_word_bytes)
+            _dealt(self.layout.pack(part, config.act_word_bytes), config)
             for part in cut(x, self.geometry, self.stripes)
         ]
         return [
             np.concatenate(words[n : n + config.tiles], axis=1)
             for n in range(0, self.stripes, config.tiles)
         ]
+
+
+def _dealt(words: np.ndarray, config: CoreConfig) -> np.ndarray:
+    """uint8 [rows, act_word_bytes] with an element's channels each in the memory of its stream."""
+    if config.streams == 1:
+        return words
+    memories = words.reshape(len(words), -1, config.streams).swapaxes(1, 2)
+    return np.ascontiguousarray(memories).reshape(words.shape)
 
 
 def stripes_of(geometry: Geometry, batch: int, config: CoreConfig) -> tuple[int, Layout]:
@@ -79,7 +89,7 @@ def stripes_of(geometry: Geometry, batch: int, config: CoreConfig) -> tuple[int,
     most = -(-rows // config.tiles) * config.tiles
     count = config.tiles
     while True:
-        layout = layout_of(geometry, batch, count, config.element_bytes)
+        layout = layout_of(geometry, batch, count, config.element)
         if layout.bytes <= config.act_bytes or count >= most:
             return count, layout
         count += config.tiles
@@ -110,7 +120,7 @@ def pack_layer(
     passes = passes_of(layout, config)
     tiles, last_shifts = shape_of(layout, config)
     cost = work(layer, layout, config)
-    _check(layer, layout, config, cost, tiles, input_range)
+    _check(layer, layout, config, cost, input_range)
     descriptor = {
         "new_map": 1,
         "last_pass": g.groups * passes - 1,
@@ -134,6 +144,11 @@ def pack_layer(
         cover = read_plan(layout, config)
         descriptor |= {"last_read": cover.reads - 1, "last_window": cover.windows - 1}
         descriptor |= {"last_slot": len(cover.table) - 1, "period_step": cover.step}
+    elif config.windowed:
+        steps = window_entries(layer, layout, config).steps
+        descriptor |= {f"step_{n}": 0 for n in range(1, 1 << config.step_bits)}
+        descriptor |= {f"step_{n}": step for n, step in enumerate(steps, 1)}
+    check_fields(layer.name, descriptor, config)
     order = rows_order(layer, layout, config)
     per_filter = np.zeros((g.groups, passes * config.filters), np.int64)
     words = filter_words(layer.bias, layer.mul, layer.shift, config)[order]
@@ -201,7 +216,7 @@ def largest_batch(layer: Layer, config: CoreConfig) -> int:
 
 def images_within(geometry: Geometry, config: CoreConfig) -> int:
     """Images of a linear layer that fit the activation memory of a tile."""
-    return config.act_bytes // Layout(geometry, element=config.element_bytes).bytes
+    return config.act_bytes // Layout(geometry, element=config.element).bytes
 
 
 def _check(
@@ -209,7 +224,6 @@ def _check(
     layout: Layout,
     config: CoreConfig,
     cost: Work,
-    tiles: int,
     input_range: tuple[int, int],
 ) -> None:
     def demand(condition: bool, what: str) -> None:
@@ -255,14 +269,6 @@ def _check(
         f"one row of its output reads {words} words of activation memory, there are "
         f"{config.act_depth}; raise act_depth",
     )
-    counts = {
-        "passes": len(cost.words),
-        "tiles": tiles,
-        "reads": int(cost.reads.sum()),
-        "channels": layout.channels,
-    }
-    for what, count in counts.items():
-        demand(count <= 1 << COUNT_BITS, f"{count} {what} are more than {1 << COUNT_BITS}")
     demand(
         int(layer.mul.max()) < 1 << config.mul_bits,
         f"mul = {layer.mul.max()} needs more than mul_bits = {config.mul_bits}; raise mul_bits",
@@ -298,7 +304,7 @@ def _loops(layer: Layer, layout: Layout, config: CoreConfig) -> dict[str, int]:
     """Loop bounds and address steps of a dense core."""
     g = layer.geometry
     address = layout.tap_addresses().reshape(layout.channels, *g.kernel)
-    modulus = 1 << config.address_bits
+    modulus = 2 << config.address_bits  # two's complement
     along_row = np.diff(address, axis=2)  # [c, r, s]: from column s to s + 1
     next_row = address[:, 1:, 0] - address[:, :-1, -1]  # [c, r]
     next_channel = address[1:, 0, 0] - address[:-1, -1, -1]

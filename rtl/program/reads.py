@@ -1,4 +1,5 @@
-"""Which reads of the activation memory serve the taps of a layer on `sparse-rows`."""
+"""Which reads of the activation memory serve the taps of a layer, on `sparse-rows` and with the
+"window" coding."""
 
 import functools
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from rtl.program.layout import Layout
 
 @dataclass(frozen=True, eq=False)
 class ReadPlan:
-    """How windows of reads cover a layer's columns.
+    """How windows of reads cover a layer's columns (of several streams, the elements' taps).
 
     Parameters
     ----------
@@ -40,13 +41,12 @@ class ReadPlan:
 
 def read_plan(layout: Layout, config: CoreConfig) -> ReadPlan:
     """Cover each kernel row's taps with as few reads of `window_span` bytes as possible."""
-    return _plan(layout, config.window_reads, config.window_span)
+    return _plan(layout, 1 if config.windowed else config.window_reads, config.window_span)
 
 
 @functools.lru_cache(maxsize=16)
 def _plan(layout: Layout, window_reads: int, window_span: int) -> ReadPlan:
-    g = layout.geometry
-    channels = g.in_channels // g.groups
+    g, channels = layout.geometry, layout.channels
     taps = layout.tap_addresses().reshape(channels, *g.kernel)
     read, shift = np.zeros(g.kernel, np.int64), np.zeros(g.kernel, np.int64)
     table: list[int] = []

@@ -1,7 +1,7 @@
 """`cosign_top`: the core with AXI4-Lite control and AXI4-Stream data, as a SoC takes it."""
 
 from amaranth import Cat, ClockDomain, Instance, Module, Mux, Signal
-from amaranth.hdl import ClockSignal
+from amaranth.hdl import ClockSignal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -71,7 +71,9 @@ class AxiTop(wiring.Component):
 
         # From the start on the layer is `active`; the core has `ended`; its last word was `sent`.
         active, ended, aborted, finish = Signal(), Signal(), Signal(), Signal()
-        sent = self._output(m, machine, registers, ended)
+        # The core still offers what it had when its reset begins.
+        closed = ended | registers.reset | resetting
+        sent = self._output(m, machine, registers, ended, closed)
         core_ends = Signal()
         m.d.comb += [
             core_ends.eq(machine.done & active & ~ended),
@@ -146,14 +148,20 @@ class AxiTop(wiring.Component):
         return maps, weights, biases
 
     def _output(
-        self, m: Module, machine: core.Core, registers: RegisterFile, ended: Signal
+        self,
+        m: Module,
+        machine: core.Core,
+        registers: RegisterFile,
+        ended: Signal,
+        closed: Value,
     ) -> Signal:
-        """A register that holds a word until it is taken, whatever happens to the core. Returns
-        whether the layer's last word was put into it."""
+        """A register that holds a word until it is taken, whatever happens to the core. While
+        `closed`, it takes none of the core's. Returns whether the layer's last word was put into
+        it."""
         sent, free = Signal(), Signal()
         m.d.comb += [
             free.eq(~self.m_axis_out_tvalid | self.m_axis_out_tready),
-            machine.o.ready.eq(free & ~ended & ~registers.reset),
+            machine.o.ready.eq(free & ~closed),
         ]
         with m.If(registers.start):
             m.d.sync += sent.eq(0)

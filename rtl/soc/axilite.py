@@ -27,7 +27,8 @@ class AxiLite(wiring.Component):
     Address and data of a write may come in any order. A write lasts for the cycle of `write`:
     `write_index` is the word's number, `write_mask` has the bits of the strobed bytes. The register
     behind `read_index` is to be in `read_data` at once. `write_ok` and `read_ok` tell whether there
-    is such a register; if not, the answer is SLVERR.
+    is such a register; if not, the answer is SLVERR. `read` is high in the cycle whose value the
+    answer has.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,7 @@ class AxiLite(wiring.Component):
                 "write_data": Out(32),
                 "write_mask": Out(32),
                 "write_ok": In(1),
+                "read": Out(1),
                 "read_index": Out(ADDRESS_BITS - 2),
                 "read_data": In(32),
                 "read_ok": In(1),
@@ -76,10 +78,11 @@ class AxiLite(wiring.Component):
         m.d.comb += [
             self.s_axi_arready.eq(~self.s_axi_rvalid),
             self.read_index.eq(self.s_axi_araddr[2:]),
+            self.read.eq(self.s_axi_arvalid & self.s_axi_arready),
         ]
         with m.If(self.s_axi_rvalid & self.s_axi_rready):
             m.d.sync += self.s_axi_rvalid.eq(0)
-        with m.If(self.s_axi_arvalid & self.s_axi_arready):
+        with m.If(self.read):
             m.d.sync += [
                 self.s_axi_rvalid.eq(1),
                 self.s_axi_rdata.eq(Mux(self.read_ok, self.read_data, 0)),

@@ -69,7 +69,7 @@ class MapPackets(wiring.Component):
     A map of more than `rows` rows would be an error of whatever layer runs, so the row that is too
     many waits until its own layer is `waiting`; then the core takes it, and the rest is discarded.
     `reset` empties the core's memory: a map that is not complete, or that a layer waits for, is
-    discarded.
+    discarded. In the cycle after the last row of its map a layer is still `waiting`.
     """
 
     def __init__(self, bits: int, rows: int):
@@ -104,7 +104,9 @@ class MapPackets(wiring.Component):
             fire.eq(self.o.valid & self.o.ready),
             paid.eq(self.discarding & self.i.valid & self.i_last),
         ]
-        lost = self.reset & (row.any() | self.waiting)
+        arrived = Signal()  # the last row of a map, in the cycle before
+        m.d.sync += arrived.eq(fire & (self.i_last | too_long))
+        lost = self.reset & (row.any() | (self.waiting & ~arrived))
         m.d.sync += owed.eq(owed + (lost | (fire & too_long)) - paid)
         with m.If(fire):
             m.d.sync += row.eq(Mux(self.i_last | too_long, 0, row + 1))

@@ -1,5 +1,7 @@
 """The registers of the SoC top behind AXI4-Lite: descriptor, control, status and counters."""
 
+from collections.abc import Callable
+
 from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -60,7 +62,10 @@ class RegisterFile(wiring.Component):
         def writes(name: str) -> Value:
             return slave.write & (slave.write_index == registers[name].offset // 4)
 
-        values: dict[str, Value] = self._counters(m)
+        def reads(name: str) -> Value:
+            return slave.read & (slave.read_index == registers[name].offset // 4)
+
+        values: dict[str, Value] = self._counters(m, reads)
         values |= self._control(m, writes("control"), written, slave.write_mask)
         values |= self._status(m, writes("status"), written)
         for name, member in descriptor(self._config).members.items():
@@ -118,7 +123,9 @@ class RegisterFile(wiring.Component):
         ]
         return {"status": status}
 
-    def _counters(self, m: Module) -> dict[str, Value]:
+    def _counters(self, m: Module, reads: Callable[[str], Value]) -> dict[str, Value]:
+        """A counter goes on while it is read: the high part is that of the moment in which the low
+        half was."""
         values: dict[str, Value] = {}
         for name in COUNTERS:
             step = self.working if name == "busy" else getattr(self.events, name)
@@ -126,5 +133,8 @@ class RegisterFile(wiring.Component):
             m.d.sync += count.eq(count + step)
             with m.If(self.start):
                 m.d.sync += count.eq(0)
-            values |= {f"{name}_low": count[:32], f"{name}_high": count[32:]}
+            high = Signal(COUNTER_BITS - 32, name=f"high_{name}")
+            with m.If(reads(f"{name}_low")):
+                m.d.sync += high.eq(count[32:])
+            values |= {f"{name}_low": count[:32], f"{name}_high": high}
         return values

@@ -10,13 +10,14 @@ ADDRESS_BITS = 12
 """Width of an AXI4-Lite address: the registers take a block of 4 KiB."""
 IDENTITY = int.from_bytes(b"CSGN", "little")
 COUNTER_BITS = 48
+_HIGH = "high part, as it was when the low half was read last"
 COUNTERS_AT, DESCRIPTOR_AT = 0x040, 0x100
 CORE_ERRORS_AT, STREAM_ERRORS_AT = 8, 16
 """Lowest STATUS bits of the core's errors, and of those that the top finds."""
 
 ERRORS = {
     Error.WEIGHTS: "a filter of the weight stream is longer than its buffer",
-    Error.ADDRESS: "a weight reads behind the end of the activation memory",
+    Error.ADDRESS: "a weight reads behind the end of the activation memory, or of the table",
     Error.ACTS: "the map has more rows than the activation memory",
     Error.LEVELS: "a filter's weights do not agree with its mask or its windows",
 }
@@ -61,8 +62,10 @@ FIELDS = {
     "last_in_period": "mask words of a period, less one",
     "last_read": "activation reads of a tile, less one",
     "last_window": "windows of a tile, less one",
+    **{f"step_{n}": f"bytes to a window whose step is {n}" for n in range(1, 32)},
 }
-"""What each field of the layer descriptor means; byte distances are modulo the memory's size."""
+"""What each field of the layer descriptor means; those of a dense core's `step_*`
+are two's complement."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def register_map(config: CoreConfig) -> dict[str, Register]:
         offset = COUNTERS_AT + 8 * number
         registers += [
             _plain(f"{name}_low", offset, f"{what}; low half"),
-            _plain(f"{name}_high", offset + 4, f"{what}; high part", bits=COUNTER_BITS - 32),
+            _plain(f"{name}_high", offset + 4, f"{what}; {_HIGH}", bits=COUNTER_BITS - 32),
         ]
     for number, (name, member) in enumerate(descriptor(config).members.items()):
         what = FIELDS[name]
@@ -134,7 +137,8 @@ def markdown(config: CoreConfig) -> str:
         f"# Registers of cosign_top, config {config.hash}",
         "",
         "AXI4-Lite, 32 bits, byte offsets. Other offsets, and writes to a register without a",
-        "writable field, answer SLVERR. Counters are those of the layer that was started last.",
+        "writable field, answer SLVERR. Counters are those of the layer that was started last;",
+        "they go on while they are read: a read of the low half keeps the high part to it.",
         "",
         "| offset | register | bits | field | access | reset | |",
         "| --- | --- | --- | --- | --- | --- | --- |",

@@ -7,6 +7,8 @@ from cosign.options import add_json, add_liberty, publish
 from cosign.paths import new_folder
 from cosign.progress import Reporter
 from rtl import options as core_options
+from synth.place import options as place_options
+from synth.place.options import Placed
 from synth.report import CoreReport, synthesize
 from synth.sram import MODELS
 
@@ -17,6 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fmax", action="store_true", help="also search the highest clock, to 1 %%"
     )
+    place_options.add_options(parser)
     parser.add_argument("--out", type=new_folder, required=True, help="folder for the tools' files")
     add_json(parser, "the report")
 
@@ -32,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
             options.liberty,
             MODELS,
             search_fmax=options.fmax,
+            place=place_options.placement_of(options),
             progress=reporter.show,
         )
     publish(report.to_json(), options.json, table(report))
@@ -67,4 +71,29 @@ def table(report: CoreReport) -> str:
             f"({len(found.trials)} trials), at {found.logic_um2:,.0f} um2 of logic",
             f"  critical path  {found.critical_path}",
         ]
+    if report.placed is not None:
+        lines += placed_lines(report.placed)
     return "\n".join(lines)
+
+
+def placed_lines(placed: Placed) -> list[str]:
+    """What a placement says, for a terminal."""
+    width, height = placed.core_um
+    ratio = f"{placed.wire_pf / placed.library_wire_pf:.2f}" if placed.library_wire_pf else "–"
+    lines = [
+        f"  placed         seed {placed.seed}, rows of {width:,.0f} x {height:,.0f} um, "
+        f"{100 * placed.utilisation:.0f} % filled; {place_options.NOTE}",
+        f"  logic          {placed.logic_um2:14,.0f} um2   {placed.buffers:,} buffers for wires",
+        f"  wires          {placed.hpwl_mm:14,.0f} mm    by half perimeters; "
+        f"{placed.wire_pf:,.1f} pF, {ratio} of the library's",
+        f"  fullest bin    {placed.worst_bin:14.2f}       routing demand over capacity",
+        f"  Fmax           {placed.fmax_hz / 1e6:14,.0f} MHz   slack {placed.slack_ns:+.3f} ns",
+        f"  critical path  {placed.critical_path}",
+    ]
+    if (found := placed.spread) is not None:
+        clocks, spans, areas = (
+            "–".join(f"{scale * value:,.0f}" for value in ends)
+            for scale, ends in ((1e-6, found.fmax_hz), (1, found.hpwl_mm), (1, found.logic_um2))
+        )
+        lines.append(f"  {found.seeds} seeds        {clocks} MHz, {spans} mm, {areas} um2")
+    return lines

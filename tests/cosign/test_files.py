@@ -1,11 +1,14 @@
 """Files are whole or not there."""
 
+import errno
 import hashlib
 import os
+import stat
+import tempfile
 
 import pytest
 
-from cosign import CosignError, atomic_write, cache_dir, read_json, sha256, write_json
+from cosign import CosignError, atomic_write, read_json, scratch, sha256, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
@@ -53,8 +56,60 @@ def test_sha256(tmp_path):
     assert sha256(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
 
 
-def test_cache_dir_obeys_the_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("COSIGN_CACHE", str(tmp_path))
-    assert cache_dir() == tmp_path
-    monkeypatch.delenv("COSIGN_CACHE")
-    assert cache_dir().name == "cosign"
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_what_is_written_obeys_the_umask(umask, mode, tmp_path):
+    before = os.umask(umask)
+    try:
+        write_json(tmp_path / "file", {})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
+
+
+def test_the_longest_names_can_be_written(tmp_path):
+    for name in ("n" * 255, "ö" * 127):
+        write_json(tmp_path / name, {})
+    assert len(os.listdir(tmp_path)) == 2
+
+
+def test_a_temporary_folder_goes_with_its_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(RuntimeError), scratch("test") as folder:
+        (folder / "file").write_text("half")
+        assert folder.name.startswith("cosign-test-")
+        raise RuntimeError
+    assert os.listdir(tmp_path) == []
+
+
+def test_no_place_for_temporary_files_is_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with (
+        pytest.raises(CosignError, match=r"cannot make a temporary folder: No such file .* TMPDIR"),
+        scratch("test"),
+    ):
+        pass
+
+
+def _is_full():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _tool_says():
+    raise CosignError("g++ ended with status 1; it said: a.s: No space left on device.")
+
+
+@pytest.mark.parametrize("fails", [_is_full, _tool_says])
+def test_a_full_disk_of_temporary_files_is_told(fails):
+    told = r"the disk of .*cosign-test-.* is full: .*TMPDIR"
+    with pytest.raises(CosignError, match=told), scratch("test"):
+        fails()
+
+
+def test_what_else_is_full_is_told_by_its_own_name(tmp_path):
+    told = r"cannot write .*file: No space left"
+    with (
+        pytest.raises(CosignError, match=told),
+        scratch("test"),
+        atomic_write(tmp_path / "file"),
+    ):
+        _is_full()

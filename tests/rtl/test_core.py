@@ -69,6 +69,45 @@ CORES = {
     "sparse-rows": CoreConfig(
         "sparse-rows", lanes=2, filters=2, window_reads=2, window_span=2, tap_depth=32, **SMALL
     ),
+    # Streams that wait for each other, of distances that take fillers and of addresses.
+    "sparse-dot": CoreConfig(lanes=3, index_bits=4, drain=2, streams=3, **SMALL),
+    "sparse-dot-tiles": CoreConfig(
+        lanes=2, tiles=2, index_bits=4, streams=2, act_buffers=2, pipeline=2, **SMALL
+    ),
+    "sparse-dot-absolute": CoreConfig(
+        lanes=2,
+        coding="absolute",
+        streams=4,
+        pipeline=0,
+        gate_zeros=1,
+        weight_bits=4,
+        **SMALL | {"act_depth": 24, "weight_depth": 24},
+    ),
+    # Windows of one read and of several, of one tap and of several.
+    "window": CoreConfig(lanes=3, coding="window", window_span=3, step_bits=2, drain=2, **SMALL),
+    "window-taps": CoreConfig(
+        lanes=2, coding="window", window_span=1, streams=3, weight_bits=4, pipeline=0, **SMALL
+    ),
+    "window-beats": CoreConfig(
+        lanes=3,
+        tiles=2,
+        coding="window",
+        window_span=4,
+        beats=2,
+        streams=2,
+        act_buffers=2,
+        gate_zeros=1,
+        **SMALL,
+    ),
+    "window-narrow": CoreConfig(
+        lanes=4,
+        coding="window",
+        window_span=1,
+        beats=4,
+        step_bits=1,
+        pipeline=2,
+        **SMALL | {"bank_bytes": 1, "act_banks": 1, "act_depth": 256, "weight_depth": 64},
+    ),
     # More banks than elements of a read; elements wider than a bank; as many kept as there are.
     "sparse-nm": CoreConfig(
         "sparse-nm",
@@ -96,15 +135,20 @@ CORES = {
         "sparse-nm", lanes=1, filters=5, nm_keep=4, pipeline=2, **SMALL | {"bank_bytes": 8}
     ),
 }
-STALLED = ("sparse", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm")
+STALLED = (
+    *("sparse", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm", "sparse-dot"),
+    "window-beats",
+)
 every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 
 
 def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
     """Padding, stride, groups; a word in every cycle; passes shorter than their drain; a pass and a
     map that fill the memories."""
-    full = Geometry("linear", config.weight_depth * config.element_bytes, 2 * config.filters)
-    images = config.act_elements // config.weight_depth * config.tiles
+    # A window of a channel takes an entry for each of its beats.
+    channels = config.weight_depth // config.beats
+    full = Geometry("linear", channels * config.element, 2 * config.filters)
+    images = config.act_elements // channels * config.tiles
     layout = stripes_of(full, images, config)[1]
     dense = obeying(random_layer(full, 1.0, seed=3), config)
     assert layout.bytes == config.act_bytes
@@ -113,7 +157,7 @@ def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
         Geometry("conv", 2, 3, 4, 5, (3, 3), (1, 1), (1, 1)),
         Geometry("conv", 4, 6, 5, 4, (3, 2), (2, 2), (1, 0), groups=2),
         Geometry("conv", 1, 2, 6, 6, (1, 1)),
-        *([Geometry("conv", 11, 3, 5, 3, (2, 2), (1, 1), (0, 1))] * config.structured),
+        *([Geometry("conv", 11, 3, 5, 3, (2, 2), (1, 1), (0, 1))] * (config.element > 1)),
         *([Geometry("conv", 4, 3 * config.filters, 4, 4, (1, 1))] * config.packed),
     )
     found = []
@@ -175,6 +219,24 @@ def test_every_malformed_stream_raises_its_error_and_no_other(config: CoreConfig
         assert answer.error or is_right(answer.raw, layer, config)
 
 
+@pytest.mark.parametrize("name", STALLED)
+def test_a_layer_that_is_given_up_takes_back_no_offer(name: str) -> None:
+    """An address is wrong in the last pass alone, while words of those before it wait at the output
+    (`simulate_core` watches that they stay); the next layer's words are its own."""
+    config = CORES[name]
+    layer = obeying(random_layer(Geometry("linear", 1, 6 * config.filters), 1.0), config)
+    run = run_of(layer, config)
+    passes = run.descriptor["last_pass"] + 1
+    step = (config.act_elements - 1) // (passes - 2)  # the last group alone lies beyond
+    bad = dataclasses.replace(
+        run, descriptor=run.descriptor | {"last_in_group": 0, "group_step": step}
+    )
+    for seed in range(3):
+        first, second = simulate_core([bad, run], config, seed=seed, pressure=0.85)
+        assert (first.error, second.error) == (1 << Error.ADDRESS, 0)
+        assert is_right(second.raw, layer, config)
+
+
 def test_a_map_that_is_too_long_fails_only_the_layer_that_takes_it() -> None:
     """It arrives while the map before is used, and the next layer uses that once more."""
     config = CORES["sparse"]
@@ -186,6 +248,18 @@ def test_a_map_that_is_too_long_fails_only_the_layer_that_takes_it() -> None:
     answers = simulate_core([run, again, dataclasses.replace(run, acts=run.acts[:0]), run], config)
     assert [answer.error for answer in answers] == [0, 0, 1 << Error.ACTS, 0]
     assert all(answer.error or is_right(answer.raw, layer, config) for answer in answers)
+
+
+@every_core
+def test_only_new_map_acts_in_the_cycle_of_the_start(config: CoreConfig) -> None:
+    """The rest of the descriptor has two cycles to arrive, as synthesis believes, whether the layer
+    waits for its map or takes none."""
+    layer = obeying(random_layer(Geometry("conv", 2, 4, 6, 6, (3, 3)), 0.4), config)
+    run = run_of(layer, config)
+    again = dataclasses.replace(run, descriptor=run.descriptor | {"new_map": 0}, acts=run.acts[:0])
+    answers = simulate_core([run, again, run, again], config, at_start=("new_map",), seed=2)
+    assert all(is_right(answer.raw, layer, config) for answer in answers)
+    assert not any(answer.error for answer in answers)
 
 
 @every_core

@@ -10,7 +10,7 @@ import pytest
 
 from rtl import verilog
 from rtl.config import CoreConfig
-from rtl.sram import macros
+from rtl.sram import behavioural, macros
 
 SMALL = {
     "sparse": CoreConfig(lanes=13, act_banks=4, bank_bytes=4, act_depth=64, weight_depth=32),
@@ -79,6 +79,23 @@ def test_synthesis_keeps_every_copy_of_a_broadcast(config, tmp_path: Path):
     assert not any("DLATCH" in name for name in top)
 
 
+@pytest.mark.parametrize("words", [24, 32])
+def test_synthesis_sees_a_memory_and_nothing_else(words: int, tmp_path: Path) -> None:
+    """What a simulator's memories begin with, and what lies past their end, is not made."""
+    path = tmp_path / "ram.v"
+    path.write_text(behavioural(words, 8))
+    found = tmp_path / "stat.json"
+    commands = [f"read_verilog {path}", "hierarchy -auto-top", "proc", "opt", "select -assert-none"]
+    commands[-1] += " t:$meminit t:$meminit_v2 a:init"
+    subprocess.run(
+        [sys.executable, "-c", SYNTHESIZE, *commands, f"tee -q -o {found} stat -json"],
+        check=True,
+        capture_output=True,
+    )
+    (module,) = json.loads(found.read_text())["modules"].values()
+    assert not {"$ge", "$gt", "$le", "$lt"} & set(module["num_cells_by_type"])
+
+
 def test_a_core_is_made_once_unless_what_is_kept_is_damaged(monkeypatch, tmp_path):
     monkeypatch.setenv("COSIGN_CACHE", str(tmp_path))
     config = dataclasses.replace(SMALL["sparse"], lanes=2)
@@ -97,7 +114,7 @@ def test_a_core_is_made_once_unless_what_is_kept_is_damaged(monkeypatch, tmp_pat
     monkeypatch.setattr(verilog, "_convert", counted)
     text = fresh()
     assert len(made) == 2
-    (kept,) = (tmp_path / "verilog").iterdir()
+    (kept,) = (tmp_path / "verilog").glob("*/cosign_core.v")
     assert fresh() == text
     assert not made
     whole = kept.read_bytes()

@@ -34,6 +34,32 @@ CORES = {
     "sparse-bitmask": CoreConfig(
         "sparse", lanes=13, coding="bitmask", mask_bits=10, tap_depth=256, pipeline=2, **SMALL
     ),
+    # Streams that wait for each other, some of them without channels.
+    "sparse-dot": CoreConfig("sparse", lanes=7, streams=3, index_bits=5, drain=2, **SMALL),
+    "sparse-dot-tiles": CoreConfig(
+        "sparse", lanes=5, tiles=2, streams=2, index_bits=6, pipeline=2, act_buffers=2, **SMALL
+    ),
+    "sparse-dot-absolute": CoreConfig(
+        "sparse", lanes=3, streams=8, coding="absolute", pipeline=0, gate_zeros=1, **SMALL
+    ),
+    # Windows of one stream and of several, read at once and in beats.
+    "window": CoreConfig(
+        "sparse", lanes=9, coding="window", window_span=3, step_bits=2, act_buffers=2, **SMALL
+    ),
+    "window-dot": CoreConfig(
+        "sparse", lanes=6, coding="window", window_span=1, streams=4, pipeline=2, drain=2, **SMALL
+    ),
+    "window-beats": CoreConfig(
+        "sparse",
+        lanes=12,
+        tiles=2,
+        coding="window",
+        window_span=3,
+        beats=2,
+        streams=3,
+        gate_zeros=1,
+        **SMALL | {"weight_depth": 1024},
+    ),
     "dense-scalar": CoreConfig("dense-scalar", lanes=13, act_buffers=2, **SMALL),
     "dense-2d": CoreConfig("dense-2d", lanes=6, filters=3, drain=2, **SMALL),
     "dense-packed": CoreConfig(
@@ -203,8 +229,9 @@ def test_a_channel_and_random_stalls_together_change_nothing():
 @every_core
 def test_memories_may_be_full_to_the_last_word(config):
     """A pass as long as the weight buffer, on a map as large as the activation memory."""
-    images = 16 * config.tiles
-    channels = config.weight_depth * config.element_bytes
+    entries = config.weight_depth // config.beats  # a window of a channel takes one for each beat
+    images = config.act_elements // entries * config.tiles
+    channels = entries * config.element
     geometry = Geometry("linear", channels, 2 * config.filters)
     layer = obeying(random_layer(geometry, 1.0), config)
     layout = stripes_of(geometry, images, config)[1]
@@ -243,14 +270,29 @@ def test_the_accumulator_holds_what_its_width_promises(config):
 
 
 @pytest.mark.parametrize("distance", [30, 31, 32, 61, 62, 63, 199])
-def test_distances_around_the_widest_index(distance):
+@pytest.mark.parametrize("name", ["sparse", "sparse-dot"])
+def test_distances_around_the_widest_index(name, distance):
     """5 bits hold distances up to 30; 31 is a filler."""
-    levels = np.zeros((1, 200), np.int8)
-    levels[0, [0, distance]] = 3, -5
-    layer = layer_of(levels, Geometry("linear", 200, 1), mul=1, shift=3)
+    config = CORES[name]
+    levels = np.zeros((1, 200 * config.streams), np.int8)
+    levels[0, [0, distance * config.streams]] = 3, -5
+    layer = layer_of(levels, Geometry("linear", levels.size, 1), mul=1, shift=3)
     x = random_input(layer.geometry)
-    (cycles,) = run_and_compare([(layer, x)], CORES["sparse"])
-    assert cycles == layer_cycles(layer, CORES["sparse"])
+    (cycles,) = run_and_compare([(layer, x)], config)
+    assert cycles == layer_cycles(layer, config)
+
+
+@pytest.mark.parametrize("bits", [1, 2])
+@thorough
+@given(batch=st.lists(cases(), min_size=20, max_size=40))
+def test_streams_with_the_shortest_distances(bits, batch):
+    """Most distances take fillers."""
+    config = dataclasses.replace(CORES["sparse-dot"], index_bits=bits, weight_depth=1 << 14)
+    cycles = run_and_compare(batch, config)
+    assert cycles == [
+        layer_cycles(layer, config, len(x) if layer.geometry.kind == "linear" else 1)
+        for layer, x in batch
+    ]
 
 
 @every_core
@@ -285,9 +327,10 @@ def test_malformed_streams_raise_an_error_and_leave_the_core_restartable(
 
 @every_core
 def test_maps_that_do_not_fit_are_computed_in_stripes(config):
-    geometry = Geometry("conv", 5, 4, 60, 50, (3, 3), (1, 1), (1, 1))
+    channels = 5 * config.streams
+    geometry = Geometry("conv", channels, 4, 60, 50, (3, 3), (1, 1), (1, 1))
     layer = obeying(random_layer(geometry, 0.2), config)
-    assert config.act_bytes < 5 * 60 * 50
+    assert config.act_bytes < channels * 60 * 50
     x = random_input(layer.geometry, 2)
     run = run_layer(layer, x, config)
     assert np.array_equal(run.outputs, layer_output(layer, x))

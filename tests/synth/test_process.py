@@ -45,8 +45,9 @@ def test_conversation_ends_early(tmp_path: Path) -> None:
     talk.close()
 
 
-def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
-    """SIGINT to the command line: exit 130, no output folder, no tool left running."""
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing(number: signal.Signals, status: int, tmp_path: Path) -> None:
+    """No output folder, no tool left running, no temporary folder."""
     environment = os.environ | {"COSIGN_CACHE": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "synth", "report", "--lanes", "16", "--act-banks", "8"]
     root = Path(__file__).parents[2]
@@ -61,9 +62,9 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     time.sleep(1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert said == "stopped.\n"
     assert not (tmp_path / "out").exists()
     assert not scripts[0].parent.exists()

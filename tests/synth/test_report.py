@@ -15,7 +15,6 @@ from rtl import verilog
 from rtl.config import CoreConfig
 from rtl.sram import macros
 from sim.build import tools
-from synth import report as report_module
 from synth.map import yosys
 from synth.pdk import find_pdk
 from synth.report import KEPT, CoreReport, synthesize, synthesize_many
@@ -204,15 +203,25 @@ def test_equal_work_is_done_once(small: tuple[CoreReport, Path], tmp_path: Path)
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
 
 
-def test_damaged_entry_is_not_trusted(small: tuple[CoreReport, Path], cache: Path) -> None:
+def test_a_damaged_entry_is_made_anew(
+    small: tuple[CoreReport, Path],
+    cache: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An edited figure and a netlist cut short: the report and the files are the right ones."""
+    report, out = small
     (entry,) = (cache / "synth").iterdir()
-    copy = cache.parent / "copy-of-entry"
-    shutil.copytree(entry, copy)
-    assert report_module._cached(copy) is not None
-    (copy / "core.json").write_text('{"schema": 1}')
-    assert report_module._cached(copy) is None
-    (copy / "netlist.v").unlink()
-    assert report_module._cached(copy) is None
+    kept = json.loads((entry / "core.json").read_text())
+    (entry / "core.json").write_text(json.dumps({**kept, "fmax_hz": 91e9}))
+    (entry / "netlist.v").write_bytes((entry / "netlist.v").read_bytes()[:-500])
+    again = synthesize(SMALL, tmp_path)
+    assert dataclasses.replace(again, wall_s=report.wall_s) == report
+    assert (tmp_path / "netlist.v").read_bytes() == (out / "netlist.v").read_bytes()
+    said = capsys.readouterr().err
+    assert said == f"cosign: {entry} is not as it was kept; it is made anew.\n"
+    assert synthesize(SMALL) == again
+    assert capsys.readouterr().err == ""
 
 
 def test_cache_that_cannot_be_written(

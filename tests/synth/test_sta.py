@@ -78,6 +78,26 @@ def test_memory_is_timed(tmp_path: Path) -> None:
     assert record.stages[0].delay_ns == pytest.approx(0.267, abs=0.01)
 
 
+def test_the_descriptor_has_two_cycles_but_for_what_acts_at_once(tmp_path: Path) -> None:
+    ports = ("layer__relu", "layer__new_map", "layer__new_map_more", "start")
+    gates = "".join(
+        f"INV_X1 g_{port} (.A({port}), .ZN(n_{port})); "
+        f"DFF_X1 r_{port} (.CK(clk), .D(n_{port}), .Q(y_{port}));\n"
+        for port in ports
+    )
+    wires = "".join(f"input {port}; output y_{port}; wire n_{port};\n" for port in ports)
+    names = ", ".join(f"{port}, y_{port}" for port in ports)
+    netlist, macros = tmp_path / "netlist.v", tmp_path / "cosign_sram.lib"
+    netlist.write_text(f"module top (clk, {names}); input clk;\n{wires}{gates}endmodule\n")
+    write_liberty([Macro("weight", 64, 16, 1)], macros)
+    with Timer(netlist, "top", find_pdk(), macros, 1.0) as timer:
+        slacks = timer.slacks()
+    at_once = slacks["g_start"]
+    assert slacks["g_layer__new_map"] == pytest.approx(at_once, abs=1e-3)
+    for port in ("layer__relu", "layer__new_map_more"):
+        assert slacks[f"g_{port}"] == pytest.approx(at_once + 1, abs=1e-3)
+
+
 def test_exchange_retimes(tmp_path: Path) -> None:
     time(tmp_path, PIPELINE)
     netlist, macros = tmp_path / "netlist.v", tmp_path / "cosign_sram.lib"

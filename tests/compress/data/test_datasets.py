@@ -1,8 +1,10 @@
 """Data sets: splits, determinism, and what is said about bad input."""
 
 import gzip
+import hashlib
 import os
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,23 +50,46 @@ def test_idx_files_are_parsed() -> None:
         mnist.parse_idx(b"\0\0\x0d\x01")
 
 
+DAMAGED = {
+    "another": lambda path: path.write_bytes(idx(np.zeros((2, 28, 28), np.uint8))),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "empty": lambda path: path.write_bytes(b""),
+    "folder": lambda path: (path.unlink(), path.mkdir()),
+    "missing": lambda path: path.unlink(),
+}
+
+
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_corrupt_cached_file_is_named(cache: Path, packed: bool) -> None:
-    (cache / "mnist").mkdir(parents=True)
-    suffix = ".gz" if packed else ""
-    wrong = idx(np.zeros((2, 28, 28), np.uint8))
-    for name in mnist.SHA256:
-        (cache / "mnist" / (name + suffix)).write_bytes(gzip.compress(wrong) if packed else wrong)
-    with pytest.raises(CosignError, match="is not MNIST's train-images-idx3-ubyte"):
-        mnist.load()
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_file_is_fetched_anew(
+    cache: Path, damage: str, packed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said once, but where it is only missing."""
+    content = {"images": b"i" * 500, "labels": b"l" * 50}
+    digests = {name: hashlib.sha256(value).hexdigest() for name, value in content.items()}
+    asked: list[str] = []
 
+    def source() -> Iterator[tuple[str, bytes]]:
+        asked.append("source")
+        yield from content.items()
 
-def test_a_truncated_gzip_file_is_named(cache: Path) -> None:
-    (cache / "mnist").mkdir(parents=True)
-    for name in mnist.SHA256:
-        (cache / "mnist" / f"{name}.gz").write_bytes(gzip.compress(b"x" * 1000)[:-9])
-    with pytest.raises(CosignError, match=r"cannot read .*train-images-idx3-ubyte\.gz"):
-        mnist.load()
+    def load() -> dict[str, bytes]:
+        return fetching.load("MNIST", "mnist", digests, [("here", source)])
+
+    assert load() == content
+    path = cache / "mnist" / "images"
+    if packed:
+        path.unlink()
+        path = path.with_name("images.gz")
+        path.write_bytes(gzip.compress(content["images"]))
+    assert load() == content
+    assert len(asked) == 1
+    DAMAGED[damage](path)
+    for _ in range(2):
+        assert load() == content
+    assert len(asked) == 2
+    said = f"cosign: {path} is not as it was kept; fetching MNIST anew.\n"
+    assert capsys.readouterr().err == ("" if damage == "missing" else said)
 
 
 def test_without_any_source_every_one_is_told(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,6 +233,18 @@ def test_imagenette_is_unpacked_once_and_cached(cache: Path, tmp_path: Path) -> 
     tgz.unlink()
     assert imagefolder.fetch_imagenette() == root
     assert [path.name for path in cache.iterdir()] == ["imagenette2-320"]
+
+
+def test_a_damaged_imagenette_is_fetched_anew(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tgz = archive(tmp_path / "a.tgz", *(f"imagenette2-320/train/n0/{n}.JPEG" for n in "ab"))
+    root = imagefolder.fetch_imagenette(url=tgz.as_uri(), sha256=sha256(tgz))
+    (root / "train" / "n0" / "a.JPEG").write_bytes(b"y")
+    (root / "train" / "n0" / "b.JPEG").unlink()
+    assert imagefolder.fetch_imagenette(url=tgz.as_uri(), sha256=sha256(tgz)) == root
+    assert {path.read_bytes() for path in root.rglob("*.JPEG")} == {b"x"}
+    assert capsys.readouterr().err.count(f"{root} is not as it was kept") == 1
 
 
 def test_a_damaged_or_hostile_archive_leaves_nothing(cache: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Torch modules of one's own, what identifies them, and what they are compressed to."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -209,3 +210,113 @@ def test_export_command_of_an_onnx_file(tmp_path: Path, capsys: pytest.CaptureFi
     message = capsys.readouterr().err
     assert "no.json: No such file" in message
     assert "must be at least 1" in message
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("ends", "their_nets:ends cannot be called .SystemExit: 0."),
+        ("ends_with_a_word", "their_nets:ends_with_a_word cannot be called .SystemExit: no more"),
+        ("Ends", "their_nets:Ends does not compute an image of 1 x 8 x 8 .0."),
+    ],
+)
+def test_factories_that_end_the_program(module: str, factory: str, message: str) -> None:
+    Path(f"{module}.py").write_text(
+        """
+import itertools
+import sys
+from torch import nn
+
+def ends():
+    sys.exit(0)
+
+def ends_with_a_word():
+    sys.exit("no more")
+
+class Ends(nn.Module):
+    input_shape = (1, 8, 8)
+    def forward(self, x):
+        sys.exit(0)
+"""
+    )
+    with pytest.raises(CosignError, match=message):
+        sources.load(f"{module}:{factory}")
+
+
+def test_a_module_that_ends_the_program_is_a_sentence(
+    module: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(f"{module}.py").write_text("raise SystemExit(0)")
+    line = ["export", "--network", f"{module}:net", "--ratio", "2", "--out", "m.cosign"]
+    assert main(line) == 2
+    assert "cannot be called (SystemExit: 0)" in capsys.readouterr().err
+    assert not Path("m.cosign").exists()
+
+
+LAYERS = """
+from torch import nn
+
+def first():
+    return nn.Conv2d(1, CHANNELS, 3)
+"""
+NET = """
+from torch import nn
+from PACKAGE.layers import first
+
+class Net(nn.Module):
+    input_shape = (1, 8, 8)
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = first(), nn.Linear(3 * 36, 4)
+
+    def forward(self, x):
+        from PACKAGE import sizes  # not before it is traced
+        return self.last(self.first(x).reshape(-1, sizes.FEATURES))
+"""
+
+
+ROOMS = ("sim", "flows", "compress", "cosign", "rtl", "synth")
+KINDS = ("package", "folder", "package of a module")
+
+
+@pytest.mark.parametrize(
+    ("package", "kind"),
+    [*itertools.product(ROOMS, KINDS), ("json", "package"), ("json", "folder")],
+)
+def test_packages_of_theirs_may_be_called_as_others(
+    package: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not taken for ours, which are there again afterwards."""
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "layers.py").write_text(LAYERS.replace("CHANNELS", "3"))
+    (tmp_path / package / "sizes.py").write_text("FEATURES = 3 * 36")
+    if kind != "folder":
+        (tmp_path / package / "__init__.py").touch()
+    asked = f"{package}.net"
+    if kind == "package of a module":
+        asked = "their_nets"
+    (tmp_path / f"{asked.replace('.', '/')}.py").write_text(NET.replace("PACKAGE", package))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "their_nets", raising=False)
+    before = {name: id(module) for name, module in sys.modules.items()}
+    for _ in range(2):
+        spec = sources.load(f"{asked}:Net").spec
+        assert [(g.kind, g.out_channels) for g in spec.geometries.values()] == [
+            ("conv", 3),
+            ("linear", 4),
+        ]
+    for name, number in before.items():
+        assert id(sys.modules[name]) == number
+    theirs = [m for m in sys.modules.values() if str(tmp_path) in str(getattr(m, "__file__", ""))]
+    assert [module.__name__ for module in theirs] == ["their_nets"] * (asked == "their_nets")
+    assert str(tmp_path) not in sys.path
+
+
+def test_a_folder_of_results_hides_nothing(module: str, tmp_path: Path) -> None:
+    """Nor do the rooms themselves, in the checkout."""
+    (tmp_path / "compress" / "results").mkdir(parents=True)
+    Path(f"{module}.py").write_text(
+        "from torch import nn\nimport compress.model.nodes\n"
+        "def net():\n    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten())"
+    )
+    assert sources.load(f"{module}:net").spec.shape == (1, 28, 28)

@@ -1,5 +1,7 @@
 """Training curves arrive where they are watched, through the clients themselves."""
 
+import resource
+import signal
 import sys
 
 import pytest
@@ -83,3 +85,22 @@ def test_wandb_gets_the_points(run, monkeypatch):
     with logs.opened("wandb", run) as log:
         log.write("prune", 20, logs.scalars(POINT))
     assert list((run.path / "wandb").glob("offline-run-*/*.wandb"))
+
+
+def test_a_full_disk_is_a_sentence_and_the_curves_go_on(run, capfd):
+    """Files cannot grow for a while; what was written before and comes after is read."""
+    with logs.opened("tensorboard", run) as log:
+        log.write("dense", 10, {"loss": 0.5})
+        (file,) = (run.path / "tensorboard" / "dense").iterdir()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 20, limits[1]))
+        try:
+            with pytest.raises(CosignError, match=r"--log tensorboard .*File too large; free some"):
+                log.write("dense", 20, logs.scalars(POINT))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, before)
+        log.write("dense", 30, {"loss": 0.25})
+    assert read(run, "dense", "loss") == [(10, 0.5), (30, 0.25)]
+    assert capfd.readouterr().err == ""

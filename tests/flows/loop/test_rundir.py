@@ -1,14 +1,18 @@
 """A run continues where it was, and refuses what it cannot continue."""
 
 import dataclasses
+import errno
 import json
+import os
 import shlex
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
 from made_values import made
 
-from cosign import CosignError
+from cosign import CosignError, atomic_write
 from flows.loop import assemble, loop, trained
 from flows.loop.rundir import RunConfig, RunDir
 from rtl.coreset import CoreSet
@@ -139,9 +143,9 @@ def test_refusals(tmp_path):
     with pytest.raises(CosignError, match="not empty"):
         RunDir.create(run.path, RunConfig("lenet5"))
     with (
-        run.locked(),
+        run.held(),
         pytest.raises(CosignError, match="another process"),
-        RunDir.resume(run.path).locked(),
+        RunDir.resume(run.path).held(),
     ):
         pass
 
@@ -195,3 +199,84 @@ def test_any_config_makes_the_round_trip(tmp_path_factory, config):
     path = tmp_path_factory.mktemp("any") / "run"
     RunDir.create(path, config)
     assert RunDir.resume(path).config == config
+
+
+def _no_space():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _fails(run):
+    raise CosignError("the data are of another kind.")
+
+
+@pytest.mark.parametrize("there", ["", "runs", "runs/a"])
+def test_a_run_that_fails_at_once_leaves_nothing(there, tmp_path):
+    """But folders that were there before it."""
+    (tmp_path / there).mkdir(parents=True, exist_ok=True)
+    before = sorted(tmp_path.rglob("*"))
+    with (
+        pytest.raises(CosignError, match="another kind"),
+        RunDir.begun(tmp_path / "runs" / "a", RunConfig("lenet5")) as run,
+    ):
+        (run.path / "tensorboard" / "dense").mkdir(parents=True)
+        _fails(run)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def _after_a_stage(run):
+    run.run("dense", dict)
+    _fails(run)
+
+
+def _after_a_checkpoint(run):
+    (run.path / "checkpoints").mkdir()
+    _fails(run)
+
+
+def _on_a_full_disk(run):
+    with atomic_write(run.path / "stages" / "dense.json"):
+        _no_space()
+
+
+def _by_ctrl_c(run):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("end", [_after_a_stage, _after_a_checkpoint, _on_a_full_disk, _by_ctrl_c])
+def test_what_can_go_on_stays(end, tmp_path):
+    path = tmp_path / "run"
+    with (
+        pytest.raises((CosignError, KeyboardInterrupt)),
+        RunDir.begun(path, RunConfig("lenet5", seed=7)) as run,
+    ):
+        end(run)
+    assert RunDir.resume(path).config.seed == 7
+
+
+def test_runs_that_start_at_once_have_a_folder_each(tmp_path):
+    """All of them are there before the first one ends."""
+    count = 8
+    together = threading.Barrier(count)
+
+    def begin(seed):
+        together.wait()
+        config = RunConfig("lenet5", seed=seed)
+        with RunDir.begun(tmp_path / "runs" / "lenet5", config, numbered=True) as run:
+            together.wait()
+            return run.path.name, RunDir.resume(run.path).config.seed
+
+    with ThreadPoolExecutor(count) as pool:
+        found = dict(pool.map(begin, range(count)))
+    assert set(found) == {f"lenet5-{number}" for number in range(count)}
+    assert set(found.values()) == set(range(count))
+
+
+def test_the_second_to_begin_in_a_folder_is_refused(tmp_path):
+    path = tmp_path / "run"
+    with (
+        RunDir.begun(path, RunConfig("lenet5", seed=1)),
+        pytest.raises(CosignError, match=r"not empty|another process"),
+        RunDir.begun(path, RunConfig("lenet5", seed=2)),
+    ):
+        pass
+    assert RunDir.resume(path).config.seed == 1

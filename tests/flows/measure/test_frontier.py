@@ -1,6 +1,5 @@
 """The search finds what trying everything finds, and no sparse core wins with nothing pruned."""
 
-import dataclasses
 import functools
 
 import numpy as np
@@ -92,10 +91,7 @@ def test_floors_are_never_above_the_exact_figures(
     turn = turn_cycles(one_lane(config), layout, masks.layer_for(config, portion))
     assert turns[0] * turn <= masks.cycles(config, portion)
     exact = masks.stored(config, portion)
-    for bound, found in zip(
-        dataclasses.astuple(floor.stored), dataclasses.astuple(exact), strict=True
-    ):
-        assert bound <= found
+    assert all(bound <= found for bound, found in zip(floor.stored, exact, strict=True))
     assert floor.stored.buffers == exact.buffers
 
 

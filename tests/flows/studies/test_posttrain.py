@@ -88,3 +88,20 @@ def test_every_case_is_asked_once() -> None:
     assert lines[2].startswith("| float, dense | 1× | 32 | 80.0% | 100.0% |")
     assert lines[3] == "| magnitude | 1× | 8 | 50.0% | 90.0% | 1,000 | 2,000 | 1.5 |"
     assert lines[4].startswith("| magnitude | 2× | 8 |")
+
+
+def test_a_little_training_is_a_row_of_its_own() -> None:
+    found = list(posttrain.cases((2.0,), (8,), finetune=3.0))
+    assert [(case.ratio, case.method, case.finetune) for case in found] == [
+        (1.0, "oneshot", None),
+        (1.0, "magnitude", None),
+        (2.0, "oneshot", None),
+        (2.0, "magnitude", None),
+        (2.0, "oneshot", 3.0),
+    ]
+    assert found[-1].title == "oneshot, 2x, 8 bits, 3 minutes"
+    row = {"method": "oneshot", "ratio": 2.0, "bits": 8, "top1": 5, "top5": 9, "finetune": 3.0}
+    row |= {"nonzeros": 1000, "file_bytes": 2000, "processor_s": 90.0}
+    record = {"scored_images": 10, "float": {"top1": 8, "top5": 10}, "rows": [row]}
+    line = posttrain.table(record).splitlines()[3]
+    assert line.startswith("| oneshot and 3 minutes | 2× | 8 | 50.0%")

@@ -1,10 +1,12 @@
 """The registers' own rules, cycle by cycle, in Amaranth's simulator."""
 
 import pytest
+from amaranth import Signal
 from amaranth.sim import Simulator
 
 from rtl.config import CoreConfig
 from rtl.layer import Error
+from rtl.soc import registerfile
 from rtl.soc.registerfile import RegisterFile
 from rtl.soc.registers import CORE_ERRORS_AT, STREAM_ERRORS, STREAM_ERRORS_AT, register_map
 
@@ -160,6 +162,31 @@ def test_a_start_copies_the_descriptor_and_clears_the_counters() -> None:
         await offer(ctx, part, "control", CONTROL["start"])
         await ctx.tick()
         assert await read(ctx, part, "busy_low") == 0
+
+    simulate(part, testbench)
+
+
+def test_the_halves_of_a_counter_belong_together_while_it_counts(monkeypatch) -> None:
+    """Counters that carry into their high part between the two reads, whichever is read between."""
+
+    def nearly_full(*shape, name=None, **more):
+        counts = name is not None and name.startswith("count_")
+        return Signal(*shape, name=name, **more, **({"init": (7 << 32) - 5} if counts else {}))
+
+    monkeypatch.setattr(registerfile, "Signal", nearly_full)
+    part = RegisterFile(CONFIG)
+
+    async def testbench(ctx) -> None:
+        ctx.set(part.working, 1)
+        ctx.set(part.events.nonzeros, 1)
+        assert await read(ctx, part, "busy_low") == (1 << 32) - 5
+        for _ in range(9):
+            await ctx.tick()
+        assert await read(ctx, part, "nonzeros_low") < 32
+        assert await read(ctx, part, "busy_high") == 6
+        assert await read(ctx, part, "nonzeros_high") == 7
+        assert await read(ctx, part, "busy_low") < 32
+        assert await read(ctx, part, "busy_high") == 7
 
     simulate(part, testbench)
 

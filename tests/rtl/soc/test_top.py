@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from amaranth.sim import Simulator
 from malformed import is_right, run_of
 from random_layers import random_layer
-from rtl_models import with_models
+from soc_bus import Bus, simulate_top, words
 from streams import Steady
 
 from compress.model.graph import Geometry
@@ -27,42 +26,8 @@ RUN = run_of(LAYER, CONFIG)
 PATIENCE = 500
 
 
-class Bus:
-    """The top's ports, as a processor and its DMA use them."""
-
-    def __init__(self, ctx: Any, top: AxiTop):
-        self._ctx, self._top = ctx, top
-
-    async def begin(self) -> None:
-        for _ in range(2):
-            await self._ctx.tick()
-        self._ctx.set(self._top.aresetn, 1)
-        self._ctx.set(self._top.s_axi_bready, 1)
-        self._ctx.set(self._top.s_axi_rready, 1)
-        self._ctx.set(self._top.s_axi_wstrb, 15)
-        for _ in range(10):  # as long as the core's reset takes
-            await self._ctx.tick()
-
-    async def write(self, name: str, value: int) -> None:
-        ctx, top = self._ctx, self._top
-        ctx.set(top.s_axi_awaddr, MAP[name].offset)
-        ctx.set(top.s_axi_wdata, value)
-        ctx.set(top.s_axi_awvalid, 1)
-        ctx.set(top.s_axi_wvalid, 1)
-        await ctx.tick()
-        ctx.set(top.s_axi_awvalid, 0)
-        ctx.set(top.s_axi_wvalid, 0)
-        await ctx.tick().repeat(2)
-
-    async def status(self) -> int:
-        ctx, top = self._ctx, self._top
-        ctx.set(top.s_axi_araddr, MAP["status"].offset)
-        ctx.set(top.s_axi_arvalid, 1)
-        await ctx.tick()
-        ctx.set(top.s_axi_arvalid, 0)
-        found: int = ctx.get(top.s_axi_rdata)
-        await ctx.tick()
-        return found
+class Machine(Bus):
+    """The top's registers and streams."""
 
     async def send(self, name: str, words: Sequence[int], last: bool = True) -> None:
         """A packet, or its beginning; AssertionError when it isn't taken."""
@@ -112,29 +77,13 @@ class Bus:
         assert await self.status() & ~STATUS["busy"] == STATUS["done"]
 
 
-def words(values: np.ndarray) -> list[int]:
-    return [int.from_bytes(value.tobytes(), "little") for value in values]
+def simulate(test: Callable[[Machine], Any]) -> None:
+    async def testbench(ctx: Any, top: AxiTop) -> None:
+        machine = Machine(ctx, top, CONFIG)
+        await machine.begin()
+        await test(machine)
 
-
-def simulate(test: Callable[[Bus], Any]) -> None:
-    top = AxiTop(CONFIG)
-    simulator = Simulator(with_models(top, CONFIG))
-
-    async def clock(ctx: Any) -> None:
-        while True:
-            ctx.set(top.aclk, 0)
-            await ctx.delay(1e-9)
-            ctx.set(top.aclk, 1)
-            await ctx.delay(1e-9)
-
-    async def testbench(ctx: Any) -> None:
-        bus = Bus(ctx, top)
-        await bus.begin()
-        await test(bus)
-
-    simulator.add_testbench(clock, background=True)
-    simulator.add_testbench(testbench)
-    simulator.run()
+    simulate_top(CONFIG, testbench)
 
 
 MAP_ROWS = words(RUN.acts)
@@ -142,7 +91,7 @@ LONG_MAP = MAP_ROWS + [0] * (CONFIG.act_depth - len(MAP_ROWS))
 
 
 def test_a_soft_reset_in_mid_map_and_then_a_map_as_long_as_the_memory() -> None:
-    async def test(bus: Bus) -> None:
+    async def test(bus: Machine) -> None:
         await bus.layer(MAP_ROWS)
         await bus.send("acts", [1, 2, 3], last=False)
         await bus.write("control", CONTROL["soft_reset"])
@@ -155,7 +104,7 @@ def test_a_soft_reset_in_mid_map_and_then_a_map_as_long_as_the_memory() -> None:
 
 
 def test_a_clear_while_a_map_and_a_layer_are_owed() -> None:
-    async def test(bus: Bus) -> None:
+    async def test(bus: Machine) -> None:
         await bus.start()
         await bus.send("acts", [1, 2, 3], last=False)
         owed = STATUS["discard_acts"] | STATUS["discard_weights"] | STATUS["discard_biases"]

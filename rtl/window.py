@@ -1,0 +1,190 @@
+"""The "window" coding: weights share the window of activations that was read for their neighbours.
+
+A window is `lanes` + `window_span` - 1 neighbouring bytes, which serve as many taps as the span
+has. It is read once, in `beats` reads of a share of it each, and so from a memory narrower than
+the lanes. Nothing waits for a read: an entry opens its window, those behind it use it, and the
+packer lets no entry open another one before all beats have been read.
+"""
+
+from collections.abc import Sequence
+
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from rtl.activation import advance, outside
+from rtl.config import CoreConfig
+from rtl.fanout import delay, tree
+from rtl.layer import descriptor
+from rtl.sparse import SparseFront, joined, level_of
+from rtl.timing import ADDRESS_EDGE, operand_edge
+
+BYTES = 4
+"""Bytes of a window that share one copy of their selects."""
+
+
+class WindowAddress(wiring.Component):
+    """Decoder of a stream: entries {step, tap, code} to windows and weights, one a cycle.
+
+    A step other than 0 leads to another window, as far behind the one before as the descriptor
+    tells; the first window of a tile begins at its base. A tap of all ones is a filler: its weight
+    is zero, and {step, code} is a distance to which the next weight's step is added. That opens a
+    window, too.
+
+    After edge 2 there are `valid` and `address` of a beat's read, `opened` (it is the first of a
+    window), `weight` and its `tap`, and `beyond`: the weight's window begins behind the activation
+    memory.
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        super().__init__(
+            {
+                "layer": In(descriptor(config)),
+                "issue": In(1),
+                "first": In(1),
+                "base": In(config.address_bits + 1),
+                "entry": In(config.entry_bits // config.streams),
+                "valid": Out(1),
+                "address": Out(config.address_bits),
+                "opened": Out(1),
+                "tap": Out(config.tap_bits),
+                "beyond": Out(1),
+                "weight": Out(signed(config.operand_bits)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        issued = delay(m, self.issue, 2, "issued")
+        first = delay(m, self.first, 2, "first", reset_less=True)
+        base = delay(m, self.base, 2, "base", reset_less=True)
+        entry = delay(m, self.entry, 1, "entry", reset_less=True)
+        code, tap = entry[: config.weight_bits], entry[config.weight_bits : -config.step_bits]
+        step = entry[-config.step_bits :]
+        level = level_of(m, code, "code")
+        filler, present, opens = Signal(), Signal(), Signal()
+        closed = Signal()  # the next weight opens a window, whatever its step
+        unopened = first | closed
+        steps = Array(
+            [
+                Const(0, config.address_bits),
+                *(getattr(self.layer, f"step_{n}") for n in range(1, 1 << config.step_bits)),
+            ]
+        )
+        moves = Cat(code, step)
+        reached, total = Signal(len(base)), Signal(len(base))
+        further = Mux(filler, moves, steps[step])
+        m.d.comb += [
+            filler.eq(tap.all()),
+            present.eq(issued & ~filler),
+            opens.eq(present & (unopened | step.any())),
+            total.eq(advance(Mux(first, base, reached), further)),
+        ]
+        with m.If(issued):
+            m.d.sync += [
+                reached.eq(total),
+                closed.eq(filler & (unopened | moves.any())),
+            ]
+        m.d.sync += [
+            self.opened.eq(opens),
+            self.tap.eq(tap),
+            self.weight.eq(Mux(present, level, 0)),
+        ]
+        m.d.comb += self.beyond.eq(self.weight.any() & outside(config, reached))
+        if config.beats == 1:
+            m.d.comb += [self.valid.eq(self.opened), self.address.eq(reached)]
+            return m
+        left = Signal(range(config.beats))
+        m.d.sync += self.valid.eq(opens | (left != 0))
+        with m.If(opens):
+            m.d.sync += [left.eq(config.beats - 1), self.address.eq(total)]
+        with m.Elif(left != 0):
+            m.d.sync += [left.eq(left - 1), self.address.eq(self.address + config.read_bytes)]
+        return m
+
+
+class WindowFront(SparseFront):
+    """Entries {step, tap, code} of each stream. Ports: `front_signature`, and
+
+    opened, taps : of each stream, for `Taps`
+    """
+
+    def __init__(self, config: CoreConfig):
+        taps = Out(config.streams * config.tap_bits)
+        super().__init__(config, opened=Out(config.streams), taps=taps)
+
+    def _decoder(self) -> WindowAddress:
+        return WindowAddress(self._config)
+
+    def _connect(self, m: Module, decoders: Sequence[WindowAddress]) -> None:
+        config = self._config
+        ahead = operand_edge(config) - 3 - ADDRESS_EDGE
+        opened = joined([decoder.opened for decoder in decoders])
+        taps = joined([decoder.tap for decoder in decoders])
+        m.d.comb += [
+            self.opened.eq(delay(m, opened, config.beats + 1, "opened")),
+            self.taps.eq(delay(m, taps, ahead, "taps", reset_less=True)),
+        ]
+        for decoder in decoders:
+            connect(m, flipped(self.layer), decoder.layer)
+
+
+class Taps(wiring.Component):
+    """A stream's window in a tile, and the tap that every lane takes from it.
+
+    `read` is a beat in the activation memory's registers. `load` and `tap` come two edges before
+    they act, through a tree of registers. `acts` are in registers at the operand edge: lane l has
+    byte l + tap of the window.
+    """
+
+    def __init__(self, config: CoreConfig):
+        self._config = config
+        act = signed(config.act_bits)
+        super().__init__(
+            {
+                "read": In(act).array(config.read_bytes),
+                "load": In(1),
+                "tap": In(config.tap_bits),
+                "acts": Out(act).array(config.lanes),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        window: list[Value] = list(self.read)
+        if config.beats > 1:
+            window = self._kept(m)
+        if config.window_span == 1:
+            m.d.comb += [act.eq(byte) for act, byte in zip(self.acts, window, strict=True)]
+            return m
+        taps = tree(m, self.tap, -(-config.lanes // BYTES), "tap")
+        for lane, act in enumerate(self.acts):
+            choice = Array(window[lane : lane + config.window_span])
+            picked = Signal(act.shape(), name=f"act_{lane}", reset_less=True)
+            m.d.sync += picked.eq(choice[taps[lane // BYTES]])
+            m.d.comb += act.eq(picked)
+        return m
+
+    def _kept(self, m: Module) -> list[Value]:
+        """The window's bytes, from its last beat until the next window's."""
+        config = self._config
+        beats: list[list[Value]] = [list(self.read)]  # the last one first
+        for n in range(1, config.beats):
+            earlier = [
+                Signal(config.act_bits, name=f"beat_{n}_{i}", reset_less=True)
+                for i in range(config.read_bytes)
+            ]
+            m.d.sync += [to.eq(byte) for to, byte in zip(earlier, beats[-1], strict=True)]
+            beats.append(list(earlier))
+        ready = [byte for beat in reversed(beats) for byte in beat][: config.window_bytes]
+        loads = tree(m, self.load, -(-config.window_bytes // BYTES), "load")
+        kept: list[Value] = []
+        for i, byte in enumerate(ready):
+            held = Signal(signed(config.act_bits), name=f"window_{i}", reset_less=True)
+            with m.If(loads[i // BYTES]):
+                m.d.sync += held.eq(byte)
+            kept.append(held)
+        return kept

@@ -1,0 +1,108 @@
+"""A core's placements, one for each seed, cached by content like its synthesis."""
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cosign import CosignError, cache, read_json, scratch, values
+from rtl import sram as rtl_sram
+from rtl.config import CoreConfig
+from synth import sram
+from synth.mapped import map_once
+from synth.netlist import Netlist
+from synth.pdk import Pdk
+from synth.place.flow import KEPT, place
+from synth.place.job import Job
+from synth.place.lef import Lef, find_lef
+from synth.place.options import SCHEMA, Placed, Placement, Spread
+from synth.place.placer import require_placer
+from synth.place.provenance import provenance
+from synth.place.wires.metal import metal_of
+from synth.store import copy_kept
+
+
+def check(pdk: Pdk, asked: Placement) -> Lef:
+    """What is asked can be placed: a placer is there, and a LEF with the cells that every netlist
+    holds. Raises CosignError."""
+    require_placer()
+    lef = find_lef(pdk, asked.lef)
+    library = pdk.library
+    for cell in (*library.flip_flops, *library.inverters, *library.buffers):
+        lef.outline(cell.name)
+    return lef
+
+
+def place_core(
+    config: CoreConfig,
+    top: str,
+    pdk: Pdk,
+    logic: dict[str, str],
+    toolchain: dict[str, Any],
+    asked: Placement,
+    out: Path | None = None,
+    cancel: threading.Event | None = None,
+) -> Placed:
+    """Place the core of `config`, whose Verilog is `logic`, with every seed; files of the first go
+    to `out`. The figures are those of the first seed. Raises CosignError in a sentence."""
+    lef = check(pdk, asked)
+    said = provenance(pdk, lef, metal_of(pdk, lef), asked)
+    placed: list[Placed] = []
+    for seed in range(1, asked.seeds + 1):
+        cached = cache.entry("placed", toolchain, said, logic, config.to_json(), seed)
+        found = _cached(cached)
+        with scratch("place") as folder:
+            if found is None:
+                job = _job(config, top, pdk, lef, logic, asked, seed, folder, cancel)
+                found = place(job, said)
+                cache.keep(cached, {name: (folder / name).read_bytes() for name in KEPT})
+            if out is not None and seed == 1:
+                copy_kept(folder if (folder / KEPT[-1]).exists() else cached, out, KEPT)
+        placed.append(found)
+    return dataclasses.replace(placed[0], spread=_spread(placed))
+
+
+def _job(
+    config: CoreConfig,
+    top: str,
+    pdk: Pdk,
+    lef: Lef,
+    logic: dict[str, str],
+    asked: Placement,
+    seed: int,
+    folder: Path,
+    cancel: threading.Event | None,
+) -> Job:
+    memories = folder / "cosign_sram.lib"
+    sram.write_liberty(rtl_sram.macros(config), memories)
+    mapped = map_once(logic, top, pdk, memories, folder, cancel, keep=True)
+    netlist = Netlist.from_yosys(mapped, top, pdk.registers)
+    return Job(config, netlist, pdk, lef, metal_of(pdk, lef), asked, seed, folder, cancel)
+
+
+def _spread(placed: list[Placed]) -> Spread | None:
+    if len(placed) < 2:
+        return None
+
+    def ends(of: Callable[[Placed], float]) -> tuple[float, float]:
+        found = [of(one) for one in placed]
+        return min(found), max(found)
+
+    return Spread(
+        seeds=len(placed),
+        fmax_hz=ends(lambda one: one.fmax_hz),
+        hpwl_mm=ends(lambda one: one.hpwl_mm),
+        logic_um2=ends(lambda one: one.logic_um2),
+    )
+
+
+def _cached(folder: Path) -> Placed | None:
+    """A whole entry of the cache, or None. A damaged entry counts as none."""
+    if not cache.intact(folder, KEPT):
+        return None
+    try:
+        value = read_json(folder / "placed.json")
+        return values.parse(value, Placed, "a placement", "place again", (SCHEMA,))
+    except CosignError:
+        return None

@@ -1,0 +1,134 @@
+"""The "window" coding: its entries, decoded word by word, are the layer."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from random_layers import cases, layer_of, random_layer
+
+from compress.model.graph import Geometry
+from compress.model.levels import codes_to_levels
+from rtl.config import CoreConfig
+from rtl.program.encode import work
+from rtl.program.fit import feed, fit
+from rtl.program.pack import LayerProgram, pack_layer
+from rtl.program.windows import window_entries
+
+Decoded = list[list[tuple[int, int, int]]]
+CONFIGS = st.fixed_dictionaries(
+    {
+        "streams": st.integers(1, 8),
+        "window_span": st.integers(1, 8),
+        "beats": st.integers(1, 4),
+        "step_bits": st.integers(1, 5),
+    }
+)
+
+
+def config_of(**fields: int) -> CoreConfig:
+    common = {"lanes": 5, "acc_bits": 32, "act_depth": 8192, "weight_depth": 1 << 16}
+    return feed(CoreConfig(), coding="window", **common | fields)
+
+
+def decoded(program: LayerProgram, config: CoreConfig, filters: int) -> tuple[Decoded, list[int]]:
+    """((stream, address, level) of each weight of each filter, words of each filter).
+
+    Checks that a window's beats are read before the next one is opened, also in the next tile.
+    """
+    wide, high = config.entry_bits // config.streams, config.weight_bits + config.tap_bits
+    steps = [0, *(program.descriptor[f"step_{n}"] for n in range(1, 1 << config.step_bits))]
+    found: Decoded = []
+    lengths = []
+    words = (int.from_bytes(word.tobytes(), "little") for word in program.weights)
+    for _ in range(filters):
+        of_filter = []
+        window, closed = [0] * config.streams, [True] * config.streams
+        opened = [-config.beats] * config.streams
+        last = length = 0
+        while not last:
+            word = next(words)
+            last = word >> config.stream_bits - 1
+            for k in range(config.streams):
+                entry = word >> k * wide & (1 << wide) - 1
+                code, step = entry & (1 << config.weight_bits) - 1, entry >> high
+                tap = entry >> config.weight_bits & (1 << config.tap_bits) - 1
+                if tap == (1 << config.tap_bits) - 1:
+                    moved = step << config.weight_bits | code
+                    window[k] += moved
+                    closed[k] |= moved != 0
+                    continue
+                assert tap < config.window_span
+                if closed[k] or step:
+                    assert length - opened[k] >= config.beats
+                    window[k] += steps[step]
+                    opened[k], closed[k] = length, False
+                level = int(codes_to_levels(np.array([code], np.uint8), config.weight_bits)[0])
+                of_filter.append((k, window[k] + tap, level))
+            length += 1
+        assert all(length - at >= config.beats for at in opened)
+        found.append(sorted(of_filter))
+        lengths.append(length)
+    assert next(words, None) is None
+    return found, lengths
+
+
+@given(case=cases(), fields=CONFIGS)
+def test_every_level_is_at_its_address_in_the_stream_of_its_channel(case, fields):
+    layer, x = case
+    config = config_of(**fields, weight_bits=layer.bits)
+    program = pack_layer(layer, config, len(x))
+    g, layout = layer.geometry, program.layout
+    expected: Decoded = []
+    for row in layer.dense_levels():
+        of_filter = []
+        for column in np.flatnonzero(row):
+            c, r, s = np.unravel_index(column, (g.in_channels // g.groups, *g.kernel))
+            address = int(layout.tap_address(c // config.streams, r, s))
+            of_filter.append((int(c) % config.streams, address, int(row[column])))
+        expected.append(sorted(of_filter))
+    found, lengths = decoded(program, config, g.out_channels)
+    assert found == expected
+    cost = work(layer, layout, config)
+    assert cost.words.tolist() == cost.entries.tolist() == cost.stored.tolist() == lengths
+
+
+def test_a_dense_layer_takes_an_entry_a_weight_and_no_filler() -> None:
+    """The steps are those to the next row of a kernel and to the next channel."""
+    layer = random_layer(Geometry("conv", 8, 3, 9, 9, (3, 3), (1, 1), (1, 1)), 1.0)
+    for beats in (1, 2, 3):
+        config = config_of(streams=2, window_span=3, beats=beats, step_bits=2)
+        program = pack_layer(layer, config)
+        assert work(layer, program.layout, config).entries.tolist() == [4 * 9] * 3
+        steps = window_entries(layer, program.layout, config).steps
+        layout = program.layout
+        assert set(steps) == {layout.pitch, layout.plane - 2 * layout.pitch}
+
+
+@pytest.mark.parametrize("beats", [1, 2, 3, 4])
+def test_a_window_takes_an_entry_for_each_of_its_beats(beats: int) -> None:
+    """Of two streams, one with a window of two weights and one of a single weight, one without."""
+    levels = np.zeros((2, 2 * 9), np.int8)
+    levels[0, [0, 1, 3]] = 1
+    layer = layer_of(levels, Geometry("conv", 2, 2, 5, 5, (3, 3)))
+    config = config_of(streams=2, window_span=3, beats=beats)
+    program = pack_layer(layer, config)
+    assert work(layer, program.layout, config).entries.tolist() == [max(2, beats) + beats, 1]
+
+
+@given(st.integers(1, 5), st.integers(1, 8), st.integers(0, 99))
+def test_fillers_make_every_distance_that_is_no_step(step_bits, weight_bits, seed):
+    levels = np.zeros((1, 3000), np.int8)
+    levels[0, np.random.default_rng(seed).choice(3000, 40, replace=False)] = 1
+    layer = layer_of(levels, Geometry("linear", 3000, 1), bits=weight_bits)
+    config = config_of(window_span=1, step_bits=step_bits, weight_bits=weight_bits)
+    program = pack_layer(layer, config)
+    (found,), _ = decoded(program, config, 1)
+    assert [address for _, address, _ in found] == np.flatnonzero(levels[0]).tolist()
+
+
+def test_fitted_memories_hold_the_layer() -> None:
+    layer = random_layer(Geometry("conv", 9, 4, 12, 11, (3, 3), (1, 1), (1, 1)), 0.3)
+    config = dataclasses.replace(config_of(streams=3, window_span=3, beats=2), act_depth=2)
+    assert pack_layer(layer, fit(config, [layer])).stripes == 1
