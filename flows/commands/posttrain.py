@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from cosign import CosignError
-from cosign.kinds import MOST_IMAGES, bits, positive, pruning_ratio
+from cosign.kinds import MOST_IMAGES, MOST_MINUTES, bits, positive, pruning_ratio
 from cosign.options import add_pixels, pixels_of
 from cosign.paths import name_or_path, new_folder
 
@@ -53,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--finetune",
-        type=positive(float),
+        type=positive(float, MOST_MINUTES),
         metavar="MINUTES",
         help="each ratio once more, as --finetune of `cosign compress export` has it",
     )

@@ -73,6 +73,8 @@ WRONG = """
 --alpha           ''                '' is nothing; give a value or leave the option out
 --area            2                 2 is an area without a unit; write 2mm2
 --areas           64,,2mm2          '' is no area; write multipliers, 64, or an area
+--aspect          nan               nan is not between 0.1 and 10.0
+--beats           5                 beats is 5, must be 1..4
 --bank-bytes      18446744073709551616   must be a power of two, 4096 at most
 --batch           0                 0 is not positive
 --bits            9                 9 is n
@@ -112,6 +114,7 @@ WRONG = """
 --liberty         no/such           {no_file}
 --like            none              none
 --log             none              {no_choice}
+--lef             no/such           {no_file}
 --loss            101               101 is not between 0 and 100 points
 --mask-bits       1                 mask_bits is 1, must be 2..64
 --mask-depth      1                 mask_depth is 1, must be 2..65536
@@ -131,6 +134,7 @@ WRONG = """
 --pattern         5:4               a pattern of 5:4 is none
 --patterns        5:4               a pattern of 5:4 is none
 --pipeline        3                 pipeline is 3, must be 0..2
+--place           yes               {no_flag}
 --plot            /proc/x           {in_proc}
 --prices          no/such           {no_file}
 --quiet           yes               {no_flag}
@@ -148,12 +152,15 @@ WRONG = """
 --spec            no/such           {no_file}
 --sram            none              {no_choice}
 --stall-seed      -1                -1 is negative
+--step-bits       6                 step_bits is 6, must be 1..5
+--streams         9                 streams is 9, must be 1..8
 --std             0                 0 is not positive
 --tap-depth       1                 tap_depth is 1, must be 2..4096
 --targets         13                targets is 13, must be 1 to 12
 --threads         0                 0 is not positive
 --tiles           17                tiles is 17, must be 1..16
 --to              none              {no_choice}
+--utilisation     1                 1 is not between 0.05 and 0.9
 --waves           /proc/x           {in_proc}
 --weight-bits     9                 weight_bits is 9, must be 1..8
 --weight-depth    -1                weight_depth is -1, must be 2..4194304
@@ -196,6 +203,9 @@ sweep --act-buffers   x        act_buffers must be a whole number, not 'x'
 sweep --drain         x        drain must be a whole number, not 'x'
 sweep --mul-bits      x        mul_bits must be a whole number, not 'x'
 sweep --pipeline      x        pipeline must be a whole number, not 'x'
+sweep --streams      x        streams must be a whole number, not 'x'
+sweep --beats        x        beats must be a whole number, not 'x'
+sweep --step-bits    x        step_bits must be a whole number, not 'x'
 sweep --nm-keep       x        nm_keep must be a whole number, not 'x'
 sweep --nm-group      x        nm_group must be a whole number, not 'x'
 sweep --gate-zeros    x        gate_zeros must be a whole number, not 'x'
@@ -264,6 +274,7 @@ sim cycles --model model.cosign --alpha default   --alpha belongs to --network
 sim cycles --network lenet5 --alpha default --cores cores.toml --lanes 4   leave out --lanes
 sim coverage folder/full   not a line of Verilator's coverage
 synth report --core dense-2d --drain 5 --filters 8 --out new   drain is 5, must divide
+synth report --utilisation 0.5 --out new   --utilisation is of a placement; add --place
 synth fpga --mhz 0 --out new   0 is not between 1.0 and 1,000.0
 rtl generate --config deep.json --out new   deep.json is not valid JSON
 rtl generate --config null.json --out new   null.json: lanes is None, must be int
