@@ -8,13 +8,16 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from cosign import CosignError
-from cosign.options import positive
+from cosign.kinds import positive, within
+from cosign.paths import old_file
 from cosign.values import Amount, Count, Positive
 
 SCHEMA = 1
 UTILISATION = 0.7
 LEAST, MOST = 0.05, 0.9
 """Utilisations; above, what sizing adds finds no room, and cells cannot be moved into rows."""
+FLATTEST = 0.1
+"""Aspect; one over it is the tallest."""
 NOTE = "nothing is routed: wires are Steiner estimates over placed pins, the clock is ideal"
 
 
@@ -41,7 +44,7 @@ class Placement:
                 f"a utilisation of {self.utilisation:g} does not fit; it is the share of the core "
                 f"that cells fill, {LEAST:g} to {MOST:g}."
             )
-        if not 0.1 <= self.aspect <= 10:
+        if not FLATTEST <= self.aspect <= 1 / FLATTEST:
             raise CosignError(f"an aspect of {self.aspect:g} is not between 0.1 and 10.")
 
 
@@ -107,7 +110,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--lef",
-        type=Path,
+        type=old_file,
         action="append",
         default=[],
         metavar="FILE",
@@ -115,16 +118,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--utilisation",
-        type=positive(float),
+        type=within(float, LEAST, MOST),
         metavar="SHARE",
         help=f"of the core's rows that cells fill, for --place ({UTILISATION:g})",
     )
     parser.add_argument(
-        "--aspect", type=positive(float), help="height of the core over its width, for --place (1)"
+        "--aspect",
+        type=within(float, FLATTEST, 1 / FLATTEST),
+        help="height of the core over its width, for --place (1)",
     )
     parser.add_argument(
         "--seeds",
-        type=positive(int),
+        type=positive(int, 100),
         metavar="N",
         help="placements made, for --place: figures are of the first, with the spread of all (1)",
     )
