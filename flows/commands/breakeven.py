@@ -31,6 +31,7 @@ from rtl.coreset import CoreSet
 from rtl.options import add_cores, cores_of
 from rtl.program.fit import batch_for, batch_of, fit
 from synth.breakeven import ACCOUNTINGS, PORTIONS, Curve, TooDeep, Workload, measure
+from synth.place import options as placing
 from synth.report import CoreReport, synthesize_many
 from synth.sram import MODELS
 
@@ -76,6 +77,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=count, default=0, help="of the random masks (0)")
     add_dram(parser)
     add_liberty(parser)
+    placing.add_options(parser, "place the cores, whose areas and clocks count then")
     parser.add_argument("--out", type=Path, help="folder for the curve's picture and the netlists")
     add_json(parser, "the curves")
 
@@ -91,7 +93,10 @@ def run(options: argparse.Namespace) -> int:
     cores = cores_of(options)
     dense, sized = (cores.dense, cores.dense_scalar), _sized(cores, options)
     wanted = [*dense, *itertools.chain.from_iterable(sized.values())]
-    reports = synthesize_many(wanted, options.out and options.out / "synth", options.liberty)
+    place = placing.placement_of(options)
+    folder = options.out and options.out / "synth"
+    reports = synthesize_many(wanted, folder, options.liberty, place=place)
+    reports = [report.quoted for report in reports]
     report_of = dict(zip(wanted, reports, strict=True))
     curves: list[Curve] = []
     moved: list[dict[str, Any]] = []
@@ -121,6 +126,8 @@ def run(options: argparse.Namespace) -> int:
         "dram": {**provenance(options.dram_pj_per_bit), "layers": moved},
         "provenance": reports[0].provenance,
     }
+    if place is not None:
+        print(f"cores are placed: {placing.NOTE}", file=output(options.json))
     text = f"the paper: {paper.BREAK_EVEN_RATIO}x on CONV4, weights on chip, SMIC 40 nm"
     publish(content, options.json, text)
     if options.out is not None:

@@ -26,6 +26,7 @@ from cosign.options import (
 )
 from flows.commands.training import add_training_options, training_config
 from rtl.options import add_cores, cores_of
+from synth.place import options as placing
 
 EXAMPLES = """\
 examples:
@@ -117,6 +118,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "convolutions need anyway, 16 to 64)",
     )
     add_liberty(parser)
+    placing.add_options(parser, "place the cores, whose areas and clocks count then (minutes each)")
     add_cores(parser)
     parser.add_argument(
         "--area",
@@ -219,9 +221,11 @@ def run(options: argparse.Namespace) -> int:
         raise CosignError("--from needs --resume DIR, the run whose stages it repeats.")
     if options.cores and options.resume:
         raise CosignError("a run keeps the cores that it began with; leave out --cores.")
+    if options.place and options.area is not None:
+        raise CosignError("--area searches cores that are not placed; leave out --area or --place.")
     if options.resume:
-        for name in ("batch", "area"):
-            if getattr(options, name) is not None:
+        for name in ("batch", "area", "place", "lef", "utilisation", "aspect", "seeds"):
+            if getattr(options, name):
                 raise CosignError(f"a run keeps the {name} that it began with; leave out --{name}.")
 
     # Imported here: torch takes seconds, and --help and typing errors should not.
@@ -261,6 +265,7 @@ def run(options: argparse.Namespace) -> int:
             size=options.size,
             loss=options.loss,
             finetune=options.finetune,
+            place=placing.placement_of(options),
         )
         name = config.network if pretrained is None else pretrained.spec.name
         path = options.out or _free_folder(file_name(name))

@@ -22,6 +22,7 @@ from compress.zoo.recipe import ACCURACY_LOSS, ROUNDS
 from cosign import CosignError, locked, read_json, values, write_json
 from cosign.values import Amount, Count, Positive, Ratio, Share, Value
 from rtl.coreset import CoreSet
+from synth.place.options import Placement
 
 SCHEMA = 5
 READ = (2, 3, 4, SCHEMA)
@@ -66,6 +67,7 @@ class RunConfig:
     size : of a oneshot run, bytes of the file at most
     loss : of a oneshot run, points of accuracy below the dense network at most
     finetune : of a oneshot run, minutes in which the chosen network learns without labels
+    place : how cores are placed, whose areas and clocks count then; None counts mapped ones
     """
 
     network: str
@@ -96,6 +98,7 @@ class RunConfig:
     size: AtLeastOne | None = None
     loss: Points | None = None
     finetune: Positive | None = None
+    place: Placement | None = field(default=None, metadata=values.LATER)
 
     @property
     def liberty_files(self) -> tuple[Path, ...]:

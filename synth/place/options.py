@@ -27,13 +27,13 @@ class Placement:
     utilisation : share of the core's rows that cells fill
     aspect : height of the core over its width
     seeds : placements made; the figures are those of the first
-    lef : files of the library's geometry, none for NanGate 45
+    lef : files of the library's geometry, as text, none for NanGate 45
     """
 
     utilisation: float = UTILISATION
     aspect: float = 1.0
     seeds: int = 1
-    lef: tuple[Path, ...] = ()
+    lef: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not LEAST <= self.utilisation <= MOST:
@@ -100,11 +100,29 @@ class Placed:
     spread: Spread | None = None
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """--place, --lef, --utilisation, --aspect, --seeds, for `placement_of`."""
-    parser.add_argument(
-        "--place", action="store_true", help="also place the core, and time it with its wires"
-    )
+def words(asked: Placement | None) -> list[str]:
+    """The options that ask for it."""
+    if asked is None:
+        return []
+    found = ["--place"]
+    for path in asked.lef:
+        found += ["--lef", path]
+    usual = Placement()
+    for name in ("utilisation", "aspect", "seeds"):
+        if (value := getattr(asked, name)) != getattr(usual, name):
+            found.append(f"--{name}={value:g}")
+    return found
+
+
+def add_options(
+    parser: argparse.ArgumentParser,
+    what: str = "also place the core, and time it with its wires",
+) -> None:
+    """--place, --lef, --utilisation, --aspect, --seeds, for `placement_of`.
+
+    what : --place does
+    """
+    parser.add_argument("--place", action="store_true", help=what)
     parser.add_argument(
         "--lef",
         type=Path,
@@ -142,5 +160,5 @@ def placement_of(options: argparse.Namespace) -> Placement | None:
             raise CosignError(f"--{next(iter(given))} is of a placement; add --place.")
         return None
     if "lef" in given:
-        given["lef"] = tuple(given["lef"])
+        given["lef"] = tuple(str(path.resolve()) for path in given["lef"])
     return Placement(**given)

@@ -99,7 +99,9 @@ def test_report(
     assert (wires["short_ohm_um"], wires["short_ff_um"]) == (3.6, 0.105)
     assert placed["provenance"]["utilisation"] == 0.7
     report = CoreReport.from_json(content)
-    taken = report.as_placed()
+    taken = report.quoted
     assert (taken.logic_um2, taken.fmax_hz) == (placed["logic_um2"], placed["fmax_hz"])
-    with pytest.raises(CosignError, match="was not placed"):
-        CoreReport.from_json({k: v for k, v in content.items() if k != "placed"}).as_placed()
+    assert taken.provenance["placement"] == placed["provenance"]
+    plain = CoreReport.from_json({k: v for k, v in content.items() if k != "placed"})
+    assert plain.quoted is plain
+    assert "placed" not in plain.to_json()
