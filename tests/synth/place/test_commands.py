@@ -78,6 +78,17 @@ def test_lef_without_a_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
             Job(CONFIG, chains(), pdk, lef, metal_of(pdk, lef), Placement(), 1, tmp_path)
 
 
+def test_a_cell_of_two_rows(tmp_path: Path) -> None:
+    technology, cells = find_lef(find_pdk()).files
+    high = tmp_path / "high.lef"
+    text = cells.read_text()
+    begin = text.index("MACRO NAND2_X2\n")
+    high.write_text(text[:begin] + text[begin:].replace("BY 1.4", "BY 2.8", 1))
+    pdk, lef = find_pdk(), read_lef(technology, high)
+    with pytest.raises(CosignError, match=r"NAND2_X2 is 2\.8 um high, a row 1\.4"):
+        Job(CONFIG, chains(), pdk, lef, metal_of(pdk, lef), Placement(), 1, tmp_path)
+
+
 def test_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
