@@ -127,8 +127,8 @@ def run(options: argparse.Namespace) -> int:
         "dram": {**provenance(options.dram_pj_per_bit), "layers": moved},
         "provenance": reports[0].provenance,
     }
-    if place is not None:
-        print(f"cores are placed: {placing.NOTE}", file=output(options.json))
+    if options.place:
+        print(f"cores are placed: {placing.NOTE}")
     text = f"the paper: {paper.BREAK_EVEN_RATIO}x on CONV4, weights on chip, SMIC 40 nm"
     publish(content, options.json, text)
     if options.out is not None:
