@@ -296,6 +296,11 @@ class CoreConfig:
         return self.core == "sparse" and self.coding == "window"
 
     @property
+    def kept(self) -> bool:
+        """Whether windows have registers of their own: of several beats, or of several taps."""
+        return self.windowed and self.window_span * self.beats > 1
+
+    @property
     def tap_bits(self) -> int:
         """Width of a tap's place in its window ("window" coding); all ones mark a filler."""
         return self.window_span.bit_length()
