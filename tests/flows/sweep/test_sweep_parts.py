@@ -117,8 +117,12 @@ def test_bad_sweeps(values: dict[str, Any], sentence: str) -> None:
 
 TOOLS = {"yosys": "0.70", "sta": "2.0"}
 FIGURES = {
-    "name": "sparse-8", "cycles": 100, "fmax_hz": 1e8, "delay_s": 1e-6,
-    "area_um2": {"openram": 2.0, "flat": 1.0}, "energy": None,
+    "name": "sparse-8",
+    "cycles": 100,
+    "fmax_hz": 1e8,
+    "delay_s": 1e-6,
+    "area_um2": {"openram": 2.0, "flat": 1.0},
+    "energy": None,
 }
 
 
