@@ -257,8 +257,8 @@ def _ending(found: Frontier) -> str:
     ]
     if found.array_advantage is not None:
         lines.append(
-            f"with nothing pruned a sparse core is {found.array_advantage:.3f}x as fast as the best "
-            f"dense core of its area, at most ({found.unpruned}); it counts as dense then"
+            f"with nothing pruned a sparse core is {found.array_advantage:.3f}x as fast as the "
+            f"best dense core of its area, at most ({found.unpruned}); it counts as dense then"
         )
     lines.append(f"the paper: {paper.BREAK_EVEN_RATIO}x on CONV4, weights on chip, SMIC 40 nm")
     return "\n".join(lines)

@@ -2,9 +2,9 @@
 
 Both sides are searched over everything that flows.measure.space knows, at prices of synth.prices.
 Break-even at an area is the smallest pruning ratio from which the fastest sparse core of at most
-that area is no slower than the fastest dense machine of at most that area: a dense core, or a sparse
-one that executes the layer with nothing pruned. Some of those are no slower than any array, since a
-window of activations serves several weights whether others were pruned or not.
+that area is no slower than the fastest dense machine of at most that area: a dense core, or a
+sparse one that executes the layer with nothing pruned. Some of those are faster than any array,
+since a window of activations serves several weights, whether others were pruned or not.
 """
 
 import functools
