@@ -14,7 +14,7 @@ from rtl.config import CoreConfig
 from rtl.program.encode import work
 from rtl.program.fit import feed, fit
 from rtl.program.pack import LayerProgram, pack_layer
-from rtl.program.windows import window_entries
+from rtl.program.windows import window_steps
 
 Decoded = list[list[tuple[int, int, int]]]
 CONFIGS = st.fixed_dictionaries(
@@ -101,7 +101,7 @@ def test_a_dense_layer_takes_an_entry_a_weight_and_no_filler() -> None:
         config = config_of(streams=2, window_span=3, beats=beats, step_bits=2)
         program = pack_layer(layer, config)
         assert work(layer, program.layout, config).entries.tolist() == [4 * 9] * 3
-        steps = window_entries(layer, program.layout, config).steps
+        steps = window_steps(layer, program.layout, config)
         layout = program.layout
         assert set(steps) == {layout.pitch, layout.plane - 2 * layout.pitch}
 
