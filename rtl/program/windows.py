@@ -1,10 +1,12 @@
 """The weight stream of the "window" coding.
 
 A word has an entry {step, tap, code} for each stream of input channels, and `last` of a filter on
-top. A stream's weights lie in the order of their windows. The first one of a window has the number
-of the step that leads to it from the window before, or 0 behind fillers that make the distance. A
-window takes as many entries as it has beats, at least: fillers that move nothing are added. A
-filter takes as many words as its longest stream, and the others rest with such fillers.
+top. A stream's weights lie in the order of their windows, in a window in that of their addresses.
+The first one of a window has the number of the step that leads to it from the first of the window
+before, or 0 behind fillers that make the distance; the others tell how far they lie behind the
+weight before. A window takes as many entries as it has beats, at least: fillers that move nothing
+are added. A filter takes as many words as its longest stream, and the others rest with such
+fillers.
 """
 
 import functools
@@ -29,7 +31,7 @@ class Weights:
     ----------
     order : int64 [weights], which of these filters' weights each is
     cell : int64 [weights], filter * streams + stream, of the first of these filters 0
-    tap : int64 [weights], its place in its window
+    tap : int64 [weights], bytes from the weight before, 0 for a window's first
     opens : int64 [windows], the first weight of each
     first : bool [windows], the first one of its cell
     distance : int64 [windows], from the window before, of the first one from the tile's base
@@ -147,9 +149,13 @@ def _sorted(
     start = start[column]
     begins = np.diff(cell, prepend=-1) != 0
     opens = np.flatnonzero(begins | (np.diff(start, prepend=-1) != 0))
-    distance = np.diff(start[opens], prepend=0)
-    distance[begins[opens]] = start[opens][begins[opens]]
-    return Weights(order, cell, tap[column], opens, begins[opens], distance)
+    # A window begins with its first weight, and moves on from there.
+    address = start + tap[column]
+    distance = np.diff(address[opens], prepend=0)
+    distance[begins[opens]] = address[opens][begins[opens]]
+    moved = np.diff(address, prepend=0)
+    moved[opens] = 0
+    return Weights(order, cell, moved, opens, begins[opens], distance)
 
 
 def _entries(weights: Weights, steps: tuple[int, ...], config: CoreConfig, filters: int) -> Entries:

@@ -45,6 +45,7 @@ def decoded(program: LayerProgram, config: CoreConfig, filters: int) -> tuple[De
     for _ in range(filters):
         of_filter = []
         window, closed = [0] * config.streams, [True] * config.streams
+        address = [0] * config.streams
         opened = [-config.beats] * config.streams
         last = length = 0
         while not last:
@@ -64,8 +65,12 @@ def decoded(program: LayerProgram, config: CoreConfig, filters: int) -> tuple[De
                     assert length - opened[k] >= config.beats
                     window[k] += steps[step]
                     opened[k], closed[k] = length, False
+                    assert tap == 0
+                    address[k] = window[k]
+                address[k] += tap
+                assert address[k] - window[k] < config.window_span
                 level = int(codes_to_levels(np.array([code], np.uint8), config.weight_bits)[0])
-                of_filter.append((k, window[k] + tap, level))
+                of_filter.append((k, address[k], level))
             length += 1
         assert all(length - at >= config.beats for at in opened)
         found.append(sorted(of_filter))
