@@ -66,14 +66,17 @@ def folded(console: Console, table: Table) -> Iterator[Table]:
         )
         for column in table.columns
     ]
+    long = widths[0] > console.width // 2
+    widths[0] = min(widths[0], console.width // 2)
     parts = list(_parts(widths, console.width - _EDGES, _BETWEEN))
     for number, part in enumerate(parts):
         found = copy.copy(table)
         found.columns = [
             dataclasses.replace(table.columns[old], _index=new) for new, old in enumerate(part)
         ]
-        if widths[0] > console.width // 2:
-            found.columns[0].no_wrap, found.columns[0].overflow = False, "fold"
+        if long:
+            first = found.columns[0]
+            first.no_wrap, first.overflow, first.max_width = False, "fold", widths[0]
         if number:
             found.title = f"{table.title} (continued)"
         if number < len(parts) - 1:

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,9 +44,12 @@ class Reporter:
     `show` has the signature that every room's `report` callback wants.
     """
 
-    def __init__(self, console: Console, quiet: bool = False) -> None:
+    def __init__(
+        self, console: Console, quiet: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.console = console
         self.quiet = quiet
+        self._clock = clock
         self._live = console.is_terminal and not quiet
         bar = _BAR[console.width < _NARROW]
         self._room = max(0, console.width - _BESIDE - bar)
@@ -77,7 +80,7 @@ class Reporter:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Show from the start that `name` is at work, and at the end how long it took."""
-        start = time.monotonic()
+        start = self._clock()
         if self._live:
             self._task(name)
         yield
@@ -85,7 +88,7 @@ class Reporter:
             total = self._bars.tasks[self._tasks[name]].total or 1
             self._bars.update(self._tasks[name], completed=total, total=total)
         elif not self.quiet:
-            self._line(f"{name:<12} done in {time.monotonic() - start:.1f} s")
+            self._line(f"{name:<12} done in {self._clock() - start:.1f} s")
 
     def show(
         self, stage: str, step: float, steps: float, metrics: Mapping[str, Any] | None = None
@@ -113,7 +116,7 @@ class Reporter:
 
     def _left(self, stage: str, step: float, steps: float) -> str:
         """What is left to wait, in words, by the pace since the stage was first shown."""
-        now = time.monotonic()
+        now = self._clock()
         first, began = self._began.setdefault(stage, (step, now))
         if step <= first:
             return ""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from compress.model.graph import CompressedModel, Layer
-from cosign import CosignError, read_json, write_json
+from cosign import CosignError, read_json, values, write_json
 from cosign.names import file_name
 from rtl.config import CoreConfig
 from rtl.program.pack import pack_layer
@@ -243,14 +243,21 @@ class _Machine:
         return digest.hexdigest()
 
 
+class _Kept(values.Value, frozen=True, kw_only=True):
+    """A layer's result, and what it is the result of."""
+
+    fingerprint: str
+    result: LayerVerification
+
+
 def _stored(file: Path | None, fingerprint: str) -> dict[str, Any] | None:
     if file is None or not file.exists():
         return None
     stored = read_json(file)
-    if stored.get("schema") != SCHEMA or stored.get("fingerprint") != fingerprint:
+    if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
         return None
-    result: dict[str, Any] = stored["result"]
-    return result
+    kept = values.parse(stored, _Kept, str(file), "delete it and run again", (SCHEMA,))
+    return dataclasses.asdict(kept.result) if kept.fingerprint == fingerprint else None
 
 
 def _golden(layer: Layer, inputs: np.ndarray) -> np.ndarray:

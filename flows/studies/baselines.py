@@ -27,8 +27,9 @@ from compress.train import evaluation, stages
 from compress.train.results import StageResult
 from compress.zoo.density import at_ratio
 from compress.zoo.recipe import Pruner, Recipe
-from cosign import CosignError, atomic_write, read_json, write_json
+from cosign import CosignError, atomic_write, read_json, values, write_json
 from cosign.progress import Reporter
+from cosign.values import Count, Ratio, Share, Value
 from flows.report import plots
 
 SCHEMA = 1
@@ -132,6 +133,24 @@ def _accuracies(result: StageResult, dataset: Dataset) -> dict[str, float]:
     }
 
 
+class _Accuracies(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    validation: Share
+    test: Share
+
+
+class _Row(_Accuracies, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    method: str
+    ratio: Ratio
+    nonzeros: Count
+
+
+class _Record(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What is read again of a comparison that goes on."""
+
+    rows: tuple[_Row, ...]
+    dense: _Accuracies | None = None
+
+
 def _opened(record: Path, base: Recipe, dataset: Dataset, seed: int) -> dict[str, Any]:
     """What the file has so far. Raises CosignError when it is of another comparison."""
     about = {
@@ -145,6 +164,7 @@ def _opened(record: Path, base: Recipe, dataset: Dataset, seed: int) -> dict[str
         versions = {"cosign": cosign.__version__, "torch": version("torch")}
         return {**about, "versions": versions, "rows": []}
     found: dict[str, Any] = read_json(record)
+    values.parse(found, _Record, str(record), "choose another --out")
     if any(found.get(key) != value for key, value in about.items()):
         raise CosignError(f"{record} is of another comparison; choose another --out.")
     return found

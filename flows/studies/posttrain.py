@@ -39,6 +39,7 @@ from compress.posttrain.samples import Pool, spread
 from compress.zoo import patterns
 from compress.zoo.density import kept_weights, uniform
 from cosign import CosignError, read_json, values, write_json
+from cosign.values import Amount, Count, Positive, Value
 from flows.measure import integer
 
 SCHEMA = 2
@@ -253,6 +254,29 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+class _Scores(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """Images that are right."""
+
+    top1: Count
+    top5: Count
+
+
+class _Row(_Scores, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    method: str
+    ratio: Positive
+    bits: Count
+    nonzeros: Count
+    file_bytes: Count
+    processor_s: Amount
+
+
+class _Record(Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What is read again of a measurement that goes on."""
+
+    rows: tuple[_Row, ...]
+    float: _Scores | None = None
+
+
 def run(about: Subject, network: str, out: Path, wanted: Iterable[Case]) -> dict[str, Any]:
     """Measure what `out`/posttrain.json does not have yet; returns its content."""
     record = out / "posttrain.json"
@@ -263,6 +287,7 @@ def run(about: Subject, network: str, out: Path, wanted: Iterable[Case]) -> dict
         "calibration_images": len(about.calibration),
     }
     found: dict[str, Any] = read_json(record) if record.exists() else {**said, "rows": []}
+    values.parse(found, _Record, str(record), "choose another --out")
     if any(found.get(key) != value for key, value in said.items()):
         raise CosignError(f"{record} is of another measurement; choose another --out.")
     if "float" not in found:

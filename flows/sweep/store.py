@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from cosign import CosignError, values
 from flows.sweep.measure import Outcome
 from flows.sweep.spec import SCHEMA, Point, Spec
@@ -44,6 +46,17 @@ class Row:
     refused: str | None
 
 
+class _Figures(values.Value, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What is read again of a point's figures."""
+
+    name: str
+    cycles: values.Count
+    fmax_hz: values.Positive
+    delay_s: values.Positive
+    area_um2: dict[str, values.Positive]
+    energy: dict[str, Any] | None
+
+
 class Store:
     """One sweep's database. Open it with `opened`."""
 
@@ -55,7 +68,14 @@ class Store:
         """{hash: row} of all points that are through."""
         with self._told():
             found = self._connection.execute("SELECT hash, figures, refused FROM points")
-            return {h: Row(h, figures and json.loads(figures), why) for h, figures, why in found}
+            return {h: Row(h, self._figures(figures), why) for h, figures, why in found}
+
+    def _figures(self, text: str | None) -> dict[str, Any] | None:
+        if text is None:
+            return None
+        found = _json(text, self._path)
+        values.parse(found, _Figures, f"a point in {self._path}", "choose another --out")
+        return found
 
     def add(self, point: Point, outcome: Outcome, worker: str) -> bool:
         """Keep the outcome, in a transaction; False when the point was through already."""
@@ -159,8 +179,16 @@ def _header(connection: sqlite3.Connection, path: Path) -> tuple[Spec, dict[str,
     if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
         raise sqlite3.DatabaseError("quick_check failed")
     spec, tools = connection.execute("SELECT spec, tools FROM sweep").fetchone()
-    asked = values.parse(json.loads(spec), Spec, f"the sweep in {path}", "choose another --out")
-    return asked, json.loads(tools)
+    asked = values.parse(_json(spec, path), Spec, f"the sweep in {path}", "choose another --out")
+    return asked, _json(tools, path)
+
+
+def _json(text: Any, path: Path) -> dict[str, Any]:
+    """A column of JSON. Raises CosignError where it is none."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError, TypeError) as error:
+        raise CosignError(f"{path} is damaged ({error}); choose another --out.") from error
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -1,7 +1,9 @@
 """What a stage shows: a bar on a terminal, lines elsewhere, nothing when it is told so."""
 
 import io
+import re
 
+import pytest
 from rich.console import Console
 
 from cosign.progress import Reporter
@@ -47,3 +49,28 @@ def test_quiet(capsys):
     screen = io.StringIO()
     work(Reporter(Console(file=screen, force_terminal=True), quiet=True))
     assert screen.getvalue() + capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_a_bar_on_any_terminal_is_one_line_with_its_time(width):
+    screen = io.StringIO()
+    reporter = Reporter(Console(file=screen, force_terminal=True, width=width, color_system=None))
+    with reporter.running(), reporter.stage("synthesize"):
+        reporter.show("synthesize", 50_000, 100_000, {"loss": 0.5, "accuracy_of_all": 0.25})
+    last = [line for line in re.split(r"[\r\n]", screen.getvalue()) if "synthesize" in line][-1]
+    assert len(re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", last).rstrip()) <= width
+    if width >= 80:
+        assert re.search(r"synthesize +━+ +50000/100000 0:00:0\d left 0:00:00", last)
+    assert "…" not in last
+
+
+def test_lines_tell_what_is_left(capsys):
+    """Of a stage that goes on at one pace, ten seconds a tenth."""
+    times = iter(range(0, 10_000, 10))
+    reporter = Reporter(Console(file=io.StringIO()), clock=lambda: next(times))
+    for step in range(11):
+        reporter.show("synthesize", step, 10)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "synthesize   0/10"
+    assert lines[1] == "synthesize   1/10    about 90 s left"
+    assert lines[9:] == ["synthesize   9/10    about 10 s left", "synthesize   10/10"]

@@ -1,8 +1,15 @@
-"""`--json -` of every command that has it: standard output is JSON, and no file has that name."""
+"""`--json -` of every command that has it: standard output is JSON, and no file has that name.
+
+And what each does when its output is read no more, or lies on a full disk.
+"""
 
 import argparse
+import errno
 import importlib
+import io
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,24 +75,66 @@ def test_every_command_with_json_is_here() -> None:
         assert '"--json", "-"' in (ROOT / "tests" / file).read_text()
 
 
-@pytest.mark.parametrize("words", CHEAP, ids=" ".join)
-def test_standard_output_is_json(
-    words: Words,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+@pytest.fixture
+def here(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what CHEAP names, where the test runs."""
     monkeypatch.chdir(tmp_path)
-    if words == ("sim", "coverage"):
+    if request.getfixturevalue("words") == ("sim", "coverage"):
         monkeypatch.setenv("COSIGN_CACHE", str(tmp_path / "cache"))
         coverage_of_one_line(tmp_path / "coverage", tmp_path / "cache")
     fc = random_layer(Geometry("linear", 784, 10), 0.02, input="flatten", name="fc")
     spec = InputSpec((1, 28, 28), 0.02, (0.13,), (0.31,))
     flatten = HostOp("flatten", "flatten", ("input",))
     container.save(CompressedModel("small", spec, (flatten, fc)), Path(MODEL))
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", CHEAP, ids=" ".join)
+def test_standard_output_is_json(
+    words: Words, here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert main([*words, *CHEAP[words], "--json", "-"]) == 0
     assert json.loads(capfd.readouterr().out)
     assert not Path("-").exists()
+
+
+class Closed(io.StringIO):
+    """A stream that takes so many writes, and then none."""
+
+    def __init__(self, error: OSError, writes: int) -> None:
+        super().__init__()
+        self._error = error
+        self._left = writes
+
+    def write(self, text: str) -> int:
+        self._left -= 1
+        if self._left < 0:
+            raise self._error
+        return super().write(text)
+
+
+@pytest.mark.parametrize("json", [(), ("--json", "-")], ids=["text", "json"])
+@pytest.mark.parametrize("words", CHEAP, ids=" ".join)
+def test_a_reader_that_leaves_and_a_full_disk(
+    words: Words,
+    json: tuple[str, ...],
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for error, writes, status in ((BrokenPipeError(), 1, 141), (full, 0, 2)):
+        monkeypatch.setattr(sys, "stdout", Closed(error, writes))
+        assert main([*words, *CHEAP[words], *json]) == status
+        monkeypatch.undo()
+        monkeypatch.chdir(here)
+        if words == ("sim", "coverage"):
+            monkeypatch.setenv("COSIGN_CACHE", str(here / "cache"))
+        lines = capsys.readouterr().err.splitlines()
+        told = [line for line in lines if line.startswith("cosign: ")]
+        assert len(told) == (status == 2)
+        assert all("cannot write standard output: No space left" in line for line in told)
+        assert not [line for line in lines if "Traceback" in line]
 
 
 def test_other_options_make_no_such_file(

@@ -66,11 +66,11 @@ def test_the_rooms_own_program_has_it_too(capsys):
     [
         (["--layers", "conv9"], "lenet5 has no layer 'conv9'; it has conv1"),
         (["--areas", "0.001mm2"], "no dense core has at most 0.001 mm2"),
-        (["--areas", "many"], "'many' is no area; write multipliers, 64, or square millimetres"),
-        (["--areas", "0"], "'0' is no area"),
-        (["--model", "m.cosign"], "--network and --model contradict each other"),
+        (["--areas", "many"], "many is no area; write multipliers, 64, or an area with its unit"),
+        (["--areas", "0"], "0 is not positive"),
+        (["--model", __file__], "--network and --model contradict each other"),
         (["--prices", "nowhere.json"], "nowhere.json"),
-        (["--liberty", "x.lib"], "--liberty is for the cores that --measure synthesises"),
+        (["--liberty", __file__], "--liberty is for the cores that --measure synthesises"),
         (["--seeds", "0"], "0 is not positive"),
     ],
 )

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from made_values import made
 
 from cosign import CosignError, atomic_write
-from flows.loop import assemble, loop, trained
+from flows.loop import assemble, findings, loop, trained
 from flows.loop.rundir import RunConfig, RunDir
 from rtl.coreset import CoreSet
 from synth.place.options import Placement, add_options, placement_of
@@ -300,3 +300,37 @@ def test_the_second_to_begin_in_a_folder_is_refused(tmp_path):
     ):
         pass
     assert RunDir.resume(path).config.seed == 1
+
+
+FOUND = {
+    "dense": {"val_accuracy": 0.9, "history": [{"step": 1, "loss": 0.5, "accuracy": 0.9}]},
+    "breakeven": {"conv1": 2.5, "fc1": None},
+    "evaluate": {"dense": 0.9, "pruned": 0.9, "integer": 0.89},
+}
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "sentence"),
+    [
+        ("dense", {"val_accuracy": "high"}, "val_accuracy is 'high', must be float"),
+        ("dense", {"val_accuracy": 2}, "val_accuracy is 2, must be float <= 1"),
+        ("dense", {"history": [None]}, r"history\[0\] is None, must be object"),
+        ("dense", {"history": [{"loss": 1}]}, r"history\[0\].accuracy is missing"),
+        ("breakeven", {"conv1": "2"}, r"\[...\]: must be float"),
+        ("evaluate", {"integer": None}, "integer is None, must be float"),
+    ],
+)
+def test_what_a_stage_left_is_looked_at_before_the_next(stage, changes, sentence, tmp_path):
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5"))
+    for name, result in FOUND.items():
+        run.run(name, lambda result=result: result)
+    findings.check(run)
+    file = run.path / "stages" / f"{stage}.json"
+    content = json.loads(file.read_text())
+    content["result"] |= changes
+    file.write_text(json.dumps(content))
+    with pytest.raises(CosignError, match=rf"stages/{stage}\.json: {sentence}.*--from {stage}\.$"):
+        findings.check(run)
+    file.write_text("[" * 100_000)
+    with pytest.raises(CosignError, match=rf"stages/{stage}\.json is not valid JSON"):
+        findings.check(run)

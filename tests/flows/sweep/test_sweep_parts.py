@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,14 @@ def test_a_set_of_cores_is_swept_as_it_is() -> None:
 
 @pytest.mark.parametrize("more", [["--lanes", "8"], ["--spec", "sweep.toml"]])
 def test_cores_of_a_file_and_of_options(
-    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    more: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("cores.toml", "sweep.toml"):
+        Path(name).write_text("")
     line = ["sweep", "--out", str(tmp_path / "out"), "--cores", "cores.toml", *more]
     assert main(line) == 2
     said = capsys.readouterr().err
@@ -109,7 +116,39 @@ def test_bad_sweeps(values: dict[str, Any], sentence: str) -> None:
 # What is kept.
 
 TOOLS = {"yosys": "0.70", "sta": "2.0"}
-FIGURES = {"area_um2": {"openram": 2.0, "flat": 1.0}, "delay_s": 1e-6, "energy": None}
+FIGURES = {
+    "name": "sparse-8",
+    "cycles": 100,
+    "fmax_hz": 1e8,
+    "delay_s": 1e-6,
+    "area_um2": {"openram": 2.0, "flat": 1.0},
+    "energy": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[" * 100_000, "is damaged"),
+        ("[]", "is damaged"),
+        ("{}", "name is missing"),
+        (json.dumps(FIGURES | {"area_um2": None}), "area_um2 is None, must be object"),
+        (json.dumps(FIGURES | {"fmax_hz": "fast"}), "fmax_hz is 'fast', must be float"),
+    ],
+)
+def test_figures_that_are_none(text: str, sentence: str, tmp_path: Path) -> None:
+    asked = sweep_of()
+    one, *_ = points_of(asked).values()
+    with store.opened(tmp_path / "s", asked, TOOLS) as kept:
+        kept.add(one, Outcome(FIGURES, None, TOOLS, 1.0), "first")
+    with contextlib.closing(sqlite3.connect(tmp_path / "s")) as connection, connection:
+        connection.execute("UPDATE points SET figures = ?", (text,))
+    with (
+        store.opened(tmp_path / "s", asked, TOOLS) as kept,
+        pytest.raises(CosignError, match=sentence) as raised,
+    ):
+        kept.rows()
+    assert "choose another --out" in str(raised.value)
 
 
 def test_an_outcome_is_kept_once(tmp_path: Path) -> None:
