@@ -11,8 +11,7 @@ from the window at its edge 7, its taps at edge 8, so that a window can be used 
 its last read was issued, and overwritten by reads issued after its last entry.
 
 With the "window" coding a window's beats are read one after the other, and all are there
-`beats` - 1 edges later. A window of several beats is kept in registers then, and where its span has
-several taps, they are picked at the next edge; those of a single beat are picked at edge 6.
+`beats` - 1 edges later than edge 6. They enter the multipliers' registers together then.
 
 Where multipliers rest at zeros (`gate_zeros`) they have registers of their own, an edge later.
 
@@ -47,8 +46,7 @@ def read_late(config: CoreConfig) -> int:
 def operand_edge(config: CoreConfig) -> int:
     """The edge that loads the multipliers' operands."""
     if config.windowed:
-        picked = config.beats > 1 and config.window_span > 1
-        return ACT_EDGE + config.beats - 1 + picked
+        return ACT_EDGE + config.beats - 1
     return ACT_EDGE + 2 if config.core == "sparse-rows" else ACT_EDGE
 
 

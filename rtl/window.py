@@ -27,13 +27,14 @@ class WindowAddress(wiring.Component):
     """Decoder of a stream: entries {step, tap, code} to windows and weights, one a cycle.
 
     A step other than 0 leads to another window, as far behind the one before as the descriptor
-    tells; the first window of a tile begins at its base. A tap of all ones is a filler: its weight
-    is zero, and {step, code} is a distance to which the next weight's step is added. That opens a
-    window, too.
+    tells; the first window of a tile begins at its base. The entry that opens a window is for its
+    first byte, those behind it for the byte `tap` further on than the one before. A tap of all ones
+    is a filler: its weight is zero, and {step, code} is a distance to which the next weight's step
+    is added. That opens a window, too.
 
     After edge 2 there are `valid` and `address` of a beat's read, `opened` (it is the first of a
-    window), `weight` and its `tap`, and `beyond`: the weight's window begins behind the activation
-    memory.
+    window), `weight` and its `tap`, 0 where there is none to move on to, and `beyond`: the weight's
+    window begins behind the activation memory.
     """
 
     def __init__(self, config: CoreConfig):
@@ -89,7 +90,7 @@ class WindowAddress(wiring.Component):
             ]
         m.d.sync += [
             self.opened.eq(opens),
-            self.tap.eq(tap),
+            self.tap.eq(Mux(present & ~opens, tap, 0)),
             self.weight.eq(Mux(present, level, 0)),
         ]
         m.d.comb += self.beyond.eq(self.weight.any() & outside(config, reached))
@@ -124,19 +125,20 @@ class WindowFront(SparseFront):
         opened = joined([decoder.opened for decoder in decoders])
         taps = joined([decoder.tap for decoder in decoders])
         m.d.comb += [
-            self.opened.eq(delay(m, opened, config.beats, "opened")),
-            self.taps.eq(delay(m, taps, ahead, "taps", reset_less=True)),
+            self.opened.eq(delay(m, opened, ahead, "opened")),
+            self.taps.eq(delay(m, taps, ahead, "taps")),
         ]
         for decoder in decoders:
             connect(m, flipped(self.layer), decoder.layer)
 
 
 class Taps(wiring.Component):
-    """A stream's window in a tile, and the tap that every lane takes from it.
+    """A stream's window in a tile: it moves along the lanes from tap to tap.
 
     `read` is a beat as it comes from the activation memory, before a register. `load` and `tap`
-    come two edges before they act, through a tree of registers. `acts` are in registers at the
-    operand edge: lane l has byte l + tap of the window.
+    come two edges before they act, through a tree of registers: at the operand edge all beats of a
+    window enter its registers, or what is in them moves `tap` bytes on. `acts` are those of the
+    lanes, the window's first bytes.
     """
 
     def __init__(self, config: CoreConfig):
@@ -154,23 +156,6 @@ class Taps(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        window: list[Value] = list(self.read)
-        if config.beats > 1:
-            window = self._kept(m)
-        if config.window_span == 1:
-            m.d.comb += [act.eq(byte) for act, byte in zip(self.acts, window, strict=True)]
-            return m
-        taps = tree(m, self.tap, -(-config.lanes // BYTES), "tap")
-        for lane, act in enumerate(self.acts):
-            choice = Array(window[lane : lane + config.window_span])
-            picked = Signal(act.shape(), name=f"act_{lane}", reset_less=True)
-            m.d.sync += picked.eq(choice[taps[lane // BYTES]])
-            m.d.comb += act.eq(picked)
-        return m
-
-    def _kept(self, m: Module) -> list[Value]:
-        """The window's bytes, from its last beat until the next window's."""
-        config = self._config
         beats: list[list[Value]] = [list(self.read)]  # the last one first
         for n in range(1, config.beats):
             earlier = [
@@ -180,11 +165,19 @@ class Taps(wiring.Component):
             m.d.sync += [to.eq(byte) for to, byte in zip(earlier, beats[-1], strict=True)]
             beats.append(list(earlier))
         ready = [byte for beat in reversed(beats) for byte in beat][: config.window_bytes]
-        loads = tree(m, self.load, -(-config.window_bytes // BYTES), "load")
-        kept: list[Value] = []
-        for i, byte in enumerate(ready):
-            held = Signal(signed(config.act_bits), name=f"window_{i}", reset_less=True)
+        groups = -(-config.window_bytes // BYTES)
+        loads = tree(m, self.load, groups, "load")
+        taps = tree(m, self.tap, groups, "tap") if config.window_span > 1 else []
+        window = [
+            Signal(signed(config.act_bits), name=f"window_{i}", reset_less=True)
+            for i in range(config.window_bytes)
+        ]
+        for i, byte in enumerate(window):
             with m.If(loads[i // BYTES]):
-                m.d.sync += held.eq(byte)
-            kept.append(held)
-        return kept
+                m.d.sync += byte.eq(ready[i])
+            if taps:
+                with m.Else():
+                    further = Array(window[i : i + config.window_span])  # the last one for more
+                    m.d.sync += byte.eq(further[taps[i // BYTES]])
+        m.d.comb += [act.eq(byte) for act, byte in zip(self.acts, window, strict=False)]
+        return m

@@ -90,16 +90,13 @@ def _read_path(config: CoreConfig) -> Parts:
     else:
         copies = -(-config.filters // sharers(config))
     if config.kept:
-        groups = 0
         copies = config.beats - 1  # of a beat, until the last one is there
-        if config.beats > 1:
-            groups += -(-config.window_bytes // window.BYTES)
-            found |= {"kept byte": config.window_bytes}
-        if config.window_span > 1:
-            groups += -(-config.lanes // window.BYTES)
-            choices = config.lanes * (config.window_span - 1)
-            found |= {"picked byte": config.lanes, "picked choice": choices}
-        found |= {"window copy": _tree(groups)}
+        groups = _tree(-(-config.window_bytes // window.BYTES))
+        found |= {
+            "kept byte": config.window_bytes,
+            "tap byte": config.window_bytes * (config.window_span - 1),
+            "window copy": groups * (1 + config.tap_bits * (config.window_span > 1)),
+        }
     counts = {
         "bank": config.act_banks,
         "rotator byte": muxes,

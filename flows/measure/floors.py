@@ -17,7 +17,7 @@ from rtl.program.grouping import orders
 from rtl.program.layout import Layout
 from rtl.program.places import fullest
 from rtl.program.reads import read_plan, window_weights
-from rtl.program.windows import window_entries
+from rtl.program.windows import window_counts
 from synth.breakeven import Stored
 
 _Least = tuple[np.ndarray, Stored]
@@ -126,7 +126,7 @@ def turn_cycles(config: CoreConfig, layout: Layout, layer: Layer) -> int:
     config : any of those that differ in lanes and drain alone
     """
     if config.windowed:
-        return int(window_entries(layer, layout, config).words.sum())
+        return int(window_counts(layer, layout, config).sum())
     if config.streams > 1:
         return int(np.maximum(_fullest(layer, config.streams), 1).sum())
     if config.core != "sparse-rows":

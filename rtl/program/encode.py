@@ -17,7 +17,7 @@ from rtl.program.packed import code_rows, mask_words, packed_words
 from rtl.program.places import place_counts, place_words
 from rtl.program.reads import ReadPlan, read_plan, window_weights
 from rtl.program.structured import filter_parts
-from rtl.program.windows import window_entries, window_words
+from rtl.program.windows import window_counts, window_words
 from rtl.program.words import to_bytes
 
 Values = TypeVar("Values", int, np.ndarray)
@@ -65,7 +65,7 @@ def work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool = True)
     if config.coding == "bitmask":
         return _mask_work(layer, layout, config)
     if config.windowed:
-        entries = window_entries(layer, layout, config).words
+        entries = window_counts(layer, layout, config)
     else:
         entries = place_counts(layer, layout, config)
     return Work(entries, entries, entries)

@@ -20,7 +20,7 @@ from rtl.program.reads import read_plan
 from rtl.program.stripes import cut, join, stripe
 from rtl.program.structured import check_pattern
 from rtl.program.traffic import Traffic, traffic
-from rtl.program.windows import window_entries
+from rtl.program.windows import window_steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +147,7 @@ def pack_layer(
         descriptor |= {"last_slot": len(cover.table) - 1, "period_step": cover.step}
     elif config.windowed:
         descriptor |= dict.fromkeys(NUMBERED[: (1 << config.step_bits) - 1], 0)
-        descriptor |= dict(zip(NUMBERED, window_entries(layer, layout, config).steps, strict=False))
+        descriptor |= dict(zip(NUMBERED, window_steps(layer, layout, config), strict=False))
     check_fields(layer.name, descriptor, config)
     order = rows_order(layer, layout, config)
     per_filter = np.zeros((g.groups, passes * config.filters), np.int64)

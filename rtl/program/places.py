@@ -21,7 +21,7 @@ _FEW = 1 << 20  # weights
 def place_counts(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """int64 [filters]: words of each filter, at least one."""
     words = np.zeros(layer.geometry.out_channels, np.int64)
-    for first, last in _parts(layer):
+    for first, last in parts(layer):
         cell, _, _, fillers = _places(layer, layout, config, first, last)
         words[first:last] = _longest(_counts(cell, fillers, last - first, config))
     return words
@@ -62,7 +62,7 @@ def fullest(layer: Layer, streams: int) -> np.ndarray:
     return most
 
 
-def _parts(layer: Layer) -> list[tuple[int, int]]:
+def parts(layer: Layer) -> list[tuple[int, int]]:
     """Ranges of filters that hold few weights at a time: large arrays are slow."""
     number = layer.row_ptr // _FEW
     ends = np.flatnonzero(np.diff(number)) + 1

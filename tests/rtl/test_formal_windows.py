@@ -137,8 +137,7 @@ class WindowHarness(wiring.Component):
             Assert(decoder.beyond == (weighs & beyond)),
             Assert(decoder.weight == Mux(weighs, level, 0)),
         ]
-        with m.If(weighs):
-            m.d.comb += Assert(decoder.tap == tap)
+        m.d.comb += Assert(decoder.tap == Mux(weighs & ~opens, tap, 0))
         with m.If(opens):
             m.d.comb += Assert(decoder.address == address[: config.address_bits])
         # The beats behind the first one, whatever is issued.

@@ -14,7 +14,7 @@ from rtl.config import CoreConfig
 from rtl.program.encode import work
 from rtl.program.fit import feed, fit
 from rtl.program.pack import LayerProgram, pack_layer
-from rtl.program.windows import window_entries
+from rtl.program.windows import window_steps
 
 Decoded = list[list[tuple[int, int, int]]]
 CONFIGS = st.fixed_dictionaries(
@@ -45,6 +45,7 @@ def decoded(program: LayerProgram, config: CoreConfig, filters: int) -> tuple[De
     for _ in range(filters):
         of_filter = []
         window, closed = [0] * config.streams, [True] * config.streams
+        address = [0] * config.streams
         opened = [-config.beats] * config.streams
         last = length = 0
         while not last:
@@ -64,8 +65,12 @@ def decoded(program: LayerProgram, config: CoreConfig, filters: int) -> tuple[De
                     assert length - opened[k] >= config.beats
                     window[k] += steps[step]
                     opened[k], closed[k] = length, False
+                    assert tap == 0
+                    address[k] = window[k]
+                address[k] += tap
+                assert address[k] - window[k] < config.window_span
                 level = int(codes_to_levels(np.array([code], np.uint8), config.weight_bits)[0])
-                of_filter.append((k, window[k] + tap, level))
+                of_filter.append((k, address[k], level))
             length += 1
         assert all(length - at >= config.beats for at in opened)
         found.append(sorted(of_filter))
@@ -101,7 +106,7 @@ def test_a_dense_layer_takes_an_entry_a_weight_and_no_filler() -> None:
         config = config_of(streams=2, window_span=3, beats=beats, step_bits=2)
         program = pack_layer(layer, config)
         assert work(layer, program.layout, config).entries.tolist() == [4 * 9] * 3
-        steps = window_entries(layer, program.layout, config).steps
+        steps = window_steps(layer, program.layout, config)
         layout = program.layout
         assert set(steps) == {layout.pitch, layout.plane - 2 * layout.pitch}
 
