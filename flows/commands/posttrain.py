@@ -8,7 +8,8 @@ missing.
 import argparse
 from pathlib import Path
 
-from cosign.kinds import MOST_IMAGES, bits, positive, pruning_ratio
+from cosign import CosignError
+from cosign.kinds import MOST_IMAGES, MOST_MINUTES, bits, positive, pruning_ratio
 from cosign.options import add_pixels, pixels_of
 from cosign.paths import name_or_path, new_folder
 
@@ -52,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--finetune",
-        type=positive(float),
+        type=positive(float, MOST_MINUTES),
         metavar="MINUTES",
         help="each ratio once more, as --finetune of `cosign compress export` has it",
     )
@@ -68,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.images != posttrain.CIFAR10:
         posttrain.listed(Path(options.images))
+    if options.weights and is_foreign(options.network):
+        raise CosignError(f"{options.network} has its own weights; leave --weights out.")
     weights = options.weights or (None if is_foreign(options.network) else "imagenet")
     own = sources.load(options.network, weights)
     calibration = options.calibration or pipeline.CALIBRATION_IMAGES["oneshot"]

@@ -157,7 +157,7 @@ class Race:
         key = kind, sram_model
         if key not in self._fields:
             several = [base("dense-2d")] if kind == base("dense-2d").name else None
-            several = several or candidates(kind, self._space, self._prices.kinds)
+            several = several or candidates(kind, self._space, self._prices.has)
             self._fields[key] = Field(several, self._space, self._prices, sram_model)
         return self._fields[key]
 

@@ -14,7 +14,7 @@ from compress.file import container
 from compress.model.graph import CompressedModel
 from cosign import CosignError
 from cosign.kinds import MOST_IMAGES, MOST_PROCESSES, names, positive, seed
-from cosign.options import publish
+from cosign.options import check_names, publish
 from cosign.paths import new_file, new_folder, old_file
 from rtl import options as core_options
 from rtl.config import CoreConfig
@@ -69,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
         raise CosignError(f"{model.name} has no layer that a core executes; give another model.")
     if options.waves and len(wanted) != 1:
         raise CosignError("a wave shows one layer; name it with --layers.")
+    check_names("--layers", wanted, [layer.name for layer in model.layers])
     config = fitted(model, options, len(images))
     print(f"{model.name}: {source}; core {config.core} {config.hash}", file=sys.stderr)
     done: list[str] = []

@@ -2,19 +2,21 @@
 
 import argparse
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from cosign import CosignError
-from cosign.options import positive
+from cosign.kinds import positive, within
+from cosign.paths import old_file
 from cosign.values import Amount, Count, Positive
 
 SCHEMA = 1
 UTILISATION = 0.7
 LEAST, MOST = 0.05, 0.9
 """Utilisations; above, what sizing adds finds no room, and cells cannot be moved into rows."""
+FLATTEST = 0.1
+"""Aspect; one over it is the tallest."""
 NOTE = "nothing is routed: wires are Steiner estimates over placed pins, the clock is ideal"
 
 
@@ -27,13 +29,13 @@ class Placement:
     utilisation : share of the core's rows that cells fill
     aspect : height of the core over its width
     seeds : placements made; the figures are those of the first
-    lef : files of the library's geometry, none for NanGate 45
+    lef : files of the library's geometry, as text, none for NanGate 45
     """
 
     utilisation: float = UTILISATION
     aspect: float = 1.0
     seeds: int = 1
-    lef: tuple[Path, ...] = ()
+    lef: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not LEAST <= self.utilisation <= MOST:
@@ -41,7 +43,7 @@ class Placement:
                 f"a utilisation of {self.utilisation:g} does not fit; it is the share of the core "
                 f"that cells fill, {LEAST:g} to {MOST:g}."
             )
-        if not 0.1 <= self.aspect <= 10:
+        if not FLATTEST <= self.aspect <= 1 / FLATTEST:
             raise CosignError(f"an aspect of {self.aspect:g} is not between 0.1 and 10.")
 
 
@@ -100,14 +102,32 @@ class Placed:
     spread: Spread | None = None
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """--place, --lef, --utilisation, --aspect, --seeds, for `placement_of`."""
-    parser.add_argument(
-        "--place", action="store_true", help="also place the core, and time it with its wires"
-    )
+def words(asked: Placement | None) -> list[str]:
+    """The options that ask for it."""
+    if asked is None:
+        return []
+    found = ["--place"]
+    for path in asked.lef:
+        found += ["--lef", path]
+    usual = Placement()
+    for name in ("utilisation", "aspect", "seeds"):
+        if (value := getattr(asked, name)) != getattr(usual, name):
+            found.append(f"--{name}={value:g}")
+    return found
+
+
+def add_options(
+    parser: argparse.ArgumentParser,
+    what: str = "also place the core, and time it with its wires",
+) -> None:
+    """--place, --lef, --utilisation, --aspect, --seeds, for `placement_of`.
+
+    what : --place does
+    """
+    parser.add_argument("--place", action="store_true", help=what)
     parser.add_argument(
         "--lef",
-        type=Path,
+        type=old_file,
         action="append",
         default=[],
         metavar="FILE",
@@ -115,16 +135,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--utilisation",
-        type=positive(float),
+        type=within(float, LEAST, MOST),
         metavar="SHARE",
         help=f"of the core's rows that cells fill, for --place ({UTILISATION:g})",
     )
     parser.add_argument(
-        "--aspect", type=positive(float), help="height of the core over its width, for --place (1)"
+        "--aspect",
+        type=within(float, FLATTEST, 1 / FLATTEST),
+        help="height of the core over its width, for --place (1)",
     )
     parser.add_argument(
         "--seeds",
-        type=positive(int),
+        type=positive(int, 100),
         metavar="N",
         help="placements made, for --place: figures are of the first, with the spread of all (1)",
     )
@@ -142,5 +164,5 @@ def placement_of(options: argparse.Namespace) -> Placement | None:
             raise CosignError(f"--{next(iter(given))} is of a placement; add --place.")
         return None
     if "lef" in given:
-        given["lef"] = tuple(given["lef"])
+        given["lef"] = tuple(str(path.resolve()) for path in given["lef"])
     return Placement(**given)

@@ -7,6 +7,7 @@ seeds give equal placements.
 """
 
 import importlib.util
+import math
 import sys
 import threading
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class Placer:
         units = _Units(lef)
         widths = np.array(
             [
-                round(lef.outline(netlist.cells[name].kind).width_um / lef.site_um)
+                math.ceil(lef.outline(netlist.cells[name].kind).width_um / lef.site_um - 1e-3)
                 for name in wiring.cells
             ],
             np.int64,

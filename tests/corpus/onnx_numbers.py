@@ -114,7 +114,8 @@ ACTS = {
     "of layers, of parts": Kind(_layer_norm),
     "of mean and variance": Kind(
         of_map(lambda g, y: g("MeanVarianceNormalization", y, axes=[0, 2, 3])),
-        refused="of the kind MeanVarianceNormalization, which the machine has not; train it with",
+        refused="of the kind MeanVarianceNormalization, which the machine has not; train the "
+        "network with batch normalisation there",
     ),
     "response, 3 channels": Kind(of_map(lambda g, y: g("LRN", y, size=3))),
     "response, 4 channels": Kind(of_map(lambda g, y: g("LRN", y, size=4, alpha=0.5))),

@@ -207,7 +207,7 @@ def test_given_images_are_shared_by_several_simulators(kind, model, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--layers", "stem,conv9"), "no accelerated layer 'conv9'; it has stem"),
+        (("--layers", "stem,conv9"), "there is no 'conv9'; choose from stem"),
         (("--layers", ","), "--layers names no layer"),
         (("--waves", "w.fst"), "name it with --layers"),
         (("--input", "nothing.npy"), "cannot read nothing.npy"),

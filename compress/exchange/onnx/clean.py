@@ -18,7 +18,7 @@ from compress.exchange.onnx.fold import fold
 from compress.exchange.onnx.foreign import expand, mark_unknown, refuse_foreign, without_labels
 from compress.exchange.onnx.load import damaged, load, reason
 from compress.exchange.onnx.remedies import remedy
-from compress.exchange.onnx.shapes import fixed_inputs, one_image
+from compress.exchange.onnx.shapes import fixed_inputs, one_image, written_batch
 from compress.exchange.onnx.types import in_float32, nodes
 from cosign import CosignError
 
@@ -265,9 +265,11 @@ def _inferred(model: onnx.ModelProto, where: str, names: Collection[str]) -> onn
     try:
         model = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except Exception as error:
-        raise CosignError(
-            f"{where}: the shapes do not fit each other ({reason(error)})."
-        ) from error
+        why = written_batch(model) or (
+            f"the shapes do not fit each other ({reason(error)}); check the file with "
+            "onnx.shape_inference, and export it again"
+        )
+        raise CosignError(f"{where}: {why}.") from error
     known = {
         value.name
         for value in (*model.graph.value_info, *model.graph.output)

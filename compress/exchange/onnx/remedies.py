@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 REMEDIES: dict[str, str] = {
     **dict.fromkeys(
         (*("MeanVarianceNormalization", "RMSNormalization"),),
-        "train it with batch normalisation, whose statistics are constants",
+        "train the network with batch normalisation there, whose statistics are constants",
     ),
     **dict.fromkeys(
         ("GRU", "LSTM", "RNN"), "use convolutions over time, since nothing keeps a state"

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import onnx
 import onnx_ir as ir
+from onnx import numpy_helper, shape_inference
 from onnx_ir.passes import common
 
 from compress.exchange.onnx.rewriting import Rewriting, array
@@ -70,6 +71,33 @@ def one_image(model: ir.Model, where: str) -> None:
                 f"{where}: node {producer.name!r} ({producer.op_type}) is written for {size} "
                 "images at once; export with a batch of 1."
             )
+
+
+def written_batch(model: onnx.ModelProto) -> str | None:
+    """What is to be said of a Reshape that makes several images of one, None where there is none.
+
+    Of a model with a batch of 1 whose shapes do not fit each other: `x.view(64, -1)` of a network
+    that was exported with a free batch is the likely reason.
+    """
+    model = shape_inference.infer_shapes(model, data_prop=True)
+    shapes = {
+        value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.value_info)
+    }
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        shape = shapes.get(node.input[0]) if node.input else None
+        if node.op_type != "Reshape" or not shape or node.input[1] not in constants:
+            continue
+        asked = numpy_helper.to_array(constants[node.input[1]]).tolist()
+        if shape[0] == 1 and asked and asked[0] > 1:
+            return (
+                f"node {node.name!r} (Reshape) writes a batch of {asked[0]} into {asked}, and one "
+                f"image is read at a time, {math.prod(shape):,} numbers there; reshape by "
+                "x.flatten(1) or x.view(x.shape[0], -1), which leave the batch free, and export "
+                "again"
+            )
+    return None
 
 
 def _count(shape: ir.Shape) -> int:
