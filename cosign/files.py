@@ -46,8 +46,13 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(beside, "xb") as file:  # not mkstemp, whose files ignore the umask
-            yield file
-            file.flush()
+            try:
+                yield file
+                file.flush()
+            except Exception as error:
+                if not isinstance(error, CosignError):
+                    _try_on(file)
+                raise
             os.fsync(file.fileno())
         beside.replace(path)
     except BaseException as error:
@@ -58,6 +63,13 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
                 f"cannot write {path}: {reason(error)}; free some space or choose another folder."
             ) from error
         raise
+
+
+def _try_on(file: BinaryIO) -> None:
+    """Raise the system's OSError if no more can be written: libraries have others for that."""
+    left = _NOTHING
+    while left:
+        left -= os.write(file.fileno(), bytes(left))
 
 
 @contextlib.contextmanager
@@ -79,10 +91,15 @@ def scratch(purpose: str) -> Iterator[Path]:
         try:
             yield Path(name)
         except Exception as error:  # what half a file makes of a tool or a parser may be anything
-            if _fills(error, name) or shutil.disk_usage(name).free < _NOTHING:
+            if _fills(error, name) or not has_room(Path(name)):
                 why = os.strerror(errno.ENOSPC)
                 raise CosignError(f"the disk of {name} is full: {why}; {_ELSEWHERE}.") from error
             raise
+
+
+def has_room(folder: Path) -> bool:
+    """Whether there is any on the disk of `folder`; that a tool failed there may be why."""
+    return shutil.disk_usage(folder).free >= _NOTHING
 
 
 def _fills(error: Exception, folder: str) -> bool:

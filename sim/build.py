@@ -16,7 +16,7 @@ from pathlib import Path
 import find_libpython
 
 from cosign import CosignError, cache, processes
-from cosign.files import reason, says_full
+from cosign.files import has_room, reason, says_full
 from rtl import verilog
 from rtl.config import CoreConfig
 from rtl.fields import widths
@@ -172,7 +172,7 @@ def _explain(tool: str, target: Path, said: str) -> str:
             "FST waves need the lz4 headers; install the system package liblz4-dev "
             "(apt install liblz4-dev)."
         )
-    if says_full(said):
+    if says_full(said) or not has_room(target):
         return (
             f"no space is left to compile a simulator in {target.parent}; free some space there or "
             "set COSIGN_CACHE to another folder."

@@ -5,13 +5,18 @@ import functools
 import hashlib
 import json
 import os
+import resource
 import shutil
+import signal
 import stat
 import tempfile
 
+import numpy as np
 import pytest
+import torch
 
 from cosign import CosignError, atomic_write, read_json, scratch, sha256, write_json
+from cosign.files import is_full
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
@@ -57,6 +62,34 @@ def test_json_round_trip_and_errors(tmp_path):
 def test_sha256(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
     assert sha256(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
+
+
+SAVES = {
+    "torch": lambda file: torch.save({"weights": torch.zeros(1_000_000)}, file),
+    "numpy": lambda file: np.save(file, np.zeros(1_000_000)),
+    "archive": lambda file: np.savez(file, weights=np.zeros(1_000_000)),
+}
+
+
+@pytest.mark.parametrize("save", SAVES.values(), ids=SAVES)
+def test_what_libraries_say_of_a_full_disk_is_told_as_such(save, tmp_path):
+    """torch has a RuntimeError for it, numpy an OSError without a number."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with (
+            pytest.raises(CosignError, match=r"cannot write .*file: File too large") as told,
+            atomic_write(tmp_path / "file") as file,
+        ):
+            save(file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert is_full(told.value)
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "file"):
+        print(1 / 0)  # where there is room, faults stay what they are
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
