@@ -38,6 +38,12 @@ def _raises(error: BaseException) -> Callable[[], int]:
         (lambda: 1, 1, ""),
         (_raises(CosignError("no such file; give another.")), 2, "no such file; give another."),
         (_raises(KeyboardInterrupt()), 130, "stopped."),
+        (
+            lambda: len(bytearray(1 << 60)),
+            2,
+            "there is not enough memory for what is asked; ask for less at once, fewer images, "
+            "say.",
+        ),
     ],
 )
 def test_a_status_and_a_sentence(
@@ -50,7 +56,7 @@ def test_a_status_and_a_sentence(
 PRINTS = """
 import sys
 from cosign.command import exit_status
-from flows.report import consoles
+from cosign import consoles
 
 def command():
     print("8 × 8, 5 µm², −3 … ±q, naïve 网 \\udcff")
@@ -101,7 +107,7 @@ def test_rooms_are_ours_whatever_the_path_has(tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("cosign: cannot read nowhere.cosign")
+    assert done.stderr.startswith("cosign: argument --model: cannot read nowhere.cosign")
 
 
 def test_a_full_disk_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
