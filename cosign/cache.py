@@ -17,6 +17,7 @@ from typing import Any
 
 import platformdirs
 
+from cosign.environment import private
 from cosign.errors import CosignError
 from cosign.files import read_json, reason, sha256, write_json
 
@@ -29,8 +30,8 @@ _TOLD: set[Path] = set()
 def cache_dir() -> Path:
     """`$COSIGN_CACHE`, else the platform's user cache directory for cosign. Not created here.
 
-    A user without a home has a folder of temporary files. Raises CosignError where that belongs to
-    somebody else.
+    A user without a home has a folder among the temporary files. Raises CosignError where that
+    belongs to somebody else.
     """
     configured = os.environ.get("COSIGN_CACHE")
     if configured:
@@ -38,21 +39,7 @@ def cache_dir() -> Path:
     try:
         return Path(platformdirs.user_cache_dir("cosign"))
     except RuntimeError:  # neither HOME nor a line of /etc/passwd
-        return _homeless()
-
-
-def _homeless() -> Path:
-    folder = Path(tempfile.gettempdir()) / f"cosign-of-{os.getuid()}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError as error:
-        raise CosignError(
-            f"cannot make the cache {folder}: {reason(error)}; set COSIGN_CACHE to a folder."
-        ) from error
-    if found.st_uid != os.getuid() or found.st_mode & 0o077:  # code is loaded from there
-        raise CosignError(f"{folder} is open to others; set COSIGN_CACHE to a folder of yours.")
-    return folder
+        return private() / "cosign"
 
 
 def entry(room: str, *what: Any) -> Path:

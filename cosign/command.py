@@ -118,7 +118,7 @@ def exit_status(command: Callable[[], int]) -> int:
     143 after SIGTERM, 129 after SIGHUP, 141 when nobody reads standard output any more, as
     `cosign ... | head` does.
     """
-    environment.prepare()
+    environment.print_anything()
     with streams.watched() as (out, err):
         status = _status(command, out, err)
     for stream in (out, err):
@@ -130,6 +130,7 @@ def exit_status(command: Callable[[], int]) -> int:
 def _status(command: Callable[[], int], out: streams.Watched, err: streams.Watched) -> int:
     try:
         try:
+            environment.prepare()
             with stoppable():
                 return command()
         finally:  # after --help too

@@ -78,18 +78,19 @@ def scratch(purpose: str) -> Iterator[Path]:
     with folder as name:
         try:
             yield Path(name)
-        except (OSError, CosignError) as error:
-            if _fills(error) or shutil.disk_usage(name).free < _NOTHING:
+        except Exception as error:  # what half a file makes of a tool or a parser may be anything
+            if _fills(error, name) or shutil.disk_usage(name).free < _NOTHING:
                 why = os.strerror(errno.ENOSPC)
                 raise CosignError(f"the disk of {name} is full: {why}; {_ELSEWHERE}.") from error
             raise
 
 
-def _fills(error: OSError | CosignError) -> bool:
-    """Whether it is a full disk, in the words of the system or of a tool, that nobody told of."""
+def _fills(error: Exception, folder: str) -> bool:
+    """Whether the disk of `folder` is full, in the words of the system or of a tool."""
     if isinstance(error, OSError):
         return is_full(error)
-    return not isinstance(error.__cause__, OSError) and says_full(str(error))
+    elsewhere = isinstance(error.__cause__, OSError) and folder not in str(error)
+    return isinstance(error, CosignError) and says_full(str(error)) and not elsewhere
 
 
 def is_full(error: BaseException | None) -> bool:

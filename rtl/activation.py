@@ -48,7 +48,8 @@ class ActivationMemory(wiring.Component):
 
     `address` is a register's output; the bytes that it selects are in registers, ready for the
     multipliers, four edges later. `acts[copy]` are `read_bytes` bytes, `copies` times the same,
-    so that several filters can share them.
+    so that several filters can share them. With 0 copies there is one that comes an edge earlier,
+    for registers elsewhere.
     """
 
     def __init__(self, config: CoreConfig, copies: int):
@@ -64,7 +65,7 @@ class ActivationMemory(wiring.Component):
                 "bad": Out(1),
                 "address": In(config.address_bits),
                 "valid": In(1),
-                "acts": Out(vector).array(copies, config.read_bytes),
+                "acts": Out(vector).array(max(copies, 1), config.read_bytes),
             }
         )
 
@@ -143,7 +144,9 @@ class ActivationMemory(wiring.Component):
         late = delay(m, low[:split], 1, "low", reset_less=True)
         data = self._rotate(m, list(middle), late, range(split - 1, shift - 1, -1), "fine")
         for lane, byte in enumerate(data):
-            if self._copies == 1:
+            if self._copies == 0:
+                m.d.comb += self.acts[0][lane].eq(byte)
+            elif self._copies == 1:
                 register = Signal(signed(8), name=f"act_{lane}", reset_less=True)
                 m.d.sync += register.eq(byte)
                 m.d.comb += self.acts[0][lane].eq(register)

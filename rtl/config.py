@@ -176,15 +176,16 @@ class CoreConfig:
 
     @property
     def name(self) -> str:
-        """sparse-61, sparse-61-bitmask, sparse-dot-13x4 with four streams, dense-2d-8x8,
-        dense-2d-8x8-gated, sparse-nm-8x8-2of4; dense-dot-8x8x4 where N = M = 4, which prunes
-        nothing."""
+        """sparse-61, sparse-61-bitmask, sparse-61-window3x2 of three taps and two beats,
+        sparse-dot-13x4 with four streams, dense-2d-8x8, dense-2d-8x8-gated, sparse-nm-8x8-2of4;
+        dense-dot-8x8x4 where N = M = 4, which prunes nothing."""
         lanes = f"{self.filters}x{self.lanes}" if self.filters > 1 else f"{self.lanes}"
         coding = self.core == "sparse" and self.coding != "relative"
         kept = f"-{self.nm_keep}of{self.nm_group}" * self.structured
         if self.dot:
             return f"dense-dot-{lanes}x{self.nm_group}" + "-gated" * self.gate_zeros
-        more = f"-{self.coding}" * coding + kept + "-gated" * self.gate_zeros
+        windows = f"{self.window_span}x{self.beats}" * self.windowed
+        more = f"-{self.coding}" * coding + windows + kept + "-gated" * self.gate_zeros
         if self.streams > 1:
             return f"sparse-dot-{lanes}x{self.streams}{more}"
         return f"{self.core}-{lanes}{more}"
@@ -293,6 +294,11 @@ class CoreConfig:
     def windowed(self) -> bool:
         """Whether the weights of the sparse core tell of windows."""
         return self.core == "sparse" and self.coding == "window"
+
+    @property
+    def kept(self) -> bool:
+        """Whether windows have registers of their own: of several beats, or of several taps."""
+        return self.windowed and self.window_span * self.beats > 1
 
     @property
     def tap_bits(self) -> int:

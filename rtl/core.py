@@ -140,6 +140,8 @@ class Core(wiring.Component):
 
         m.submodules.output = output = Output(config)
         copies = 1 if config.core == "sparse-rows" else -(-config.filters // sharers(config))
+        if config.kept:
+            copies = 0
         parts = _Parts(
             add("front", front(config)),
             add("drain", DrainControl(config)),
@@ -303,7 +305,7 @@ class Core(wiring.Component):
                 memory.valid.eq(front.valid[k]),
             ]
             streams.append(list(memory.acts[0]))
-            if config.windowed and config.window_span * config.beats > 1:
+            if config.kept:
                 taps = Taps(config)
                 m.submodules[f"windows_{n * config.streams + k}"] = taps
                 m.d.comb += [

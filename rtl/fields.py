@@ -3,6 +3,8 @@
 from rtl.config import COUNT_BITS, CoreConfig
 
 STEPS = ("column", "phase_x", "row", "phase_y", "channel")
+NUMBERED = tuple(f"step_{n}" for n in range(1, 32))
+"""The steps of the "window" coding, as many as there can be."""
 
 
 def widths(config: CoreConfig) -> dict[str, int]:
@@ -60,5 +62,6 @@ def widths(config: CoreConfig) -> dict[str, int]:
     if config.core == "sparse-rows":
         fields |= {"last_read": COUNT_BITS, "last_window": COUNT_BITS}
     if config.windowed:
-        fields |= {f"step_{n}": config.address_bits for n in range(1, 1 << config.step_bits)}
+        several = NUMBERED[: (1 << config.step_bits) - 1]
+        fields |= dict.fromkeys(several, config.address_bits)
     return fields

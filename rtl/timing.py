@@ -10,9 +10,9 @@ In `sparse-rows` the activations of edge 6 enter a window at edge 7; an entry's 
 from the window at its edge 7, its taps at edge 8, so that a window can be used from the cycle after
 its last read was issued, and overwritten by reads issued after its last entry.
 
-With the "window" coding a window's beats are read one after the other, its last one `beats` - 1
-edges later. A window of several beats is kept in registers at the edge behind that, and where its
-span has several taps, they are picked at the next one.
+With the "window" coding a window's beats are read one after the other, and all are there
+`beats` - 1 edges later. A window of several beats is kept in registers then, and where its span has
+several taps, they are picked at the next edge; those of a single beat are picked at edge 6.
 
 Where multipliers rest at zeros (`gate_zeros`) they have registers of their own, an edge later.
 
@@ -47,8 +47,8 @@ def read_late(config: CoreConfig) -> int:
 def operand_edge(config: CoreConfig) -> int:
     """The edge that loads the multipliers' operands."""
     if config.windowed:
-        kept = config.beats if config.beats > 1 else 0
-        return ACT_EDGE + kept + (config.window_span > 1)
+        picked = config.beats > 1 and config.window_span > 1
+        return ACT_EDGE + config.beats - 1 + picked
     return ACT_EDGE + 2 if config.core == "sparse-rows" else ACT_EDGE
 
 

@@ -57,10 +57,15 @@ def _core(config: CoreConfig) -> str:
     return text
 
 
-def generate_top(config: CoreConfig) -> dict[str, str]:
-    """`cosign_top.v`: AXI4-Lite and AXI4-Stream around the `cosign_core` of `generate`."""
+def generate_top(config: CoreConfig, padded: bool = False) -> dict[str, str]:
+    """`cosign_top.v`: AXI4-Lite and AXI4-Stream around the `cosign_core` of `generate`.
+
+    padded : TDATA of every stream is as wide as the next power of two of bytes
+    """
     what = f"{axi.MODULE}: {core.MODULE} with AXI4-Lite control and AXI4-Stream data."
-    return {"cosign_top.v": _header(config, what) + _convert(axi.AxiTop(config), axi.MODULE)}
+    what += " TDATA is padded to powers of two." * padded
+    top = axi.AxiTop(config, padded)
+    return {"cosign_top.v": _header(config, what) + _convert(top, axi.MODULE)}
 
 
 def write(config: CoreConfig, folder: Path) -> list[Path]:

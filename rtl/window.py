@@ -124,7 +124,7 @@ class WindowFront(SparseFront):
         opened = joined([decoder.opened for decoder in decoders])
         taps = joined([decoder.tap for decoder in decoders])
         m.d.comb += [
-            self.opened.eq(delay(m, opened, config.beats + 1, "opened")),
+            self.opened.eq(delay(m, opened, config.beats, "opened")),
             self.taps.eq(delay(m, taps, ahead, "taps", reset_less=True)),
         ]
         for decoder in decoders:
@@ -134,9 +134,9 @@ class WindowFront(SparseFront):
 class Taps(wiring.Component):
     """A stream's window in a tile, and the tap that every lane takes from it.
 
-    `read` is a beat in the activation memory's registers. `load` and `tap` come two edges before
-    they act, through a tree of registers. `acts` are in registers at the operand edge: lane l has
-    byte l + tap of the window.
+    `read` is a beat as it comes from the activation memory, before a register. `load` and `tap`
+    come two edges before they act, through a tree of registers. `acts` are in registers at the
+    operand edge: lane l has byte l + tap of the window.
     """
 
     def __init__(self, config: CoreConfig):

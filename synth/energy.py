@@ -4,7 +4,8 @@ OpenSTA (2.0) accepts activities of input ports alone and propagates them as pro
 the counts of a real run, so its power report is asked for twice, with every net at no and at one
 toggle a cycle: a cell's dynamic power is linear in its toggles, and what it takes without any is
 its clock pin. Between these two reports the replayed toggles of the cell's output interpolate. The
-clock is ideal (no tree), nets load by the library's wire-load model, and glitches are not seen.
+clock is ideal (no tree), nets load by the library's wire-load model, or by the wires of a placement
+where the netlist has some, and glitches are not seen.
 """
 
 import re
@@ -16,6 +17,7 @@ from rtl import sram as rtl_sram
 from rtl.config import CoreConfig
 from synth import sram
 from synth.pdk import LIBERTY, Pdk
+from synth.place.timing import SPEF
 from synth.process import run_tool
 from synth.replay import Activity
 from synth.sta import OUTPUT_LOAD_FF, PACKAGE
@@ -29,7 +31,7 @@ set_cmd_units -time ns -capacitance fF
 read_verilog {netlist}
 link_design {top}
 create_clock -name clk -period {period} [get_ports clk]
-set_load {load} [all_outputs]
+{wires}
 foreach activity {{0 1}} {{
   sta::set_power_global_activity $activity 0.5
   report_power -instances [get_cells *] -digits 9 > power_$activity.rpt
@@ -68,6 +70,8 @@ def logic_energy(
 ) -> LogicEnergy:
     """Price the netlist that synth.report left in `folder`, with the toggles of `activity`.
 
+    Where a SPEF lies beside it, as in the folder of a placed core, nets load by that.
+
     Raises CosignError when files or `sta` are missing, or the report has no cell of the netlist.
     """
     for name in ("netlist.v", "cosign_sram.lib"):
@@ -80,7 +84,7 @@ def logic_energy(
             netlist=f"{{{(folder / 'netlist.v').resolve()}}}",
             top=top,
             period=PERIOD_NS,
-            load=OUTPUT_LOAD_FF,
+            wires=_wires(folder),
         )
         pdk.provide(work)
         (work / "power.tcl").write_text(script)
@@ -90,6 +94,14 @@ def logic_energy(
             raise CosignError(f"OpenSTA refused {folder}: {match[1].rstrip('.')}.")
         quiet, busy = (parse_power(work / f"power_{level}.rpt") for level in (0, 1))
     return combine(quiet, busy, activity)
+
+
+def _wires(folder: Path) -> str:
+    """The commands that load nets: outputs by a port's load, which a SPEF holds already."""
+    spef = folder / SPEF
+    if spef.is_file():
+        return f"read_spef {{{spef.resolve()}}}"
+    return f"set_load {OUTPUT_LOAD_FF} [all_outputs]"
 
 
 def parse_power(path: Path) -> dict[str, tuple[float, float]]:

@@ -44,6 +44,17 @@ _STREAMS: _Rows = (  # lanes, drain, streams, and what else differs
     (17, 1, 3, {"bank_bytes": 2}), (9, 1, 6, {}), (8, 2, 8, {}), (17, 2, 4, {}), (29, 4, 2, {}),
     (25, 2, 3, {"index_bits": 10}), (13, 1, 8, {}),
 )  # fmt: skip
+_WINDOWS = (  # lanes, drain, streams, window_span, beats, step_bits
+    (8, 1, 1, 3, 1, 3), (16, 1, 1, 3, 2, 3), (8, 1, 2, 1, 1, 3), (8, 1, 2, 3, 2, 2),
+    (6, 1, 3, 3, 3, 3), (4, 1, 4, 1, 1, 4), (13, 1, 2, 3, 2, 3), (26, 2, 1, 3, 2, 3),
+    (8, 1, 4, 3, 2, 3), (16, 1, 2, 3, 3, 2), (12, 1, 3, 3, 1, 3), (20, 1, 2, 3, 3, 3),
+    (6, 1, 8, 1, 1, 3), (13, 1, 4, 1, 1, 4), (26, 1, 2, 3, 2, 3), (31, 1, 2, 3, 3, 3),
+    (23, 2, 3, 3, 2, 2), (13, 1, 8, 1, 1, 4),
+    (8, 1, 1, 3, 2, 2), (13, 1, 1, 1, 1, 3), (13, 1, 1, 3, 1, 3), (4, 1, 4, 3, 2, 3),
+    (8, 1, 2, 3, 3, 3), (7, 1, 3, 1, 1, 4), (13, 2, 2, 3, 2, 2), (5, 1, 6, 1, 1, 3),
+    (22, 1, 1, 3, 2, 3), (13, 1, 3, 3, 1, 3), (22, 2, 2, 3, 2, 3), (13, 1, 4, 1, 1, 3),
+    (15, 1, 3, 3, 3, 2), (17, 2, 4, 3, 2, 3), (8, 1, 8, 3, 2, 2), (29, 2, 2, 3, 3, 3),
+)  # fmt: skip
 _ROWS = (  # lanes, filters, drain, window_reads, window_span
     (8, 2, 1, 3, 3), (4, 4, 1, 3, 3), (8, 4, 2, 3, 5), (4, 8, 1, 1, 3), (13, 2, 1, 3, 3),
     (8, 8, 1, 3, 3), (16, 2, 1, 6, 3), (23, 3, 1, 3, 3), (37, 2, 1, 3, 3),
@@ -61,6 +72,15 @@ _NM = (  # lanes, filters, drain, nm_keep, nm_group
 )  # fmt: skip
 _LARGE = (
     {"core": "sparse", "streams": 4, "index_bits": 8, "lanes": 29, "drain": 2},
+    {"core": "sparse", "streams": 4, "coding": "window", "window_span": 3, "beats": 2, "lanes": 37},
+    {
+        "core": "sparse",
+        "streams": 8,
+        "coding": "window",
+        "window_span": 1,
+        "step_bits": 4,
+        "lanes": 26,
+    },
     {"core": "sparse", "streams": 4, "index_bits": 8, "lanes": 57, "drain": 2},
     {"core": "sparse", "streams": 8, "index_bits": 10, "lanes": 25, "drain": 2},
     {"core": "sparse-rows", "lanes": 46, "filters": 3, "window_reads": 3, "window_span": 3},
@@ -102,6 +122,11 @@ def cores() -> tuple[CoreConfig, ...]:
         }
         for lanes, drain, count, more in _STREAMS
     ]
+    windows: list[dict[str, Any]] = [
+        {"core": "sparse", "coding": "window", "lanes": lanes, "drain": drain, "streams": count,
+         "window_span": span, "beats": beats, "step_bits": step_bits}
+        for lanes, drain, count, span, beats, step_bits in _WINDOWS
+    ]  # fmt: skip
     rows: list[dict[str, Any]] = [
         {"core": "sparse-rows", "lanes": lanes, "filters": filters, "drain": drain,
          "window_reads": reads, "window_span": span}
@@ -117,7 +142,7 @@ def cores() -> tuple[CoreConfig, ...]:
          "mask_bits": bits}
         for lanes, filters, drain, bits in _PACKED
     ]  # fmt: skip
-    several = (dense, scalar, sparse, streams, rows, structured, packed, _LARGE)
+    several = (dense, scalar, sparse, streams, windows, rows, structured, packed, _LARGE)
     found = [_core(fields) for fields in itertools.chain.from_iterable(several)]
     small, large = found[: -len(_LARGE)], found[-len(_LARGE) :]
     return (*sorted(small, key=lambda core: core.multipliers), *large)

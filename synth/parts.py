@@ -89,11 +89,11 @@ def _read_path(config: CoreConfig) -> Parts:
         }
     else:
         copies = -(-config.filters // sharers(config))
-    if config.windowed:
+    if config.kept:
         groups = 0
+        copies = config.beats - 1  # of a beat, until the last one is there
         if config.beats > 1:
             groups += -(-config.window_bytes // window.BYTES)
-            copies += config.beats - 1  # of a beat, until the last one is there
             found |= {"kept byte": config.window_bytes}
         if config.window_span > 1:
             groups += -(-config.lanes // window.BYTES)

@@ -148,7 +148,7 @@ class Prices:
             raise CosignError(f"the cores of a price list must have the same {', '.join(_ALIKE)}.")
         self.kinds = frozenset(config.core for config in self._measured)
         fitted = _Fit(self._measured)
-        self._area_of, self._period_of = fitted.area_um2, fitted.period_ns
+        self._area_of, self._period_of, self._priced = fitted.area_um2, fitted.period_ns, fitted.has
         self._found: dict[CoreConfig, Price] = {}
 
     @property
@@ -163,6 +163,10 @@ class Prices:
         found._found = {}
         found._measured = self._measured | {r.config: PricedCore.of(r) for r in reports}
         return found
+
+    def has(self, config: CoreConfig) -> bool:
+        """Whether there are cores of its kind, with all parts that it is made of."""
+        return config.core in self.kinds and self._priced(config)
 
     def of(self, config: CoreConfig) -> Price:
         """What `config` costs, whatever its memories. Raises CosignError on what no fit knows."""
@@ -179,6 +183,8 @@ class Prices:
             )
         if core.core not in self.kinds:
             raise CosignError(f"the price list has no {core.core} core.")
+        if not self._priced(core):
+            raise CosignError(f"the price list has no core with all that {core.name} is made of.")
         return Price(self._area_of(core), 1e9 / self._period_of(core), False)
 
     @functools.cached_property
@@ -187,8 +193,9 @@ class Prices:
         areas, clocks = [], []
         for config, core in self._measured.items():
             others = {c: other for c, other in self._measured.items() if c != config}
-            if config.core in {other.core for other in others}:
-                fitted = _Fit(others)
+            if config.core not in {other.core for other in others}:
+                continue
+            if (fitted := _Fit(others)).has(config):
                 error = abs(fitted.area_um2(config) / core.logic_um2 - 1)
                 areas.append((error, config.name))
                 clocks.append(abs(1e9 / fitted.period_ns(config) / core.fmax_hz - 1))
@@ -211,7 +218,9 @@ class _Fit:
         shares = np.array([1 / core.logic_um2 for core in cores.values()])
         self._um2: dict[str, dict[str, float]] = {}
         for block in BLOCKS:
-            names = sorted({name for of_core in counts for name in of_core.get(block, ())})
+            names = sorted(
+                {name for found in counts for name, count in found.get(block, {}).items() if count}
+            )
             if not names:
                 continue
             rows = np.array([[c.get(block, {}).get(name, 0) for name in names] for c in counts])
@@ -222,12 +231,19 @@ class _Fit:
         sizes = np.array([[1.0, math.log2(config.multipliers)] for config in cores])
         self._period, _ = nnls(sizes, periods)
 
+    def has(self, config: CoreConfig) -> bool:
+        return all(
+            not count or name in self._um2.get(block, ())
+            for block, of_block in parts(config).items()
+            for name, count in of_block.items()
+        )
+
     def area_um2(self, config: CoreConfig) -> float:
         return sum(
             count * self._um2[block][name]
             for block, of_block in parts(config).items()
             for name, count in of_block.items()
-            if name in self._um2[block]
+            if count
         )
 
     def period_ns(self, config: CoreConfig) -> float:

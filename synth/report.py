@@ -127,14 +127,13 @@ class CoreReport:
         """Raises CosignError on another schema, an unknown, a missing or a wrong field."""
         return values.parse(value, cls, "a core report", "synthesise again", (SCHEMA,))
 
-    def as_placed(self) -> "CoreReport":
-        """The placed core in the place of the other: its area, clock and cells.
-
-        Raises CosignError where it was not placed.
-        """
-        if self.placed is None:
-            raise CosignError(f"{self.name} was not placed; synthesise it with a placement.")
+    @property
+    def quoted(self) -> "CoreReport":
+        """The core that figures are quoted of: with area, clock and cells as placed, where it was,
+        else the same."""
         placed = self.placed
+        if placed is None:
+            return self
         return dataclasses.replace(
             self,
             logic_um2=placed.logic_um2,
@@ -143,6 +142,7 @@ class CoreReport:
             critical_path=placed.critical_path,
             cells=placed.cells,
             blocks_um2=placed.blocks_um2,
+            provenance=self.provenance | {"placement": placed.provenance},
         )
 
     def with_memories(self, config: CoreConfig) -> "CoreReport":
@@ -360,6 +360,7 @@ def synthesize_many(
     *,
     progress: Progress | None = None,
     workers: int = 2,
+    place: Placement | None = None,
 ) -> list[CoreReport]:
     """`synthesize` every config, `workers` at a time; the reports come in the order of `configs`.
 
@@ -375,7 +376,9 @@ def synthesize_many(
         jobs = {}
         for index, config in enumerate(configs):
             folder = None if out is None else Path(out) / config.hash
-            job = pool.submit(synthesize, config, folder, liberty, sram_models, cancel=cancel)
+            job = pool.submit(
+                synthesize, config, folder, liberty, sram_models, place=place, cancel=cancel
+            )
             jobs[job] = index
             if progress:
                 progress(config, "started")

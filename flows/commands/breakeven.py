@@ -26,6 +26,7 @@ from rtl.coreset import CoreSet
 from rtl.options import add_cores, cores_of
 from rtl.program.fit import batch_for, batch_of, fit
 from synth.breakeven import ACCOUNTINGS, PORTIONS, Curve, TooDeep, Workload, measure
+from synth.place import options as placing
 from synth.report import CoreReport, synthesize_many
 from synth.sram import MODELS
 
@@ -74,6 +75,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed, default=0, help="of the random masks (0)")
     add_dram(parser)
     add_liberty(parser)
+    placing.add_options(parser, "place the cores, whose areas and clocks count then")
     parser.add_argument(
         "--out", type=new_folder, help="folder for the curve's picture and the netlists"
     )
@@ -125,6 +127,8 @@ def run(options: argparse.Namespace) -> int:
         "dram": {**provenance(options.dram_pj_per_bit), "layers": moved},
         "provenance": reports[0].provenance,
     }
+    if options.place:
+        print(f"cores are placed: {placing.NOTE}")
     text = f"the paper: {paper.BREAK_EVEN_RATIO}x on CONV4, weights on chip, SMIC 40 nm"
     publish(content, options.json, text)
     if options.out is not None:
@@ -144,7 +148,9 @@ def _synthesized(
             reporter.show("synthesize", next(done), len(wanted))
 
     folder = options.out and options.out / "synth"
-    return synthesize_many(wanted, folder, options.liberty, progress=show)
+    place = placing.placement_of(options)
+    reports = synthesize_many(wanted, folder, options.liberty, progress=show, place=place)
+    return [report.quoted for report in reports]
 
 
 def _geometries(options: argparse.Namespace) -> tuple[str, dict[str, Geometry], int]:

@@ -18,6 +18,7 @@ from flows.measure.dram import add_dram
 from rtl.options import add_cores, cores_of
 from sim import build
 from sim.golden import trace
+from synth.place import options as placing
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_cores(parser, "those of the run")
     add_dram(parser)
     add_liberty(parser)
+    placing.add_options(parser, "place the cores first, and price their wires (minutes a core)")
     parser.add_argument("--out", type=new_folder, help="keep netlists and reports here")
     add_json(parser)
 
@@ -62,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
             options.liberty,
             cycles=options.cycles,
             dram_pj_per_bit=options.dram_pj_per_bit,
+            place=placing.placement_of(options),
             report=lambda row: print(energy.table(row), flush=True),
         )
     source = {"network": model.name, "model_sha256": sha256(finished.path / "model.cosign")}

@@ -32,6 +32,7 @@ from cosign.options import add_json, add_liberty, publish
 from cosign.paths import new_folder, old_folder
 from flows.commands.training import add_training_options, said, training_config
 from rtl.options import add_cores, cores_of
+from synth.place import options as placing
 
 EXAMPLES = """\
 examples:
@@ -123,6 +124,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "convolutions need anyway, 16 to 64)",
     )
     add_liberty(parser)
+    placing.add_options(parser, "place the cores, whose areas and clocks count then (minutes each)")
     add_cores(parser)
     parser.add_argument(
         "--area",
@@ -212,7 +214,8 @@ def _checked(options: argparse.Namespace) -> None:
 def _check_resuming(options: argparse.Namespace) -> None:
     """Raises CosignError on what a run that goes on cannot be asked for any more."""
     for name, value in vars(options).items():
-        if name not in _OF_RESUMING and value not in (None, []):
+        given = value is not None and value is not False and value != []
+        if given and name not in _OF_RESUMING:
             option = _OPTIONS.get(name, name.replace("_", "-"))
             raise CosignError(
                 f"a run keeps the {option} that it began with, and config.json in {options.resume} "
@@ -236,6 +239,8 @@ def run(options: argparse.Namespace) -> int:
     """Run the loop, or go on with it, and show the results; raises CosignError on bad input."""
     if options.first and not options.resume:
         raise CosignError("--from needs --resume DIR, the run whose stages it repeats.")
+    if options.place and options.area is not None:
+        raise CosignError("--area searches cores that are not placed; leave out --area or --place.")
     if options.resume:
         _check_resuming(options)
     else:
@@ -275,6 +280,7 @@ def run(options: argparse.Namespace) -> int:
             size=options.size,
             loss=options.loss,
             finetune=options.finetune,
+            place=placing.placement_of(options),
         )
         name = config.network if pretrained is None else pretrained.spec.name
         path = options.out or Path("runs") / file_name(name)

@@ -27,6 +27,7 @@ from rtl.coreset import CoreSet
 from rtl.program.fit import batch_of
 from sim import cycles
 from sim.verify import Verification
+from synth.place.options import words as place_words
 from synth.profile import HardwareProfile
 
 CORES = "cores.toml"
@@ -159,6 +160,7 @@ def command(config: RunConfig) -> str:
         words += ["--output", name]
     for path in config.liberty_files:
         words += ["--liberty", str(path)]
+    words += place_words(config.place)
     for option in ("mean", "std"):
         given = getattr(config, option)
         words += [f"--{option}={','.join(f'{value:g}' for value in given)}"] if given else []

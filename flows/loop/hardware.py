@@ -139,8 +139,11 @@ def synthesize(loop: Loop) -> dict[str, Any]:
             done.append(what)
         loop.reporter.show("synthesize", len(done), len(wanted))
 
-    reports = synthesize_many(wanted, loop.path / "synth", loop.config.liberty_files, progress=show)
-    return {"reports": [report.to_json() for report in reports]}
+    config = loop.config
+    reports = synthesize_many(
+        wanted, loop.path / "synth", config.liberty_files, progress=show, place=config.place
+    )
+    return {"reports": [report.quoted.to_json() for report in reports]}
 
 
 def speedup(loop: Loop) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from rtl.program.fit import batch_of, fit
 from rtl.program.pack import pack_layer
 from sim import build
 from synth import pdk
+from synth.place import core as placement
 from synth.report import CoreReport, synthesize_many
 
 _BYTES_PER_WEIGHT = 64
@@ -50,7 +51,9 @@ def preflight(
     note : receives what is to be said of an image folder
     """
     build.tools()
-    pdk.find_pdk(config.liberty_files)
+    library = pdk.find_pdk(config.liberty_files)
+    if config.place is not None:
+        placement.check(library, config.place)
     if shutil.which("sta") is None:
         raise CosignError("OpenSTA (`sta`) is not installed; run `apt install opensta`.")
     if config.method == "oneshot":

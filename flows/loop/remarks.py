@@ -6,6 +6,7 @@ from compress.model.graph import CompressedModel
 from compress.zoo.networks import FEATURES
 from flows.loop.rundir import RunConfig
 from flows.report import results, tables
+from synth.place.options import NOTE
 from synth.profile import HardwareProfile
 
 
@@ -55,7 +56,9 @@ def of_run(
         f"{dead:,} of {filters:,} filters and neurons have no weight left. Non-zeros are those of "
         "the file, without weights that training kept but that make no difference to the outputs.",
         "Area is of the mapped and sized netlist before placement; Fmax assumes an ideal clock. "
-        "Wires are estimated by fan-out.",
+        "Wires are estimated by fan-out."
+        if config.place is None
+        else f"Area and Fmax are of placed netlists, buffered and sized for their wires: {NOTE}.",
         "Composed SRAM counts the macros and the gates that select between them; not the wires.",
         *(
             f"Break-even on {curve.layer}, weights {curve.weights}, SRAM {curve.sram_model}: "

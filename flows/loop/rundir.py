@@ -24,6 +24,7 @@ from cosign import CosignError, locked, read_json, values, write_json
 from cosign.files import LOCK, is_full, reason
 from cosign.values import Amount, Count, Positive, Ratio, Share, Value
 from rtl.coreset import CoreSet
+from synth.place.options import Placement
 
 SCHEMA = 5
 READ = (2, 3, 4, SCHEMA)
@@ -71,6 +72,7 @@ class RunConfig:
     size : of a oneshot run, bytes of the file at most
     loss : of a oneshot run, points of accuracy below the dense network at most
     finetune : of a oneshot run, minutes in which the chosen network learns without labels
+    place : how cores are placed, whose areas and clocks count then; None counts mapped ones
     """
 
     network: str
@@ -101,6 +103,7 @@ class RunConfig:
     size: AtLeastOne | None = None
     loss: Points | None = None
     finetune: Positive | None = None
+    place: Placement | None = field(default=None, metadata=values.LATER)
 
     @property
     def liberty_files(self) -> tuple[Path, ...]:

@@ -30,8 +30,9 @@ from sim.run import simulators_dir
 from sim.simulate import Job
 from synth import energy, replay, sram
 from synth.pdk import Pdk, find_pdk
+from synth.place.options import NOTE, Placement
 from synth.replay import Activity
-from synth.report import DEPTHS, synthesize
+from synth.report import DEPTHS, PLACED, synthesize
 
 SCHEMA = 1
 SLICE_CYCLES = 10_000
@@ -40,6 +41,9 @@ METHOD = (
     "delay (no glitches) and compared, cells priced by OpenSTA report_power (ideal clock, wire "
     "loads); SRAM accesses counted in the replay, energy per access from the OpenRAM table"
 )
+
+
+PLACED_WIRES = f"wire loads of the placed netlist: {NOTE}"
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,7 @@ def layer_energy(
     liberty: Sequence[Path] = (),
     cycles: int = SLICE_CYCLES,
     dram_pj_per_bit: float = dram.PJ_PER_BIT,
+    place: Placement | None = None,
 ) -> LayerEnergy:
     """Energy of one image through `layer`, a convolution, on the core of `config`.
 
@@ -170,13 +175,16 @@ def layer_energy(
     folder : gets the synthesised core
     cycles : of the slice, about
     dram_pj_per_bit : energy of a bit to or from the memory outside
+    place : the core is placed, and its netlist and wires are those that are priced
 
     Raises CosignError when the layer does not fit, a tool is missing, or the netlist and the RTL
     disagree.
     """
     if layer.geometry.kind != "conv":
         raise CosignError(f"layer {layer.name!r} is no convolution; energy is measured of those.")
-    report = synthesize(config, folder, liberty)
+    report = synthesize(config, folder, liberty, place=place).quoted
+    if place is not None:
+        folder = folder / PLACED
     pdk = find_pdk(liberty)
     part = slice_of(layer, config, cycles)
     activity = _replayed(_recorded(part, image, config, simulators), part, config, folder, pdk)
@@ -327,26 +335,28 @@ def measure(
     cycles: int = SLICE_CYCLES,
     report: Callable[[LayerEnergy], None] = lambda row: None,
     dram_pj_per_bit: float = dram.PJ_PER_BIT,
+    place: Placement | None = None,
 ) -> dict[str, Any]:
     """The content of energy.json: each layer on each core, and nJ per image summed over the layers.
 
     images : {layer name: int8 [C, H, W]}
     cores : as `cores_for` has them; folder : gets `<name>` of each with netlist and reports
+    place : cores are placed first
     """
     simulators = simulators_dir()
     rows = []
     for layer in layers:
         for config in cores:
-            place = folder / config.name
             found = layer_energy(
                 layer,
                 images[layer.name],
                 config,
-                place,
+                folder / config.name,
                 simulators,
                 liberty,
                 cycles,
                 dram_pj_per_bit,
+                place,
             )
             rows.append(found.to_json())
             report(found)
@@ -358,7 +368,7 @@ def measure(
         sums["dram_nj"] = sums.get("dram_nj", 0.0) + row["dram"]["energy_nj"]
     return {
         "schema": SCHEMA,
-        "method": METHOD,
+        "method": METHOD if place is None else METHOD.replace("wire loads", PLACED_WIRES),
         "sram": sram.provenance("openram"),
         "dram": dram.provenance(dram_pj_per_bit),
         "layers": rows,

@@ -2,14 +2,17 @@
 
 Both sides are searched over everything that flows.measure.space knows, at prices of synth.prices.
 Break-even at an area is the smallest pruning ratio from which the fastest sparse core of at most
-that area is no slower than the fastest dense core of at most that area.
+that area is no slower than the fastest dense machine of at most that area: a dense core, or a
+sparse one that executes the layer with nothing pruned. Some of those are faster than any array,
+since a window of activations serves several weights, whether others were pruned or not.
 """
 
+import functools
 import math
 import statistics
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from compress.model.graph import Geometry
 from cosign import CosignError
@@ -25,7 +28,8 @@ SCHEMA = 1
 AREAS = (16, 32, 64, 128, 256, 512, 1024)
 """Multipliers of the dense cores whose areas are the budgets."""
 SPARSE = ("sparse", "sparse-rows")
-RIVALS = ("dense", "dense-packed", "sparse-nm")
+DENSE = "dense"
+RIVALS = (DENSE, "dense-packed", "sparse-nm")
 """What is searched on each side."""
 RATIOS = (1.0, 1.5, 2.0, 4.0, 8.0, 16.0)
 """Pruning ratios of which the speedup is told at every area."""
@@ -72,7 +76,8 @@ class FrontierPoint(Value, frozen=True, kw_only=True):
     Parameters
     ----------
     layer : name of the layer, or network: all of its convolutions on one chip
-    against : dense, the fastest dense core within the area; dense-packed, the fastest that stores
+    against : dense, the fastest machine within the area with nothing pruned; dense-packed, the
+        fastest that stores
         no zeros, at each ratio for itself; sparse-nm, the fastest for layers with
         two weights of four, which it executes; dense-2d-8x8, that core alone
     masks : random, or model: those of a really pruned network, thinned or refilled
@@ -118,7 +123,8 @@ class Frontier(Value, frozen=True, kw_only=True):
     seeds : of the masks
     points : by layer, masks, rival, SRAM model, accounting and area
     unpruned_advantage : the largest speedup of a sparse core of the same weight bits over the best
-        dense core of its area with nothing pruned; null where no two could be compared
+        dense machine of its area with nothing pruned; null where no two could be compared
+    array_advantage : the same over the best dense core alone; null in earlier files
     unpruned : which core that is, and where, in words
     prices : the price list's size and the errors of its fit
     provenance : of the netlists
@@ -128,6 +134,7 @@ class Frontier(Value, frozen=True, kw_only=True):
     seeds: tuple[Count, ...]
     points: tuple[FrontierPoint, ...]
     unpruned_advantage: Positive | None
+    array_advantage: Positive | None = None
     unpruned: str
     prices: dict[str, Any]
     provenance: dict[str, Any]
@@ -157,25 +164,44 @@ class Race:
         key = kind, sram_model
         if key not in self._fields:
             several = [base("dense-2d")] if kind == base("dense-2d").name else None
-            several = several or candidates(kind, self._space, self._prices.kinds)
+            several = several or candidates(kind, self._space, self._prices.has)
             self._fields[key] = Field(several, self._space, self._prices, sram_model)
         return self._fields[key]
 
 
 class Side:
-    """The fastest core of several kinds under one setting, by area and masks."""
+    """The fastest core of several kinds under one setting, by area and masks.
 
-    def __init__(self, race: Race, kinds: Sequence[str], sram_model: str, weights: str) -> None:
+    Parameters
+    ----------
+    unpruned : kinds that take part with nothing pruned, at whatever portion
+    """
+
+    def __init__(
+        self,
+        race: Race,
+        kinds: Sequence[str],
+        sram_model: str,
+        weights: str,
+        unpruned: Sequence[str] = (),
+    ) -> None:
         self.fields = [race.field(kind, sram_model) for kind in kinds]
         self.weights = weights
+        self._unpruned = Side(race, unpruned, sram_model, weights) if unpruned else None
+        self._of_unpruned = functools.cache(self._fastest_unpruned)
 
     def fastest(self, limit_um2: float, masks: Masks, portion: float) -> Entry | None:
         """Of at most that area; None where none fits."""
-        best: Entry | None = None
+        best = self._of_unpruned(limit_um2, masks)
         for field in self.fields:
             below = math.inf if best is None else best.seconds
             best = field.fastest(self.weights, limit_um2, masks, portion, below) or best
         return best
+
+    def _fastest_unpruned(self, limit_um2: float, masks: Masks) -> Entry | None:
+        if self._unpruned is None:
+            return None
+        return self._unpruned.fastest(limit_um2, masks, 0.0)
 
     def front(self, masks: Masks, portion: float) -> Iterator[Entry]:
         """All cores that no smaller one is as fast as, the largest first."""
@@ -228,9 +254,10 @@ def point(
 
     Raises CosignError when no dense core fits.
     """
-    dense = Side(race, (against,), sram_model, weights)
+    plain = SPARSE if against == DENSE else ()
+    dense = Side(race, (against,), sram_model, weights, plain)
     sparse = Side(race, SPARSE, sram_model, weights)
-    named_after = Side(race, RIVALS[:1], sram_model, weights) if against in RIVALS else dense
+    named_after = Side(race, (DENSE if against in RIVALS else against,), sram_model, weights)
     first = budget(named_after, seeds[0], area)
     limit = first.area_um2 if isinstance(area, int) else area
 
@@ -275,20 +302,41 @@ def point(
     )
 
 
-def unpruned(race: Race, masks: Masks, sram_model: str, weights: str) -> tuple[float, str] | None:
-    """(the largest speedup of a sparse core over the best dense core of its area when nothing is
-    pruned, in words which); None where no dense core is as small as a sparse one."""
-    dense = Side(race, RIVALS[:1], sram_model, weights)
-    best: tuple[float, str] | None = None
+class Advantage(NamedTuple):
+    """Of sparse cores when nothing is pruned.
+
+    Parameters
+    ----------
+    over_arrays : the largest speedup of one over the best dense core of its area
+    over_all : the same over the best machine that executes the layer unpruned
+    what : of which core over which, in words
+    """
+
+    over_arrays: float
+    over_all: float
+    what: str
+
+
+def unpruned(race: Race, masks: Masks, sram_model: str, weights: str) -> Advantage | None:
+    """The advantage under one setting; None where no dense core is as small as a sparse one."""
+    arrays = Side(race, (DENSE,), sram_model, weights)
+    every = Side(race, (DENSE,), sram_model, weights, SPARSE)
+    best: Advantage | None = None
     for entry in Side(race, SPARSE, sram_model, weights).front(masks, 0.0):
-        rival = dense.fastest(entry.area_um2, masks, 0.0)
-        if rival is None:
+        rival = arrays.fastest(entry.area_um2, masks, 0.0)
+        strongest = every.fastest(entry.area_um2, masks, 0.0)
+        if rival is None or strongest is None:
             break
         times = rival.seconds / entry.seconds
-        if best is None or times > best[0]:
+        over_all = strongest.seconds / entry.seconds
+        if best is not None:
+            over_all = max(over_all, best.over_all)
+        if best is None or times > best.over_arrays:
             what = (
                 f"{race.name}: {entry.config.name} against {rival.config.name}, "
                 f"{entry.area_um2 / 1e6:.4g} mm2, SRAM {sram_model}, weights {weights}"
             )
-            best = times, what
+            best = Advantage(times, over_all, what)
+        else:
+            best = best._replace(over_all=over_all)
     return best

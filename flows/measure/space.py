@@ -8,12 +8,12 @@ as any layer makes them.
 
 import functools
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from compress.model.graph import Geometry
 from cosign import CosignError
-from rtl.config import CORES, CoreConfig
+from rtl.config import CoreConfig
 from rtl.program.fit import feed
 from rtl.program.layout import Layout
 from rtl.program.pack import layout_of
@@ -220,11 +220,13 @@ def banked(config: CoreConfig, bank_bytes: int) -> CoreConfig:
     return feed(config, bank_bytes=bank_bytes)
 
 
-def candidates(kind: str, space: Space, priced: Collection[str] = CORES) -> list[CoreConfig]:
-    """The cores of that name in KINDS, as far as they are of kinds that have a price.
+def candidates(
+    kind: str, space: Space, priced: Callable[[CoreConfig], bool] = lambda _: True
+) -> list[CoreConfig]:
+    """The cores of that name in KINDS, as far as they are `priced`.
 
     Raises CosignError when there is no such name.
     """
     if kind not in KINDS:
         raise CosignError(f"{kind!r} is no kind of core; there are {', '.join(KINDS)}.")
-    return list(dict.fromkeys(core for core in KINDS[kind](space) if core.core in priced))
+    return list(dict.fromkeys(filter(priced, KINDS[kind](space))))

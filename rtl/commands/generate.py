@@ -16,6 +16,12 @@ from rtl.soc import registers
 def add_options(parser: argparse.ArgumentParser) -> None:
     core_options.add_options(parser)
     parser.add_argument("--config", type=old_file, help="CoreConfig JSON in place of the options")
+    parser.add_argument(
+        "--pad-tdata",
+        action="store_true",
+        help="make each stream's TDATA as wide as the next power of two of bytes, for DMAs that "
+        "have no other widths",
+    )
     parser.add_argument("--out", type=new_folder, required=True, help="folder for the files")
     add_json(parser, "config, hash and file names")
 
@@ -23,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write, and list what was written; raises CosignError on a config that no core can have."""
     config = read_config(options.config) if options.config else core_options.config_of(options)
-    paths = generate(config, options.out)
+    paths = generate(config, options.out, padded=options.pad_tdata)
     content = {
         "config": config.to_json(),
         "hash": config.hash,
@@ -39,9 +45,12 @@ def read_config(path: Path) -> CoreConfig:
     return CoreConfig.from_json(read_json(path), str(path))
 
 
-def generate(config: CoreConfig, folder: Path) -> list[Path]:
-    """Write everything about one machine into `folder`; returns the paths."""
-    texts = verilog.generate(config) | verilog.generate_top(config)
+def generate(config: CoreConfig, folder: Path, padded: bool = False) -> list[Path]:
+    """Write everything about one machine into `folder`; returns the paths.
+
+    padded : the top's TDATA are as wide as powers of two of bytes
+    """
+    texts = verilog.generate(config) | verilog.generate_top(config, padded)
     texts |= {
         "registers.md": registers.markdown(config),
         "cosign_registers.h": registers.c_header(config),

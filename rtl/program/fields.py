@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from cosign import CosignError
 from rtl.config import CoreConfig
-from rtl.fields import STEPS, widths
+from rtl.fields import NUMBERED, STEPS, widths
 
 SMALLER, OTHER_CORE = "split the layer", "use the sparse core"
 NEEDS = {
@@ -26,7 +26,7 @@ NEEDS = {
 }
 """Of each field that counts, less one: what there is so many of, and what to do where it is more
 than the field holds."""
-DISTANCES = ("group_step", "period_step", *(f"step_{name}" for name in STEPS))
+DISTANCES = ("group_step", "period_step", *(f"step_{name}" for name in STEPS), *NUMBERED)
 """Fields that are distances in the activation memory, and as wide as its addresses."""
 
 

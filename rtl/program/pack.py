@@ -12,6 +12,7 @@ from compress.model.graph import Geometry, Layer
 from compress.model.levels import max_level
 from cosign import CosignError
 from rtl.config import CoreConfig
+from rtl.fields import NUMBERED
 from rtl.program.encode import Work, encode, mask_plan, passes_of, rows_order, shape_of, work
 from rtl.program.fields import check_fields
 from rtl.program.layout import Layout
@@ -145,9 +146,8 @@ def pack_layer(
         descriptor |= {"last_read": cover.reads - 1, "last_window": cover.windows - 1}
         descriptor |= {"last_slot": len(cover.table) - 1, "period_step": cover.step}
     elif config.windowed:
-        steps = window_entries(layer, layout, config).steps
-        descriptor |= {f"step_{n}": 0 for n in range(1, 1 << config.step_bits)}
-        descriptor |= {f"step_{n}": step for n, step in enumerate(steps, 1)}
+        descriptor |= dict.fromkeys(NUMBERED[: (1 << config.step_bits) - 1], 0)
+        descriptor |= dict(zip(NUMBERED, window_entries(layer, layout, config).steps, strict=False))
     check_fields(layer.name, descriptor, config)
     order = rows_order(layer, layout, config)
     per_filter = np.zeros((g.groups, passes * config.filters), np.int64)

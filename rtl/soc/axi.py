@@ -16,7 +16,7 @@ RESET_CYCLES = 8
 
 
 def stream_bits(config: CoreConfig) -> dict[str, int]:
-    """Bits of the words of each stream; its TDATA has these lowest, and is whole bytes wide."""
+    """Bits of the words of each stream; its TDATA has these lowest."""
     return {
         "s_axis_acts": 8 * config.act_word_bytes * config.tiles,
         "s_axis_weights": config.stream_bits,
@@ -25,12 +25,19 @@ def stream_bits(config: CoreConfig) -> dict[str, int]:
     }
 
 
-def ports(config: CoreConfig) -> dict[str, wiring.Member]:
-    """The ports of the top, under the names that AXI tools look for."""
+def tdata_bits(bits: int, padded: bool) -> int:
+    """Bits of the TDATA of a stream's words: whole bytes, `padded` to a power of two of them."""
+    bytes_ = -(-bits // 8)
+    return 8 * (1 << (bytes_ - 1).bit_length() if padded else bytes_)
+
+
+def ports(config: CoreConfig, padded: bool) -> dict[str, wiring.Member]:
+    """The ports of the top, under the names that AXI tools look for; `padded` as `tdata_bits` has
+    it."""
     found: dict[str, wiring.Member] = {"aclk": In(1), "aresetn": In(1), **axi_lite("s_axi")}
     for name, bits in stream_bits(config).items():
         there, back = (Out, In) if name.startswith("m") else (In, Out)
-        found |= {f"{name}_tdata": there(-(-bits // 8) * 8), f"{name}_tlast": there(1)}
+        found |= {f"{name}_tdata": there(tdata_bits(bits, padded)), f"{name}_tlast": there(1)}
         found |= {f"{name}_tvalid": there(1), f"{name}_tready": back(1)}
     return found | {"interrupt": Out(1)}
 
@@ -41,11 +48,14 @@ class AxiTop(wiring.Component):
     A start takes a packet of each input stream and gives one on `m_axis_out`, in any case: a layer
     that the core gives up, or that a soft reset ends, closes it with a word of zeros. `done` comes
     when its last word was taken.
+
+    padded : TDATA of every stream is as wide as the next power of two of bytes. What lies above a
+        word is ignored at the inputs, and zero at the output.
     """
 
-    def __init__(self, config: CoreConfig):
+    def __init__(self, config: CoreConfig, padded: bool = False):
         self._config = config
-        super().__init__(ports(config))
+        super().__init__(ports(config, padded))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import cosign
 from rtl.config import CoreConfig
+from rtl.fields import NUMBERED
 from rtl.layer import Error, descriptor
 
 ADDRESS_BITS = 12
@@ -62,7 +63,7 @@ FIELDS = {
     "last_in_period": "mask words of a period, less one",
     "last_read": "activation reads of a tile, less one",
     "last_window": "windows of a tile, less one",
-    **{f"step_{n}": f"bytes to a window whose step is {n}" for n in range(1, 32)},
+    **{step: f"bytes to the next window by {step}" for step in NUMBERED},
 }
 """What each field of the layer descriptor means; those of a dense core's `step_*`
 are two's complement."""

@@ -27,7 +27,7 @@ def check(pdk: Pdk, asked: Placement) -> Lef:
     """What is asked can be placed: a placer is there, and a LEF with the cells that every netlist
     holds. Raises CosignError."""
     require_placer()
-    lef = find_lef(pdk, asked.lef)
+    lef = find_lef(pdk, [Path(name) for name in asked.lef])
     library = pdk.library
     for cell in (*library.flip_flops, *library.inverters, *library.buffers):
         lef.outline(cell.name)

@@ -24,8 +24,9 @@ from synth.place.lef import Lef, Outline
 HALO_UM = 5.0
 """Between the core and blocks, and from block to block."""
 MACRO_ASPECT = 2.0
-PORT_UM = 0.56
-"""From port to port, at least: two tracks of the layers that long wires take."""
+PORT_UM = (0.56, 5.6)
+"""From port to port: at least two tracks of the layers that long wires take, at most twenty;
+between these, so that ports take half the edge."""
 
 
 def memory_outline(macro: Macro) -> Outline:
@@ -135,12 +136,13 @@ def with_ports(
 
     wanted : by (port, bit) the place that it would best be at; None lets it stand anywhere
 
-    Ports keep the order, around the core, of the places wanted, and PORT_UM between each other.
+    Ports keep the order, around the core, of the places wanted, and keep a distance.
     Raises CosignError when the edge is too short for them.
     """
     width, height = plan.core_um
     round_um = 2 * (width + height)
-    step = PORT_UM
+    least, most = PORT_UM
+    step = min(most, max(least, round_um / (2 * max(1, len(wanted)))))
     if len(wanted) * step > round_um:
         raise CosignError(
             f"{len(wanted)} ports do not fit on the edge of a core of {width:.0f} x {height:.0f} "

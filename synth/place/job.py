@@ -48,7 +48,7 @@ class Job:
         memories = rtl_sram.macros(self.config)
         sram.write_liberty(memories, self.folder / "cosign_sram.lib")
         for kind in sorted(kinds | picked | {buffer.name for buffer in library.buffers}):
-            self.lef.outline(kind)  # a cell without one fails before the work, not after
+            self.lef.in_a_row(kind)  # what cannot be placed fails before the work, not after
         self.blocks = tuple(map(memory_outline, memories))
         self.lef = merged(self.lef, self.blocks)
         if library.tie_high is None or library.tie_low is None:

@@ -98,6 +98,19 @@ class Lef:
             )
         return found
 
+    def in_a_row(self, kind: str) -> Outline:
+        """The outline of cell `kind`, which stands in one row.
+
+        Raises CosignError where the LEF lacks it, or it is higher or lower than a row.
+        """
+        found = self.outline(kind)
+        if abs(found.height_um - self.row_um) > 1e-4:
+            raise CosignError(
+                f"{kind} is {found.height_um:g} um high, a row {self.row_um:g}; only cells of one "
+                "row can be placed, so use a Liberty file without it."
+            )
+        return found
+
 
 def find_lef(pdk: Pdk, files: Sequence[Path] = ()) -> Lef:
     """The geometry of `pdk` that `files` hold, or what lies beside NanGate 45 in its wheel.

@@ -15,7 +15,7 @@ def faults(netlist: Netlist, lef: Lef, plan: Floorplan, spots: Spots) -> list[st
     names = list(cells)
     left = (np.array([spots[name].x for name in names]) - plan.x_um) / plan.site_um
     low = (np.array([spots[name].y for name in names]) - plan.y_um) / plan.row_um
-    wide = np.rint([cells[name].width_um / plan.site_um for name in names]).astype(np.int64)
+    wide = np.ceil([cells[name].width_um / plan.site_um - 1e-3 for name in names]).astype(np.int64)
     site, row = np.rint(left).astype(np.int64), np.rint(low).astype(np.int64)
     turned = np.array([spots[name].orient == "FS" for name in names])
     found = []

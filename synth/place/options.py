@@ -2,7 +2,6 @@
 
 import argparse
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -30,13 +29,13 @@ class Placement:
     utilisation : share of the core's rows that cells fill
     aspect : height of the core over its width
     seeds : placements made; the figures are those of the first
-    lef : files of the library's geometry, none for NanGate 45
+    lef : files of the library's geometry, as text, none for NanGate 45
     """
 
     utilisation: float = UTILISATION
     aspect: float = 1.0
     seeds: int = 1
-    lef: tuple[Path, ...] = ()
+    lef: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not LEAST <= self.utilisation <= MOST:
@@ -103,11 +102,29 @@ class Placed:
     spread: Spread | None = None
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """--place, --lef, --utilisation, --aspect, --seeds, for `placement_of`."""
-    parser.add_argument(
-        "--place", action="store_true", help="also place the core, and time it with its wires"
-    )
+def words(asked: Placement | None) -> list[str]:
+    """The options that ask for it."""
+    if asked is None:
+        return []
+    found = ["--place"]
+    for path in asked.lef:
+        found += ["--lef", path]
+    usual = Placement()
+    for name in ("utilisation", "aspect", "seeds"):
+        if (value := getattr(asked, name)) != getattr(usual, name):
+            found.append(f"--{name}={value:g}")
+    return found
+
+
+def add_options(
+    parser: argparse.ArgumentParser,
+    what: str = "also place the core, and time it with its wires",
+) -> None:
+    """--place, --lef, --utilisation, --aspect, --seeds, for `placement_of`.
+
+    what : --place does
+    """
+    parser.add_argument("--place", action="store_true", help=what)
     parser.add_argument(
         "--lef",
         type=old_file,
@@ -147,5 +164,5 @@ def placement_of(options: argparse.Namespace) -> Placement | None:
             raise CosignError(f"--{next(iter(given))} is of a placement; add --place.")
         return None
     if "lef" in given:
-        given["lef"] = tuple(given["lef"])
+        given["lef"] = tuple(str(path.resolve()) for path in given["lef"])
     return Placement(**given)

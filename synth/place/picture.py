@@ -52,7 +52,7 @@ def draw(
         width, height = block.size
         die.text(
             block.x + width / 2, block.y + height / 2, block.outline.name.rpartition("_")[2],
-            ha="center", va="center", fontsize=6,
+            ha="center", va="center", fontsize=5, rotation=90 if height > width else 0,
         )  # fmt: skip
     die.set(xlim=(0, plan.width_um), ylim=(0, plan.height_um), title=f"{title}: die")
     size = map_of.bin_um

@@ -7,15 +7,15 @@ seeds give equal placements.
 """
 
 import importlib.util
+import math
 import sys
-import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from cosign import CosignError
+from cosign import CosignError, scratch
 from synth.netlist import Netlist
 from synth.place.geometry import Floorplan, Spot, Spots
 from synth.place.lef import Lef
@@ -66,7 +66,7 @@ class Placer:
         units = _Units(lef)
         widths = np.array(
             [
-                round(lef.outline(netlist.cells[name].kind).width_um / lef.site_um)
+                math.ceil(lef.outline(netlist.cells[name].kind).width_um / lef.site_um - 1e-3)
                 for name in wiring.cells
             ],
             np.int64,
@@ -111,8 +111,7 @@ class Placer:
         widths: np.ndarray,
     ) -> Spots:
         require_placer()
-        with tempfile.TemporaryDirectory(prefix="cosign-place-") as name:
-            folder = Path(name)
+        with scratch("place") as folder:
             np.savez(folder / "job.npz", **job)  # type: ignore[arg-type]
             worker = Path(__file__).with_name("worker.py")
             command = (sys.executable, "-P", worker)

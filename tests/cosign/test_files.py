@@ -1,8 +1,11 @@
 """Files are whole or not there."""
 
 import errno
+import functools
 import hashlib
+import json
 import os
+import shutil
 import stat
 import tempfile
 
@@ -98,11 +101,29 @@ def _tool_says():
     raise CosignError("g++ ended with status 1; it said: a.s: No space left on device.")
 
 
-@pytest.mark.parametrize("fails", [_is_full, _tool_says])
-def test_a_full_disk_of_temporary_files_is_told(fails):
+def _half_a_file(monkeypatch):
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+    json.loads('{"modules": {"co')
+
+
+@pytest.mark.parametrize("fails", [_is_full, _tool_says, _half_a_file])
+def test_a_full_disk_of_temporary_files_is_told(fails, monkeypatch):
+    if fails is _half_a_file:
+        fails = functools.partial(fails, monkeypatch)
     told = r"the disk of .*cosign-test-.* is full: .*TMPDIR"
     with pytest.raises(CosignError, match=told), scratch("test"):
         fails()
+
+
+def test_a_file_there_is_told_as_the_disk():
+    told = r"the disk of .*cosign-test-.* is full: .*TMPDIR"
+    with (
+        pytest.raises(CosignError, match=told),
+        scratch("test") as folder,
+        atomic_write(folder / "file"),
+    ):
+        _is_full()
 
 
 def test_what_else_is_full_is_told_by_its_own_name(tmp_path):

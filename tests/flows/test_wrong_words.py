@@ -130,6 +130,7 @@ WRONG = """
 --nm-keep         0                 nm_keep is 0, must be 1..4
 --out             results.json      cannot write results.json: it is a
 --output          ''                '' is nothing
+--pad-tdata       yes               {no_flag}
 --part            none              {no_choice}
 --pattern         5:4               a pattern of 5:4 is none
 --patterns        5:4               a pattern of 5:4 is none

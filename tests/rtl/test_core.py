@@ -204,6 +204,17 @@ def test_small_cores_bit_for_bit(name: str, stall: float) -> None:
         assert cycles == least or (stall and cycles > least)
 
 
+@pytest.mark.parametrize("name", ["sparse", "sparse-dot", "sparse-dot-tiles", "window-beats"])
+def test_every_entry_counts_as_a_weight_or_a_filler(name: str) -> None:
+    config = CORES[name]
+    layer = random_layer(Geometry("conv", 5, 3, 6, 5, (2, 2)), 0.4)
+    program = pack_layer(layer, config)
+    entries = int(work(layer, program.layout, config).entries.sum())
+    (answer,) = simulate_core([run_of(layer, config)], config)
+    assert answer.nonzeros == layer.nnz * program.tiles
+    assert answer.nonzeros + answer.fillers == config.streams * entries * program.tiles
+
+
 @every_core
 def test_every_malformed_stream_raises_its_error_and_no_other(config: CoreConfig) -> None:
     runs, layers, errors = [], [], []

@@ -1,6 +1,7 @@
 """`cosign rtl generate`: what it writes, what it refuses, and that other tools read it."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -70,6 +71,26 @@ def test_verilator_reads_every_core_and_its_top(options: list[str], tmp_path: Pa
         check=False,
     )
     assert lint.returncode == 0, lint.stderr
+
+
+@pytest.mark.parametrize("options", CORES.values(), ids=CORES)
+def test_tdata_is_padded_to_powers_of_two_on_request(options: list[str], tmp_path: Path) -> None:
+    widths, texts = {}, {}
+    for name, more in (("plain", []), ("padded", ["--pad-tdata"])):
+        line = ["generate", *options, *SMALL, *more]
+        assert main([*line, "--out", str(tmp_path / name)]) == 0
+        texts[name] = {path.name: path.read_text() for path in (tmp_path / name).iterdir()}
+        found = re.findall(
+            r"^  (?:in|out)put \[(\d+):0\] (\w+_tdata)", texts[name].pop("cosign_top.v"), re.M
+        )
+        widths[name] = {port: int(top) + 1 for top, port in found}
+    assert texts["plain"] == texts["padded"]
+    assert set(widths["plain"]) == set(widths["padded"])
+    assert len(widths["padded"]) == 4
+    for port, bits in widths["padded"].items():
+        assert bits in (8 << n for n in range(12))
+        assert bits // 2 < widths["plain"][port] <= bits
+    assert [widths[name]["s_axis_biases_tdata"] for name in ("plain", "padded")] == [48, 64]
 
 
 def test_a_config_file_generates_the_same(tmp_path: Path) -> None:

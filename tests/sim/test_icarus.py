@@ -25,6 +25,10 @@ CORES = {
     "sparse": CoreConfig(lanes=3, index_bits=4, drain=2, act_buffers=2, **SMALL),
     "absolute": CoreConfig(lanes=2, coding="absolute", pipeline=0, **SMALL),
     "bitmask": CoreConfig(lanes=3, coding="bitmask", mask_bits=6, tap_depth=32, **SMALL),
+    "sparse-dot": CoreConfig(lanes=3, streams=3, index_bits=4, **SMALL),
+    "window": CoreConfig(
+        lanes=3, streams=3, coding="window", window_span=3, beats=2, pipeline=2, **SMALL
+    ),
     "dense-scalar": CoreConfig("dense-scalar", lanes=3, **SMALL),
     "dense-2d": CoreConfig("dense-2d", lanes=2, filters=3, drain=2, gate_zeros=1, **SMALL),
     "dense-packed": CoreConfig("dense-packed", lanes=2, filters=3, mask_bits=4, **SMALL),

@@ -40,6 +40,7 @@ def test_the_grid_has_every_kind_and_no_core_twice():
         ("dense-scalar", ""),
         ("sparse", "relative"),
         ("sparse", "bitmask"),
+        ("sparse", "window"),
         ("sparse-rows", ""),
         ("sparse-nm", ""),
         ("dense-packed", ""),
@@ -47,6 +48,7 @@ def test_the_grid_has_every_kind_and_no_core_twice():
     assert all(standard(core) == core for core in cores)
     assert max(core.multipliers for core in cores) >= 256
     assert {core.tiles for core in cores} >= {1, 2, 4}
+    assert {core.streams for core in cores} >= {1, 2, 3, 4, 6, 8}
 
 
 def test_areas_that_are_sums_of_parts_are_found_again():
@@ -57,6 +59,8 @@ def test_areas_that_are_sums_of_parts_are_found_again():
         {"core": "sparse", "lanes": 91, "drain": 2, "index_bits": 10},
         {"core": "sparse", "lanes": 37, "drain": 4, "tiles": 4, "coding": "bitmask"},
         {"core": "sparse-rows", "lanes": 6, "filters": 5, "window_span": 3},
+        {"core": "sparse", "lanes": 11, "drain": 2, "index_bits": 8, "streams": 5},
+        {"core": "sparse", "lanes": 14, "coding": "window", "window_span": 3, "beats": 2},
         {"core": "dense-packed", "lanes": 5, "filters": 4, "mask_bits": 8},
         {"core": "sparse-nm", "lanes": 5, "filters": 3, "nm_keep": 2, "nm_group": 4},
     ):
@@ -83,6 +87,13 @@ def test_what_the_list_does_not_know_is_refused():
     prices = Prices(map(_invented, [c for c in grid.cores() if c.core != "sparse-rows"]))
     with pytest.raises(CosignError, match="no sparse-rows core"):
         prices.of(_core(core="sparse-rows", lanes=4, filters=4))
+    assert not prices.has(_core(core="sparse-rows", lanes=4, filters=4))
+    beats = _core(coding="window", window_span=3, beats=2, lanes=8)
+    whole = Prices(map(_invented, [c for c in grid.cores() if c.beats == 1]))
+    assert prices.has(beats)
+    assert not whole.has(beats)  # no core of that list keeps a part of a window
+    with pytest.raises(CosignError, match="no core with all that sparse-8-window is made of"):
+        whole.of(beats)
     with pytest.raises(CosignError, match="weight_bits"):
         prices.of(_core(weight_bits=5))
     with pytest.raises(CosignError, match="gate_zeros"):

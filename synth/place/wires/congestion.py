@@ -1,8 +1,9 @@
 """Where a router would run out of tracks: wire in each bin of the die over what its tracks hold.
 
-A wire of a Steiner tree that goes both across and up takes either of its two corners, half of it
-each. The layers between the lowest, which pins take, and `HIGHEST` carry wires; a share `FREE` of
-their tracks is left by power rails and vias. Bins that lie under a memory are not looked at.
+A wire of a Steiner tree that goes both across and up takes each way of at most two bends with equal
+probability (Westra, Bartels and Groeneveld 2004, with Z as likely as L). The layers between the
+lowest, which pins take, and `HIGHEST` carry wires; a share `FREE` of their tracks is left by power
+rails and vias. Bins that lie under a memory are not looked at.
 """
 
 from dataclasses import dataclass
@@ -50,14 +51,13 @@ def congestion(trees: Trees, plan: Floorplan, lef: Lef) -> Congestion:
     )
     across = np.zeros(shape)
     up = np.zeros(shape)
-    for corner in (0, 1):
-        _lay(across, ends_x, ends_y[corner], shape)
-        _lay(up.T, ends_y, ends_x[1 - corner], shape[::-1])
+    _lay_all(across, ends_x, ends_y)
+    _lay_all(up.T, ends_y, ends_x)
     layers = routed_layers(lef)
     ratios = []
     for wires, horizontal in ((across, True), (up, False)):
         tracks = sum(size / layer.pitch_um for layer in layers if layer.horizontal is horizontal)
-        ratios.append(0.5 * wires / (FREE * tracks))
+        ratios.append(wires / (FREE * tracks))
     ratio = np.maximum(*ratios)
     for block in plan.blocks:
         width, height = block.size
@@ -67,18 +67,43 @@ def congestion(trees: Trees, plan: Floorplan, lef: Lef) -> Congestion:
     return Congestion(ratio, size, tuple(layer.name for layer in layers))
 
 
-def _lay(wires: np.ndarray, ends: np.ndarray, beside: np.ndarray, shape: tuple[int, int]) -> None:
-    """Add the length of straight wires in every bin, in bins: from ends[0] to ends[1] along the
-    first axis of `wires`, at `beside` along the second."""
-    low, high = np.minimum(*ends), np.maximum(*ends)
-    long = high > low
-    low, high, row = low[long], high[long], beside[long]
-    row = np.clip(row.astype(np.int64), 0, shape[1] - 1)
-    first = np.clip(low.astype(np.int64), 0, shape[0] - 1)
-    counts = np.clip(np.ceil(high).astype(np.int64), 1, shape[0]) - first
-    counts = np.maximum(counts, 1)
+def _lay_all(wires: np.ndarray, ends: np.ndarray, beside: np.ndarray) -> None:
+    """Add the length, in bins, that wires take along the first axis of `wires`.
+
+    ends, beside : float64 [2, wires], where each begins and ends along that axis and the other one
+
+    A box of m by n bins has m ways with the wire along the first axis at either end of the box,
+    half of it each, and n with all of it in one of the rows.
+    """
+    columns, rows = (_last(values) - _first(values) + 1 for values in (ends, beside))
+    share = columns / (columns + rows)
+    for end in beside:
+        _lay(wires, ends, np.floor(end).astype(np.int64), 0.5 * share)
+    which = np.repeat(np.arange(len(rows)), rows)
+    step = np.arange(len(which)) - np.repeat(np.cumsum(rows) - rows, rows)
+    each = 1 / (columns + rows)
+    _lay(wires, ends[:, which], _first(beside)[which] + step, each[which])
+
+
+def _first(ends: np.ndarray) -> np.ndarray:
+    return np.floor(ends.min(0)).astype(np.int64)
+
+
+def _last(ends: np.ndarray) -> np.ndarray:
+    return np.floor(ends.max(0)).astype(np.int64)
+
+
+def _lay(wires: np.ndarray, ends: np.ndarray, row: np.ndarray, share: np.ndarray) -> None:
+    """Add `share` of the length of straight wires in every bin of their rows."""
+    long = ends.max(0) > ends.min(0)
+    ends, share = ends[:, long], share[long]
+    row = np.clip(row[long], 0, wires.shape[1] - 1)
+    low, high = ends.min(0), ends.max(0)
+    first = _first(ends)
+    counts = _last(ends) - first + 1
     which = np.repeat(np.arange(len(low)), counts)
     step = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
     bins = first[which] + step
     covered = np.minimum(high[which], bins + 1) - np.maximum(low[which], bins)
-    np.add.at(wires, (bins, row[which]), np.maximum(covered, 0.0))
+    bins = np.clip(bins, 0, wires.shape[0] - 1)
+    np.add.at(wires, (bins, row[which]), share[which] * covered)

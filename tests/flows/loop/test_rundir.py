@@ -1,5 +1,6 @@
 """A run continues where it was, and refuses what it cannot continue."""
 
+import argparse
 import dataclasses
 import errno
 import json
@@ -16,6 +17,7 @@ from cosign import CosignError, atomic_write
 from flows.loop import assemble, findings, loop, trained
 from flows.loop.rundir import RunConfig, RunDir
 from rtl.coreset import CoreSet
+from synth.place.options import Placement, add_options, placement_of
 
 
 def test_a_finished_stage_is_not_run_again(tmp_path):
@@ -43,6 +45,24 @@ def test_all_files_of_a_cell_library_are_kept(liberty, tmp_path):
     assert [str(path) for path in config.liberty_files] == files
     words = shlex.split(assemble.command(config))
     assert [words[i + 1] for i, word in enumerate(words) if word == "--liberty"] == files
+
+
+def test_a_placement_is_kept_and_repeated(tmp_path):
+    place = Placement(utilisation=0.6, seeds=3, lef=("/kit/tech.lef", "/kit/my cells.lef"))
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5", place=place))
+    config = RunDir.resume(run.path).config
+    assert config.place == place
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    words = shlex.split(assemble.command(config))
+    asked = placement_of(parser.parse_known_args(words)[0])
+    assert asked == place
+    assert "--place" not in assemble.command(RunConfig("lenet5"))
+    # What was begun before placements were had none.
+    content = json.loads((run.path / "config.json").read_text())
+    del content["place"]
+    (run.path / "config.json").write_text(json.dumps(content))
+    assert RunDir.resume(run.path).config.place is None
 
 
 def test_cores_are_kept_by_content(tmp_path):

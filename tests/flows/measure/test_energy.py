@@ -1,6 +1,7 @@
 """Energy of a small core's layer, through the real tools."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from sim.run import simulators_dir
 from sim.simulate import Job
 from synth import energy
 from synth.pdk import find_pdk
+from synth.place.options import Placement
+from synth.place.timing import SPEF
 from synth.replay import Activity, replay
-from synth.report import synthesize
+from synth.report import PLACED, synthesize
 
 CONFIG = CoreConfig(
     core="sparse", lanes=2, act_banks=2, bank_bytes=4, act_depth=256, weight_depth=128
@@ -73,6 +76,30 @@ def test_a_layers_energy_reproduces_and_adds_up(folder: Path, tmp_path: Path) ->
     assert row["memories"]["weight"]["writes"] == len(pack_layer(layer, CONFIG).weights)
     assert 0 < row["memories"]["weight"]["reads"] <= row["cycles"]
     assert row["slice"]["filters"] < 8
+
+
+def test_wires_of_a_placement_are_priced(tmp_path: Path) -> None:
+    layer, image = random_layer(GEOMETRY, 0.5), random_input(GEOMETRY)[0]
+    plain, placed = (
+        flow.layer_energy(layer, image, CONFIG, tmp_path, simulators_dir(), cycles=400, place=place)
+        for place in (None, Placement())
+    )
+    assert placed.cycles == plain.cycles
+    assert placed.slice.output_bits_compared == plain.slice.output_bits_compared
+    assert placed.slice.annotated > 0.99
+    assert {name: m.reads for name, m in placed.memories.items()} == {
+        name: m.reads for name, m in plain.memories.items()
+    }
+    # Without its wires the same netlist takes less.
+    folder = tmp_path / PLACED
+    activity = activity_of(folder, image)
+    whole = energy.logic_energy(folder, activity, find_pdk())
+    spef = folder / SPEF
+    text = re.sub(r"^(\d+ \S+) [\d.]+$", r"\1 0.0", spef.read_text(), flags=re.M)
+    spef.write_text(text)
+    bare = energy.logic_energy(folder, activity, find_pdk())
+    assert whole.toggle_pj > bare.toggle_pj > 0
+    assert whole.clock_pj == pytest.approx(bare.clock_pj, rel=1e-3)
 
 
 @pytest.mark.parametrize("fields", [{"coding": "bitmask"}, {"core": "dense-packed", "filters": 2}])

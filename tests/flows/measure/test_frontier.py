@@ -171,4 +171,4 @@ def test_unpruned_no_sparse_core_beats_the_best_dense_core_of_its_area(network, 
     for weights in ("streamed", "on-chip"):
         found = frontier.unpruned(race, masks, sram_model, weights)
         assert found is not None
-        assert found[0] <= 1.01, found[1]
+        assert found.over_all <= min(found.over_arrays, 1.01), found.what

@@ -166,6 +166,53 @@ def test_interrupted_and_resumed(
     assert rows_of(out) == rows
 
 
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_a_signal_ends_workers_and_their_tools(
+    whole_group: bool, file: Path, tmp_path: Path
+) -> None:
+    """Whether it comes to the command alone, as from kill, or to all, as from a terminal's end."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "flows",
+            "sweep",
+            "--spec",
+            str(file),
+            "--out",
+            "out",
+            "--jobs",
+            "2",
+        ],
+        cwd=tmp_path,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={
+            **os.environ,
+            "COSIGN_CACHE": str(tmp_path / "empty"),
+            "TMPDIR": str(temporary),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        },
+    )
+    while not list(temporary.glob("*/map.log")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    number = signal.SIGHUP if whole_group else signal.SIGTERM
+    (os.killpg if whole_group else os.kill)(process.pid, number)
+    _, said = process.communicate()
+    assert (process.returncode, said.splitlines()[-1]) == (128 + number, "stopped.")
+    assert "Traceback" not in said
+    assert list(temporary.iterdir()) == []
+    for place in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            assert not place.readlink().is_relative_to(tmp_path)
+        except OSError:
+            continue
+
+
 def test_figures_are_those_of_the_core_and_the_layer() -> None:
     asked = sweep_of()
     for point in list(points_of(asked).values())[:2]:

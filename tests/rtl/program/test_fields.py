@@ -15,6 +15,8 @@ DEEP = {"act_depth": 1 << 16, "weight_depth": 1 << 17}
 CORES = {
     "sparse": CoreConfig(**DEEP),
     "bitmask": CoreConfig(coding="bitmask", mask_bits=2, tap_depth=512, mask_depth=1 << 16, **DEEP),
+    "sparse-dot": CoreConfig(lanes=13, streams=4, **DEEP),
+    "window": CoreConfig(lanes=13, coding="window", beats=2, **DEEP),
     "dense-scalar": CoreConfig("dense-scalar", **DEEP),
     "dense-2d": CoreConfig("dense-2d", lanes=8, filters=8, **DEEP),
     "dense-packed": CoreConfig("dense-packed", lanes=8, filters=8, mask_depth=1 << 16, **DEEP),
@@ -67,7 +69,7 @@ def test_more_passes_or_tiles_than_can_be_counted_are_refused(name: str) -> None
     with pytest.raises(CosignError, match="65537 passes, last_pass holds 65536 at most; split"):
         pack_layer(passes, config)
     pixels = (1 << 16) * config.lanes + 1
-    if pixels * config.element_bytes <= config.act_bytes:
+    if pixels * config.element <= config.act_bytes:
         with pytest.raises(CosignError, match="65537 tiles of lanes, last_tile holds 65536"):
             pack_layer(of(Geometry("linear", 1, 1)), config, pixels)
 

@@ -3,10 +3,12 @@
 `test_axi.py` has the whole of it, with the buses of cocotbext-axi on Verilator.
 """
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from malformed import is_right, run_of
 from random_layers import random_layer
 from soc_bus import Bus, simulate_top, words
@@ -14,7 +16,7 @@ from streams import Steady
 
 from compress.model.graph import Geometry
 from rtl.config import CoreConfig
-from rtl.soc.axi import AxiTop
+from rtl.soc.axi import AxiTop, stream_bits
 from rtl.soc.registers import register_map
 
 CONFIG = CoreConfig(lanes=2, act_banks=2, act_depth=8, weight_depth=16)
@@ -117,3 +119,43 @@ def test_a_clear_while_a_map_and_a_layer_are_owed() -> None:
         await bus.layer(MAP_ROWS)
 
     simulate(test)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_words_lie_in_the_lowest_bits_however_wide_tdata_is(padded: bool) -> None:
+    """What is above them at the inputs is noise, and zero at the output."""
+    config = CoreConfig(
+        "dense-2d", lanes=3, filters=3, drain=3, act_banks=2, act_depth=8, weight_depth=16
+    )
+    layer = random_layer(Geometry("conv", 1, 3, 4, 4, (3, 3)), 0.5)
+    run = run_of(layer, config)
+    streams = {"acts": run.acts, "weights": run.weights}
+    packets = {name: words(values) for name, values in streams.items()}
+    packets["biases"] = run.biases.tolist()
+    raw: list[int] = []
+
+    async def testbench(ctx: Any, top: AxiTop) -> None:
+        widths = {n: len(getattr(top, f"{n}_tdata")) for n in stream_bits(config)}
+        wanted = (64, 32, 64, 32) if padded else (64, 24, 48, 24)
+        assert tuple(widths.values()) == wanted
+        machine = Machine(ctx, top, config)
+        await machine.begin()
+        for name, value in run.descriptor.items():
+            await machine.write(f"layer_{name}", value)
+        await machine.write("control", machine.control["start"])
+        for name, packet in packets.items():
+            bits = stream_bits(config)[f"s_axis_{name}"]
+            noise = random.Random(7).getrandbits(widths[f"s_axis_{name}"]) >> bits << bits
+            await machine.send(name, [word | noise for word in packet])
+        ctx.set(top.m_axis_out_tready, 1)
+        for _ in range(PATIENCE):
+            if ctx.get(top.m_axis_out_tvalid):
+                raw.append(ctx.get(top.m_axis_out_tdata))
+                if ctx.get(top.m_axis_out_tlast):
+                    break
+            await ctx.tick()
+
+    simulate_top(config, testbench, AxiTop(config, padded))
+    assert max(raw) < 1 << 24
+    found = np.frombuffer(b"".join(word.to_bytes(3, "little") for word in raw), np.int8)
+    assert is_right(found, layer, config)
