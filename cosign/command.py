@@ -143,6 +143,12 @@ def _status(command: Callable[[], int], out: streams.Watched, err: streams.Watch
     except KeyboardInterrupt as stop:
         streams.tell("stopped.")
         return status_of(stop)
+    except MemoryError:
+        streams.tell(
+            "cosign: there is not enough memory for what is asked; ask for less at once, fewer "
+            "images, say."
+        )
+        return 2
     except OSError as error:
         if error in (out.error, err.error):
             if error is out.error:

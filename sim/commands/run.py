@@ -7,6 +7,7 @@ compared with the golden model, cycle counts with the cycle model.
 import argparse
 import dataclasses
 import sys
+from math import prod
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from sim.build import provenance
 from sim.commands.shared import add_shared_options
 from sim.verify import Execution, LayerVerification, input_ranges, verify
 
+_MOST_PIXELS = 1 << 31
+"""Random ones, which lie in memory with all that is computed of them."""
 _FITTED = ("weight_depth", "act_depth", "mask_depth", "tap_depth", "acc_bits")
 _EPILOG = """\
 --weight-depth, --act-depth, --mask-depth, --tap-depth and --acc-bits are what the network needs
@@ -118,6 +121,11 @@ def _images(model: CompressedModel, options: argparse.Namespace) -> tuple[np.nda
     shape, file = model.input.shape, options.input
     if file is None:
         count = options.images or 1
+        if count * prod(shape) > _MOST_PIXELS:
+            raise CosignError(
+                f"--images asks for {count:,} images of {prod(shape):,} numbers, which are more "
+                f"than {_MOST_PIXELS:,}; ask for fewer."
+            )
         rng = np.random.default_rng(options.seed)
         pixels = rng.integers(0, 256, (count, *shape), np.uint8)
         return model.input.quantize(pixels), f"{count} x random pixels (seed {options.seed})"

@@ -38,6 +38,12 @@ def _raises(error: BaseException) -> Callable[[], int]:
         (lambda: 1, 1, ""),
         (_raises(CosignError("no such file; give another.")), 2, "no such file; give another."),
         (_raises(KeyboardInterrupt()), 130, "stopped."),
+        (
+            lambda: len(bytearray(1 << 60)),
+            2,
+            "there is not enough memory for what is asked; ask for less at once, fewer images, "
+            "say.",
+        ),
     ],
 )
 def test_a_status_and_a_sentence(

@@ -130,6 +130,7 @@ WRONG = """
 --nm-keep         0                 nm_keep is 0, must be 1..4
 --out             results.json      cannot write results.json: it is a
 --output          ''                '' is nothing
+--pad-tdata       yes               {no_flag}
 --part            none              {no_choice}
 --pattern         5:4               a pattern of 5:4 is none
 --patterns        5:4               a pattern of 5:4 is none
@@ -268,6 +269,7 @@ compress export --network lenet5 --ratio 4 --finetune 1 --out new   --finetune i
 sim run model.cosign --input images.npz   must hold uint8 pixels or int8 activations
 sim run model.cosign --input model.cosign   is not a NumPy array
 sim run model.cosign --waves new --layers fc,fc1   a wave shows one layer
+sim run big.cosign --images 1000000   --images asks for 1,000,000 images of 150,528 numbers
 sim run model.cosign --layers conv9   --layers: there is no 'conv9'; choose from fc
 sim cycles --network lenet5   --network needs its densities
 sim cycles --model model.cosign --alpha default   --alpha belongs to --network
@@ -329,6 +331,9 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     flatten = HostOp("flatten", "flatten", ("input",))
     model = here / "model.cosign"
     container.save(CompressedModel("small", spec, (flatten, fc)), model)
+    conv = random_layer(Geometry("conv", 3, 1, 224, 224, (1, 1)), 0.5, name="conv")
+    large = InputSpec((3, 224, 224), 0.02, (0.5,) * 3, (0.3,) * 3)
+    container.save(CompressedModel("big", large, (conv,)), here / "big.cosign")
     run = RunDir.create(here / "run", RunConfig("lenet5"))
     (run.path / "model.cosign").write_bytes(model.read_bytes())
     (here / "results.json").write_bytes(

@@ -58,3 +58,26 @@ def test_what_is_no_coverage_is_refused(simulators):
     (simulators / "sparse-0123-45-aa.dat").rename(simulators / "dense-0123-45-aa.dat")
     with pytest.raises(CosignError, match="simulate again"):
         coverage.collect(simulators)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("C 'x' ²", "line 2: not a line of Verilator's coverage"),
+        (f"C 'x' {'9' * 5000}", "line 2: not a line"),
+        ("C 'x' 1", "line 2: not a line"),
+        ("C '\x01f\x02cosign_core.v\x01page\x02v_line/top' 1", "line 2: not a line"),
+        (point("v_line", 1, "1-", 1).replace("1-", "x"), "line 2: 'x' are no lines of Verilog"),
+        (point("v_line", 1, "9-1", 1), "line 2: '9-1' are no lines of Verilog"),
+        (point("v_line", 1, "1-9999999999", 1), "are no lines of Verilog"),
+        (point("v_line", 1, "0", 1), "'0' are no lines of Verilog"),
+        ("\0" * 100, "line 2: not a line"),
+    ],
+)
+def test_a_damaged_file_is_refused_by_its_line(line, sentence, simulators):
+    file = simulators / "sparse-0123-45-aa.dat"
+    file.write_text(f"# head\n{line}\n")
+    with pytest.raises(CosignError, match=f"{sentence}.*; delete the file and simulate again") as e:
+        coverage.collect(simulators)
+    assert str(file) in str(e.value)
+    assert "\n" not in str(e.value)
