@@ -52,7 +52,7 @@ def test_a_placement_is_kept_and_repeated(tmp_path):
     run = RunDir.create(tmp_path / "run", RunConfig("lenet5", place=place))
     config = RunDir.resume(run.path).config
     assert config.place == place
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(allow_abbrev=False)
     add_options(parser)
     words = shlex.split(assemble.command(config))
     asked = placement_of(parser.parse_known_args(words)[0])
