@@ -70,6 +70,20 @@ _NM = (  # lanes, filters, drain, nm_keep, nm_group
     (4, 8, 2, 4, 4), (13, 12, 1, 2, 2), (8, 4, 1, 8, 8), (8, 3, 1, 2, 4), (14, 7, 2, 2, 4),
     (23, 4, 1, 2, 4),
 )  # fmt: skip
+_FASTEST = (
+    {"core": "sparse", "coding": "bitmask", "mask_bits": 9, "lanes": 12},
+    {"core": "sparse", "coding": "window", "window_span": 3, "beats": 2, "step_bits": 2,
+     "lanes": 26, "streams": 2, "bank_bytes": 2},
+    {"core": "sparse", "coding": "window", "window_span": 3, "beats": 3, "step_bits": 2,
+     "lanes": 61, "bank_bytes": 8},
+    {"core": "sparse", "index_bits": 8, "lanes": 26, "streams": 8},
+    {"core": "sparse-nm", "nm_keep": 8, "nm_group": 8, "lanes": 2, "bank_bytes": 8},
+    {"core": "sparse-nm", "nm_keep": 8, "nm_group": 8, "lanes": 8, "bank_bytes": 8},
+    {"core": "sparse-nm", "nm_keep": 8, "nm_group": 8, "lanes": 8, "filters": 4, "bank_bytes": 8},
+    {"core": "sparse-rows", "lanes": 46, "filters": 3, "window_reads": 6, "window_span": 3,
+     "bank_bytes": 8},
+)  # fmt: skip
+"""At the crossings of CONV4 with weights streamed: what decides them is measured, not priced."""
 _LARGE = (
     {"core": "sparse", "streams": 4, "index_bits": 8, "lanes": 29, "drain": 2},
     {"core": "sparse", "streams": 4, "coding": "window", "window_span": 3, "beats": 2, "lanes": 37},
@@ -142,7 +156,7 @@ def cores() -> tuple[CoreConfig, ...]:
          "mask_bits": bits}
         for lanes, filters, drain, bits in _PACKED
     ]  # fmt: skip
-    several = (dense, scalar, sparse, streams, windows, rows, structured, packed, _LARGE)
+    several = (dense, scalar, sparse, streams, windows, rows, structured, packed, _FASTEST, _LARGE)
     found = [_core(fields) for fields in itertools.chain.from_iterable(several)]
     small, large = found[: -len(_LARGE)], found[-len(_LARGE) :]
     return (*sorted(small, key=lambda core: core.multipliers), *large)
