@@ -76,6 +76,8 @@ _FASTEST = (
      "lanes": 26, "streams": 2, "bank_bytes": 2},
     {"core": "sparse", "coding": "window", "window_span": 3, "beats": 3, "step_bits": 2,
      "lanes": 61, "bank_bytes": 8},
+    {"core": "sparse", "coding": "window", "window_span": 3, "beats": 3, "step_bits": 2,
+     "lanes": 37, "streams": 2},
     {"core": "sparse", "index_bits": 8, "lanes": 26, "streams": 8},
     {"core": "sparse-nm", "nm_keep": 8, "nm_group": 8, "lanes": 2, "bank_bytes": 8},
     {"core": "sparse-nm", "nm_keep": 8, "nm_group": 8, "lanes": 8, "bank_bytes": 8},
