@@ -51,7 +51,7 @@ def test_photographs_are_scaled_to_the_network_as_in_training(shape, tmp_path):
     ("network", "data", "count", "sentence"),
     [
         ("lenet5", "synthetic", 1, "lenet5 reads images of 1 channels, synthetic has 3"),
-        ("alexnet", "synthetic", 0, "has 480 test images, --count is 0"),
+        ("alexnet", "synthetic", 0, "--count: 0 is not positive"),
         ("alexnet", "synthetic", 481, "has 480 test images, --count is 481"),
         ("vgg16", "nowhere", 1, "nowhere"),
     ],

