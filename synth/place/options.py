@@ -32,9 +32,9 @@ class Placement:
     lef : files of the library's geometry, as text, none for NanGate 45
     """
 
-    utilisation: float = UTILISATION
-    aspect: float = 1.0
-    seeds: int = 1
+    utilisation: Annotated[float, Meta(ge=LEAST, le=MOST)] = UTILISATION
+    aspect: Annotated[float, Meta(ge=FLATTEST, le=1 / FLATTEST)] = 1.0
+    seeds: Annotated[int, Meta(ge=1)] = 1
     lef: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
