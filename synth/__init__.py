@@ -9,10 +9,14 @@
 Verilog comes from rtl; cycles come in as a callable, because this room does not know sim.
 """
 
-from synth.breakeven import Curve, Point, Stored, Workload, measure
-from synth.fpga import FpgaReport, Target, route
-from synth.profile import HardwareProfile, LayerCost
-from synth.report import CoreReport, synthesize, synthesize_many
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synth.breakeven import Curve, Point, Stored, Workload, measure
+    from synth.fpga import FpgaReport, Target, route
+    from synth.profile import HardwareProfile, LayerCost
+    from synth.report import CoreReport, synthesize, synthesize_many
 
 __all__ = [
     "CoreReport",
@@ -29,3 +33,18 @@ __all__ = [
     "synthesize",
     "synthesize_many",
 ]
+
+_WHERE = {
+    "breakeven": ("Curve", "Point", "Stored", "Workload", "measure"),
+    "fpga": ("FpgaReport", "Target", "route"),
+    "profile": ("HardwareProfile", "LayerCost"),
+    "report": ("CoreReport", "synthesize", "synthesize_many"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when it is asked for: what a run is asked needs no gateware and no plots."""
+    for module, names in _WHERE.items():
+        if name in names:
+            return getattr(importlib.import_module(f"synth.{module}"), name)
+    raise AttributeError(f"module 'synth' has no attribute {name!r}")

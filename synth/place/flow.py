@@ -20,7 +20,6 @@ import numpy as np
 from cosign import CosignError, values, write_json
 from synth.blocks import BLOCKS, attribute
 from synth.netlist import Netlist
-from synth.place import picture
 from synth.place.buffers import STEM
 from synth.place.closing import sizer
 from synth.place.exchange import write_block_lef, write_def
@@ -168,6 +167,8 @@ def _finish(job: Job, plan: Floorplan, spots: Spots, setup: str) -> Placed:
         areas[block] += library.cells[kind].area_um2
         kinds[kind] = kinds.get(kind, 0) + 1
     title = f"{job.config.name}, seed {job.seed}"
+    from synth.place import picture  # matplotlib takes a second
+
     picture.draw(folder / "floorplan.png", title, netlist, job.lef, plan, spots, blocks, full)
     spans = half_perimeters(wiring.starts, *wiring.coordinates(plan, spots))
     fanouts = np.diff(wiring.starts) - 1

@@ -63,8 +63,11 @@ def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedP
         (("--resume", ".", "--cores", str(SCRIPT)), "a run keeps the cores that it began with"),
         (("lenet5", "--from", "synth"), "--from needs --resume"),
         (("lenet5", "--place", "--area", "3mm2"), "--area searches cores that are not placed"),
-        (("lenet5", "--place", "--lef", "nothing.lef"), "cannot read the LEF file"),
-        (("lenet5", "--place", "--utilisation", "1"), "a utilisation of 1 does not fit"),
+        (("lenet5", "--place", "--lef", "nothing.lef"), "--lef: cannot read nothing.lef"),
+        (
+            ("lenet5", "--place", "--utilisation", "1"),
+            "--utilisation: 1 is not between 0.05 and 0.9",
+        ),
         (("lenet5", "--aspect", "2"), "--aspect is of a placement; add --place"),
         (("--resume", ".", "--place"), "a run keeps the place that it began with"),
         (("lenet5", "--log", "paper"), "invalid choice"),
