@@ -208,7 +208,7 @@ def test_given_images_are_shared_by_several_simulators(kind, model, tmp_path):
     ("arguments", "sentence"),
     [
         (("--layers", "stem,conv9"), "there is no 'conv9'; choose from stem"),
-        (("--layers", ","), "--layers names no layer"),
+        (("--layers", ","), "--layers: , has a name that is empty"),
         (("--waves", "w.fst"), "name it with --layers"),
         (("--input", "nothing.npy"), "cannot read nothing.npy"),
         (("--input", __file__), "is not a NumPy array"),
