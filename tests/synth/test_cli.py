@@ -20,7 +20,7 @@ def test_banks_follow_the_lanes() -> None:
     ("options", "reason"),
     [
         (["--lanes", "0"], "lanes is 0, must be 1..256"),
-        (["--liberty", "nowhere.lib"], "cannot read the Liberty file nowhere.lib"),
+        (["--liberty", "nowhere.lib"], "--liberty: cannot read nowhere.lib"),
         (["--filters", "8"], "the sparse core computes one filter"),
         (["--clock-ns", "-1"], "clock_ns is -1.0, must be positive"),
     ],

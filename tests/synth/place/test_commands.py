@@ -34,14 +34,14 @@ def refused(folder: Path, capsys: pytest.CaptureFixture[str], *options: str) -> 
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--place", "--utilisation", "1.2"], "a utilisation of 1.2 does not fit"),
-        (["--place", "--utilisation", "0.95"], "does not fit; it is the share"),
-        (["--place", "--utilisation", "0.01"], "a utilisation of 0.01 does not fit"),
-        (["--place", "--aspect", "50"], "an aspect of 50 is not between"),
-        (["--place", "--lef", "nowhere.lef"], "cannot read the LEF file nowhere.lef"),
+        (["--place", "--utilisation", "1.2"], "--utilisation: 1.2 is not between 0.05 and 0.9"),
+        (["--place", "--utilisation", "0.95"], "--utilisation: 0.95 is not between"),
+        (["--place", "--utilisation", "0.01"], "--utilisation: 0.01 is not between"),
+        (["--place", "--aspect", "50"], "--aspect: 50 is not between 0.1 and 10"),
+        (["--place", "--lef", "nowhere.lef"], "--lef: cannot read nowhere.lef"),
         (["--utilisation", "0.7"], "--utilisation is of a placement; add --place"),
         (["--seeds", "3"], "--seeds is of a placement; add --place"),
-        (["--lef", "x.lef"], "--lef is of a placement; add --place"),
+        (["--lef", __file__], "--lef is of a placement; add --place"),
     ],
 )
 def test_refusals(
