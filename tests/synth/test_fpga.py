@@ -74,8 +74,8 @@ def test_equal_work_is_done_once(
     ("options", "reason"),
     [
         (["--lanes", "0"], "lanes is 0, must be 1..256"),
-        (["--speed", "5"], "speed grade 5 is not one of 6, 7, 8"),
-        (["--mhz", "0"], "mhz is 0, must be 1..1000"),
+        (["--speed", "5"], "--speed: invalid choice: 5 (choose from 6, 7, 8)"),
+        (["--mhz", "0"], "--mhz: 0 is not between 1.0 and 1,000.0"),
         ([*SMALL, "--act-depth", "16384"], "needs 66 DP16KD, the LFE5U-25F has 56"),
     ],
 )
