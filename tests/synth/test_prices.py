@@ -92,7 +92,7 @@ def test_what_the_list_does_not_know_is_refused():
     whole = Prices(map(_invented, [c for c in grid.cores() if c.beats == 1]))
     assert prices.has(beats)
     assert not whole.has(beats)  # no core of that list keeps a part of a window
-    with pytest.raises(CosignError, match="no core with all that sparse-8-window is made of"):
+    with pytest.raises(CosignError, match="no core with all that sparse-8-window3x2 is made of"):
         whole.of(beats)
     with pytest.raises(CosignError, match="weight_bits"):
         prices.of(_core(weight_bits=5))

