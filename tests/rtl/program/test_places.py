@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from dealt import Decoded, dealt
 from hypothesis import given
 from hypothesis import strategies as st
 from random_layers import cases, layer_of, random_layer
@@ -14,7 +15,6 @@ from rtl.program.fit import feed, fit
 from rtl.program.pack import LayerProgram, pack_layer, stripes_of
 from rtl.program.places import fullest
 
-Decoded = list[list[tuple[int, int, int]]]
 SMALL = {"lanes": 5, "acc_bits": 32, "act_depth": 8192, "weight_depth": 1 << 16}
 CODINGS = st.one_of(
     st.fixed_dictionaries({"coding": st.just("relative"), "index_bits": st.integers(1, 12)}),
@@ -64,16 +64,8 @@ def test_every_level_is_at_its_address_in_the_stream_of_its_channel(case, stream
     config = config_of(streams, coding)
     program = pack_layer(layer, config, len(x))
     g, layout = layer.geometry, program.layout
-    expected: Decoded = []
-    for row in layer.dense_levels():
-        of_filter = []
-        for column in np.flatnonzero(row):
-            c, r, s = np.unravel_index(column, (g.in_channels // g.groups, *g.kernel))
-            address = int(layout.tap_address(c // streams, r, s))
-            of_filter.append((int(c) % streams, address, int(row[column])))
-        expected.append(sorted(of_filter))
     found, lengths = decoded(program, config, g.out_channels)
-    assert found == expected
+    assert found == dealt(layer, layout, streams)
     cost = work(layer, layout, config)
     assert cost.words.tolist() == cost.entries.tolist() == cost.stored.tolist() == lengths
     # Nothing is longer than the fullest stream and its fillers.

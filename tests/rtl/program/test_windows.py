@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from dealt import Decoded, dealt
 from hypothesis import given
 from hypothesis import strategies as st
 from random_layers import cases, layer_of, random_layer
@@ -16,7 +17,6 @@ from rtl.program.fit import feed, fit
 from rtl.program.pack import LayerProgram, pack_layer
 from rtl.program.windows import window_steps
 
-Decoded = list[list[tuple[int, int, int]]]
 CONFIGS = st.fixed_dictionaries(
     {
         "streams": st.integers(1, 8),
@@ -85,16 +85,8 @@ def test_every_level_is_at_its_address_in_the_stream_of_its_channel(case, fields
     config = config_of(**fields, weight_bits=layer.bits)
     program = pack_layer(layer, config, len(x))
     g, layout = layer.geometry, program.layout
-    expected: Decoded = []
-    for row in layer.dense_levels():
-        of_filter = []
-        for column in np.flatnonzero(row):
-            c, r, s = np.unravel_index(column, (g.in_channels // g.groups, *g.kernel))
-            address = int(layout.tap_address(c // config.streams, r, s))
-            of_filter.append((int(c) % config.streams, address, int(row[column])))
-        expected.append(sorted(of_filter))
     found, lengths = decoded(program, config, g.out_channels)
-    assert found == expected
+    assert found == dealt(layer, layout, config.streams)
     cost = work(layer, layout, config)
     assert cost.words.tolist() == cost.entries.tolist() == cost.stored.tolist() == lengths
 
