@@ -1,5 +1,4 @@
-"""Which reads of the activation memory serve the taps of a layer, on `sparse-rows` and with the
-"window" coding."""
+"""Which reads of the activation memory serve the taps of a layer on `sparse-rows`."""
 
 import functools
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from rtl.program.layout import Layout
 
 @dataclass(frozen=True, eq=False)
 class ReadPlan:
-    """How windows of reads cover a layer's columns (of several streams, the elements' taps).
+    """How windows of reads cover a layer's columns.
 
     Parameters
     ----------
@@ -41,7 +40,7 @@ class ReadPlan:
 
 def read_plan(layout: Layout, config: CoreConfig) -> ReadPlan:
     """Cover each kernel row's taps with as few reads of `window_span` bytes as possible."""
-    return _plan(layout, 1 if config.windowed else config.window_reads, config.window_span)
+    return _plan(layout, config.window_reads, config.window_span)
 
 
 @functools.lru_cache(maxsize=16)

@@ -19,7 +19,6 @@ from compress.model.levels import level_codes
 from rtl.config import CoreConfig
 from rtl.program.layout import Layout
 from rtl.program.places import parts
-from rtl.program.reads import read_plan
 from rtl.program.words import to_bytes
 
 
@@ -140,22 +139,36 @@ def _weights(layer: Layer, layout: Layout, config: CoreConfig, first: int, last:
 def _sorted(
     layer: Layer, layout: Layout, span: int, streams: int, first: int, last: int
 ) -> Weights:
-    start, tap, stream = _columns(layout, span, streams)
+    taps, stream = _columns(layout, streams)
     row_ptr = layer.row_ptr[first : last + 1]
     column = layer.col_idx[row_ptr[0] : row_ptr[-1]]
     cell = np.repeat(np.arange(last - first), np.diff(row_ptr)) * streams + stream[column]
-    order = np.lexsort((tap[column], start[column], cell))
-    cell, column = cell[order], column[order]
-    start = start[column]
+    order = np.lexsort((taps[column], cell))
+    cell, address = cell[order], taps[column[order]]
     begins = np.diff(cell, prepend=-1) != 0
-    opens = np.flatnonzero(begins | (np.diff(start, prepend=-1) != 0))
-    # A window begins with its first weight, and moves on from there.
-    address = start + tap[column]
+    opens = _opens(cell, address, begins, span)
     distance = np.diff(address[opens], prepend=0)
     distance[begins[opens]] = address[opens][begins[opens]]
     moved = np.diff(address, prepend=0)
     moved[opens] = 0
     return Weights(order, cell, moved, opens, begins[opens], distance)
+
+
+def _opens(cell: np.ndarray, address: np.ndarray, begins: np.ndarray, span: int) -> np.ndarray:
+    """int64 [windows]: the weights that open one, each the first that those before can't serve.
+
+    That gives as few windows as there can be, whichever kernel rows and channels lie side by side.
+    """
+    reach = int(address.max(initial=0)) + span + 1
+    place = cell * reach + address
+    opens = begins | (np.diff(place, prepend=0) >= span)
+    newest = np.flatnonzero(opens)
+    while len(newest):  # runs without a gap take several windows: the next one of all runs at once
+        after = np.searchsorted(place, place[newest] + span)
+        after = after[after < len(place)]
+        newest = after[~opens[after]]
+        opens[newest] = True
+    return np.flatnonzero(opens)
 
 
 def _entries(weights: Weights, steps: tuple[int, ...], config: CoreConfig, filters: int) -> Entries:
@@ -181,12 +194,8 @@ def _entries(weights: Weights, steps: tuple[int, ...], config: CoreConfig, filte
     return Entries(weights, step, left, place, entries.reshape(filters, -1))
 
 
-def _columns(layout: Layout, span: int, streams: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(address of its window, place there, stream), each int64 [columns]."""
-    config = CoreConfig(coding="window", window_span=span, lanes=1)
-    plan, g = read_plan(layout, config), layout.geometry
-    channel, tap = np.divmod(np.arange(g.columns), g.kernel[0] * g.kernel[1])
-    element = channel // streams * (g.kernel[0] * g.kernel[1]) + tap
-    number, read = np.divmod(plan.window, len(plan.table))
-    starts = plan.table[read] + number * plan.step
-    return starts[element], plan.shift[element], channel % streams
+def _columns(layout: Layout, streams: int) -> tuple[np.ndarray, np.ndarray]:
+    """(address, stream), each int64 [columns]."""
+    area = layout.geometry.kernel[0] * layout.geometry.kernel[1]
+    channel, tap = np.divmod(np.arange(layout.geometry.columns), area)
+    return layout.tap_addresses()[channel // streams * area + tap], channel % streams

@@ -91,6 +91,40 @@ def test_every_level_is_at_its_address_in_the_stream_of_its_channel(case, fields
     assert cost.words.tolist() == cost.entries.tolist() == cost.stored.tolist() == lengths
 
 
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        Geometry(
+            "conv", 1, 1, 4, 3, (4, 3), (1, 3)
+        ),  # a plane is as narrow as a row's taps are apart
+        Geometry(
+            "conv", 2, 3, 1, 1, (3, 3), (1, 1), (1, 1)
+        ),  # a channel's taps lie among another's
+        Geometry("conv", 4, 2, 5, 5, (5, 5), (1, 1), (2, 2)),  # rows longer than the span
+    ],
+)
+@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("density", [1.0, 0.4])
+def test_windows_are_as_few_as_can_be(geometry: Geometry, streams: int, density: float) -> None:
+    """Those of a walk along the addresses, told by their distances, all of which have steps."""
+    layer = random_layer(geometry, density)
+    config = config_of(streams=streams, window_span=4, step_bits=5)
+    program = pack_layer(layer, config)
+    found, _ = decoded(program, config, geometry.out_channels)
+    assert found == dealt(layer, program.layout, streams)
+    # Any window serves four neighbouring addresses: the first not yet served opens the next one.
+    distances = []
+    for filter_ in found:
+        for k in range(streams):
+            window = end = 0
+            for address in (at for stream, at, _ in filter_ if stream == k):
+                if address >= end:
+                    distances.append(address - window)
+                    window, end = address, address + 4
+    steps = window_steps(layer, program.layout, config)
+    assert set(steps) == {d for d in distances if d > 0}
+
+
 def test_a_dense_layer_takes_an_entry_a_weight_and_no_filler() -> None:
     """The steps are those to the next row of a kernel and to the next channel."""
     layer = random_layer(Geometry("conv", 8, 3, 9, 9, (3, 3), (1, 1), (1, 1)), 1.0)
