@@ -69,7 +69,13 @@ def of_run(
     for name, words in (("licence", "PDK licence"), ("notes", "Cell library")):
         if name in profile.provenance["pdk"]:
             said.append(f"{words}: {profile.provenance['pdk'][name].rstrip('.')}.")
-    if config.area_um2 is not None:
+    if config.area_um2 is None:
+        said.append(
+            f"Speedups and break-even are against {config.cores.dense.name}, one dense core. The "
+            "fastest one of its area can be faster: `cosign frontier` finds that, and --area "
+            "compares with it."
+        )
+    else:
         said.append(
             "Of the cores, the fastest dense and the fastest sparse one of at most "
             f"{config.area_um2 / 1e6:.4g} mm² are compared (--area), memories included; curves are "

@@ -154,7 +154,7 @@ def layers(results: Results) -> Figure:
     ran = [layer for layer in rows if layer.speedup is not None]
     right.bar([layer.name for layer in ran], [layer.speedup for layer in ran], color=GREEN)
     right.axhline(1, color=INK, linewidth=1)
-    right.set(title="Speedup over dense hardware of the same area")
+    right.set(title=f"Speedup over {results.hardware.dense.name} of the same area")
     for axes in (left, right):
         axes.yaxis.set_major_formatter("{x:g}×")
         axes.tick_params(axis="x", rotation=90 if len(rows) > _LEGEND else 45)

@@ -90,7 +90,10 @@ def _tiles(results: Results) -> list[tuple[str, str]]:
             tables.size(compression.file_bytes),
             f"the whole file, {tables.times(shrunk, 0)} smaller",
         ),
-        (tables.times(tables.speedup(results), 1), "faster than dense hardware of the same area"),
+        (
+            tables.times(tables.speedup(results), 1),
+            f"faster than {hardware.dense.name} of the same area",
+        ),
         (
             "never" if ratio is None else tables.times(ratio),
             f"break-even on {hardware.break_even_layer}",

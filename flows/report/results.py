@@ -219,7 +219,7 @@ class Hardware(Value, frozen=True, kw_only=True):
     pdk : cell library
     sram_model : of the headline figures
     multipliers : of the cores that `layers` tell of
-    cores : of the chip
+    cores : of the chip, the dense one that sparse ones are compared with first
     break_even : pruning ratio from which sparse hardware made for `break_even_layer` wins over
         dense hardware made for it (§5.1); null when never
     break_even_layer : CONV4 of the paper, else the layer with the most work
@@ -233,6 +233,11 @@ class Hardware(Value, frozen=True, kw_only=True):
     break_even: Ratio | None
     break_even_layer: str
     curves: tuple[Curve, ...]
+
+    @property
+    def dense(self) -> Core:
+        """The rival of `layers` and of break-even."""
+        return self.cores[0]
 
 
 class Verification(Value, frozen=True, kw_only=True):

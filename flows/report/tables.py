@@ -271,8 +271,8 @@ def verdict(results: Results) -> str:
     machine = (
         "no sparse core fits the dense core's area"
         if gain is None
-        else f"sparse hardware runs its accelerated layers {times(gain, 1)} faster than dense "
-        f"hardware of no smaller area, {pays} of {len(ran)} pruned beyond break-even"
+        else f"sparse hardware runs its accelerated layers {times(gain, 1)} faster than "
+        f"{hardware.dense.name} of no smaller area, {pays} of {len(ran)} pruned beyond break-even"
     )
     layer = hardware.break_even_layer
     crossing = (
