@@ -48,7 +48,8 @@ def malformed(config: CoreConfig) -> Iterator[tuple[Geometry, Spoil, Error]]:
         yield one_tile, periods_beyond_the_memory, Error.ADDRESS
         if config.masked:
             yield one_tile, columns_beyond_the_table, Error.ADDRESS
-            yield Geometry("linear", config.mask_bits + 1, 2), sums_beyond_the_memory, Error.ADDRESS
+            two_masks = Geometry("linear", config.streams * config.mask_bits + 1, 2)
+            yield two_masks, sums_beyond_the_memory, Error.ADDRESS
         for geometry in (many_tiles, one_tile):
             yield geometry, a_weight_less, Error.LEVELS
             yield geometry, a_weight_more, Error.LEVELS
@@ -162,11 +163,12 @@ def sums_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
     far, places = (1 << config.address_bits) - 1, run.descriptor["last_slot"] + 1
     table = np.tile(np.arange(config.stream_bits) < config.address_bits, (places, 1))
     columns = [(0, [1, 0]), (1, [0, 1])]  # a mask of the first period, one of the second
-    filters = np.zeros((2, 3, config.stream_bits), bool)
+    words = 3 + (config.streams > 1)  # of several streams a level for each issue
+    filters = np.zeros((2, words, config.stream_bits), bool)
     for number, masks in columns:
         filters[number, :2, 0] = masks
-        filters[number, 2, -1] = True
-    bits = np.concatenate([table, filters.reshape(6, -1)])
+        filters[number, -1, -1] = True
+    bits = np.concatenate([table, filters.reshape(2 * words, -1)])
     weights = np.packbits(bits, axis=1, bitorder="little")
     run = dataclasses.replace(run, weights=weights)
     return with_fields(
@@ -183,7 +185,7 @@ def beyond_the_memory(run: Run, config: CoreConfig) -> Run:
         descriptor = descriptor | dict.fromkeys((f"step_{name}" for name in STEPS), step)
     elif config.table:
         bits[: descriptor["last_slot"] + 1, : config.address_bits] = 1
-        descriptor = descriptor | {"period_step": config.act_bytes - 1}
+        descriptor = descriptor | {"period_step": config.act_elements - 1}
     else:
         bits = np.tile(bits[:1], (config.weight_depth, 1))  # one long filter
         bits[:, config.weight_bits + 1 : config.entry_bits] = 1
