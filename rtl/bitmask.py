@@ -1,5 +1,6 @@
 """Front end of the sparse core with a bitmask: a bit per column tells which weights are stored."""
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import and_, or_
 from typing import TypeVar
@@ -62,11 +63,8 @@ class BitmaskFront(Front):
                 m.d.comb += part.start.eq(self.start)
         length = Mux(sequencer.side, levels.lengths[1], levels.lengths[0])
         there = self.replay(m, router, levels, sequencer)
-        at_last = reduce(and_, [decoder.last for decoder in decoders])
         valid = reduce(and_, [decoder.valid for decoder in decoders])
-        issues: list[Value] = [sequencer.issue]
-        if several:
-            issues = [sequencer.issue & (at_last | ~decoder.last) for decoder in decoders]
+        at_last, issues = lockstep(sequencer.issue, decoders)
         m.d.comb += [
             router.last_slot.eq(layer.last_slot),
             router.masks_end.eq(buffers[0].write_pointer == layer.last_mask),
@@ -142,6 +140,17 @@ class BitmaskFront(Front):
             self.fault[Error.LEVELS].eq(sequencer.last & wrong),
         ]
         return m
+
+
+def lockstep(issue: Value, decoders: Sequence["MaskDecoder"]) -> tuple[Value, list[Value]]:
+    """(whether all streams are at their filter's last issue, the issues of each when all `issue`).
+
+    A stream that is there before the others waits for them.
+    """
+    if len(decoders) == 1:
+        return decoders[0].last, [issue]
+    at_last = reduce(and_, [decoder.last for decoder in decoders])
+    return at_last, [issue & (at_last | ~decoder.last) for decoder in decoders]
 
 
 class MaskDecoder(wiring.Component):

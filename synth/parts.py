@@ -140,11 +140,8 @@ def _packed(config: CoreConfig) -> dict[str, Parts]:
 
 def _sparse(config: CoreConfig) -> dict[str, Parts]:
     if config.masked:
-        return {
-            BUFFERS: {"bitmask": 1, "mask bit": config.mask_bits},
-            DECODER: {"bitmask": 1, "mask bit": config.mask_bits},
-            ADDRESS: {"bitmask": 1},
-        }
+        masks = {"bitmask": config.streams, "mask bit": config.mask_word_bits}
+        return {BUFFERS: masks, DECODER: masks, ADDRESS: {"bitmask": config.streams}}
     if config.windowed:
         steps = config.address_bits * ((1 << config.step_bits) - 1)
         decoder = {
