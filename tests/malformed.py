@@ -19,7 +19,9 @@ Spoil = Callable[[Run, CoreConfig], Run]
 
 def malformed(config: CoreConfig) -> Iterator[tuple[Geometry, Spoil, Error]]:
     """(a layer's shape, what spoils a run of it, the error) of all that can go wrong."""
-    many_tiles, one_tile = Geometry("conv", 2, 4, 6, 6, (3, 3)), Geometry("linear", 24, 6)
+    many_tiles = Geometry("conv", 2, 4, 6, 6, (3, 3))
+    channels = 24 * (config.streams if config.masked else 1)  # three masks of each stream
+    one_tile = Geometry("linear", channels, 6)
     # A tap at every tile's first address and no other: nothing lies beyond but the tile.
     one_tap = Geometry("linear", 1, 12 * config.filters)
     yield many_tiles, too_many_rows, Error.ACTS
