@@ -140,8 +140,12 @@ def _packed(config: CoreConfig) -> dict[str, Parts]:
 
 def _sparse(config: CoreConfig) -> dict[str, Parts]:
     if config.masked:
-        masks = {"bitmask": config.streams, "mask bit": config.mask_word_bits}
-        return {BUFFERS: masks, DECODER: masks, ADDRESS: {"bitmask": config.streams}}
+        streams, bits = config.streams, config.mask_word_bits
+        return {
+            BUFFERS: {"bitmask": 1, "mask buffer": streams, "mask bit": bits},
+            DECODER: {"bitmask": streams, "mask bit": bits},
+            ADDRESS: {"bitmask": 1, "table": streams},
+        }
     if config.windowed:
         steps = config.address_bits * ((1 << config.step_bits) - 1)
         decoder = {
