@@ -38,8 +38,12 @@ class BitmaskFront(Front):
 
         def each(name: str, parts: list[_Part]) -> list[_Part]:
             """A part for each stream."""
-            for k, part in enumerate(parts):
-                m.submodules[f"{name}_{k}" if several else name] = part
+            if several:
+                m.submodules[name] = group = Module()
+                for k, part in enumerate(parts):
+                    group.submodules[f"stream_{k}"] = part
+            else:
+                m.submodules[name] = parts[0]
             return parts
 
         streams = range(config.streams)

@@ -35,8 +35,8 @@ _COMMON = (
     (r"(\d+_)?(lane|shadow)_|U\$\d+\.", LANES),
     (r"activations_\d+\.|windows_\d+\.|i_acts__", READ_PATH),
     (r"output\.|biases\.|drain\.|o__|o_last|i_biases__", DRAIN),
-    (r"i_weights__|front\.(row_\d+\.)?(router|buffer|levels|(masks|ahead)(_\d+)?)\.", BUFFERS),
-    (r"front\.(filler\.)?sequencer\.(group_)?base\b|front\.(filler|table(_\d+)?)\.", ADDRESS),
+    (r"i_weights__|front\.(row_\d+\.)?(router|buffer|masks|levels|ahead)\.", BUFFERS),
+    (r"front\.(filler\.)?sequencer\.(group_)?base\b|front\.(filler|table)\.", ADDRESS),
     (r"front\.sequencer\.|front\.side\b", CONTROL),
 )
 _DENSE = ((r"front\.address\b", ADDRESS), (r"front\.", CONTROL))
