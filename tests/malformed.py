@@ -161,14 +161,15 @@ def columns_beyond_the_table(run: Run, config: CoreConfig) -> Run:
 
 def sums_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
     """The second filter's base, period and place are each as large as can be, so that their sum has
-    two bits more than an address; the first filter reads one place."""
+    two bits more than an address; the first filter reads one place. Of several streams the last
+    one alone has weights."""
     far, places = (1 << config.address_bits) - 1, run.descriptor["last_slot"] + 1
     table = np.tile(np.arange(config.stream_bits) < config.address_bits, (places, 1))
     columns = [(0, [1, 0]), (1, [0, 1])]  # a mask of the first period, one of the second
     words = 3 + (config.streams > 1)  # of several streams a level for each issue
     filters = np.zeros((2, words, config.stream_bits), bool)
     for number, masks in columns:
-        filters[number, :2, 0] = masks
+        filters[number, :2, (config.streams - 1) * config.mask_bits] = masks
         filters[number, -1, -1] = True
     bits = np.concatenate([table, filters.reshape(2 * words, -1)])
     weights = np.packbits(bits, axis=1, bitorder="little")
