@@ -301,7 +301,8 @@ def memory_uses(
     written = {
         "activation": rows * config.act_banks * config.memories,
         "weight": (len(whole.weights) - masks - table) * whole.runs(config),
-        **{purpose: words * whole.runs(config) for purpose, words in index.items()},
+        # A mask or a tap's address is written for every stream.
+        **{name: words * config.streams * whole.runs(config) for name, words in index.items()},
     }
     return {
         purpose: MemoryUse(

@@ -102,17 +102,25 @@ def test_wires_of_a_placement_are_priced(tmp_path: Path) -> None:
     assert whole.clock_pj == pytest.approx(bare.clock_pj, rel=1e-3)
 
 
-@pytest.mark.parametrize("fields", [{"coding": "bitmask"}, {"core": "dense-packed", "filters": 2}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"coding": "bitmask"},
+        {"coding": "bitmask", "streams": 2},
+        {"core": "dense-packed", "filters": 2},
+    ],
+)
 def test_masks_and_tables_are_not_written_into_the_weight_memory(fields: dict[str, Any]) -> None:
-    """Four mask words for each filter, or pair of filters; nine taps in the table."""
+    """Four masks for each filter, or pair of filters; nine taps in the table of each stream."""
     config = dataclasses.replace(CONFIG, mask_bits=9, mask_depth=32, tap_depth=16, **fields)
     layer, image = random_layer(GEOMETRY, 0.5), random_input(GEOMETRY)[0]
     accesses = {f"{macro.name}_{n}": (macro.name, 3, 4) for n, macro in enumerate(macros(config))}
     found = flow.memory_uses(layer, image, config, Activity(10, {}, {}, accesses, 0), 50, 1e-6)
     table = found["index+"].writes if config.table else 0
-    assert (found["index"].writes, table) == (4 * 8 // config.filters, 9 * config.table)
+    taps = 9 * config.table * config.streams
+    assert (found["index"].writes, table) == (4 * 8 // config.filters, taps)
     words = len(pack_layer(layer, config).weights)
-    assert found["weight"].writes == words - found["index"].writes - table
+    assert found["weight"].writes == words - (found["index"].writes + table) // config.streams
     assert found["weight"].reads == 15
 
 
