@@ -19,7 +19,6 @@ from compress.model.graph import Layer
 from cosign import CosignError
 from flows.measure import dram
 from rtl.config import CoreConfig
-from rtl.coreset import CoreSet
 from rtl.program.encode import work
 from rtl.program.fit import fit
 from rtl.program.pack import LayerProgram, pack_layer
@@ -32,7 +31,7 @@ from synth import energy, replay, sram
 from synth.pdk import Pdk, find_pdk
 from synth.place.options import NOTE, Placement
 from synth.replay import Activity
-from synth.report import DEPTHS, PLACED, synthesize
+from synth.report import PLACED, synthesize
 
 SCHEMA = 1
 SLICE_CYCLES = 10_000
@@ -105,6 +104,7 @@ class LayerEnergy:
     ----------
     macs : multiplications of the layer, pruned weights included
     cycles, fmax_hz : of the layer, and of the netlist
+    area_um2 : of the core with its memories, by SRAM model
     logic_nj : toggling, clock pins and leakage of the logic, by these names
     memories : by purpose
     slice : what the logic's mean cycle was measured on
@@ -117,6 +117,7 @@ class LayerEnergy:
     macs: int
     cycles: int
     fmax_hz: float
+    area_um2: dict[str, float]
     logic_nj: dict[str, float]
     memories: dict[str, MemoryUse]
     slice: Slice
@@ -146,6 +147,7 @@ class LayerEnergy:
             "cycles": self.cycles,
             "fmax_hz": self.fmax_hz,
             "seconds": self.cycles / self.fmax_hz,
+            "area_um2": self.area_um2,
             "energy_nj": parts,
             "logic_nj": sum(value for name, value in parts.items() if name.startswith("logic")),
             "sram_nj": sum(value for name, value in parts.items() if name.startswith("sram")),
@@ -197,6 +199,7 @@ def layer_energy(
         macs=layer.geometry.macs,
         cycles=total,
         fmax_hz=report.fmax_hz,
+        area_um2=report.total_um2,
         logic_nj={
             "toggle": logic.toggle_pj * total / 1000,
             "clock": logic.clock_pj * total / 1000,
@@ -315,17 +318,6 @@ def memory_uses(
     }
 
 
-def cores_for(cores: CoreSet, layers: Sequence[Layer]) -> tuple[CoreConfig, ...]:
-    """The sparse core that executes a network and both dense ones, with deeper memories where one
-    of `layers` asks for them."""
-    found = []
-    for config in (cores.sparse, cores.dense_scalar, cores.dense):
-        needed = fit(config, layers)
-        depths = {name: max(getattr(config, name), getattr(needed, name)) for name in DEPTHS}
-        found.append(dataclasses.replace(config, **depths))
-    return tuple(found)
-
-
 def measure(
     layers: Sequence[Layer],
     images: dict[str, np.ndarray],
@@ -340,13 +332,15 @@ def measure(
     """The content of energy.json: each layer on each core, and nJ per image summed over the layers.
 
     images : {layer name: int8 [C, H, W]}
-    cores : as `cores_for` has them; folder : gets `<name>` of each with netlist and reports
+    cores : each with the smallest memories that hold all of `layers`, whatever its own
+    folder : gets `<name>` of each with netlist and reports
     place : cores are placed first
     """
     simulators = simulators_dir()
     rows = []
+    fitted = [fit(config, layers) for config in cores]
     for layer in layers:
-        for config in cores:
+        for config in fitted:
             found = layer_energy(
                 layer,
                 images[layer.name],

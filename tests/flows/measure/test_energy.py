@@ -15,7 +15,6 @@ from flows.__main__ import main
 from flows.measure import energy as flow
 from flows.measure.dram import DramUse
 from rtl.config import CoreConfig
-from rtl.coreset import CoreSet
 from rtl.program.pack import pack_layer
 from rtl.sram import macros
 from sim.cycles import layer_cycles
@@ -124,6 +123,7 @@ def test_a_rows_parts_by_hand() -> None:
         macs=5000,
         cycles=1000,
         fmax_hz=5e8,
+        area_um2={"flat": 7.0},
         logic_nj={"toggle": 10.0, "clock": 4.0, "leakage": 1.0},
         memories={
             "weight": flow.MemoryUse(100.4, 50.0, 15.0, 10.0, leakage_nj=1.0),
@@ -134,6 +134,7 @@ def test_a_rows_parts_by_hand() -> None:
         synthesis={"yosys": "0"},
     ).to_json()
     assert row["dram"]["bytes"] == {"weights": 5.0}
+    assert row["area_um2"] == {"flat": 7.0}
     assert row["seconds"] == pytest.approx(2e-6)
     assert row["memories"]["weight"]["access_nj"] == pytest.approx(1.506 + 0.5)
     assert row["memories"]["weight"]["reads"] == 100
@@ -173,14 +174,17 @@ def test_slices_are_the_first_filters() -> None:
     assert np.array_equal(part.dense_levels(), layer.dense_levels()[:2])
 
 
-def test_memories_grow_with_the_layers() -> None:
-    small = random_layer(GEOMETRY, 0.5)
-    cores = CoreSet()
-    plain = (cores.sparse, cores.dense_scalar, cores.dense)
-    assert flow.cores_for(cores, [small]) == plain
-    deep = random_layer(Geometry("conv", 256, 8, 5, 5, kernel=(3, 3), padding=(1, 1)), 0.1)
-    _, scalar, array = flow.cores_for(cores, [small, deep])
-    assert scalar.weight_depth == array.weight_depth == 9 * 256
+def test_memories_are_the_smallest_that_hold_all_layers(tmp_path: Path) -> None:
+    """The core of CONFIG has memories for more."""
+    layer, image = random_layer(GEOMETRY, 0.5, name="conv"), random_input(GEOMETRY)[0]
+    rows: list[flow.LayerEnergy] = []
+    found = flow.measure(
+        [layer], {"conv": image}, [CONFIG], tmp_path, cycles=400, report=rows.append
+    )
+    smallest = dataclasses.replace(CONFIG, act_depth=64, weight_depth=64)
+    areas = synthesize(smallest).total_um2
+    assert rows[0].area_um2 == found["layers"][0]["area_um2"] == areas
+    assert areas["openram"] < synthesize(CONFIG).total_um2["openram"]
 
 
 def test_bad_input(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
