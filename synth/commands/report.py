@@ -80,8 +80,9 @@ def placed_lines(placed: Placed) -> list[str]:
     """What a placement says, for a terminal."""
     width, height = placed.core_um
     ratio = f"{placed.wire_pf / placed.library_wire_pf:.2f}" if placed.library_wire_pf else "–"
+    recipe = placed.provenance.get("recipe", "unknown")
     lines = [
-        f"  placed         seed {placed.seed}, rows of {width:,.0f} x {height:,.0f} um, "
+        f"  placed         recipe {recipe}, seed {placed.seed}, rows of {width:,.0f} x {height:,.0f} um, "
         f"{100 * placed.utilisation:.0f} % filled; {place_options.NOTE}",
         f"  logic          {placed.logic_um2:14,.0f} um2   {placed.buffers:,} buffers for wires",
         f"  wires          {placed.hpwl_mm:14,.0f} mm    by half perimeters; "
@@ -95,5 +96,8 @@ def placed_lines(placed: Placed) -> list[str]:
             "–".join(f"{scale * value:,.0f}" for value in ends)
             for scale, ends in ((1e-6, found.fmax_hz), (1, found.hpwl_mm), (1, found.logic_um2))
         )
-        lines.append(f"  {found.seeds} seeds        {clocks} MHz, {spans} mm, {areas} um2")
+        full = "–".join(f"{value:.2f}" for value in found.worst_bin)
+        lines.append(
+            f"  {found.seeds} seeds        {clocks} MHz, {spans} mm, {areas} um2, fullest bin {full}"
+        )
     return lines
