@@ -15,7 +15,6 @@ from synth.place.options import NOTE, SCHEMA, Placed
 
 _HEIGHT, _WIDTH = 96, 288  # pixels at most
 _SHADES = 15
-_COLOURS = 64  # of a floorplan
 _RED_GREEN_BLUE = tuple(bytes.fromhex(BLUE[1:]))
 
 
@@ -62,6 +61,8 @@ def picture(layer: Layer) -> Picture:
     pixels = np.empty((height, width, 4), np.uint8)
     pixels[..., :3] = _RED_GREEN_BLUE
     pixels[..., 3] = np.rint(255 * shade)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
     g = layer.geometry
     block = -(-g.out_channels // height), -(-g.columns // width)
     pixel = (
@@ -73,7 +74,7 @@ def picture(layer: Layer) -> Picture:
         name=layer.name,
         caption=f"{g.out_channels:,} × {g.columns:,}, {layer.nnz / g.weights:.1%} kept; a pixel is "
         + pixel,
-        uri=_uri(Image.fromarray(pixels)),
+        uri=_uri(buffer.getvalue()),
         width=width,
         height=height,
     )
@@ -85,20 +86,19 @@ def floorplan(name: str, folder: Path) -> Picture:
     Raises CosignError where its figures cannot be read.
     """
     placed = values.read(folder / "placed.json", Placed, (SCHEMA,), "place again")
-    image = Image.open(folder / "floorplan.png").convert("RGB").quantize(_COLOURS)
+    content = (folder / "floorplan.png").read_bytes()
+    image = Image.open(io.BytesIO(content))
     width, height = placed.core_um
     return Picture(
         name=name,
         caption=f"the die with its memories; the cells by block, in rows of {width:.0f} × "
         f"{height:.0f} µm that they fill to {placed.utilisation:.0%}; and routing demand over "
         f"capacity, {placed.worst_bin:.2f} in the fullest bin ({NOTE})",
-        uri=_uri(image),
+        uri=_uri(content),
         width=image.width,
         height=image.height,
     )
 
 
-def _uri(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+def _uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
