@@ -1,8 +1,13 @@
 """Front end of the sparse core with a bitmask: a bit per column tells which weights are stored."""
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from collections.abc import Sequence
+from functools import reduce
+from operator import and_, or_
+from typing import TypeVar
+
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out, connect
+from amaranth.lib.wiring import In, Out
 
 from rtl import sram
 from rtl.activation import advance
@@ -10,84 +15,146 @@ from rtl.config import CoreConfig
 from rtl.fanout import delay
 from rtl.layer import Error
 from rtl.sequence import Front, Sequencer
-from rtl.sparse import level_of
+from rtl.sparse import counted, joined, level_of, parted
 from rtl.timing import ACT_EDGE, ADDRESS_EDGE
 from rtl.weights import Ahead, DoubleBuffer, Router, TapTable
 
+_Part = TypeVar("_Part", bound=wiring.Component)
+
 
 class BitmaskFront(Front):
-    """Masks and levels in separate buffers; one set bit a cycle. Ports: `front_signature`."""
+    """Masks and levels in separate buffers; a set bit of every stream a cycle.
+
+    Each stream walks its own masks at its own pace, and so has a buffer for them, a decoder and a
+    table of its own. One whose last issue comes before the others' waits with it for theirs.
+    Ports: `front_signature`.
+    """
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
         layer = self.layer
+        several = config.streams > 1
+
+        def each(name: str, parts: list[_Part]) -> list[_Part]:
+            """A part for each stream."""
+            if several:
+                m.submodules[name] = group = Module()
+                for k, part in enumerate(parts):
+                    group.submodules[f"stream_{k}"] = part
+            else:
+                m.submodules[name] = parts[0]
+            return parts
+
+        streams = range(config.streams)
         m.submodules.router = router = Router(config)
-        m.submodules.masks = masks = DoubleBuffer(config.mask_depth, config.mask_bits)
+        depth, bits = config.mask_depth, config.mask_bits
+        buffers = each("masks", [DoubleBuffer(depth, bits) for _ in streams])
         m.submodules.levels = levels = DoubleBuffer(config.weight_depth, config.entry_bits)
-        m.submodules.ahead = ahead = Ahead(config.mask_depth)
-        m.submodules.decoder = decoder = MaskDecoder(config)
+        readers = each("ahead", [Ahead(depth) for _ in streams])
+        decoders = each("decoder", [MaskDecoder(config) for _ in streams])
         m.submodules.sequencer = sequencer = Sequencer(config, config.weight_depth)
-        m.submodules.table = table = TapTable(config)
+        tables = each("table", [TapTable(config) for _ in streams])
         self.wire(m, router, sequencer)
-        connect(m, router.masks, masks.i)
-        for part in (masks, ahead, decoder):
-            m.d.comb += part.start.eq(self.start)
+        offered = parted(router.masks.payload, config.streams)
+        for masks, word, ahead, decoder in zip(buffers, offered, readers, decoders, strict=True):
+            m.d.comb += [
+                masks.i.payload.eq(word),
+                router.masks.ready.eq(masks.i.ready),  # all are filled together
+                masks.i.valid.eq(router.masks.valid),
+            ]
+            for part in (masks, ahead, decoder):
+                m.d.comb += part.start.eq(self.start)
         length = Mux(sequencer.side, levels.lengths[1], levels.lengths[0])
         there = self.replay(m, router, levels, sequencer)
+        valid = reduce(and_, [decoder.valid for decoder in decoders])
+        at_last, issues = lockstep(sequencer.issue, decoders)
         m.d.comb += [
             router.last_slot.eq(layer.last_slot),
-            router.masks_end.eq(masks.write_pointer == layer.last_mask),
+            router.masks_end.eq(buffers[0].write_pointer == layer.last_mask),
             router.ends.eq(self.i.payload[-1]),
-            masks.enable.eq(router.enable),
-            masks.ends.eq(router.masks_end),
-            masks.release.eq(sequencer.release),
-            ahead.last_tile.eq(layer.last_tile),
-            ahead.ready.eq(masks.ready),
-            ahead.release.eq(sequencer.release),
-            masks.read.eq(ahead.read),
-            masks.side.eq(ahead.side),
-            masks.pointer.eq(ahead.pointer),
-            ahead.take.eq(decoder.take),
-            decoder.i_valid.eq(ahead.valid),
-            decoder.i_last.eq(ahead.last),
-            decoder.i_mask.eq(masks.word),
-            decoder.last_in_period.eq(layer.last_in_period),
-            decoder.period_step.eq(layer.period_step),
-            decoder.issue.eq(sequencer.issue),
-            sequencer.ready.eq(decoder.valid & there),
-            sequencer.at_last.eq(decoder.last),
-            sequencer.step.eq(decoder.present),
-            table.write.eq(router.slot_valid),
-            table.write_slot.eq(router.slot),
-            table.offset.eq(self.i.payload),
-            table.issue.eq(sequencer.issue),
-            table.slot.eq(decoder.slot),
-            table.base.eq(sequencer.base),
-            table.period.eq(decoder.period),
-            table.missing.eq(delay(m, decoder.slot, 1, "slot", reset_less=True) > layer.last_slot),
-            self.valid.eq(table.valid),
-            self.address.eq(table.address),
         ]
-        for i, n in enumerate(ahead.lengths):
-            m.d.comb += n.eq(masks.lengths[i])
-
-        present = delay(m, sequencer.issue & decoder.present, 2, "present")
-        code = delay(m, levels.word, 1, "code", reset_less=True)
-        weight = Signal(self.operands[0].shape())
-        m.d.sync += weight.eq(Mux(present, level_of(m, code, "code"), 0))
-        # A filter without weights has a level that nothing reads, so that its buffer is filled.
-        used = sequencer.pointer + decoder.present
-        wrong = (used != length + 1) & (used.any() | length.any())
+        for masks, ahead, decoder, issue in zip(buffers, readers, decoders, issues, strict=True):
+            m.d.comb += [
+                masks.enable.eq(router.enable),
+                masks.ends.eq(router.masks_end),
+                masks.release.eq(sequencer.release),
+                ahead.last_tile.eq(layer.last_tile),
+                ahead.ready.eq(masks.ready),
+                ahead.release.eq(sequencer.release),
+                masks.read.eq(ahead.read),
+                masks.side.eq(ahead.side),
+                masks.pointer.eq(ahead.pointer),
+                ahead.take.eq(decoder.take),
+                decoder.i_valid.eq(ahead.valid),
+                decoder.i_last.eq(ahead.last),
+                decoder.i_mask.eq(masks.word),
+                decoder.last_in_period.eq(layer.last_in_period),
+                decoder.period_step.eq(layer.period_step),
+                decoder.issue.eq(issue),
+            ]
+        m.d.comb += [sequencer.ready.eq(valid & there), sequencer.at_last.eq(at_last)]
+        if not several:
+            m.d.comb += sequencer.step.eq(decoders[0].present)
+        for table, decoder, issue in zip(tables, decoders, issues, strict=True):
+            m.d.comb += [
+                table.write.eq(router.slot_valid),
+                table.write_slot.eq(router.slot),
+                table.offset.eq(self.i.payload),
+                table.issue.eq(issue & decoder.present if several else issue),
+                table.slot.eq(decoder.slot),
+                table.base.eq(sequencer.base),
+                table.period.eq(decoder.period),
+                table.missing.eq(
+                    delay(m, decoder.slot, 1, "slot", reset_less=True) > layer.last_slot
+                ),
+            ]
         m.d.comb += [
-            self.operands[0].eq(delay(m, weight, ACT_EDGE - 2 - ADDRESS_EDGE, "weight")),
-            self.nonzeros.eq(weight.any()),
-            self.fillers.eq(table.valid & ~weight.any()),
-            self.fault[Error.WEIGHTS].eq(levels.overflow | masks.overflow),
-            self.fault[Error.ADDRESS].eq(weight.any() & table.beyond),
+            self.valid.eq(joined([table.valid for table in tables])),
+            self.address.eq(joined([table.address for table in tables])),
+        ]
+        for masks, ahead in zip(buffers, readers, strict=True):
+            for i, n in enumerate(ahead.lengths):
+                m.d.comb += n.eq(masks.lengths[i])
+
+        present = [
+            delay(m, issue & decoder.present, 2, "present")
+            for issue, decoder in zip(issues, decoders, strict=True)
+        ]
+        codes = parted(delay(m, levels.word, 1, "code", reset_less=True), config.streams)
+        weights = [Signal(signed(config.operand_bits), name="weight") for _ in streams]
+        for weight, found, code in zip(weights, present, codes, strict=True):
+            m.d.sync += weight.eq(Mux(found, level_of(m, code, "code"), 0))
+        if several:
+            wrong = sequencer.pointer != length
+            nonzeros, fillers = counted(m, sequencer, [weight.any() for weight in weights])
+        else:
+            # A filter without weights has a level that nothing reads, so that its buffer is filled.
+            used = sequencer.pointer + decoders[0].present
+            wrong = (used != length + 1) & (used.any() | length.any())
+            nonzeros, fillers = weights[0].any(), tables[0].valid & ~weights[0].any()
+        beyond = [w.any() & table.beyond for w, table in zip(weights, tables, strict=True)]
+        operands = delay(m, joined(weights), ACT_EDGE - 2 - ADDRESS_EDGE, "weight")
+        m.d.comb += [
+            self.operands[0].eq(operands),
+            self.nonzeros.eq(nonzeros),
+            self.fillers.eq(fillers),
+            self.fault[Error.WEIGHTS].eq(levels.overflow | buffers[0].overflow),
+            self.fault[Error.ADDRESS].eq(reduce(or_, beyond)),
             self.fault[Error.LEVELS].eq(sequencer.last & wrong),
         ]
         return m
+
+
+def lockstep(issue: Value, decoders: Sequence["MaskDecoder"]) -> tuple[Value, list[Value]]:
+    """(whether all streams are at their filter's last issue, the issues of each when all `issue`).
+
+    A stream that is there before the others waits for them.
+    """
+    if len(decoders) == 1:
+        return decoders[0].last, [issue]
+    at_last = reduce(and_, [decoder.last for decoder in decoders])
+    return at_last, [issue & (at_last | ~decoder.last) for decoder in decoders]
 
 
 class MaskDecoder(wiring.Component):

@@ -70,7 +70,8 @@ class CoreConfig:
         previous one, fillers for long ones), "absolute" (address), "bitmask" (a bit per column) or
         "window" (one of a few distances to the window that it is in, and its tap there)
     index_bits : width of a relative distance
-    mask_bits : columns of a mask word (bitmask; in `dense-packed` with a bit for each filter)
+    mask_bits : columns of a mask word (bitmask, with a bit for each stream; in `dense-packed` with
+        a bit for each filter)
     tap_depth : words of the table that turns a bit's place into an address (bitmask)
     mask_depth : words in each of the two mask buffers (bitmask and `dense-packed`)
     window_reads, window_span : a window of `sparse-rows` holds that many reads of
@@ -91,10 +92,10 @@ class CoreConfig:
         N weights at a tap, each with a multiplier of its own. M is 2, 4 or 8; N = M prunes nothing
     gate_zeros : 1 gives every multiplier operand registers of its own, which keep what they have
         while one of the new operands is zero, so that the multiplier rests
-    streams : 1..8, of the sparse core with any coding but "bitmask": the input channels of a
-        convolution group are dealt to so many streams, channel c to stream c mod `streams`. Each
-        has a decoder and an activation memory of its own in every tile, and every lane adds up
-        the streams' products in one accumulator
+    streams : 1..8, of the sparse core: the input channels of a convolution group are dealt to so
+        many streams, channel c to stream c mod `streams`. Each has a decoder and an activation
+        memory of its own in every tile, and every lane adds up the streams' products in one
+        accumulator
     beats : cycles in which a window of the "window" coding is read, 1..4, each a share of its bytes
     step_bits : width of the number of a distance between windows ("window" coding); a layer has
         2**step_bits - 1 of them, fillers make all others
@@ -161,8 +162,6 @@ class CoreConfig:
             )
         if self.streams > 1 and self.core != "sparse":
             return f"the {self.core} core has one stream, streams is {self.streams}"
-        if self.streams > 1 and self.coding == "bitmask":
-            return f"the bitmask coding has one stream, streams is {self.streams}"
         if self.filters > 1 and self.core in ("sparse", "dense-scalar"):
             return f"the {self.core} core computes one filter at a time, filters is {self.filters}"
         if self.filters > 1 and self.lanes % self.drain:
@@ -342,8 +341,8 @@ class CoreConfig:
 
     @property
     def mask_word_bits(self) -> int:
-        """Width of a word of the mask buffers."""
-        return self.mask_bits * (self.filters if self.packed else 1)
+        """Width of the weight stream's mask words, a mask for each filter or for each stream."""
+        return self.mask_bits * (self.operands if self.masked else 1)
 
     @property
     def stream_bits(self) -> int:

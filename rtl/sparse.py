@@ -42,7 +42,7 @@ class SparseFront(Front):
             sequencer.ready.eq(self.replay(m, router, buffer, sequencer)),
             sequencer.at_last.eq(sequencer.pointer == length),
         ]
-        for decoder, entry in zip(decoders, self._entries(buffer.word), strict=True):
+        for decoder, entry in zip(decoders, parted(buffer.word, config.streams), strict=True):
             m.d.comb += [
                 decoder.issue.eq(sequencer.issue),
                 decoder.first.eq(sequencer.first),
@@ -56,9 +56,7 @@ class SparseFront(Front):
         ]
         present = [decoder.weight.any() for decoder in decoders]
         if several or config.windowed:
-            counted = delay(m, sequencer.issue, 4, "counted")
-            found = sum(delay(m, Cat(present), 1, "present"))
-            nonzeros, fillers = found, Mux(counted, config.streams, 0) - found
+            nonzeros, fillers = counted(m, sequencer, present)
             beyond = joined([decoder.beyond for decoder in decoders]).any()
         else:
             nonzeros, fillers = present[0], decoders[0].valid & ~present[0]
@@ -79,17 +77,27 @@ class SparseFront(Front):
         """That of a stream."""
         return SparseAddress(self._config)
 
-    def _entries(self, word: Value) -> list[Value]:
-        """Those of each stream in a word of the weight buffer."""
-        streams = self._config.streams
-        if streams == 1:
-            return [word]
-        return [word.word_select(k, len(word) // streams) for k in range(streams)]
-
 
 def joined(values: list[Value]) -> Value:
     """The streams' values side by side, stream 0 lowest."""
     return Cat(*values) if len(values) > 1 else values[0]
+
+
+def parted(value: Value, streams: int) -> list[Value]:
+    """The streams' values in one, each as wide as the others."""
+    if streams == 1:
+        return [value]
+    return [value.word_select(k, len(value) // streams) for k in range(streams)]
+
+
+def counted(m: Module, sequencer: Sequencer, present: list[Value]) -> tuple[Value, Value]:
+    """(weights, fillers) of several streams' issues, a cycle later.
+
+    present : of each stream, whether it has a weight, after edge 2
+    """
+    issued = delay(m, sequencer.issue, 4, "counted")
+    found = sum(delay(m, Cat(present), 1, "present"))
+    return found, Mux(issued, len(present), 0) - found
 
 
 def level_of(m: Module, code: Value, name: str) -> Value:

@@ -34,7 +34,7 @@ def name(words: int, bits: int) -> str:
 
 def macros(config: CoreConfig) -> tuple[Macro, ...]:
     """The SRAMs of the core: "activation" banks, "weight" buffers, and "index" memories (mask
-    buffers, table of tap addresses) where the core has them."""
+    buffers, table of tap addresses, each once for every stream) where the core has them."""
     banks = config.act_banks * config.act_buffers * config.memories
     activation = Macro("activation", config.act_depth, 8 * config.bank_bytes, banks)
     depths = config.weight_depth, config.mask_depth, config.tap_depth
@@ -48,9 +48,10 @@ def stream_macros(
     rows = config.filters if config.core == "sparse-rows" else 1
     found = [Macro("weight", weight_depth, config.entry_bits, 2 * rows)]
     if config.masked:
-        found.append(Macro("index", mask_depth, config.mask_word_bits, 2))
+        bits = config.mask_word_bits // config.streams
+        found.append(Macro("index", mask_depth, bits, 2 * config.streams))
     if config.table:
-        found.append(Macro("index", tap_depth, config.address_bits, 1))
+        found.append(Macro("index", tap_depth, config.address_bits, config.streams))
     return found
 
 

@@ -65,10 +65,11 @@ class MemoryEnergy:
     leakage_uw: float
 
 
-def logic_energy(
-    folder: Path, activity: Activity, pdk: Pdk, top: str = "cosign_core"
-) -> LogicEnergy:
-    """Price the netlist that synth.report left in `folder`, with the toggles of `activity`.
+def cell_powers(
+    folder: Path, pdk: Pdk, top: str = "cosign_core"
+) -> tuple[dict[str, tuple[float, float]], dict[str, tuple[float, float]]]:
+    """{instance: (dynamic, leakage) in watts} of the netlist that synth.report left in `folder`,
+    with all nets at no and at one toggle a cycle of PERIOD_NS.
 
     Where a SPEF lies beside it, as in the folder of a placed core, nets load by that.
 
@@ -92,8 +93,7 @@ def logic_energy(
         log = run_tool(command, work / "power.log", work, PACKAGE)
         if match := re.search(r"^Error: (.*)", log, re.M):
             raise CosignError(f"OpenSTA refused {folder}: {match[1].rstrip('.')}.")
-        quiet, busy = (parse_power(work / f"power_{level}.rpt") for level in (0, 1))
-    return combine(quiet, busy, activity)
+        return parse_power(work / "power_0.rpt"), parse_power(work / "power_1.rpt")
 
 
 def _wires(folder: Path) -> str:
@@ -120,8 +120,8 @@ def parse_power(path: Path) -> dict[str, tuple[float, float]]:
 def combine(
     quiet: dict[str, tuple[float, float]], busy: dict[str, tuple[float, float]], activity: Activity
 ) -> LogicEnergy:
-    """The mean cycle, from both reports and the counts. A cell toggles as often as its outputs do
-    on the average."""
+    """The mean cycle, from what `cell_powers` says and the counts. A cell toggles as often as its
+    outputs do on the average."""
     rates: dict[str, list[float]] = {}
     for pin, (toggles, _) in activity.pins.items():
         rates.setdefault(pin.partition("/")[0], []).append(toggles / activity.cycles)

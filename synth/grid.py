@@ -44,6 +44,11 @@ _STREAMS: _Rows = (  # lanes, drain, streams, and what else differs
     (17, 1, 3, {"bank_bytes": 2}), (9, 1, 6, {}), (8, 2, 8, {}), (17, 2, 4, {}), (29, 4, 2, {}),
     (25, 2, 3, {"index_bits": 10}), (13, 1, 8, {}),
 )  # fmt: skip
+_MASKED_STREAMS: _Rows = (  # lanes, drain, streams, and what else differs
+    (4, 1, 2, {"mask_bits": 9}), (5, 1, 4, {}), (8, 1, 2, {"mask_bits": 18}), (13, 1, 4, {}),
+    (7, 2, 3, {"mask_bits": 18}), (4, 1, 8, {"mask_bits": 9}), (13, 1, 6, {"mask_bits": 54}),
+    (37, 1, 2, {"bank_bytes": 8}), (61, 1, 2, {"mask_bits": 18}), (61, 2, 4, {"mask_bits": 18}),
+)  # fmt: skip
 _WINDOWS = (  # lanes, drain, streams, window_span, beats, step_bits
     (8, 1, 1, 3, 1, 3), (16, 1, 1, 3, 2, 3), (8, 1, 2, 1, 1, 3), (8, 1, 2, 3, 2, 2),
     (6, 1, 3, 3, 3, 3), (4, 1, 4, 1, 1, 4), (13, 1, 2, 3, 2, 3), (26, 2, 1, 3, 2, 3),
@@ -128,16 +133,12 @@ def cores() -> tuple[CoreConfig, ...]:
         for lanes, drain, tiles, more in several
     ]
     streams: list[dict[str, Any]] = [
-        {
-            "core": "sparse",
-            "lanes": lanes,
-            "drain": drain,
-            "streams": count,
-            "index_bits": 8,
-            **more,
-        }
-        for lanes, drain, count, more in _STREAMS
-    ]
+        {"core": "sparse", "lanes": lanes, "drain": drain, "streams": count, **coding, **more}
+        for coding, several in (
+            ({"index_bits": 8}, _STREAMS), ({"coding": "bitmask"}, _MASKED_STREAMS)
+        )
+        for lanes, drain, count, more in several
+    ]  # fmt: skip
     windows: list[dict[str, Any]] = [
         {"core": "sparse", "coding": "window", "lanes": lanes, "drain": drain, "streams": count,
          "window_span": span, "beats": beats, "step_bits": step_bits}

@@ -140,10 +140,11 @@ def _packed(config: CoreConfig) -> dict[str, Parts]:
 
 def _sparse(config: CoreConfig) -> dict[str, Parts]:
     if config.masked:
+        streams, bits = config.streams, config.mask_word_bits
         return {
-            BUFFERS: {"bitmask": 1, "mask bit": config.mask_bits},
-            DECODER: {"bitmask": 1, "mask bit": config.mask_bits},
-            ADDRESS: {"bitmask": 1},
+            BUFFERS: {"bitmask": 1, "mask buffer": streams, "mask bit": bits},
+            DECODER: {"bitmask": streams, "mask bit": bits},
+            ADDRESS: {"bitmask": 1, "table": streams},
         }
     if config.windowed:
         steps = config.address_bits * ((1 << config.step_bits) - 1)

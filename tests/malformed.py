@@ -19,7 +19,9 @@ Spoil = Callable[[Run, CoreConfig], Run]
 
 def malformed(config: CoreConfig) -> Iterator[tuple[Geometry, Spoil, Error]]:
     """(a layer's shape, what spoils a run of it, the error) of all that can go wrong."""
-    many_tiles, one_tile = Geometry("conv", 2, 4, 6, 6, (3, 3)), Geometry("linear", 24, 6)
+    many_tiles = Geometry("conv", 2, 4, 6, 6, (3, 3))
+    channels = 24 * (config.streams if config.masked else 1)  # three masks of each stream
+    one_tile = Geometry("linear", channels, 6)
     # A tap at every tile's first address and no other: nothing lies beyond but the tile.
     one_tap = Geometry("linear", 1, 12 * config.filters)
     yield many_tiles, too_many_rows, Error.ACTS
@@ -48,7 +50,8 @@ def malformed(config: CoreConfig) -> Iterator[tuple[Geometry, Spoil, Error]]:
         yield one_tile, periods_beyond_the_memory, Error.ADDRESS
         if config.masked:
             yield one_tile, columns_beyond_the_table, Error.ADDRESS
-            yield Geometry("linear", config.mask_bits + 1, 2), sums_beyond_the_memory, Error.ADDRESS
+            two_masks = Geometry("linear", config.streams * config.mask_bits + 1, 2)
+            yield two_masks, sums_beyond_the_memory, Error.ADDRESS
         for geometry in (many_tiles, one_tile):
             yield geometry, a_weight_less, Error.LEVELS
             yield geometry, a_weight_more, Error.LEVELS
@@ -158,15 +161,17 @@ def columns_beyond_the_table(run: Run, config: CoreConfig) -> Run:
 
 def sums_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
     """The second filter's base, period and place are each as large as can be, so that their sum has
-    two bits more than an address; the first filter reads one place."""
+    two bits more than an address; the first filter reads one place. Of several streams the last
+    one alone has weights."""
     far, places = (1 << config.address_bits) - 1, run.descriptor["last_slot"] + 1
     table = np.tile(np.arange(config.stream_bits) < config.address_bits, (places, 1))
     columns = [(0, [1, 0]), (1, [0, 1])]  # a mask of the first period, one of the second
-    filters = np.zeros((2, 3, config.stream_bits), bool)
+    words = 3 + (config.streams > 1)  # of several streams a level for each issue
+    filters = np.zeros((2, words, config.stream_bits), bool)
     for number, masks in columns:
-        filters[number, :2, 0] = masks
-        filters[number, 2, -1] = True
-    bits = np.concatenate([table, filters.reshape(6, -1)])
+        filters[number, :2, (config.streams - 1) * config.mask_bits] = masks
+        filters[number, -1, -1] = True
+    bits = np.concatenate([table, filters.reshape(2 * words, -1)])
     weights = np.packbits(bits, axis=1, bitorder="little")
     run = dataclasses.replace(run, weights=weights)
     return with_fields(
@@ -183,7 +188,7 @@ def beyond_the_memory(run: Run, config: CoreConfig) -> Run:
         descriptor = descriptor | dict.fromkeys((f"step_{name}" for name in STEPS), step)
     elif config.table:
         bits[: descriptor["last_slot"] + 1, : config.address_bits] = 1
-        descriptor = descriptor | {"period_step": config.act_bytes - 1}
+        descriptor = descriptor | {"period_step": config.act_elements - 1}
     else:
         bits = np.tile(bits[:1], (config.weight_depth, 1))  # one long filter
         bits[:, config.weight_bits + 1 : config.entry_bits] = 1

@@ -25,7 +25,7 @@ COMMANDS = {
         "area, delay and energy of many cores on layers and densities; resumable",
     ),
     "energy": Command(
-        "flows.commands.energy", "energy of a run's convolutions on its sparse and dense cores"
+        "flows.commands.energy", "energy of a network's convolutions on sparse and dense cores"
     ),
     "baselines": Command("flows.commands.baselines", "ways of pruning compared"),
     "posttrain": Command(

@@ -21,7 +21,7 @@ from rtl import verilog
 from sim import verify
 from sim.run import simulators_dir
 from synth.profile import HardwareProfile
-from synth.report import CoreReport, synthesize_many
+from synth.report import PLACED, CoreReport, synthesize_many
 
 
 class Loop:
@@ -68,6 +68,13 @@ class Loop:
         return CoreReports.of(
             self.config.cores, map(CoreReport.from_json, found), self.config.area_um2
         )
+
+    @property
+    def placed(self) -> dict[str, Path]:
+        """What placements left of the cores that execute the network, folders by name."""
+        cores = (self.config.cores.sparse, self.config.cores.dense)
+        folders = {core.name: self.path / "synth" / core.hash / PLACED for core in cores}
+        return {name: folder for name, folder in folders.items() if folder.is_dir()}
 
     def found(self, stage: str) -> Any:
         """What an earlier stage returned."""

@@ -153,7 +153,7 @@ def run(run: RunDir, reporter: Reporter, log: logs.Log, network: Pretrained | No
     run.config.cores.write(run.path / assemble.CORES)
     if loop.names:
         classes.write(loop.names, run.path / classes.FILE)
-    html.write(measured, loop.model.layers, run.path / "report.html")
+    html.write(measured, loop.model.layers, loop.placed, run.path / "report.html")
     plots.write_png(plots.break_even(measured), run.path / "break-even.png")
     return measured
 

@@ -19,7 +19,6 @@ from compress.model.graph import Layer
 from cosign import CosignError
 from flows.measure import dram
 from rtl.config import CoreConfig
-from rtl.coreset import CoreSet
 from rtl.program.encode import work
 from rtl.program.fit import fit
 from rtl.program.pack import LayerProgram, pack_layer
@@ -32,7 +31,7 @@ from synth import energy, replay, sram
 from synth.pdk import Pdk, find_pdk
 from synth.place.options import NOTE, Placement
 from synth.replay import Activity
-from synth.report import DEPTHS, PLACED, synthesize
+from synth.report import PLACED, CoreReport, synthesize
 
 SCHEMA = 1
 SLICE_CYCLES = 10_000
@@ -105,6 +104,7 @@ class LayerEnergy:
     ----------
     macs : multiplications of the layer, pruned weights included
     cycles, fmax_hz : of the layer, and of the netlist
+    area_um2 : of the core with its memories, by SRAM model
     logic_nj : toggling, clock pins and leakage of the logic, by these names
     memories : by purpose
     slice : what the logic's mean cycle was measured on
@@ -117,6 +117,7 @@ class LayerEnergy:
     macs: int
     cycles: int
     fmax_hz: float
+    area_um2: dict[str, float]
     logic_nj: dict[str, float]
     memories: dict[str, MemoryUse]
     slice: Slice
@@ -146,6 +147,7 @@ class LayerEnergy:
             "cycles": self.cycles,
             "fmax_hz": self.fmax_hz,
             "seconds": self.cycles / self.fmax_hz,
+            "area_um2": self.area_um2,
             "energy_nj": parts,
             "logic_nj": sum(value for name, value in parts.items() if name.startswith("logic")),
             "sram_nj": sum(value for name, value in parts.items() if name.startswith("sram")),
@@ -158,37 +160,67 @@ class LayerEnergy:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class PricedCore:
+    """A core whose energy can be told.
+
+    Parameters
+    ----------
+    report : of its synthesis, or placement
+    folder : has the netlist
+    pdk : the cells' library
+    powers : of each cell, as `synth.energy.cell_powers` has them
+    """
+
+    report: CoreReport
+    folder: Path
+    pdk: Pdk
+    powers: tuple[dict[str, tuple[float, float]], dict[str, tuple[float, float]]]
+
+    @classmethod
+    def of(
+        cls,
+        config: CoreConfig,
+        folder: Path,
+        liberty: Sequence[Path] = (),
+        place: Placement | None = None,
+    ) -> "PricedCore":
+        """The core of `config`, synthesised into `folder`.
+
+        place : the core is placed, and its netlist and wires are those that are priced
+
+        Raises CosignError when a tool is missing.
+        """
+        report = synthesize(config, folder, liberty, place=place).quoted
+        if place is not None:
+            folder = folder / PLACED
+        pdk = find_pdk(liberty)
+        return cls(report, folder, pdk, energy.cell_powers(folder, pdk))
+
+
 def layer_energy(
     layer: Layer,
     image: np.ndarray,
-    config: CoreConfig,
-    folder: Path,
+    core: PricedCore,
     simulators: Path,
-    liberty: Sequence[Path] = (),
     cycles: int = SLICE_CYCLES,
     dram_pj_per_bit: float = dram.PJ_PER_BIT,
-    place: Placement | None = None,
 ) -> LayerEnergy:
-    """Energy of one image through `layer`, a convolution, on the core of `config`.
+    """Energy of one image through `layer`, a convolution.
 
     image : int8 [C, H, W]
-    folder : gets the synthesised core
     cycles : of the slice, about
     dram_pj_per_bit : energy of a bit to or from the memory outside
-    place : the core is placed, and its netlist and wires are those that are priced
 
     Raises CosignError when the layer does not fit, a tool is missing, or the netlist and the RTL
     disagree.
     """
     if layer.geometry.kind != "conv":
         raise CosignError(f"layer {layer.name!r} is no convolution; energy is measured of those.")
-    report = synthesize(config, folder, liberty, place=place).quoted
-    if place is not None:
-        folder = folder / PLACED
-    pdk = find_pdk(liberty)
+    report, config = core.report, core.report.config
     part = slice_of(layer, config, cycles)
-    activity = _replayed(_recorded(part, image, config, simulators), part, config, folder, pdk)
-    logic = energy.logic_energy(folder, activity, pdk)
+    activity = _replayed(_recorded(part, image, config, simulators), part, core)
+    logic = energy.combine(*core.powers, activity)
     total = layer_cycles(layer, config)
     seconds = total / report.fmax_hz
     return LayerEnergy(
@@ -197,6 +229,7 @@ def layer_energy(
         macs=layer.geometry.macs,
         cycles=total,
         fmax_hz=report.fmax_hz,
+        area_um2=report.total_um2,
         logic_nj={
             "toggle": logic.toggle_pj * total / 1000,
             "clock": logic.clock_pj * total / 1000,
@@ -258,21 +291,20 @@ def _recorded(part: Layer, image: np.ndarray, config: CoreConfig, simulators: Pa
     return recording
 
 
-def _replayed(
-    recording: Recording, part: Layer, config: CoreConfig, folder: Path, pdk: Pdk
-) -> Activity:
-    """What the netlist in `folder` does in the typical cycles of `recording`.
+def _replayed(recording: Recording, part: Layer, core: PricedCore) -> Activity:
+    """What the netlist of `core` does in the typical cycles of `recording`.
 
     From the first issued weight on, without the last pass: while that computes nothing is loaded
     for the next one.
     """
+    config = core.report.config
     issued = np.flatnonzero(recording.outputs["events"][:, 4:].any(axis=1))
     first, last = int(issued[0]), int(issued[-1]) + 1
     if (before := part.geometry.out_channels - config.filters) > 0:
         last -= layer_cycles(part, config) - layer_cycles(_first(part, before), config)
     return replay.replay(
-        folder / "netlist.v",
-        pdk.library,
+        core.folder / "netlist.v",
+        core.pdk.library,
         {port: bits[:last] for port, bits in recording.inputs.items()},
         {port: bits[:last] for port, bits in recording.outputs.items()},
         first,
@@ -301,7 +333,8 @@ def memory_uses(
     written = {
         "activation": rows * config.act_banks * config.memories,
         "weight": (len(whole.weights) - masks - table) * whole.runs(config),
-        **{purpose: words * whole.runs(config) for purpose, words in index.items()},
+        # A mask or a tap's address is written for every stream.
+        **{name: words * config.streams * whole.runs(config) for name, words in index.items()},
     }
     return {
         purpose: MemoryUse(
@@ -313,17 +346,6 @@ def memory_uses(
         )
         for purpose, memory in found.items()
     }
-
-
-def cores_for(cores: CoreSet, layers: Sequence[Layer]) -> tuple[CoreConfig, ...]:
-    """The sparse core that executes a network and both dense ones, with deeper memories where one
-    of `layers` asks for them."""
-    found = []
-    for config in (cores.sparse, cores.dense_scalar, cores.dense):
-        needed = fit(config, layers)
-        depths = {name: max(getattr(config, name), getattr(needed, name)) for name in DEPTHS}
-        found.append(dataclasses.replace(config, **depths))
-    return tuple(found)
 
 
 def measure(
@@ -340,23 +362,19 @@ def measure(
     """The content of energy.json: each layer on each core, and nJ per image summed over the layers.
 
     images : {layer name: int8 [C, H, W]}
-    cores : as `cores_for` has them; folder : gets `<name>` of each with netlist and reports
+    cores : each with the smallest memories that hold all of `layers`, whatever its own
+    folder : gets `<name>` of each with netlist and reports
     place : cores are placed first
     """
     simulators = simulators_dir()
+    priced = [
+        PricedCore.of(fit(config, layers), folder / config.name, liberty, place) for config in cores
+    ]
     rows = []
     for layer in layers:
-        for config in cores:
+        for core in priced:
             found = layer_energy(
-                layer,
-                images[layer.name],
-                config,
-                folder / config.name,
-                simulators,
-                liberty,
-                cycles,
-                dram_pj_per_bit,
-                place,
+                layer, images[layer.name], core, simulators, cycles, dram_pj_per_bit
             )
             rows.append(found.to_json())
             report(found)

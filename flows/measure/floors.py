@@ -97,7 +97,7 @@ def _sparse(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
     masks = 0
     if config.masked:
         # A mask word is at most all of its bits.
-        masks = -(-layout.geometry.columns // config.mask_bits)
+        masks = -(-layout.taps // config.mask_bits)
     stored = Stored(
         layer=int(kept.sum()),
         filter=int(kept.max()),

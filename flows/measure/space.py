@@ -139,6 +139,8 @@ def sparse_dot(space: Space) -> Iterator[CoreConfig]:
     """Sparse cores whose lanes add up the products of several streams in a cycle."""
     for bits in DOT_INDEX_BITS:
         yield from _streamed(space, STREAMS, index_bits=bits)
+    for bits in MASK_BITS:
+        yield from _streamed(space, STREAMS, coding="bitmask", mask_bits=bits)
 
 
 def sparse_window(space: Space) -> Iterator[CoreConfig]:

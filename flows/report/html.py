@@ -1,6 +1,7 @@
-"""report.html: one self-contained page per run, from results.json and model.cosign alone."""
+"""report.html: one self-contained page per run, from results.json, model.cosign and, where cores
+were placed, their floorplans."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,8 +50,12 @@ def plain(table: Table) -> dict[str, Any]:
     }
 
 
-def render(results: Results, layers: Sequence[Layer]) -> str:
-    """The page as text. `layers` are those of the model.cosign that `results` were measured on."""
+def render(results: Results, layers: Sequence[Layer], placed: Mapping[str, Path] = {}) -> str:
+    """The page as text.
+
+    layers : of the model.cosign that `results` were measured on
+    placed : folder of each placed core that is shown, by name
+    """
     return page(
         "report.html.j2",
         results=results,
@@ -66,13 +71,16 @@ def render(results: Results, layers: Sequence[Layer]) -> str:
         others=[plain(table) for table in paper_tables(results)],
         figures=_panels(results),
         pictures=[pictures.picture(layer) for layer in layers],
+        floorplans=[pictures.floorplan(*core) for core in placed.items()],
     )
 
 
-def write(results: Results, layers: Sequence[Layer], path: Path) -> None:
+def write(
+    results: Results, layers: Sequence[Layer], placed: Mapping[str, Path], path: Path
+) -> None:
     """Write the page atomically."""
     with atomic_write(path) as file:
-        file.write(render(results, layers).encode())
+        file.write(render(results, layers, placed).encode())
 
 
 def _tiles(results: Results) -> list[tuple[str, str]]:

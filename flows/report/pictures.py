@@ -1,14 +1,17 @@
-"""Pictures of sparsity: where the weights that a layer kept are, as small PNG files."""
+"""Pictures as small PNG files: where the weights that a layer kept are, how a core was placed."""
 
 import base64
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from compress.model.graph import Layer
+from cosign import values
 from flows.report.plots import BLUE
+from synth.place.options import NOTE, SCHEMA, Placed
 
 _HEIGHT, _WIDTH = 96, 288  # pixels at most
 _SHADES = 15
@@ -17,12 +20,12 @@ _RED_GREEN_BLUE = tuple(bytes.fromhex(BLUE[1:]))
 
 @dataclass(frozen=True)
 class Picture:
-    """A layer's weight matrix, filters downwards, channel x row x column across.
+    """One of the page, as a PNG.
 
     Parameters
     ----------
-    name, caption : of the layer
-    uri : PNG as a data URI; the more opaque a pixel, the more of its weights were kept
+    name, caption : of what it shows
+    uri : as a data URI
     width, height : pixels
     """
 
@@ -50,7 +53,8 @@ def density(layer: Layer, height: int = _HEIGHT, width: int = _WIDTH) -> np.ndar
 
 
 def picture(layer: Layer) -> Picture:
-    """The mask of a small layer, the density map of a large one."""
+    """The mask of a small layer, the density map of a large one: filters downwards, channel x row x
+    column across; the more opaque a pixel, the more of its weights were kept."""
     share = density(layer)
     shade = np.ceil(share / max(share.max(), 1e-9) * _SHADES) / _SHADES
     height, width = share.shape
@@ -70,7 +74,31 @@ def picture(layer: Layer) -> Picture:
         name=layer.name,
         caption=f"{g.out_channels:,} × {g.columns:,}, {layer.nnz / g.weights:.1%} kept; a pixel is "
         + pixel,
-        uri="data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode(),
+        uri=_uri(buffer.getvalue()),
         width=width,
         height=height,
     )
+
+
+def floorplan(name: str, folder: Path) -> Picture:
+    """The core `name` as it was placed; `folder` has what the placement left.
+
+    Raises CosignError where its figures cannot be read.
+    """
+    placed = values.read(folder / "placed.json", Placed, (SCHEMA,), "place again")
+    content = (folder / "floorplan.png").read_bytes()
+    image = Image.open(io.BytesIO(content))
+    width, height = placed.core_um
+    return Picture(
+        name=name,
+        caption=f"the die with its memories; the cells by block, in rows of {width:.0f} × "
+        f"{height:.0f} µm that they fill to {placed.utilisation:.0%}; and routing demand over "
+        f"capacity, {placed.worst_bin:.2f} in the fullest bin ({NOTE})",
+        uri=_uri(content),
+        width=image.width,
+        height=image.height,
+    )
+
+
+def _uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -14,7 +14,7 @@ from compress.model.graph import Geometry, Layer
 from compress.model.levels import max_level
 from compress.zoo.networks import spec_of
 from cosign import CosignError, scratch
-from flows.measure.energy import layer_energy
+from flows.measure.energy import PricedCore, layer_energy
 from flows.measure.workload import RandomMasks
 from flows.sweep.spec import Job, Point
 from rtl.config import CoreConfig
@@ -60,8 +60,8 @@ def measure(point: Point, liberty: tuple[Path, ...] = ()) -> Outcome:
     if point.energy:
         with scratch("sweep") as folder:
             image = _image(layer.geometry, point.job)
-            measured = layer_energy(layer, image, fitted, folder, simulators_dir(), liberty)
-            energy = measured.to_json()
+            core = PricedCore.of(fitted, folder, liberty)
+            energy = layer_energy(layer, image, core, simulators_dir()).to_json()
     figures = {
         "name": report.name,
         "config": fitted.to_json(),

@@ -13,8 +13,9 @@ from compress.model.levels import level_codes
 from rtl.config import CoreConfig
 from rtl.program.grouping import filter_order
 from rtl.program.layout import Layout
+from rtl.program.masks import mask_counts, mask_plan, masked_words
 from rtl.program.packed import code_rows, mask_words, packed_words
-from rtl.program.places import place_counts, place_words
+from rtl.program.places import place_counts, place_words, rows_of
 from rtl.program.reads import ReadPlan, read_plan, window_weights
 from rtl.program.structured import filter_parts
 from rtl.program.windows import window_counts, window_words
@@ -62,8 +63,10 @@ def work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool = True)
         return Work(taps, masks + rows, rows, masks)
     if config.core == "sparse-rows":
         return _rows_work(layer, layout, config, grouped)
-    if config.coding == "bitmask":
-        return _mask_work(layer, layout, config)
+    if config.masked:
+        plan = mask_plan(layout, config)
+        issues, stored = mask_counts(layer, plan, config)
+        return Work(issues, stored + plan.words, stored, plan.words, len(plan.table))
     if config.windowed:
         entries = window_counts(layer, layout, config)
     else:
@@ -81,8 +84,8 @@ def encode(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
         return _dense_words(parts, layout, config)
     if config.core == "sparse-rows":
         return _rows_words(layer, layout, config)
-    if config.coding == "bitmask":
-        return _mask_words(layer, layout, config)
+    if config.masked:
+        return masked_words(layer, layout, config)
     if config.windowed:
         return window_words(layer, layout, config)
     return place_words(layer, layout, config)
@@ -101,11 +104,6 @@ def shape_of(layout: Layout, config: CoreConfig) -> tuple[int, int]:
     return tiles, -(-last // config.drain) if config.filters == 1 else config.tile_shifts
 
 
-def _rows_of(layer: Layer) -> np.ndarray:
-    """int64 [nnz]: the filter of each non-zero."""
-    return np.repeat(np.arange(layer.geometry.out_channels), np.diff(layer.row_ptr))
-
-
 # Dense: a word for every tap, of levels or of what `sparse-nm` keeps of them.
 
 
@@ -117,99 +115,6 @@ def _dense_words(parts: np.ndarray, layout: Layout, config: CoreConfig) -> np.nd
     padded[:, : g.out_channels // g.groups] = parts.reshape(g.groups, -1, layout.taps)
     words = padded.reshape(shape).transpose(0, 2, 1).reshape(-1, config.filters)
     return to_bytes(words, config.filter_bits)
-
-
-# Bitmask: per filter its mask words, then its levels.
-
-
-@dataclass(frozen=True, eq=False)
-class MaskPlan:
-    """Where a layer's columns are in its mask words.
-
-    A period is a mask word of several channels, or several words of one channel.
-
-    Parameters
-    ----------
-    words : mask words of a filter
-    word, bit : int64 [columns], of each column
-    in_period : words of a period
-    step : bytes from a period's channels to the next's
-    table : int64 [slots], tap addresses by {word in period, bit}
-    """
-
-    words: int
-    word: np.ndarray
-    bit: np.ndarray
-    in_period: int
-    step: int
-    table: np.ndarray
-
-
-def mask_plan(layout: Layout, config: CoreConfig) -> MaskPlan:
-    """How `layout`'s columns go into mask words of `mask_bits`."""
-    g = layout.geometry
-    area, channels = g.kernel[0] * g.kernel[1], g.in_channels // g.groups
-    addresses = layout.tap_addresses()
-    place = 1 << (config.mask_bits - 1).bit_length()
-    channel, tap = np.divmod(np.arange(g.columns), area)
-    per_word = min(channels, config.mask_bits // area)
-    if per_word:
-        in_period, period_channels = 1, per_word
-        word, bit = channel // per_word, channel % per_word * area + tap
-    else:
-        in_period, period_channels = -(-area // config.mask_bits), 1
-        word, bit = channel * in_period + tap // config.mask_bits, tap % config.mask_bits
-    used = min(g.columns, period_channels * area)
-    slots = word[:used] % in_period * place + bit[:used]
-    table = np.zeros(int(slots.max()) + 1, np.int64)
-    table[slots] = addresses[:used]
-    step = int(addresses[used] - addresses[0]) if used < g.columns else 0
-    return MaskPlan(int(word[-1]) + 1, word, bit, in_period, step, table)
-
-
-def _mask_counts(layer: Layer, plan: MaskPlan) -> np.ndarray:
-    """int64 [filters, mask words]: non-zeros of each mask word."""
-    rows = layer.geometry.out_channels
-    cell = _rows_of(layer) * plan.words + plan.word[layer.col_idx]
-    return np.bincount(cell, minlength=rows * plan.words).reshape(rows, plan.words)
-
-
-def _mask_work(layer: Layer, layout: Layout, config: CoreConfig) -> Work:
-    plan = mask_plan(layout, config)
-    counts = _mask_counts(layer, plan)
-    stored = np.maximum(np.diff(layer.row_ptr), 1)
-    return Work(
-        entries=np.maximum(counts, 1).sum(axis=1),
-        words=stored + plan.words,
-        stored=stored,
-        mask_words=plan.words,
-        table_words=len(plan.table),
-    )
-
-
-def _mask_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
-    """A filter without weights has one level that nothing reads."""
-    plan = mask_plan(layout, config)
-    rows = layer.geometry.out_channels
-    masks = np.zeros((rows, plan.words), np.uint64)
-    bits = np.uint64(1) << plan.bit[layer.col_idx].astype(np.uint64)
-    np.bitwise_or.at(masks, (_rows_of(layer), plan.word[layer.col_idx]), bits)
-    stored = np.maximum(np.diff(layer.row_ptr), 1)
-    ends = np.cumsum(plan.words + stored)
-    starts = ends - stored - plan.words
-    words = np.zeros(int(ends[-1]), np.uint64)
-    words[starts[:, None] + np.arange(plan.words)] = masks
-    codes = level_codes(layer.levels, config.weight_bits)
-    words[_ranges(starts + plan.words, np.diff(layer.row_ptr))] = codes
-    last = np.zeros((len(words), 1), np.uint64)
-    last[ends - 1] = 1
-    table = plan.table.astype(np.uint64)
-    return np.concatenate(
-        [
-            _wide_bytes(table, np.zeros((len(table), 1), np.uint64), config.stream_bits),
-            _wide_bytes(words, last, config.stream_bits),
-        ]
-    )
 
 
 # sparse-rows: per pass and filter the entries {last, window's last, read, shift, code}.
@@ -291,7 +196,7 @@ def _rows_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     column = layer.col_idx
     codes = level_codes(layer.levels, config.weight_bits).astype(np.int64)
     entries = _row_entry(plan.read[column], plan.shift[column], codes, config)
-    row = np.argsort(places)[_rows_of(layer)]
+    row = np.argsort(places)[rows_of(layer)]
     # A channel's reads need not follow its columns.
     order = np.lexsort((plan.window[column], row))
     starts = ends - np.maximum(weights, 1)
@@ -307,10 +212,3 @@ def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     starts, counts = starts.reshape(-1), counts.reshape(-1)
     before = np.cumsum(counts) - counts
     return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
-
-
-def _wide_bytes(words: np.ndarray, last: np.ndarray, bits: int) -> np.ndarray:
-    """uint64 [words] and `last` [words, 1] on top of them, as words of `bits` bits."""
-    planes = (words[:, None] >> np.arange(min(bits - 1, 64), dtype=np.uint64)) & np.uint64(1)
-    flat = np.concatenate([planes, last], axis=1).astype(np.uint8)
-    return np.packbits(flat, axis=1, bitorder="little")

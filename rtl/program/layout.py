@@ -147,6 +147,14 @@ class Layout:
         """int64 [taps]: addresses of what an output reads, (c, r, s) flattened."""
         return self.tap_address(*np.indices((self.channels, *self.geometry.kernel))).reshape(-1)
 
+    def dealt(self) -> tuple[np.ndarray, np.ndarray]:
+        """(tap that has it, its place in the element) of each of a filter's columns, int64
+        [columns] each."""
+        height, width = self.geometry.kernel
+        channel, tap = np.divmod(np.arange(self.geometry.columns), height * width)
+        element, place = np.divmod(channel, self.element)
+        return element * height * width + tap, place
+
     def pack(self, x: np.ndarray, word_bytes: int) -> np.ndarray:
         """Memory image, uint8 [words, word_bytes], of int8 [C, H, W] (linear: [batch, C])."""
         g = self.geometry

@@ -13,9 +13,10 @@ from compress.model.levels import max_level
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.fields import NUMBERED
-from rtl.program.encode import Work, encode, mask_plan, passes_of, rows_order, shape_of, work
+from rtl.program.encode import Work, encode, passes_of, rows_order, shape_of, work
 from rtl.program.fields import check_fields
 from rtl.program.layout import Layout
+from rtl.program.masks import mask_plan
 from rtl.program.reads import read_plan
 from rtl.program.stripes import cut, join, stripe
 from rtl.program.structured import check_pattern

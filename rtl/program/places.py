@@ -55,11 +55,16 @@ def place_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
 def fullest(layer: Layer, streams: int) -> np.ndarray:
     """int64 [filters]: weights of the fullest stream."""
     g = layer.geometry
-    channel = layer.col_idx // (g.kernel[0] * g.kernel[1])
-    row = np.repeat(np.arange(g.out_channels), np.diff(layer.row_ptr))
-    counts = np.bincount(row * streams + channel % streams, minlength=g.out_channels * streams)
+    stream = layer.col_idx // (g.kernel[0] * g.kernel[1]) % streams
+    cell = rows_of(layer) * streams + stream
+    counts = np.bincount(cell, minlength=g.out_channels * streams)
     most: np.ndarray = counts.reshape(-1, streams).max(axis=1)
     return most
+
+
+def rows_of(layer: Layer) -> np.ndarray:
+    """int64 [nnz]: the filter of each non-zero."""
+    return np.repeat(np.arange(layer.geometry.out_channels), np.diff(layer.row_ptr))
 
 
 def parts(layer: Layer) -> list[tuple[int, int]]:
@@ -81,12 +86,10 @@ def _places(
     row_ptr = layer.row_ptr[first : last + 1]
     cell = np.repeat(np.arange(last - first), np.diff(row_ptr))
     column = layer.col_idx[row_ptr[0] : row_ptr[-1]]
-    taps = layout.tap_addresses()
+    tap, stream = layout.dealt()
+    taps = layout.tap_addresses()[tap]
     if streams > 1:
-        area = layout.geometry.kernel[0] * layout.geometry.kernel[1]
-        channel, tap = np.divmod(np.arange(layout.geometry.columns), area)
-        cell = cell * streams + (channel % streams)[column]
-        taps = taps[channel // streams * area + tap]
+        cell = cell * streams + stream[column]
     address = taps[column]
     order = np.arange(len(cell))
     if streams > 1 or np.any(np.diff(taps) < 0):  # columns are not in the order of their addresses

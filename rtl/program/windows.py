@@ -139,7 +139,8 @@ def _weights(layer: Layer, layout: Layout, config: CoreConfig, first: int, last:
 def _sorted(
     layer: Layer, layout: Layout, span: int, streams: int, first: int, last: int
 ) -> Weights:
-    taps, stream = _columns(layout, streams)
+    tap, stream = layout.dealt()
+    taps = layout.tap_addresses()[tap]
     row_ptr = layer.row_ptr[first : last + 1]
     column = layer.col_idx[row_ptr[0] : row_ptr[-1]]
     cell = np.repeat(np.arange(last - first), np.diff(row_ptr)) * streams + stream[column]
@@ -192,10 +193,3 @@ def _entries(weights: Weights, steps: tuple[int, ...], config: CoreConfig, filte
     final = np.append(first[1:], True)[: len(first)]  # the last window of its cell
     np.add.at(entries, cell[opens[final]], short[final])
     return Entries(weights, step, left, place, entries.reshape(filters, -1))
-
-
-def _columns(layout: Layout, streams: int) -> tuple[np.ndarray, np.ndarray]:
-    """(address, stream), each int64 [columns]."""
-    area = layout.geometry.kernel[0] * layout.geometry.kernel[1]
-    channel, tap = np.divmod(np.arange(layout.geometry.columns), area)
-    return layout.tap_addresses()[channel // streams * area + tap], channel % streams

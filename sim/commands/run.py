@@ -23,6 +23,7 @@ from rtl.program.fit import fit
 from sim import tables
 from sim.build import provenance
 from sim.commands.shared import add_shared_options
+from sim.images import read_images
 from sim.verify import Execution, LayerVerification, input_ranges, verify
 
 _MOST_PIXELS = 1 << 31
@@ -129,25 +130,7 @@ def _images(model: CompressedModel, options: argparse.Namespace) -> tuple[np.nda
         rng = np.random.default_rng(options.seed)
         pixels = rng.integers(0, 256, (count, *shape), np.uint8)
         return model.input.quantize(pixels), f"{count} x random pixels (seed {options.seed})"
-    try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        raise CosignError(f"cannot read {file}: {error.strerror or error}.") from error
-    except (ValueError, EOFError) as error:
-        raise CosignError(f"{file} is not a NumPy array ({error}); write it again.") from error
-    if not isinstance(array, np.ndarray) or array.dtype not in (np.uint8, np.int8):
-        raise CosignError(f"{file} must hold uint8 pixels or int8 activations [N, C, H, W].")
-    if array.shape[1:] != shape or not len(array):
-        raise CosignError(
-            f"{file} holds an array of {array.shape}, {model.name} reads images [N, "
-            f"{', '.join(map(str, shape))}]."
-        )
-    count = options.images or len(array)
-    if count > len(array):
-        raise CosignError(f"{file} holds {len(array)} images, --images asks for {count}.")
-    chosen = np.ascontiguousarray(array[:count])
-    images = model.input.quantize(chosen) if chosen.dtype == np.uint8 else chosen
-    return images, f"the first {count} of {len(array)} images of {file.name}"
+    return read_images(model, file, options.images)
 
 
 def fitted(model: CompressedModel, options: argparse.Namespace, images: int) -> CoreConfig:

@@ -80,9 +80,10 @@ def placed_lines(placed: Placed) -> list[str]:
     """What a placement says, for a terminal."""
     width, height = placed.core_um
     ratio = f"{placed.wire_pf / placed.library_wire_pf:.2f}" if placed.library_wire_pf else "–"
+    recipe = placed.provenance.get("recipe", "unknown")
     lines = [
-        f"  placed         seed {placed.seed}, rows of {width:,.0f} x {height:,.0f} um, "
-        f"{100 * placed.utilisation:.0f} % filled; {place_options.NOTE}",
+        f"  placed         recipe {recipe}, seed {placed.seed}, rows of {width:,.0f} x "
+        f"{height:,.0f} um, {100 * placed.utilisation:.0f} % filled; {place_options.NOTE}",
         f"  logic          {placed.logic_um2:14,.0f} um2   {placed.buffers:,} buffers for wires",
         f"  wires          {placed.hpwl_mm:14,.0f} mm    by half perimeters; "
         f"{placed.wire_pf:,.1f} pF, {ratio} of the library's",
@@ -91,9 +92,14 @@ def placed_lines(placed: Placed) -> list[str]:
         f"  critical path  {placed.critical_path}",
     ]
     if (found := placed.spread) is not None:
+        mhz = tuple(value / 1e6 for value in found.fmax_hz)
         clocks, spans, areas = (
-            "–".join(f"{scale * value:,.0f}" for value in ends)
-            for scale, ends in ((1e-6, found.fmax_hz), (1, found.hpwl_mm), (1, found.logic_um2))
+            "–".join(f"{value:,.0f}" for value in ends)
+            for ends in (mhz, found.hpwl_mm, found.logic_um2)
         )
-        lines.append(f"  {found.seeds} seeds        {clocks} MHz, {spans} mm, {areas} um2")
+        full = "–".join(f"{value:.2f}" for value in found.worst_bin)
+        lines += [
+            f"  {found.seeds} seeds        {clocks} MHz, {spans} mm, {areas} um2",
+            f"  {'':14} fullest bin {full}",
+        ]
     return lines

@@ -94,6 +94,7 @@ def _spread(placed: list[Placed]) -> Spread | None:
         fmax_hz=ends(lambda one: one.fmax_hz),
         hpwl_mm=ends(lambda one: one.hpwl_mm),
         logic_um2=ends(lambda one: one.logic_um2),
+        worst_bin=ends(lambda one: one.worst_bin),
     )
 
 

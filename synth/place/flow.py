@@ -3,7 +3,8 @@
 1. Cells are placed roughly, without buffers; ports take places on the core's edge near their pins.
 2. Fan-out trees and repeaters are built by position, cells sized on the wires' loads.
 3. The core is laid out again for the cells that this took, and placed anew with the nets of slow
-   paths weighted; trees are built again for the new positions, cells sized again.
+   paths weighted and more room for cells among many wires; trees are built again for the new
+   positions, cells sized again.
 4. Cells that have grown or are new are moved into rows, timed, and sized once more where that
    misses the clock; the best of these rounds stands.
 5. OpenSTA signs the netlist off with the SPEF of exactly this placement.
@@ -30,7 +31,7 @@ from synth.place.legal import faults
 from synth.place.options import SCHEMA, Placed
 from synth.place.placer import EFFORT, ROUGH_EFFORT, Placer
 from synth.place.timing import sign_off
-from synth.place.wires.congestion import congestion
+from synth.place.wires.congestion import Congestion, congestion
 from synth.place.wires.spef import write_spef
 from synth.place.wires.steiner import half_perimeters
 from synth.place.wiring import Wiring
@@ -39,6 +40,8 @@ WEIGHT = 4.0
 """How much more than others the nets of the slowest path draw their cells together."""
 SLOW_NS = 0.25
 """Paths so much faster than the slowest draw no more than others."""
+CALM = 0.5
+"""Routing demand over capacity above which a cell gets more room, in proportion."""
 GROWTH = 1.15
 """Of the unbuffered, unsized cells, for the rough placement."""
 RESERVE = 1.02
@@ -75,8 +78,10 @@ def place(job: Job, provenance: dict[str, Any]) -> Placed:
     plan = job.plan(RESERVE * cells_um2(job.netlist, job.lef))
     plan = with_ports(plan, _moved(wanted, rough, plan))
     placer = Placer(job.seed, EFFORT, job.cancel)
-    wiring = job.wiring()
-    spots = placer.place(job.netlist, job.lef, plan, wiring, weights(wiring, closed.slacks_ns))
+    wiring, trees, _ = job.wires(rough, spots)
+    pulls = weights(wiring, closed.slacks_ns)
+    more = room(congestion(trees, rough, job.lef), wiring, spots)
+    spots = placer.place(job.netlist, job.lef, plan, wiring, pulls, room=more)
     job.buffer(plan, spots)
     closed = job.close(plan, spots)
     best: tuple[float, Netlist, Spots] | None = None
@@ -142,6 +147,12 @@ def weights(wiring: Wiring, slacks_ns: dict[str, float]) -> np.ndarray:
     drivers = (wiring.pins[k][0] for k in wiring.starts[:-1].tolist())
     over = np.array([slacks_ns.get(name, worst + SLOW_NS) - worst for name in drivers])
     return 1 + WEIGHT * np.clip(1 - over / SLOW_NS, 0, 1) ** 2
+
+
+def room(full: Congestion, wiring: Wiring, spots: Spots) -> np.ndarray:
+    """How much more room than others each cell of `wiring` needs, at least 1, float64 [cells]."""
+    places = np.array([spots[name][:2] for name in wiring.cells])
+    return np.maximum(full.at(*places.T) / CALM, 1.0)
 
 
 def _finish(job: Job, plan: Floorplan, spots: Spots, setup: str) -> Placed:

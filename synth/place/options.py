@@ -55,6 +55,7 @@ class Spread:
     fmax_hz: tuple[Positive, Positive]
     hpwl_mm: tuple[Positive, Positive]
     logic_um2: tuple[Positive, Positive]
+    worst_bin: tuple[Amount, Amount]
 
 
 @dataclass(frozen=True)

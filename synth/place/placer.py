@@ -54,12 +54,15 @@ class Placer:
         wiring: Wiring,
         weights: np.ndarray | None = None,
         spots: Spots | None = None,
+        room: np.ndarray | None = None,
     ) -> Spots:
         """A legal place for every cell of `wiring`.
 
         weights : float64 [nets], how much a micrometre of each costs; all the same without it
         spots : where the cells stand now, perhaps over each other: they are moved as little as it
             takes. Without it they are placed anew.
+        room : float64 [cells], at least 1; a cell that is placed anew gets a slot so many times
+            wider than it is, as far as the rows have room, before all slots grow alike
 
         Raises CosignError when the placer is missing or fails, or the cells do not fit.
         """
@@ -71,10 +74,10 @@ class Placer:
             ],
             np.int64,
         )
-        room = plan.sites * plan.rows
-        if widths.sum() > FULL[0] * room:
+        filled = widths.sum() / (plan.sites * plan.rows)
+        if filled > FULL[0]:
             raise CosignError(
-                f"the cells fill {100 * widths.sum() / room:.0f} % of the core, which leaves no "
+                f"the cells fill {100 * filled:.0f} % of the core, which leaves no "
                 "room to place them in; choose a lower utilisation."
             )
         x, y = wiring.fixed(plan)
@@ -95,6 +98,7 @@ class Placer:
             "dx": np.rint(dx).astype(np.int64),
             "dy": np.rint(dy).astype(np.int64),
             "weights": np.ones(len(wiring.nets)) if weights is None else weights,
+            "room": np.ones(len(wiring.cells)) if room is None else room,
             "densities": np.array(FULL if spots is None else (0.0,)),
             "anew": spots is None,
             "effort": self.effort,

@@ -42,6 +42,7 @@ def main() -> None:
     for density in job["densities"].tolist():
         circuit.cell_width = widths
         if density:
+            circuit.expand_cells_by_factor([1.0, *job["room"].tolist()], density)
             circuit.expand_cells_to_density(density, 0.0)
         if job["anew"]:
             circuit.place_global(parameters)

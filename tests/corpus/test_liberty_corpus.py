@@ -23,7 +23,7 @@ from rtl.program.pack import pack_layer
 from sim.record import Recording, record
 from sim.run import simulators_dir
 from sim.simulate import Job
-from synth.energy import logic_energy
+from synth.energy import cell_powers, combine
 from synth.liberty import Library, read_library, syntax
 from synth.netlist import Netlist
 from synth.pdk import Pdk, find_pdk
@@ -434,7 +434,7 @@ def test_a_core_in_every_open_kit(kit: Kit, tmp_path: Path, recording: Recording
     assert not any(pdk.library.cells[kind].refused for kind in set(report.cells) - pdk.library.ties)
     activity = replay(tmp_path / "netlist.v", pdk.library, recording.inputs, recording.outputs)
     assert activity.checked > 10_000
-    energy = logic_energy(tmp_path, activity, pdk)
+    energy = combine(*cell_powers(tmp_path, pdk), activity)
     assert energy.clock_pj > 0
     assert energy.toggle_pj > 0
     assert energy.annotated > 0.95

@@ -38,7 +38,7 @@ LINES = {
     "breakeven": "--network lenet5 --layers conv1",
     "frontier": "--layers conv1",
     "sweep": "--out new --network lenet5 --layers conv1 --portion 0.5",
-    "energy": "run",
+    "energy": "big.cosign",
     "baselines": "lenet5 --out new",
     "posttrain": "cifar10 --network net.onnx --out new",
     "record": "--out new",
@@ -173,7 +173,6 @@ folder            no/such           {no_file}
 images            no/such           no/such
 model             no/such           {no_file}
 network           lenet6            lenet6
-run               no/such           {no_file}
 runs              no/such           {no_file}
 files             no/such           {no_file}
 """
@@ -210,7 +209,7 @@ sweep --step-bits    x        step_bits must be a whole number, not 'x'
 sweep --nm-keep       x        nm_keep must be a whole number, not 'x'
 sweep --nm-group      x        nm_group must be a whole number, not 'x'
 sweep --gate-zeros    x        gate_zeros must be a whole number, not 'x'
-energy --layers    conv9    small has no convolution 'conv9'
+energy --layers    conv9    big has no convolution 'conv9'; it has conv
 frontier --weights none     invalid choice: 'none'
 compress-export --out folder cannot write folder: it is a folder; give the name of a file
 compress-repack --out folder cannot write folder: it is a folder; give the name of a file
@@ -259,6 +258,12 @@ frontier --liberty model.cosign   --liberty is for the cores that --measure synt
 frontier --json new --plot new   --plot and --json both write
 breakeven --network lenet5 --layers conv9   lenet5 has no layer 'conv9'
 breakeven --ratios 2000   2000 is no pruning ratio; give 1 to 1000
+energy folder   folder is not a run directory: it has no config.json
+energy model.cosign   small has no convolution; energy is measured of those
+energy big.cosign   a model.cosign comes without images; give one by --input
+energy big.cosign --input images.npz   must hold uint8 pixels or int8 activations
+energy big.cosign --cores cores.toml --like sparse rows   no core 'rows'; there are dense,
+energy big.cosign --utilisation 0.5   --utilisation is of a placement; add --place
 sweep --out new --spec model.cosign --lanes 8   --spec says all of the sweep; leave out --lanes
 sweep --out new --spec model.cosign   model.cosign is not valid TOML
 sweep --out new   new

@@ -83,6 +83,30 @@ CORES = {
         weight_bits=4,
         **SMALL | {"act_depth": 24, "weight_depth": 24},
     ),
+    # Masks that streams work off at their own pace.
+    "bitmask-dot": CoreConfig(
+        lanes=3,
+        coding="bitmask",
+        streams=3,
+        mask_bits=4,
+        tap_depth=32,
+        mask_depth=12,
+        drain=2,
+        **SMALL | {"act_depth": 24, "weight_depth": 24},
+    ),
+    "bitmask-dot-tiles": CoreConfig(
+        lanes=2,
+        tiles=2,
+        coding="bitmask",
+        streams=2,
+        weight_bits=4,
+        mask_bits=5,
+        tap_depth=32,
+        mask_depth=8,
+        act_buffers=2,
+        gate_zeros=1,
+        **SMALL,
+    ),
     # Windows of one read and of several, of one tap and of several.
     "window": CoreConfig(lanes=3, coding="window", window_span=3, step_bits=2, drain=2, **SMALL),
     "window-taps": CoreConfig(
@@ -137,8 +161,9 @@ CORES = {
 }
 STALLED = (
     *("sparse", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm", "sparse-dot"),
-    "window-beats",
+    *("bitmask-dot", "window-beats"),
 )
+STREAMED = ("sparse-dot", "sparse-dot-tiles", "bitmask-dot", "bitmask-dot-tiles")
 every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 
 
@@ -204,7 +229,7 @@ def test_small_cores_bit_for_bit(name: str, stall: float) -> None:
         assert cycles == least or (stall and cycles > least)
 
 
-@pytest.mark.parametrize("name", ["sparse", "sparse-dot", "sparse-dot-tiles", "window-beats"])
+@pytest.mark.parametrize("name", [*STREAMED, "sparse", "window-beats"])
 def test_every_entry_counts_as_a_weight_or_a_filler(name: str) -> None:
     config = CORES[name]
     layer = random_layer(Geometry("conv", 5, 3, 6, 5, (2, 2)), 0.4)

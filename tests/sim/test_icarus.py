@@ -26,6 +26,9 @@ CORES = {
     "absolute": CoreConfig(lanes=2, coding="absolute", pipeline=0, **SMALL),
     "bitmask": CoreConfig(lanes=3, coding="bitmask", mask_bits=6, tap_depth=32, **SMALL),
     "sparse-dot": CoreConfig(lanes=3, streams=3, index_bits=4, **SMALL),
+    "bitmask-dot": CoreConfig(
+        lanes=3, streams=3, coding="bitmask", mask_bits=6, tap_depth=32, **SMALL
+    ),
     "window": CoreConfig(
         lanes=3, streams=3, coding="window", window_span=3, beats=2, pipeline=2, **SMALL
     ),

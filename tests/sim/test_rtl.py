@@ -42,6 +42,31 @@ CORES = {
     "sparse-dot-absolute": CoreConfig(
         "sparse", lanes=3, streams=8, coding="absolute", pipeline=0, gate_zeros=1, **SMALL
     ),
+    # Masks that streams work off at their own pace, of several channels and of a part of one.
+    "bitmask-dot": CoreConfig(
+        "sparse",
+        lanes=7,
+        streams=3,
+        coding="bitmask",
+        mask_bits=5,
+        mask_depth=256,
+        tap_depth=256,
+        drain=2,
+        **SMALL,
+    ),
+    "bitmask-dot-tiles": CoreConfig(
+        "sparse",
+        lanes=3,
+        tiles=2,
+        streams=8,
+        coding="bitmask",
+        mask_bits=10,
+        tap_depth=256,
+        pipeline=0,
+        act_buffers=2,
+        gate_zeros=1,
+        **SMALL,
+    ),
     # Windows of one stream and of several, read at once and in beats.
     "window": CoreConfig(
         "sparse", lanes=9, coding="window", window_span=3, step_bits=2, act_buffers=2, **SMALL

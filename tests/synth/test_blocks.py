@@ -167,6 +167,7 @@ def test_blocks_add_up_and_follow_the_rules(netlist: Netlist) -> None:
 CORES = {
     "dense-2d": CoreConfig("dense-2d", lanes=2, filters=2, act_banks=2),
     "bitmask": CoreConfig(lanes=2, act_banks=2, coding="bitmask", act_buffers=2),
+    "bitmask-dot": CoreConfig(lanes=2, act_banks=2, coding="bitmask", streams=2),
     "dense-packed": CoreConfig("dense-packed", lanes=2, filters=2, act_banks=2),
     "sparse-rows": CoreConfig("sparse-rows", lanes=2, filters=2, act_banks=4),
     "sparse-nm": CoreConfig("sparse-nm", lanes=2, filters=2, act_banks=2),

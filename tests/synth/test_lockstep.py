@@ -28,6 +28,15 @@ CORES = {
     "sparse-bitmask": CoreConfig(
         "sparse", coding="bitmask", mask_bits=9, mask_depth=8, tap_depth=16, **SMALL
     ),
+    "bitmask-dot": CoreConfig(
+        "sparse",
+        coding="bitmask",
+        streams=2,
+        mask_bits=5,
+        mask_depth=8,
+        tap_depth=16,
+        **SMALL | {"lanes": 2},
+    ),
     "dense-scalar": CoreConfig("dense-scalar", **SMALL),
     "dense-2d": CoreConfig("dense-2d", filters=2, **SMALL),
     "dense-2d-gated": CoreConfig("dense-2d", filters=2, gate_zeros=1, **SMALL),

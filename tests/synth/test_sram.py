@@ -78,6 +78,13 @@ def test_narrow_memories_are_folded() -> None:
     assert tile(2048, 20).area_um2 < 0.8 * 2 * tile(1024, 32).area_um2
 
 
+def test_of_equally_large_grids_that_of_the_least_energy() -> None:
+    """Ten macros below each other, or five pairs: a word of the former is in one of them."""
+    one = next(row for row in table() if (row.words, row.bits) == (1024, 32))
+    assert tile(10240, 32).area_um2 == pytest.approx(10 * one.area_um2)
+    assert tile(10240, 32).read_pj == pytest.approx(one.read_pj)
+
+
 @settings(max_examples=40, deadline=None)
 @given(words=st.integers(1, 3000), bits=st.integers(1, 100))
 def test_area_grows_and_flat_is_the_lower_bound(words: int, bits: int) -> None:

@@ -35,6 +35,11 @@ class Congestion:
         """Of the fullest bin."""
         return float(np.nanmax(self.ratio))
 
+    def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Of the bins in which points of the die lie, float64 [points]; 0 under memories."""
+        across, up = (np.floor(where / self.bin_um).astype(np.int64) for where in (x, y))
+        return np.nan_to_num(self.ratio[across, up])
+
 
 def routed_layers(lef: Lef) -> list[Layer]:
     """The layers whose tracks are counted; all, where there are only two."""

@@ -1,8 +1,9 @@
-"""`cosign energy`: what it asks to be measured of a run, and what it says of it."""
+"""`cosign energy`: what it asks to be measured of a run or a model, and what it says of it."""
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from random_layers import random_layer
 
@@ -54,9 +55,31 @@ def test_the_first_test_image_goes_through_the_layers_asked_for(
     assert [told.split()[:2] for told in said.err.splitlines()] == [["conv2", n] for n in names]
 
 
+def test_a_model_and_an_image_on_cores_of_ones_own_choice(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second image is another one: only the first is looked at."""
+    model, image = run / "model.cosign", tmp_path / "two.npy"
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 1, 28, 28), np.uint8)
+    rows = {}
+    for name, several in {"both": pixels, "first": pixels[:1], "other": pixels[1:]}.items():
+        np.save(image, several)
+        line = ["energy", str(model), "--input", str(image), "--layers", "conv2", "--cycles", "300"]
+        cores = ["--cores", str(SMALL), "--like", "sparse-3", "dense", "sparse-3"]
+        assert main([*line, *cores, "--json", "-"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        rows[name] = found["layers"]
+        assert [row["core"] for row in rows[name]] == ["sparse-3", "dense-2d-2x2"]
+        assert list(found["per_image"]) == ["sparse-3", "dense-2d-2x2"]
+        assert found["source"]["data"] == "two.npy"
+        assert found["source"]["image"] == f"the first 1 of {len(several)} images of two.npy"
+    assert rows["both"] == rows["first"] != rows["other"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["--like", "sparse-99"], "no core 'sparse-99'; there are dense, dense_scalar, sparse"),
         (["--layers", "fc"], "small has no convolution 'fc'; it has conv1, conv2"),
         (["--cycles", "0"], "0 is not positive"),
     ],
@@ -67,4 +90,11 @@ def test_bad_input_is_one_sentence(
     assert main(["energy", str(run), *arguments]) == 2
     said = capsys.readouterr().err
     assert sentence in said
+    assert said.count("\n") == 1
+
+
+def test_a_model_without_an_image(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["energy", str(run / "model.cosign")]) == 2
+    said = capsys.readouterr().err
+    assert "a model.cosign comes without images; give one by --input" in said
     assert said.count("\n") == 1

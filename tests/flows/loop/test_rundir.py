@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from made_values import made
 
-from cosign import CosignError, atomic_write
-from flows.loop import assemble, findings, loop, trained
+from cosign import CosignError, atomic_write, consoles
+from cosign.progress import Reporter
+from flows.loop import assemble, findings, hardware, logs, loop, trained
 from flows.loop.rundir import RunConfig, RunDir
 from rtl.coreset import CoreSet
 from synth.place.options import Placement, add_options, placement_of
@@ -58,6 +59,17 @@ def test_a_placement_is_kept_and_repeated(tmp_path):
     asked = placement_of(parser.parse_known_args(words)[0])
     assert asked == place
     assert "--place" not in assemble.command(RunConfig("lenet5"))
+
+
+def test_placements_that_are_there_are_shown(tmp_path):
+    run = RunDir.create(tmp_path / "run", RunConfig("lenet5", place=Placement()))
+    with logs.opened("tensorboard", run) as log:
+        found = hardware.Loop(run, Reporter(consoles.standard_error()), log, None)
+    assert found.placed == {}
+    cores = run.config.cores
+    for core in (cores.sparse, cores.candidates[0]):  # that one executes nothing
+        (run.path / "synth" / core.hash / "placed").mkdir(parents=True)
+    assert found.placed == {cores.sparse.name: run.path / "synth" / cores.sparse.hash / "placed"}
     # What was begun before placements were had none.
     content = json.loads((run.path / "config.json").read_text())
     del content["place"]

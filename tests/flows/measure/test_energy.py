@@ -15,7 +15,6 @@ from flows.__main__ import main
 from flows.measure import energy as flow
 from flows.measure.dram import DramUse
 from rtl.config import CoreConfig
-from rtl.coreset import CoreSet
 from rtl.program.pack import pack_layer
 from rtl.sram import macros
 from sim.cycles import layer_cycles
@@ -53,7 +52,8 @@ def test_energy_rises_with_activity(folder: Path) -> None:
     """A map of noise against one of zeros: equal cycles and accesses, more toggles."""
     noise = random_input(GEOMETRY)[0]
     loud, silent = activity_of(folder, noise), activity_of(folder, 0 * noise)
-    high, low = (energy.logic_energy(folder, a, find_pdk()) for a in (loud, silent))
+    powers = energy.cell_powers(folder, find_pdk())
+    high, low = (energy.combine(*powers, activity) for activity in (loud, silent))
     assert high.toggles > low.toggles
     assert high.toggle_pj > 1.1 * low.toggle_pj > 0
     assert high.clock_pj == low.clock_pj > 0
@@ -65,8 +65,8 @@ def test_energy_rises_with_activity(folder: Path) -> None:
 def test_a_layers_energy_reproduces_and_adds_up(folder: Path, tmp_path: Path) -> None:
     layer, image = random_layer(GEOMETRY, 0.5), random_input(GEOMETRY)[0]
     rows = [
-        flow.layer_energy(layer, image, CONFIG, tmp_path / name, simulators_dir(), cycles=400)
-        for name in ("a", "b")
+        flow.layer_energy(layer, image, core, simulators_dir(), cycles=400)
+        for core in (flow.PricedCore.of(CONFIG, tmp_path / name) for name in ("a", "b"))
     ]
     assert rows[0] == rows[1]
     row = rows[0].to_json()
@@ -81,8 +81,10 @@ def test_a_layers_energy_reproduces_and_adds_up(folder: Path, tmp_path: Path) ->
 def test_wires_of_a_placement_are_priced(tmp_path: Path) -> None:
     layer, image = random_layer(GEOMETRY, 0.5), random_input(GEOMETRY)[0]
     plain, placed = (
-        flow.layer_energy(layer, image, CONFIG, tmp_path, simulators_dir(), cycles=400, place=place)
-        for place in (None, Placement())
+        flow.layer_energy(layer, image, core, simulators_dir(), cycles=400)
+        for core in (
+            flow.PricedCore.of(CONFIG, tmp_path, place=place) for place in (None, Placement())
+        )
     )
     assert placed.cycles == plain.cycles
     assert placed.slice.output_bits_compared == plain.slice.output_bits_compared
@@ -93,26 +95,34 @@ def test_wires_of_a_placement_are_priced(tmp_path: Path) -> None:
     # Without its wires the same netlist takes less.
     folder = tmp_path / PLACED
     activity = activity_of(folder, image)
-    whole = energy.logic_energy(folder, activity, find_pdk())
+    whole = energy.combine(*energy.cell_powers(folder, find_pdk()), activity)
     spef = folder / SPEF
     text = re.sub(r"^(\d+ \S+) [\d.]+$", r"\1 0.0", spef.read_text(), flags=re.M)
     spef.write_text(text)
-    bare = energy.logic_energy(folder, activity, find_pdk())
+    bare = energy.combine(*energy.cell_powers(folder, find_pdk()), activity)
     assert whole.toggle_pj > bare.toggle_pj > 0
     assert whole.clock_pj == pytest.approx(bare.clock_pj, rel=1e-3)
 
 
-@pytest.mark.parametrize("fields", [{"coding": "bitmask"}, {"core": "dense-packed", "filters": 2}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"coding": "bitmask"},
+        {"coding": "bitmask", "streams": 2},
+        {"core": "dense-packed", "filters": 2},
+    ],
+)
 def test_masks_and_tables_are_not_written_into_the_weight_memory(fields: dict[str, Any]) -> None:
-    """Four mask words for each filter, or pair of filters; nine taps in the table."""
+    """Four masks for each filter, or pair of filters; nine taps in the table of each stream."""
     config = dataclasses.replace(CONFIG, mask_bits=9, mask_depth=32, tap_depth=16, **fields)
     layer, image = random_layer(GEOMETRY, 0.5), random_input(GEOMETRY)[0]
     accesses = {f"{macro.name}_{n}": (macro.name, 3, 4) for n, macro in enumerate(macros(config))}
     found = flow.memory_uses(layer, image, config, Activity(10, {}, {}, accesses, 0), 50, 1e-6)
     table = found["index+"].writes if config.table else 0
-    assert (found["index"].writes, table) == (4 * 8 // config.filters, 9 * config.table)
+    taps = 9 * config.table * config.streams
+    assert (found["index"].writes, table) == (4 * 8 // config.filters, taps)
     words = len(pack_layer(layer, config).weights)
-    assert found["weight"].writes == words - found["index"].writes - table
+    assert found["weight"].writes == words - (found["index"].writes + table) // config.streams
     assert found["weight"].reads == 15
 
 
@@ -124,6 +134,7 @@ def test_a_rows_parts_by_hand() -> None:
         macs=5000,
         cycles=1000,
         fmax_hz=5e8,
+        area_um2={"flat": 7.0},
         logic_nj={"toggle": 10.0, "clock": 4.0, "leakage": 1.0},
         memories={
             "weight": flow.MemoryUse(100.4, 50.0, 15.0, 10.0, leakage_nj=1.0),
@@ -134,6 +145,7 @@ def test_a_rows_parts_by_hand() -> None:
         synthesis={"yosys": "0"},
     ).to_json()
     assert row["dram"]["bytes"] == {"weights": 5.0}
+    assert row["area_um2"] == {"flat": 7.0}
     assert row["seconds"] == pytest.approx(2e-6)
     assert row["memories"]["weight"]["access_nj"] == pytest.approx(1.506 + 0.5)
     assert row["memories"]["weight"]["reads"] == 100
@@ -173,20 +185,23 @@ def test_slices_are_the_first_filters() -> None:
     assert np.array_equal(part.dense_levels(), layer.dense_levels()[:2])
 
 
-def test_memories_grow_with_the_layers() -> None:
-    small = random_layer(GEOMETRY, 0.5)
-    cores = CoreSet()
-    plain = (cores.sparse, cores.dense_scalar, cores.dense)
-    assert flow.cores_for(cores, [small]) == plain
-    deep = random_layer(Geometry("conv", 256, 8, 5, 5, kernel=(3, 3), padding=(1, 1)), 0.1)
-    _, scalar, array = flow.cores_for(cores, [small, deep])
-    assert scalar.weight_depth == array.weight_depth == 9 * 256
+def test_memories_are_the_smallest_that_hold_all_layers(tmp_path: Path) -> None:
+    """The core of CONFIG has memories for more."""
+    layer, image = random_layer(GEOMETRY, 0.5, name="conv"), random_input(GEOMETRY)[0]
+    rows: list[flow.LayerEnergy] = []
+    found = flow.measure(
+        [layer], {"conv": image}, [CONFIG], tmp_path, cycles=400, report=rows.append
+    )
+    smallest = dataclasses.replace(CONFIG, act_depth=64, weight_depth=64)
+    areas = synthesize(smallest).total_um2
+    assert rows[0].area_um2 == found["layers"][0]["area_um2"] == areas
+    assert areas["openram"] < synthesize(CONFIG).total_um2["openram"]
 
 
 def test_bad_input(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quiet = Activity(1, {}, {}, {}, 0)
     with pytest.raises(CosignError, match=r"has no netlist\.v"):
-        energy.logic_energy(tmp_path, quiet, find_pdk())
+        energy.cell_powers(tmp_path, find_pdk())
     (tmp_path / "empty.rpt").write_text("nothing\n")
     with pytest.raises(CosignError, match="names no cell"):
         energy.parse_power(tmp_path / "empty.rpt")
@@ -194,6 +209,7 @@ def test_bad_input(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
         energy.memory_energy(CONFIG, quiet)
     linear = random_layer(Geometry("linear", 4, 2), 0.5)
     with pytest.raises(CosignError, match="no convolution"):
-        flow.layer_energy(linear, random_input(linear.geometry)[0], CONFIG, folder, tmp_path)
+        core = flow.PricedCore.of(CONFIG, folder)
+        flow.layer_energy(linear, random_input(linear.geometry)[0], core, tmp_path)
     assert main(["energy", str(tmp_path / "absent")]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -78,12 +78,13 @@ def test_floors_are_never_above_the_exact_figures(
     g = Geometry("conv", 4, 6, 7, 5, (kernel, kernel), padding=(kernel // 2, 0), groups=2)
     fields = {"core": kind, "lanes": lanes, "tiles": tiles}
     if kind == "bitmask":
-        fields |= {"core": "sparse", "coding": "bitmask", "mask_bits": 5}
+        more = {"mask_bits": 5, "streams": filters - 1}
+        fields |= {"core": "sparse", "coding": "bitmask", **more}
     if kind in ("dense-2d", "sparse-rows", "sparse-nm", "dense-packed"):
         fields |= {"filters": filters}
     config = feed(CoreConfig(), **fields)
     masks = RandomMasks(g, 1, 3)
-    layout = layout_of(g, 1, tiles, config.element_bytes)
+    layout = layout_of(g, 1, tiles, config.element)
     floor = floor_of(one_lane(config), layout, masks.nonzeros(portion))
     turns = np.array([-(-layout.positions // lanes)])
     least = floor.cycles(turns, np.array([config.tile_shifts]), bytes_per_cycle)

@@ -32,11 +32,14 @@ PACKED = [
 def test_every_core_is_counted_as_if_alone(geometry: Geometry) -> None:
     masks = RandomMasks(geometry, 3 if geometry.kind == "linear" else 1, 0)
     short = [feed(base("sparse"), lanes=5, index_bits=bits) for bits in (1, 2)]
-    narrow = [feed(base("sparse"), coding="bitmask", mask_bits=bits) for bits in (4, 9)]
+    narrow = [
+        feed(base("sparse"), coding="bitmask", mask_bits=bits, streams=streams)
+        for bits, streams in ((4, 1), (9, 1), (9, 4))
+    ]
     for portion in (0.0, 0.6, 0.95):
         layer = masks.layer(portion)
         for core in (*SPARSE, *short, *narrow, *OTHERS, *PACKED):
-            layout = layout_of(geometry, masks.batch, core.tiles)
+            layout = layout_of(geometry, masks.batch, core.tiles, core.element)
             alone = work(layer, layout, core)
             assert masks.cycles(core, portion) == cycles.run_cycles(alone, layout, core)
             stored = masks.stored(core, portion)

@@ -15,9 +15,11 @@ from random_layers import random_layer
 
 from compress.model.graph import Geometry
 from compress.zoo.networks import spec_of
+from cosign import values, write_json
 from flows.report import html, pictures, tables
 from flows.report.allocation import Allocation, Alternative
 from flows.report.results import Energy, EnergyOfLayer, Fidelity, OutputError, Results
+from synth.place.options import SCHEMA, Placed
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
 ENERGY = Energy(
@@ -74,6 +76,39 @@ def test_energy_is_shown_when_it_was_measured():
     assert "conv1, sparse-61" in page.text
     assert ENERGY.method in page.text
     assert "cosign energy" not in page.text
+
+
+def test_placed_cores_are_shown(tmp_path):
+    found = results("lenet5")
+    placed = Placed(
+        hpwl_mm=900.0,
+        wire_pf=99.0,
+        library_wire_pf=44.0,
+        fmax_hz=1e9,
+        slack_ns=0.0,
+        critical_path="a to b",
+        logic_um2=7e4,
+        blocks_um2={"lanes": 7e4},
+        cells={"INV_X1": 7},
+        buffers=3,
+        utilisation=0.69,
+        core_um=(312.4, 318.2),
+        die_um=(2000.0, 1900.0),
+        worst_bin=0.87,
+        seed=1,
+        wall_s=80.0,
+        provenance={},
+    )
+    write_json(tmp_path / "placed.json", values.stamped(placed, SCHEMA))
+    Image.fromarray(np.zeros((30, 80, 4), np.uint8)).save(tmp_path / "floorplan.png")
+    plain = pages.read(html.render(found, []))
+    page = pages.read(html.render(found, [], {"sparse-61": tmp_path}))
+    assert page.problems == []
+    assert page.images == plain.images + 1
+    shown = "rows of 312 × 318 µm that they fill to 69%"
+    assert shown in page.text
+    assert shown not in plain.text
+    assert "0.87 in the fullest bin (nothing is routed" in page.text
 
 
 @pytest.mark.parametrize("time_s", [None, 2e-3])

@@ -20,6 +20,7 @@ from sim.cycles import layer_cycles
         CoreConfig(lanes=13, drain=2),
         CoreConfig(lanes=13, coding="absolute"),
         CoreConfig(lanes=13, coding="bitmask", mask_bits=10),
+        CoreConfig(lanes=13, coding="bitmask", mask_bits=4, streams=3),
         feed(CoreConfig(), core="dense-2d", filters=4, lanes=6),
         feed(CoreConfig(), core="dense-packed", filters=4, lanes=6, mask_bits=8),
         feed(CoreConfig(), core="sparse-rows", filters=4, lanes=6),

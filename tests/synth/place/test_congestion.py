@@ -61,3 +61,11 @@ def test_bins_under_memories_are_left_out() -> None:
     assert np.isnan(over.ratio[4:6, 2]).all()
     assert np.isnan(over.ratio).sum() == 2
     assert over.worst == pytest.approx(1 / (FREE * tracks(True)))
+
+
+def test_points_have_what_their_bin_has() -> None:
+    block = Block("m", Outline("m", BIN, BIN, {}), 3 * BIN, 2 * BIN, "N")
+    over = found(((1.5, 2.5), (4.25, 2.5)), plan=dataclasses.replace(PLAN, blocks=(block,)))
+    x, y = BIN * np.array([(1.9, 2.1), (2.0, 2.9), (3.5, 2.5), (0.1, 7.9)]).T
+    one = 1 / (FREE * tracks(True))
+    assert over.at(x, y) == pytest.approx([0.5 * one, one, 0, 0])

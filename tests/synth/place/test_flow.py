@@ -15,13 +15,14 @@ from synth.netlist import Netlist
 from synth.pdk import find_pdk
 from synth.place.buffers import STEM, remove_buffers
 from synth.place.floorplan import cells_um2, with_ports
-from synth.place.flow import KEPT, place, weights
-from synth.place.geometry import Spot
+from synth.place.flow import CALM, KEPT, place, room, weights
+from synth.place.geometry import Spot, Spots
 from synth.place.job import Job
 from synth.place.legal import faults
 from synth.place.options import Placed
 from synth.place.placer import Placer
 from synth.place.timing import SPEF, PlacedTimer, sign_off
+from synth.place.wires.congestion import Congestion
 from synth.place.wires.spef import wire_ff
 from synth.place.wires.steiner import steiner_trees
 from synth.sizing import MAX_FANOUT, OUTPUT_LOAD_FF
@@ -206,6 +207,44 @@ def test_weights_draw_slow_nets(placed: tuple[Job, Placed]) -> None:
     slow = [k for k, at in enumerate(wiring.starts[:-1]) if wiring.pins[at][0] == "enable_reg"]
     assert found[slow].min() > 4
     assert (np.delete(found, slow) == 1).all()
+
+
+def test_cells_in_full_bins_get_more_room(tmp_path: Path) -> None:
+    made = job(tmp_path)
+    wiring = made.wiring()
+    full = Congestion(CALM * np.array([[0.4], [3.0]]), 10.0, ())
+    crowded = np.array([name.startswith("a_") for name in wiring.cells])
+    spots = {
+        name: Spot(15.0 if much else 5.0, 5.0)
+        for name, much in zip(wiring.cells, crowded, strict=True)
+    }
+    wanted = room(full, wiring, spots)
+    assert wanted == pytest.approx(np.where(crowded, 3, 1))
+
+    plan = with_ports(made.plan(3 * cells_um2(made.netlist, made.lef)), {})
+
+    def least(found: Spots) -> float:
+        """Free on both sides of a crowded cell, as a share of it."""
+        assert not faults(made.netlist, made.lef, plan, found)
+        rows: dict[float, list[tuple[float, float, bool]]] = {}
+        for name, much in zip(wiring.cells, crowded.tolist(), strict=True):
+            wide = made.lef.outline(made.netlist.cells[name].kind).width_um
+            rows.setdefault(found[name].y, []).append((found[name].x, wide, much))
+        shares = []
+        for cells in rows.values():
+            edges = (plan.x_um, 0.0, False), (plan.x_um + plan.core_um[0], 0.0, False)
+            line = [edges[0], *sorted(cells), edges[1]]
+            for (x, width, _), (_, wide, much), (end, _, _) in zip(
+                line, line[1:], line[2:], strict=False
+            ):
+                if much:
+                    shares.append((end - x - width) / wide - 1)
+        return min(shares)
+
+    placer = Placer()
+    alike = placer.place(made.netlist, made.lef, plan, wiring)
+    apart = placer.place(made.netlist, made.lef, plan, wiring, room=wanted)
+    assert least(apart) > 1.5 * least(alike)
 
 
 def test_overfull_rows_are_refused(tmp_path: Path) -> None:
