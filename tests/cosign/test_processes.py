@@ -60,6 +60,12 @@ def _as_at_the_start() -> Iterator[None]:
     processes._state.ending.clear()
 
 
+def heard() -> None:
+    """A job in the background of a shell inherits SIGINT as ignored, and SIGHUP behind nohup."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def begun(folder: Path, program: str, *wrapped: str) -> "subprocess.Popen[str]":
     """The program, when its tool is at work."""
     root = Path(__file__).parents[2]
@@ -70,8 +76,7 @@ def begun(folder: Path, program: str, *wrapped: str) -> "subprocess.Popen[str]":
         env={**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(folder / "tmp")},
         stderr=subprocess.PIPE,
         text=True,
-        # A job in the background of a shell inherits SIGINT as ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=heard,
     )
     deadline = time.monotonic() + 60
     while not (folder / "begun").exists():
