@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hearing import heard
 
 from cosign import processes
 from cosign.processes import Cancelled
@@ -58,12 +59,6 @@ sys.exit(exit_status(command))
 def _as_at_the_start() -> Iterator[None]:
     yield
     processes._state.ending.clear()
-
-
-def heard() -> None:
-    """A job in the background of a shell inherits SIGINT as ignored, and SIGHUP behind nohup."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def begun(folder: Path, program: str, *wrapped: str) -> "subprocess.Popen[str]":

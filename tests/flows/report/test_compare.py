@@ -10,22 +10,23 @@ from flows.__main__ import main
 from flows.report import compare
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
-LENET5, ALEXNET = (str(RESULTS / name) for name in ("lenet5", "alexnet"))
+RUNS = [str(RESULTS / name) for name in ("lenet5", "alexnet", "alexnet-photographs")]
+LENET5, ALEXNET, PHOTOGRAPHS = RUNS
 
 
 def test_figures_are_those_of_the_runs(tmp_path, capsys):
     file, page = tmp_path / "found.json", tmp_path / "found.html"
-    arguments = ["compare", LENET5, f"{ALEXNET}/results.json", "--json", str(file)]
+    arguments = ["compare", LENET5, f"{ALEXNET}/results.json", PHOTOGRAPHS, "--json", str(file)]
     assert main([*arguments, "--html", str(page)]) == 0
     found = json.loads(file.read_text())
-    runs = [json.loads((Path(run) / "results.json").read_text()) for run in (LENET5, ALEXNET)]
+    runs = [json.loads((Path(run) / "results.json").read_text()) for run in RUNS]
     assert found["figures"]["accuracy, integer"] == [run["accuracy"]["integer"] for run in runs]
-    assert found["figures"]["break-even on"] == ["conv2", "conv4"]
+    assert found["figures"]["break-even on"] == ["conv2", "conv4", "conv4"]
     assert found["layers"]["conv2"]["cycles, sparse"] == [
         run["layers"][1]["cycles"]["sparse"] for run in runs
     ]
-    assert found["layers"]["conv4"]["decision"] == [None, "sparse"]  # LeNet-5 has no conv4
-    assert found["layers"]["fc1"]["speedup"][1] is None  # the host computes AlexNet's fc1
+    assert found["layers"]["conv4"]["decision"] == [None, "sparse", "sparse"]  # not in LeNet-5
+    assert found["layers"]["fc"]["speedup"] == [None] * 3  # of one run alone, on its host
     terminal, read = capsys.readouterr().out, pages.read(page.read_text())
     assert read.problems == []
     accuracy, size = runs[0]["accuracy"]["integer"], runs[0]["compression"]["file_bytes"]

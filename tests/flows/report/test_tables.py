@@ -42,7 +42,9 @@ def test_accuracy_on_other_data_is_not_beside_the_papers() -> None:
         cells = [cell for column in table.columns for cell in column.cells]
         assert "other data" in cells
         assert not any(str(cell).startswith("-") for cell in cells)
-    photographs = replace(results, dataset=replace(results.dataset, note=""))
+    assert results.table_9 is not None
+    better = replace(results.table_9, accuracy_loss=-0.0437)
+    photographs = replace(results, dataset=replace(results.dataset, note=""), table_9=better)
     table = paper_tables.table_9(photographs)
     assert table is not None
     assert "-4.4 %" in [cell for column in table.columns for cell in column.cells]

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from distributed import LocalCluster
+from hearing import heard
 from small_sweep import CORES, SMALL, points_of, sweep_of
 
 from cosign import locked, read_toml
@@ -188,6 +189,7 @@ def test_a_signal_ends_workers_and_their_tools(
         ],
         cwd=tmp_path,
         start_new_session=True,
+        preexec_fn=heard,
         stderr=subprocess.PIPE,
         text=True,
         env={
