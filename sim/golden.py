@@ -49,7 +49,7 @@ def taps(x: np.ndarray, layer: Layer) -> Iterator[np.ndarray]:
 def accumulate(layer: Layer, x: np.ndarray) -> np.ndarray:
     """Exact sums of level * activation, without bias: int64 [N, out_channels, Ho, Wo]."""
     g = layer.geometry
-    rows = np.repeat(np.arange(g.out_channels), np.diff(layer.row_ptr))
+    rows = layer.row_idx
     # BLAS is exact on integers as long as no partial sum leaves the mantissa.
     magnitudes = np.abs(layer.levels.astype(np.float64))
     largest = np.bincount(rows, magnitudes, minlength=g.out_channels).max() * 128

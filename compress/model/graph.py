@@ -233,6 +233,11 @@ class Layer:
         return len(self.levels)
 
     @property
+    def row_idx(self) -> np.ndarray:
+        """int64 [nnz]: the filter of each non-zero."""
+        return np.repeat(np.arange(self.geometry.out_channels), np.diff(self.row_ptr))
+
+    @property
     def unit(self) -> np.ndarray:
         """Real value of one accumulator unit, float64 [out_channels]."""
         return self.in_scale * self.q

@@ -44,7 +44,7 @@ def density(layer: Layer, height: int = _HEIGHT, width: int = _WIDTH) -> np.ndar
     """
     rows, columns = layer.geometry.out_channels, layer.geometry.columns
     height, width = min(height, rows), min(width, columns)
-    row = np.repeat(np.arange(rows), np.diff(layer.row_ptr)) * height // rows
+    row = layer.row_idx * height // rows
     column = layer.col_idx.astype(np.int64) * width // columns
     kept = np.bincount(row * width + column, minlength=height * width).reshape(height, width)
     down = np.bincount(np.arange(rows) * height // rows, minlength=height)

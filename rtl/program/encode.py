@@ -15,7 +15,7 @@ from rtl.program.grouping import filter_order
 from rtl.program.layout import Layout
 from rtl.program.masks import mask_counts, mask_plan, masked_words
 from rtl.program.packed import code_rows, mask_words, packed_words
-from rtl.program.places import place_counts, place_words, rows_of
+from rtl.program.places import place_counts, place_words
 from rtl.program.reads import ReadPlan, read_plan, window_weights
 from rtl.program.structured import filter_parts
 from rtl.program.windows import window_counts, window_words
@@ -196,7 +196,7 @@ def _rows_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     column = layer.col_idx
     codes = level_codes(layer.levels, config.weight_bits).astype(np.int64)
     entries = _row_entry(plan.read[column], plan.shift[column], codes, config)
-    row = np.argsort(places)[rows_of(layer)]
+    row = np.argsort(places)[layer.row_idx]
     # A channel's reads need not follow its columns.
     order = np.lexsort((plan.window[column], row))
     starts = ends - np.maximum(weights, 1)

@@ -14,7 +14,6 @@ from compress.model.graph import Layer
 from compress.model.levels import level_codes
 from rtl.config import CoreConfig
 from rtl.program.layout import Layout
-from rtl.program.places import rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +77,7 @@ def masked_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
     """uint8 [words, bytes]: the weight stream, each word little-endian."""
     plan = mask_plan(layout, config)
     _, stored = mask_counts(layer, plan, config)
-    row, column = rows_of(layer), layer.col_idx
+    row, column = layer.row_idx, layer.col_idx
     stream = plan.stream[column]
     ends = len(plan.table) + np.cumsum(plan.words + stored)
     starts = ends - stored  # of the levels
@@ -97,7 +96,7 @@ def masked_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
 
 def _places(layer: Layer, plan: MaskPlan, config: CoreConfig, stored: np.ndarray) -> np.ndarray:
     """int64 [nnz]: the word of its filter's levels in which each weight is."""
-    row, column = rows_of(layer), layer.col_idx
+    row, column = layer.row_idx, layer.col_idx
     if config.streams == 1:
         return np.arange(len(row)) - layer.row_ptr[row]
     stream = plan.stream[column]
@@ -116,6 +115,6 @@ def _places(layer: Layer, plan: MaskPlan, config: CoreConfig, stored: np.ndarray
 def _of_words(layer: Layer, plan: MaskPlan, config: CoreConfig) -> np.ndarray:
     """int64 [filters, streams, mask words]: non-zeros of each."""
     shape = layer.geometry.out_channels, config.streams, plan.words
-    cell = rows_of(layer) * config.streams + plan.stream[layer.col_idx]
+    cell = layer.row_idx * config.streams + plan.stream[layer.col_idx]
     cell = cell * plan.words + plan.word[layer.col_idx]
     return np.bincount(cell, minlength=shape[0] * shape[1] * shape[2]).reshape(shape)

@@ -288,7 +288,7 @@ def accumulator_bits(layer: Layer, input_range: tuple[int, int] = (-128, 127)) -
     """
     low, high = input_range
     levels = layer.levels.astype(np.int64)
-    row = np.repeat(np.arange(layer.geometry.out_channels), np.diff(layer.row_ptr))
+    row = layer.row_idx
     products = np.stack([levels * low, levels * high])
     bounds = [
         layer.bias + np.bincount(row, extreme, minlength=len(layer.bias)).astype(np.int64)

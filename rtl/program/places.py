@@ -56,15 +56,10 @@ def fullest(layer: Layer, streams: int) -> np.ndarray:
     """int64 [filters]: weights of the fullest stream."""
     g = layer.geometry
     stream = layer.col_idx // (g.kernel[0] * g.kernel[1]) % streams
-    cell = rows_of(layer) * streams + stream
+    cell = layer.row_idx * streams + stream
     counts = np.bincount(cell, minlength=g.out_channels * streams)
     most: np.ndarray = counts.reshape(-1, streams).max(axis=1)
     return most
-
-
-def rows_of(layer: Layer) -> np.ndarray:
-    """int64 [nnz]: the filter of each non-zero."""
-    return np.repeat(np.arange(layer.geometry.out_channels), np.diff(layer.row_ptr))
 
 
 def parts(layer: Layer) -> list[tuple[int, int]]:

@@ -73,6 +73,5 @@ def _plan(layout: Layout, window_reads: int, window_span: int) -> ReadPlan:
 def window_weights(layer: Layer, plan: ReadPlan) -> np.ndarray:
     """int64 [filters, windows]: weights of each filter in each window."""
     filters = layer.geometry.out_channels
-    row = np.repeat(np.arange(filters), np.diff(layer.row_ptr))
-    cell = row * plan.windows + plan.window[layer.col_idx]
+    cell = layer.row_idx * plan.windows + plan.window[layer.col_idx]
     return np.bincount(cell, minlength=filters * plan.windows).reshape(filters, plan.windows)
