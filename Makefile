@@ -15,8 +15,8 @@ RTL_CORE := --core sparse --lanes 64 --drain 16
 	mutants test test-slow docs lint format clean
 
 help:
-	@echo "make alexnet    the whole loop on BVLC AlexNet (about 20 minutes on two quiet cores)"
-	@echo "make lenet5     the whole loop on LeNet-5 and MNIST (about 15 minutes on two cores)"
+	@echo "make alexnet    the whole loop on BVLC AlexNet (31 processor minutes)"
+	@echo "make lenet5     the whole loop on LeNet-5 and MNIST (27 processor minutes with nothing in the cache)"
 	@echo "make record     LeNet-5 in as few weights and bytes as we can: examples/lenet5-*.cosign"
 	@echo "make rtl-lenet5 rtl-alexnet rtl-vgg16 rtl-resnet50"
 	@echo "                a network on the RTL, every value compared: all 10,000 test images of"

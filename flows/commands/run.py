@@ -36,12 +36,12 @@ from synth.place import options as placing
 
 EXAMPLES = """\
 examples:
-  cosign run lenet5                      MNIST, about 15 minutes on two cores
+  cosign run lenet5                      MNIST, 27 processor minutes with nothing in the cache
   cosign run lenet5-167x                 with the densities of a row of the paper
   cosign run lenet5 --alpha 100x --bits auto   one weight of 100 in the whole network
   cosign run lenet5 --pattern 2:4        two of each four weights along the input channels
   cosign run cifar-resnet20              CIFAR-10; also cifar-vgg
-  cosign run alexnet                     a generated image set, about 20 minutes on two quiet cores
+  cosign run alexnet                     a generated image set, 31 processor minutes
   cosign run alexnet --data imagenette   ten ImageNet classes, downloaded
   cosign run alexnet --data DIR          an ImageNet folder: DIR/train/CLASS/, DIR/val/CLASS/
   cosign run alexnet --weights imagenet-conv --data DIR   ImageNet's convolutions, a new classifier
