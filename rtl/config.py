@@ -60,8 +60,9 @@ class CoreConfig:
         decoder for each of several filters; "sparse-nm" steps through groups of neighbouring
         channels, of which each filter keeps a few
     lanes : output pixels computed in parallel by a tile, 1..256
-    filters : filters computed in parallel on the same activations (1 in `sparse` and
-        `dense-scalar`)
+    filters : filters computed on the same activations, in parallel; in the sparse core with the
+        "window" coding they take turns on a window, in its other codings and in `dense-scalar`
+        there is 1
     tiles : lockstep copies of lanes and activation memory on disjoint stripes of the map
     weight_bits : n of the widest levels that the core takes, 1..8; the operand that carries
         them has `operand_bits` bits, because +2**(n-1) does not fit n bits
@@ -162,8 +163,12 @@ class CoreConfig:
             )
         if self.streams > 1 and self.core != "sparse":
             return f"the {self.core} core has one stream, streams is {self.streams}"
-        if self.filters > 1 and self.core in ("sparse", "dense-scalar"):
-            return f"the {self.core} core computes one filter at a time, filters is {self.filters}"
+        if self.filters > 1 and self.core in ("sparse", "dense-scalar") and not self.windowed:
+            windows = ' without the "window" coding' * (self.core == "sparse")
+            return (
+                f"the {self.core} core{windows} computes one filter at a time, filters is "
+                f"{self.filters}"
+            )
         if self.filters > 1 and self.lanes % self.drain:
             return f"drain is {self.drain}, must divide the {self.lanes} lanes of several filters"
         if not (type(self.clock_ns) in (int, float) and FASTEST_NS <= self.clock_ns <= SLOWEST_NS):
@@ -176,8 +181,9 @@ class CoreConfig:
     @property
     def name(self) -> str:
         """sparse-61, sparse-61-bitmask, sparse-61-window3x2 of three taps and two beats,
-        sparse-dot-13x4 with four streams, dense-2d-8x8, dense-2d-8x8-gated, sparse-nm-8x8-2of4;
-        dense-dot-8x8x4 where N = M = 4, which prunes nothing."""
+        sparse-2x61-window3x2 where two filters take turns, sparse-dot-13x4 with four streams,
+        dense-2d-8x8, dense-2d-8x8-gated, sparse-nm-8x8-2of4; dense-dot-8x8x4 where N = M = 4,
+        which prunes nothing."""
         lanes = f"{self.filters}x{self.lanes}" if self.filters > 1 else f"{self.lanes}"
         coding = self.core == "sparse" and self.coding != "relative"
         kept = f"-{self.nm_keep}of{self.nm_group}" * self.structured
@@ -259,9 +265,20 @@ class CoreConfig:
         return self.lanes * self.operands * self.tiles
 
     @property
+    def turns(self) -> int:
+        """Filters that take turns on a window ("window" coding): a lane has an accumulator for
+        each."""
+        return self.filters if self.core == "sparse" else 1
+
+    @property
+    def parallel(self) -> int:
+        """Filters whose weights are issued in the same cycle, each with lanes of its own."""
+        return self.filters // self.turns
+
+    @property
     def operands(self) -> int:
         """Weights that are issued in a cycle."""
-        return self.filters * self.keep
+        return self.parallel * self.keep
 
     @property
     def operand_bits(self) -> int:
@@ -286,7 +303,7 @@ class CoreConfig:
         if self.dense or self.coding == "bitmask":
             return 0
         if self.windowed:
-            return self.tap_bits + self.step_bits
+            return self.tap_bits + self.step_bits + self.turn_bits
         return self.index_bits if self.coding == "relative" else self.address_bits
 
     @property
@@ -296,13 +313,19 @@ class CoreConfig:
 
     @property
     def kept(self) -> bool:
-        """Whether windows have registers of their own: of several beats, or of several taps."""
-        return self.windowed and self.window_span * self.beats > 1
+        """Whether windows have registers of their own: of several beats, of several taps, or for
+        several filters."""
+        return self.windowed and self.window_span * self.beats * self.turns > 1
 
     @property
     def tap_bits(self) -> int:
         """Width of a tap's place in its window ("window" coding); all ones mark a filler."""
         return self.window_span.bit_length()
+
+    @property
+    def turn_bits(self) -> int:
+        """Width of the number of a weight's filter among those that take turns."""
+        return (self.turns - 1).bit_length()
 
     @property
     def read_bits(self) -> int:

@@ -19,7 +19,7 @@ from rtl.layer import Error, descriptor, events
 from rtl.packed import PackedFront
 from rtl.rows import RowsFront, Windows
 from rtl.sequence import Front
-from rtl.sparse import SparseFront
+from rtl.sparse import SparseFront, joined
 from rtl.timing import command_edge, output_latency
 from rtl.window import Taps, WindowFront
 
@@ -71,8 +71,8 @@ def sharers(config: CoreConfig) -> int:
 
 
 class Core(wiring.Component):
-    """Output-stationary core: one weight a cycle (per filter and stream), broadcast to `lanes`
-    output pixels.
+    """Output-stationary core: one weight a cycle (per stream, and per filter where they do not take
+    turns), broadcast to `lanes` output pixels.
 
     Send the input map to `i_acts`, hold the descriptor in `layer`, raise `start` for a cycle, and
     feed `i_weights` and `i_biases`, a word a filter (`rtl.drain.Biases`). Outputs leave
@@ -328,12 +328,14 @@ class Core(wiring.Component):
         shift: Value,
     ) -> None:
         """Tile n's lanes. Lane l of filter f is number f * lanes + l of the chain that drains them,
-        `drain` results a cycle."""
+        `drain` results a cycle. Filters that take turns share their lanes."""
         config = self.config
         prefix = f"{n}_" if config.tiles > 1 else ""
         total = config.lanes * config.filters
-        snaps = tree(m, snap, -(-total // CONTROL_LOADS), f"{prefix}snap")
-        shifts = tree(m, shift, -(-total // CONTROL_LOADS), f"{prefix}shift")
+        lanes = config.lanes * config.parallel
+        loads = -(-CONTROL_LOADS // config.turns)
+        snaps = tree(m, snap, -(-lanes // loads), f"{prefix}snap")
+        shifts = tree(m, shift, -(-lanes // loads), f"{prefix}shift")
         weights = [
             tree(m, operand, -(-config.lanes // OPERAND_LOADS), f"{prefix}weight_{f}")
             for f, operand in enumerate(parts.front.operands)
@@ -342,19 +344,23 @@ class Core(wiring.Component):
             Signal(signed(config.acc_bits), name=f"{prefix}shadow_{number}")
             for number in range(total)
         ]
-        for number in range(total):
+        rest = Const(0, config.acc_bits)
+        for number in range(lanes):
             f, column = divmod(number, config.lanes)
-            follower = number + config.drain
+            own = range(number, total, lanes)
+            followers = [
+                shadows[n + config.drain] if n + config.drain < total else rest for n in own
+            ]
             m.submodules[f"lane_{prefix}{number}"] = Instance(
                 lane.MODULE,
                 i_clk=ClockSignal(),
                 i_rst=ResetSignal(),
                 i_act=acts[f][column],
                 i_weight=weights[f][column // OPERAND_LOADS],
-                i_snap=snaps[number // CONTROL_LOADS],
-                i_shift=shifts[number // CONTROL_LOADS],
-                i_chain=shadows[follower] if follower < total else Const(0, config.acc_bits),
-                o_shadow=shadows[number],
+                i_snap=snaps[number // loads],
+                i_shift=shifts[number // loads],
+                i_chain=joined(followers),
+                o_shadow=joined([shadows[n] for n in own]),
             )
         for place in range(config.drain):
             result = parts.output.results[n * config.drain + place]

@@ -3,7 +3,7 @@
 import functools
 import operator
 
-from amaranth import Array, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth import Array, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,12 +14,19 @@ MODULE = "cosign_lane"
 
 
 def weight_shape(config: CoreConfig) -> Shape:
-    """What a filter sends to its lanes: a weight, one of each stream, or those of `sparse-nm` and,
-    on top of them, of which channel each is."""
-    if config.element == 1:
+    """What a filter sends to its lanes: a weight, one of each stream, or those of `sparse-nm`. On
+    top of them there is of which channel each is, or of which of the filters that take turns."""
+    if config.element * config.turns == 1:
         return signed(config.operand_bits)
-    selects = config.select_bits if config.structured else 0
+    selects = config.select_bits if config.structured else config.turn_bits
     return unsigned(config.keep * (config.operand_bits + selects))
+
+
+def sum_shape(config: CoreConfig) -> Shape:
+    """What a lane has of a tile: a sum for each of the filters that take turns, 0 lowest."""
+    if config.turns == 1:
+        return signed(config.acc_bits)
+    return unsigned(config.turns * config.acc_bits)
 
 
 def _gated(products: list[Value], gates: list[Value]) -> list[Value]:
@@ -69,6 +76,9 @@ class Lane(wiring.Component):
     `snap` marks the cycle after a tile's last product was added: the sum moves to the shadow
     register, and the accumulator starts anew with whatever product arrives then (a bubble is a
     product with weight zero). `shift` passes the shadow registers along the chain.
+
+    Filters that take turns have an accumulator and a shadow register each; a product is added to
+    the one of its weight's filter.
     """
 
     def __init__(self, config: CoreConfig):
@@ -80,26 +90,32 @@ class Lane(wiring.Component):
                 "weight": In(weight_shape(config)),
                 "snap": In(1),
                 "shift": In(1),
-                "chain": In(signed(config.acc_bits)),
-                "shadow": Out(signed(config.acc_bits)),
+                "chain": In(sum_shape(config)),
+                "shadow": Out(sum_shape(config)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        width = signed(self._config.acc_bits)
-        acc, shadow = (Signal(width, name=name, reset_less=True) for name in ("acc", "shadow"))
-        product = self._product(m)
-        m.d.sync += [
-            acc.eq(Mux(self.snap, 0, acc) + product),
-            shadow.eq(Mux(self.snap, acc, Mux(self.shift, self.chain, shadow))),
-        ]
-        m.d.comb += self.shadow.eq(shadow)
+        bits, turns = self._config.acc_bits, self._config.turns
+        for turn, product in enumerate(self._products(m)):
+            mark = f"_{turn}" * (turns > 1)
+            acc, shadow = (
+                Signal(signed(bits), name=f"{name}{mark}", reset_less=True)
+                for name in ("acc", "shadow")
+            )
+            chain = self.chain.word_select(turn, bits) if turns > 1 else self.chain
+            m.d.sync += [
+                acc.eq(Mux(self.snap, 0, acc) + product),
+                shadow.eq(Mux(self.snap, acc, Mux(self.shift, chain, shadow))),
+            ]
+            into = self.shadow.word_select(turn, bits) if turns > 1 else self.shadow
+            m.d.comb += into.eq(shadow)
         return m
 
-    def _product(self, m: Module) -> Value:
-        """act * weight, or the sum of several, `pipeline` edges later; the second register adds
-        half products."""
+    def _products(self, m: Module) -> list[Value]:
+        """For each of the filters that take turns act * weight, or the sum of several, `pipeline`
+        edges later; the second register adds half products."""
 
         def register(value: Value, name: str) -> Value:
             signal = Signal(value.shape(), name=name, reset_less=True)
@@ -110,29 +126,55 @@ class Lane(wiring.Component):
             return functools.reduce(operator.add, values)
 
         pairs, stages = self._pairs(m), self._config.pipeline
-        gates: list[Value] = []  # whether each product counts, when it is added
+        counts: list[Value] = []  # whether both operands of each are not zero, when it is added
         if self._config.gate_zeros:
             for n, (act, weight) in enumerate(pairs):
                 m.submodules[f"rest_{n}"] = rest = Rest(self._config)
                 m.d.comb += [rest.act.eq(act), rest.weight.eq(weight)]
                 pairs[n] = rest.held_act, rest.held_weight
-                gates.append(delay(m, rest.counts, min(stages, 1), f"counts_{n}", reset_less=True))
+                counts.append(delay(m, rest.counts, min(stages, 1), f"counts_{n}", reset_less=True))
         half = self._config.operand_bits // 2
         marks = [f"_{n}" * (len(pairs) > 1) for n in range(len(pairs))]
         products: list[Value] = [act * weight for act, weight in pairs]
+        gates = self._gates(m, counts)
         if stages == 2 and half:
             whole = []
             for (act, weight), product, mark in zip(pairs, products, marks, strict=True):
                 low = register(act * weight[:half], f"product_low{mark}")
                 high = register(act * weight[half:].as_signed(), f"product_high{mark}")
                 whole.append((low + (high << half))[: len(product)].as_signed())
-            return register(total(_gated(whole, gates)), "product_0")
+            return [
+                register(total(_gated(whole, each)), "product_0" + f"_of_{turn}" * (len(gates) > 1))
+                for turn, each in enumerate(gates)
+            ]
         for stage in range(stages):
             products = [
                 register(product, f"product_{stage}{mark}")
                 for product, mark in zip(products, marks, strict=True)
             ]
-        return total(_gated(products, gates))
+        return [total(_gated(products, each)) for each in gates]
+
+    def _gates(self, m: Module, counts: list[Value]) -> list[list[Value]]:
+        """For each of the filters that take turns which products are added to its sum; nothing
+        where all are."""
+        config = self._config
+        if config.turns == 1:
+            return [counts]
+        turns = delay(
+            m,
+            self.weight[config.keep * config.operand_bits :],
+            config.gate_zeros + min(config.pipeline, 1),
+            "turns",
+            reset_less=True,
+        )
+        of_product = [turns.word_select(n, config.turn_bits) for n in range(config.keep)]
+        return [
+            [
+                (of_product[n] == turn) & (counts[n] if counts else Const(1))
+                for n in range(config.keep)
+            ]
+            for turn in range(config.turns)
+        ]
 
     def _pairs(self, m: Module) -> list[tuple[Value, Value]]:
         """Each weight, and the activation that it is multiplied with.
@@ -142,7 +184,7 @@ class Lane(wiring.Component):
         """
         config = self._config
         if config.element == 1:
-            return [(self.act, self.weight)]
+            return [(self.act, self.weight[: config.operand_bits].as_signed())]
         pairs: list[tuple[Value, Value]] = []
         selects = self.weight[config.keep * config.operand_bits :]
         spare = config.element - config.keep

@@ -28,8 +28,8 @@ def front_signature(config: CoreConfig) -> dict[str, wiring.Member]:
     layer's `pass_last` pass.
     valid, address : reads of the activation memories, after edge 2, a bit and an address for each
         stream, stream 0 lowest
-    operands : what each filter sends to its lanes (weights, zero in a bubble) two edges before the
-        multipliers' operand registers
+    operands : what the filters of a cycle send to their lanes (weights, zero in a bubble) two edges
+        before the multipliers' operand registers
     nonzeros, fillers : entries issued with and without a weight, some cycles later
     fault : bits of `Error`
     """
@@ -49,7 +49,7 @@ def front_signature(config: CoreConfig) -> dict[str, wiring.Member]:
         "pass_last": Out(1),
         "valid": Out(config.streams),
         "address": Out(config.streams * config.address_bits),
-        "operands": Out(weight_shape(config)).array(config.filters),
+        "operands": Out(weight_shape(config)).array(config.parallel),
         "nonzeros": Out(count),
         "fillers": Out(count),
         "fault": Out(len(Error)),

@@ -52,7 +52,7 @@ class SparseFront(Front):
         m.d.comb += [
             self.valid.eq(joined([decoder.valid for decoder in decoders])),
             self.address.eq(joined([decoder.address for decoder in decoders])),
-            self.operands[0].eq(delay(m, weights, ahead, "weight")),
+            self.operands[0].eq(delay(m, self._operand(weights, decoders), ahead, "weight")),
         ]
         present = [decoder.weight.any() for decoder in decoders]
         if several or config.windowed:
@@ -69,6 +69,10 @@ class SparseFront(Front):
             self.fault[Error.ADDRESS].eq(beyond),
         ]
         return m
+
+    def _operand(self, weights: Value, decoders: Sequence[Any]) -> Value:
+        """What goes to the lanes."""
+        return weights
 
     def _connect(self, m: Module, decoders: Sequence[Any]) -> None:
         """What the decoders of another coding have beside the same ports."""

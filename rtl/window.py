@@ -4,6 +4,10 @@ A window is `lanes` + `window_span` - 1 neighbouring bytes, which serve as many 
 has. It is read once, in `beats` reads of a share of it each, and so from a memory narrower than
 the lanes. Nothing waits for a read: an entry opens its window, those behind it use it, and the
 packer lets no entry open another one before all beats have been read.
+
+With several `filters` a window serves as many of them, one after the other: a weight brings the
+number of its filter, and every lane has an accumulator for each. So a memory is read less often by
+as much, and no filter waits for another one.
 """
 
 from collections.abc import Sequence
@@ -24,17 +28,17 @@ BYTES = 4
 
 
 class WindowAddress(wiring.Component):
-    """Decoder of a stream: entries {step, tap, code} to windows and weights, one a cycle.
+    """Decoder of a stream: entries {turn, step, tap, code} to windows and weights, one a cycle.
 
     A step other than 0 leads to another window, as far behind the one before as the descriptor
     tells; the first window of a tile begins at its base. The entry that opens a window is for its
     first byte, those behind it for the byte `tap` further on than the one before. A tap of all ones
     is a filler: its weight is zero, and {step, code} is a distance to which the next weight's step
-    is added. That opens a window, too.
+    is added. That opens a window, too. `turn` is the weight's filter, where several take turns.
 
     After edge 2 there are `valid` and `address` of a beat's read, `opened` (it is the first of a
-    window), `weight` and its `tap`, 0 where there is none to move on to, and `beyond`: the weight's
-    window begins behind the activation memory.
+    window), `weight`, its `turn` and its `tap`, 0 where there is none to move on to, and `beyond`:
+    the weight's window begins behind the activation memory.
     """
 
     def __init__(self, config: CoreConfig):
@@ -52,6 +56,7 @@ class WindowAddress(wiring.Component):
                 "tap": Out(config.tap_bits),
                 "beyond": Out(1),
                 "weight": Out(signed(config.operand_bits)),
+                **({"turn": Out(config.turn_bits)} if config.turns > 1 else {}),
             }
         )
 
@@ -62,8 +67,8 @@ class WindowAddress(wiring.Component):
         first = delay(m, self.first, 2, "first", reset_less=True)
         base = delay(m, self.base, 2, "base", reset_less=True)
         entry = delay(m, self.entry, 1, "entry", reset_less=True)
-        code, tap = entry[: config.weight_bits], entry[config.weight_bits : -config.step_bits]
-        step = entry[-config.step_bits :]
+        code, tap = entry[: config.weight_bits], entry[config.weight_bits :][: config.tap_bits]
+        step = entry[config.weight_bits + config.tap_bits :][: config.step_bits]
         level = level_of(m, code, "code")
         filler, present, opens = Signal(), Signal(), Signal()
         closed = Signal()  # the next weight opens a window, whatever its step
@@ -93,6 +98,8 @@ class WindowAddress(wiring.Component):
             self.tap.eq(Mux(present & ~opens, tap, 0)),
             self.weight.eq(Mux(present, level, 0)),
         ]
+        if config.turns > 1:
+            m.d.sync += self.turn.eq(entry[-config.turn_bits :])
         m.d.comb += self.beyond.eq(self.weight.any() & outside(config, reached))
         if config.beats == 1:
             m.d.comb += [self.valid.eq(self.opened), self.address.eq(reached)]
@@ -107,7 +114,7 @@ class WindowAddress(wiring.Component):
 
 
 class WindowFront(SparseFront):
-    """Entries {step, tap, code} of each stream. Ports: `front_signature`, and
+    """Entries {turn, step, tap, code} of each stream. Ports: `front_signature`, and
 
     opened, taps : of each stream, for `Taps`
     """
@@ -118,6 +125,11 @@ class WindowFront(SparseFront):
 
     def _decoder(self) -> WindowAddress:
         return WindowAddress(self._config)
+
+    def _operand(self, weights: Value, decoders: Sequence[WindowAddress]) -> Value:
+        if self._config.turns == 1:
+            return weights
+        return Cat(weights, *(decoder.turn for decoder in decoders))
 
     def _connect(self, m: Module, decoders: Sequence[WindowAddress]) -> None:
         config = self._config

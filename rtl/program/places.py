@@ -62,10 +62,15 @@ def fullest(layer: Layer, streams: int) -> np.ndarray:
     return most
 
 
-def parts(layer: Layer) -> list[tuple[int, int]]:
-    """Ranges of filters that hold few weights at a time: large arrays are slow."""
-    number = layer.row_ptr // _FEW
-    ends = np.flatnonzero(np.diff(number)) + 1
+def parts(layer: Layer, begins: np.ndarray | None = None) -> list[tuple[int, int]]:
+    """Ranges of filters that hold few weights at a time: large arrays are slow.
+
+    begins : int64, filters at which a range may begin, 0 and the number of filters among them; all
+    """
+    if begins is None:
+        begins = np.arange(layer.geometry.out_channels + 1)
+    number = layer.row_ptr[begins] // _FEW
+    ends = begins[np.flatnonzero(np.diff(number)) + 1]
     return list(itertools.pairwise(sorted({0, *ends.tolist(), layer.geometry.out_channels})))
 
 

@@ -85,6 +85,29 @@ CORES = {
         gate_zeros=1,
         **SMALL | {"weight_depth": 1024},
     ),
+    # Filters that take turns on a window, the last ones of a group without all of the others.
+    "window-turns": CoreConfig(
+        "sparse",
+        lanes=6,
+        filters=3,
+        coding="window",
+        window_span=3,
+        drain=2,
+        **SMALL | {"weight_depth": 1536},
+    ),
+    "window-turns-dot": CoreConfig(
+        "sparse",
+        lanes=4,
+        filters=4,
+        tiles=2,
+        coding="window",
+        window_span=1,
+        streams=2,
+        pipeline=2,
+        gate_zeros=1,
+        act_buffers=2,
+        **SMALL | {"weight_depth": 2048},
+    ),
     "dense-scalar": CoreConfig("dense-scalar", lanes=13, act_buffers=2, **SMALL),
     "dense-2d": CoreConfig("dense-2d", lanes=6, filters=3, drain=2, **SMALL),
     "dense-packed": CoreConfig(
@@ -254,7 +277,8 @@ def test_a_channel_and_random_stalls_together_change_nothing():
 @every_core
 def test_memories_may_be_full_to_the_last_word(config):
     """A pass as long as the weight buffer, on a map as large as the activation memory."""
-    entries = config.weight_depth // config.beats  # a window of a channel takes one for each beat
+    # A window of a channel takes an entry for each beat, and for each of its filters.
+    entries = config.weight_depth // max(config.beats, config.turns)
     images = config.act_elements // entries * config.tiles
     channels = entries * config.element
     geometry = Geometry("linear", channels, 2 * config.filters)
