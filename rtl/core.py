@@ -27,7 +27,7 @@ MODULE = "cosign_core"
 OPERAND_LOADS = 4
 """Multipliers that share one copy of a weight or of an activation."""
 CONTROL_LOADS = 2
-"""Lanes that share one copy of `snap` and `shift` (each drives acc_bits multiplexers)."""
+"""Sums that share one copy of `snap` and `shift` (each drives acc_bits multiplexers)."""
 
 
 Part = TypeVar("Part", bound=wiring.Component)
@@ -68,6 +68,11 @@ def sharers(config: CoreConfig) -> int:
     if not config.structured or config.dot:
         return OPERAND_LOADS
     return 4 * OPERAND_LOADS // min(config.nm_keep, config.nm_group - config.nm_keep + 1)
+
+
+def followers(config: CoreConfig) -> int:
+    """Lanes that share one copy of `snap` and `shift`."""
+    return -(-CONTROL_LOADS // config.turns)
 
 
 class Core(wiring.Component):
@@ -333,7 +338,7 @@ class Core(wiring.Component):
         prefix = f"{n}_" if config.tiles > 1 else ""
         total = config.lanes * config.filters
         lanes = config.lanes * config.parallel
-        loads = -(-CONTROL_LOADS // config.turns)
+        loads = followers(config)
         snaps = tree(m, snap, -(-lanes // loads), f"{prefix}snap")
         shifts = tree(m, shift, -(-lanes // loads), f"{prefix}shift")
         weights = [
@@ -348,9 +353,7 @@ class Core(wiring.Component):
         for number in range(lanes):
             f, column = divmod(number, config.lanes)
             own = range(number, total, lanes)
-            followers = [
-                shadows[n + config.drain] if n + config.drain < total else rest for n in own
-            ]
+            behind = [shadows[n + config.drain] if n + config.drain < total else rest for n in own]
             m.submodules[f"lane_{prefix}{number}"] = Instance(
                 lane.MODULE,
                 i_clk=ClockSignal(),
@@ -359,7 +362,7 @@ class Core(wiring.Component):
                 i_weight=weights[f][column // OPERAND_LOADS],
                 i_snap=snaps[number // loads],
                 i_shift=shifts[number // loads],
-                i_chain=joined(followers),
+                i_chain=joined(behind),
                 o_shadow=joined([shadows[n] for n in own]),
             )
         for place in range(config.drain):

@@ -60,6 +60,10 @@ _WINDOWS = (  # lanes, drain, streams, window_span, beats, step_bits
     (22, 1, 1, 3, 2, 3), (13, 1, 3, 3, 1, 3), (22, 2, 2, 3, 2, 3), (13, 1, 4, 1, 1, 3),
     (15, 1, 3, 3, 3, 2), (17, 2, 4, 3, 2, 3), (8, 1, 8, 3, 2, 2), (29, 2, 2, 3, 3, 3),
 )  # fmt: skip
+_TURNS = (  # lanes, filters, drain, streams, window_span, beats, step_bits
+    (8, 2, 1, 1, 3, 3, 3), (8, 4, 1, 1, 3, 2, 3), (6, 3, 2, 2, 3, 3, 3), (13, 2, 1, 2, 3, 2, 2),
+    (5, 2, 1, 4, 3, 4, 3), (22, 2, 1, 1, 3, 3, 3), (13, 4, 1, 1, 1, 1, 3), (13, 3, 1, 3, 3, 4, 3),
+)  # fmt: skip
 _ROWS = (  # lanes, filters, drain, window_reads, window_span
     (8, 2, 1, 3, 3), (4, 4, 1, 3, 3), (8, 4, 2, 3, 5), (4, 8, 1, 1, 3), (13, 2, 1, 3, 3),
     (8, 8, 1, 3, 3), (16, 2, 1, 6, 3), (23, 3, 1, 3, 3), (37, 2, 1, 3, 3),
@@ -144,6 +148,11 @@ def cores() -> tuple[CoreConfig, ...]:
          "window_span": span, "beats": beats, "step_bits": step_bits}
         for lanes, drain, count, span, beats, step_bits in _WINDOWS
     ]  # fmt: skip
+    turns: list[dict[str, Any]] = [
+        {"core": "sparse", "coding": "window", "lanes": lanes, "filters": filters, "drain": drain,
+         "streams": count, "window_span": span, "beats": beats, "step_bits": step_bits}
+        for lanes, filters, drain, count, span, beats, step_bits in _TURNS
+    ]  # fmt: skip
     rows: list[dict[str, Any]] = [
         {"core": "sparse-rows", "lanes": lanes, "filters": filters, "drain": drain,
          "window_reads": reads, "window_span": span}
@@ -159,7 +168,10 @@ def cores() -> tuple[CoreConfig, ...]:
          "mask_bits": bits}
         for lanes, filters, drain, bits in _PACKED
     ]  # fmt: skip
-    several = (dense, scalar, sparse, streams, windows, rows, structured, packed, _FASTEST, _LARGE)
+    several = (
+        *(dense, scalar, sparse, streams, windows, turns, rows, structured, packed),
+        *(_FASTEST, _LARGE),
+    )
     found = [_core(fields) for fields in itertools.chain.from_iterable(several)]
     small, large = found[: -len(_LARGE)], found[-len(_LARGE) :]
     return (*sorted(small, key=lambda core: core.multipliers), *large)

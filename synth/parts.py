@@ -11,7 +11,7 @@ from collections.abc import Callable
 from rtl import rows, window
 from rtl.activation import LOADS
 from rtl.config import CoreConfig
-from rtl.core import CONTROL_LOADS, OPERAND_LOADS, sharers
+from rtl.core import OPERAND_LOADS, followers, sharers
 from rtl.fanout import BRANCHES
 from rtl.timing import ACT_EDGE, bias_places, operand_edge
 from synth.blocks import ADDRESS, BUFFERS, CONTROL, DECODER, DRAIN, LANES, READ_PATH, SHARED
@@ -43,16 +43,22 @@ def _tree(leaves: int) -> int:
 
 
 def _lanes(config: CoreConfig) -> Parts:
-    of_tile = config.lanes * config.filters
+    of_tile = config.lanes * config.parallel
     lanes = config.tiles * of_tile
     copies = config.tiles * config.operands * _tree(-(-config.lanes // OPERAND_LOADS))
     found: Parts = {
         "lane": lanes,
         "weight copy": copies,
-        "command copy": 2 * config.tiles * _tree(-(-of_tile // CONTROL_LOADS)),
+        "command copy": 2 * config.tiles * _tree(-(-of_tile // followers(config))),
     }
     if config.element > 1:
         found |= {"further product": lanes * (config.keep - 1)}
+    if config.turns > 1:
+        found |= {
+            "further sum": lanes * (config.turns - 1),
+            "product of a sum": lanes * config.keep * config.turns,
+            "choice copy bit": copies * config.turn_bits,
+        }
     if config.structured:
         others = config.nm_group - config.nm_keep
         found |= {

@@ -78,10 +78,7 @@ def _dense(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
 def _packed(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
     entries, _ = _dense(config, layout, nonzeros)
     g = layout.geometry
-    of_pass = np.add.reduceat(
-        nonzeros.reshape(g.groups, -1), np.arange(0, g.out_channels // g.groups, config.filters), 1
-    )
-    rows = np.maximum(-(-of_pass.reshape(-1) // config.filters), 1)
+    rows = np.maximum(-(-_of_passes(config, layout, nonzeros) // config.filters), 1)
     masks = -(-g.columns // config.mask_bits)
     stored = Stored(
         layer=int(rows.sum()),
@@ -92,8 +89,16 @@ def _packed(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
     return entries, stored
 
 
+def _of_passes(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> np.ndarray:
+    """int64 [passes]: the non-zeros of each pass's filters."""
+    g = layout.geometry
+    begins = np.arange(0, g.out_channels // g.groups, config.filters)
+    found: np.ndarray = np.add.reduceat(nonzeros.reshape(g.groups, -1), begins, axis=1)
+    return found.reshape(-1)
+
+
 def _sparse(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
-    kept = np.maximum(-(-nonzeros // config.streams), 1)
+    kept = np.maximum(-(-_of_passes(config, layout, nonzeros) // config.streams), 1)
     masks = 0
     if config.masked:
         # A mask word is at most all of its bits.
