@@ -2,6 +2,7 @@
 which it waits, and reads every window whole."""
 
 import dataclasses
+import itertools
 
 import pytest
 from amaranth import Array, Cat, Const, Module, Mux, Signal
@@ -38,6 +39,7 @@ class WindowHarness(wiring.Component):
                 "starts": In(config.address_bits).array(NONZEROS),
                 "taps": In(1).array(NONZEROS),
                 "codes": In(config.weight_bits).array(NONZEROS),
+                "turns": In(config.turn_bits).array(NONZEROS),
                 "count": In(range(NONZEROS + 1)),
                 "bases": In(config.address_bits + 1),
                 "rests": In(range(RESTS + 1)),
@@ -52,6 +54,7 @@ class WindowHarness(wiring.Component):
         starts = Array(constant(m, s, f"start_{n}") for n, s in enumerate(self.starts))
         taps = Array(constant(m, t, f"tap_{n}") for n, t in enumerate(self.taps))
         codes = Array(constant(m, c, f"code_{n}") for n, c in enumerate(self.codes))
+        turns = Array(constant(m, t, f"turn_{n}") for n, t in enumerate(self.turns))
         count = constant(m, self.count, "count")
         rests = constant(m, self.rests, "rests")
         step = constant(m, self.step, "step")
@@ -80,7 +83,7 @@ class WindowHarness(wiring.Component):
         m.d.comb += entry.eq(
             Mux(
                 weighs,
-                Cat(codes[number], taps[number], Const(0, 1), steps & ~moved),
+                Cat(codes[number], taps[number], Const(0, 1), steps & ~moved, turns[number]),
                 Cat(value[: config.weight_bits], filler, value[config.weight_bits :]),
             )
         )
@@ -119,7 +122,7 @@ class WindowHarness(wiring.Component):
 
         # What must come out, three cycles after the issue.
         wanted = Cat(self.go & weighs, self.go & opens, base + starts[number])
-        expected = Cat(wanted, taps[number], codes[number])
+        expected = Cat(wanted, taps[number], codes[number], turns[number])
         for _ in range(3):
             later = Signal(len(expected))
             m.d.sync += later.eq(expected)
@@ -128,7 +131,7 @@ class WindowHarness(wiring.Component):
         address, tap, code = (
             expected[2 : len(wanted)],
             expected[len(wanted)],
-            expected[-config.weight_bits :],
+            expected[len(wanted) + 1 :][: config.weight_bits],
         )
         level = Mux(code[-1], -(code[:-1] + 1), code[:-1] + 1)
         beyond = address >= config.act_elements
@@ -138,6 +141,9 @@ class WindowHarness(wiring.Component):
             Assert(decoder.weight == Mux(weighs, level, 0)),
         ]
         m.d.comb += Assert(decoder.tap == Mux(weighs & ~opens, tap, 0))
+        if config.turns > 1:
+            with m.If(weighs):
+                m.d.comb += Assert(decoder.turn == expected[-config.turn_bits :])
         with m.If(opens):
             m.d.comb += Assert(decoder.address == address[: config.address_bits])
         # The beats behind the first one, whatever is issued.
@@ -156,6 +162,7 @@ HARNESSES = {
     "one beat": (lambda: WindowHarness(WINDOW), 13),
     "two beats": (lambda: WindowHarness(dataclasses.replace(WINDOW, beats=2)), 13),
     "three beats": (lambda: WindowHarness(dataclasses.replace(WINDOW, beats=3)), 14),
+    "three turns": (lambda: WindowHarness(dataclasses.replace(WINDOW, filters=3)), 13),
 }
 
 
@@ -166,8 +173,10 @@ def test_the_decoder_reproduces_any_row(name, tmp_path):
     assert "Status: PASSED" in done.stdout, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", HARNESSES)
-@pytest.mark.parametrize("lost", ["weight", "tap", "opened"])
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [*itertools.product(HARNESSES, ("weight", "tap", "opened")), ("three turns", "turn")],
+)
 def test_the_proof_can_fail(name, lost, tmp_path, monkeypatch):
     """A decoder that spoils what it says of the third of every four issues is found out."""
     make, steps = HARNESSES[name]

@@ -23,6 +23,7 @@ CONFIGS = st.fixed_dictionaries(
         "window_span": st.integers(1, 8),
         "beats": st.integers(1, 4),
         "step_bits": st.integers(1, 5),
+        "filters": st.integers(1, 5),
     }
 )
 
@@ -32,18 +33,20 @@ def config_of(**fields: int) -> CoreConfig:
     return feed(CoreConfig(), coding="window", **common | fields)
 
 
-def decoded(program: LayerProgram, config: CoreConfig, filters: int) -> tuple[Decoded, list[int]]:
-    """((stream, address, level) of each weight of each filter, words of each filter).
+def decoded(program: LayerProgram, config: CoreConfig) -> tuple[Decoded, list[int]]:
+    """((stream, address, level) of each weight of each filter, words of each pass).
 
     Checks that a window's beats are read before the next one is opened, also in the next tile.
     """
+    g = program.geometry
+    members = g.out_channels // g.groups
     wide, high = config.entry_bits // config.streams, config.weight_bits + config.tap_bits
     steps = [0, *(program.descriptor[f"step_{n}"] for n in range(1, 1 << config.step_bits))]
     found: Decoded = []
     lengths = []
     words = (int.from_bytes(word.tobytes(), "little") for word in program.weights)
-    for _ in range(filters):
-        of_filter = []
+    for number in range(program.descriptor["last_pass"] + 1):
+        of_pass = [[] for _ in range(config.filters)]
         window, closed = [0] * config.streams, [True] * config.streams
         address = [0] * config.streams
         opened = [-config.beats] * config.streams
@@ -54,6 +57,7 @@ def decoded(program: LayerProgram, config: CoreConfig, filters: int) -> tuple[De
             for k in range(config.streams):
                 entry = word >> k * wide & (1 << wide) - 1
                 code, step = entry & (1 << config.weight_bits) - 1, entry >> high
+                turn, step = divmod(step, 1 << config.step_bits)
                 tap = entry >> config.weight_bits & (1 << config.tap_bits) - 1
                 if tap == (1 << config.tap_bits) - 1:
                     moved = step << config.weight_bits | code
@@ -70,10 +74,13 @@ def decoded(program: LayerProgram, config: CoreConfig, filters: int) -> tuple[De
                 address[k] += tap
                 assert address[k] - window[k] < config.window_span
                 level = int(codes_to_levels(np.array([code], np.uint8), config.weight_bits)[0])
-                of_filter.append((k, address[k], level))
+                of_pass[turn].append((k, address[k], level))
             length += 1
         assert all(length - at >= config.beats for at in opened)
-        found.append(sorted(of_filter))
+        in_group = number % (program.descriptor["last_in_group"] + 1) * config.filters
+        here = min(config.filters, members - in_group)
+        found += [sorted(each) for each in of_pass[:here]]
+        assert not any(of_pass[here:])
         lengths.append(length)
     assert next(words, None) is None
     return found, lengths
@@ -84,8 +91,8 @@ def test_every_level_is_at_its_address_in_the_stream_of_its_channel(case, fields
     layer, x = case
     config = config_of(**fields, weight_bits=layer.bits)
     program = pack_layer(layer, config, len(x))
-    g, layout = layer.geometry, program.layout
-    found, lengths = decoded(program, config, g.out_channels)
+    layout = program.layout
+    found, lengths = decoded(program, config)
     assert found == dealt(layer, layout, config.streams)
     cost = work(layer, layout, config)
     assert cost.words.tolist() == cost.entries.tolist() == cost.stored.tolist() == lengths
@@ -110,7 +117,7 @@ def test_windows_are_as_few_as_can_be(geometry: Geometry, streams: int, density:
     layer = random_layer(geometry, density)
     config = config_of(streams=streams, window_span=4, step_bits=5)
     program = pack_layer(layer, config)
-    found, _ = decoded(program, config, geometry.out_channels)
+    found, _ = decoded(program, config)
     assert found == dealt(layer, program.layout, streams)
     # Any window serves four neighbouring addresses: the first not yet served opens the next one.
     distances = []
@@ -148,6 +155,22 @@ def test_a_window_takes_an_entry_for_each_of_its_beats(beats: int) -> None:
     assert work(layer, program.layout, config).entries.tolist() == [max(2, beats) + beats, 1]
 
 
+def test_filters_that_take_turns_share_their_windows() -> None:
+    """Two filters of three weights in two windows: the second one of a pass opens none of its own.
+
+    The third filter of the group has a pass for itself.
+    """
+    levels = np.zeros((3, 2 * 9), np.int8)
+    levels[0, [0, 2, 3]] = levels[1, [0, 1, 2]] = levels[2, [4]] = 1
+    layer = layer_of(levels, Geometry("conv", 2, 3, 5, 5, (3, 3)))
+    for beats, entries in ((1, [5 + 1, 1]), (3, [5 + 3, 3])):
+        config = config_of(filters=2, window_span=3, beats=beats)
+        program = pack_layer(layer, config)
+        assert work(layer, program.layout, config).entries.tolist() == entries
+        found, _ = decoded(program, config)
+        assert found == dealt(layer, program.layout, 1)
+
+
 @given(st.integers(1, 5), st.integers(1, 8), st.integers(0, 99))
 def test_fillers_make_every_distance_that_is_no_step(step_bits, weight_bits, seed):
     levels = np.zeros((1, 3000), np.int8)
@@ -155,7 +178,7 @@ def test_fillers_make_every_distance_that_is_no_step(step_bits, weight_bits, see
     layer = layer_of(levels, Geometry("linear", 3000, 1), bits=weight_bits)
     config = config_of(window_span=1, step_bits=step_bits, weight_bits=weight_bits)
     program = pack_layer(layer, config)
-    (found,), _ = decoded(program, config, 1)
+    (found,), _ = decoded(program, config)
     assert [address for _, address, _ in found] == np.flatnonzero(levels[0]).tolist()
 
 
