@@ -1,5 +1,6 @@
 """CoreConfig: everything a generated core is a function of."""
 
+import copy
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -140,14 +141,23 @@ class CoreConfig:
             raise CosignError(f"CoreConfig: {wrong}.")
         object.__setattr__(self, "clock_ns", float(self.clock_ns))  # 1 and 1.0 are one hash
 
+    def resized(self, **fields: int) -> "CoreConfig":
+        """With other memories, of sizes that cannot be wrong and so are not checked: searches do
+        that a hundred thousand times."""
+        other = copy.copy(self)
+        for name, value in fields.items():
+            object.__setattr__(other, name, value)
+        return other
+
     def _wrong(self) -> str | None:
         """What is wrong with the fields, None for nothing."""
         if self.core not in CORES:
             return f"core {self.core!r} is not one of {', '.join(CORES)}"
         if self.coding not in CODINGS:
             return f"coding {self.coding!r} is not one of {', '.join(CODINGS)}"
+        known = self.__dict__
         for name, low, high in (*_RANGES, ("nm_keep", 1, self.nm_group)):
-            value = getattr(self, name)
+            value = known[name]
             if type(value) is not int:
                 return f"{name} must be a whole number, not {value!r}"
             if not low <= value <= high:

@@ -105,7 +105,7 @@ def standard(config: CoreConfig) -> CoreConfig:
     """`config` with the memories of a priced core. Logic sees only an address's width of them."""
     depths = {name: getattr(CoreConfig, name) for name in _MEMORIES}
     act_depth = max(2, -(-ACT_BYTES // config.act_word_bytes))
-    return dataclasses.replace(config, **depths, act_depth=act_depth)
+    return config.resized(**depths, act_depth=act_depth)
 
 
 class Price(NamedTuple):
@@ -148,7 +148,7 @@ class Prices:
             raise CosignError(f"the cores of a price list must have the same {', '.join(_ALIKE)}.")
         self.kinds = frozenset(config.core for config in self._measured)
         fitted = _Fit(self._measured)
-        self._area_of, self._period_of, self._priced = fitted.area_um2, fitted.period_ns, fitted.has
+        self._area_of, self._period_of = fitted.area_um2, fitted.period_ns
         self._found: dict[CoreConfig, Price] = {}
 
     @property
@@ -166,7 +166,7 @@ class Prices:
 
     def has(self, config: CoreConfig) -> bool:
         """Whether there are cores of its kind, with all parts that it is made of."""
-        return config.core in self.kinds and self._priced(config)
+        return config.core in self.kinds and self._area_of(config) is not None
 
     def of(self, config: CoreConfig) -> Price:
         """What `config` costs, whatever its memories. Raises CosignError on what no fit knows."""
@@ -183,9 +183,9 @@ class Prices:
             )
         if core.core not in self.kinds:
             raise CosignError(f"the price list has no {core.core} core.")
-        if not self._priced(core):
+        if (area := self._area_of(core)) is None:
             raise CosignError(f"the price list has no core with all that {core.name} is made of.")
-        return Price(self._area_of(core), 1e9 / self._period_of(core), False)
+        return Price(area, 1e9 / self._period_of(core), False)
 
     @functools.cached_property
     def held_out(self) -> Errors:
@@ -195,8 +195,9 @@ class Prices:
             others = {c: other for c, other in self._measured.items() if c != config}
             if config.core not in {other.core for other in others}:
                 continue
-            if (fitted := _Fit(others)).has(config):
-                error = abs(fitted.area_um2(config) / core.logic_um2 - 1)
+            fitted = _Fit(others)
+            if (area := fitted.area_um2(config)) is not None:
+                error = abs(area / core.logic_um2 - 1)
                 areas.append((error, config.name))
                 clocks.append(abs(1e9 / fitted.period_ns(config) / core.fmax_hz - 1))
         if not areas:
@@ -231,20 +232,17 @@ class _Fit:
         sizes = np.array([[1.0, math.log2(config.multipliers)] for config in cores])
         self._period, _ = nnls(sizes, periods)
 
-    def has(self, config: CoreConfig) -> bool:
-        return all(
-            not count or name in self._um2.get(block, ())
-            for block, of_block in parts(config).items()
-            for name, count in of_block.items()
-        )
-
-    def area_um2(self, config: CoreConfig) -> float:
-        return sum(
-            count * self._um2[block][name]
-            for block, of_block in parts(config).items()
-            for name, count in of_block.items()
-            if count
-        )
+    def area_um2(self, config: CoreConfig) -> float | None:
+        """None where it has a part that is not in the list."""
+        areas = []
+        for block, of_block in parts(config).items():
+            known = self._um2.get(block, {})
+            for name, count in of_block.items():
+                if count:
+                    if name not in known:
+                        return None
+                    areas.append(count * known[name])
+        return sum(areas)
 
     def period_ns(self, config: CoreConfig) -> float:
         return float(self._period @ (1.0, math.log2(config.multipliers)))

@@ -158,15 +158,20 @@ class Race:
         self._space = Space(geometries, batch, MOST)
         self._prices = prices
         self._fields: dict[tuple[str, str], Field] = {}
+        self._candidates = functools.cache(self._candidates_of)
 
     def field(self, kind: str, sram_model: str) -> Field:
         """All candidates of a kind, or one dense core by its name, `dense-2d-8x8`."""
         key = kind, sram_model
         if key not in self._fields:
-            several = [base("dense-2d")] if kind == base("dense-2d").name else None
-            several = several or candidates(kind, self._space, self._prices.has)
+            several = self._candidates(kind)
             self._fields[key] = Field(several, self._space, self._prices, sram_model)
         return self._fields[key]
+
+    def _candidates_of(self, kind: str) -> list[CoreConfig]:
+        if kind == base("dense-2d").name:
+            return [base("dense-2d")]
+        return candidates(kind, self._space, self._prices.has)
 
 
 class Side:

@@ -219,7 +219,7 @@ KINDS: dict[str, Callable[[Space], Iterator[CoreConfig]]] = {
 @functools.cache
 def banked(config: CoreConfig, bank_bytes: int) -> CoreConfig:
     """The same core with activation banks of that width, as few as feed it."""
-    return feed(config, bank_bytes=bank_bytes)
+    return config if config.bank_bytes == bank_bytes else feed(config, bank_bytes=bank_bytes)
 
 
 def candidates(

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import operator
+from typing import Any
 
 import numpy as np
 
@@ -141,13 +143,14 @@ def buffers_of(config: CoreConfig) -> int:
     return 2 * config.filters if config.core == "sparse-rows" else 2
 
 
+_DEPTHS = ("weight_depth", "mask_depth", "tap_depth")
+
+
 @functools.cache
 def _small(config: CoreConfig, act_depth: int = 2) -> CoreConfig:
     """`config` with the least memories: no depth changes a stream's words, or the cycles of a run
     without limit."""
-    return dataclasses.replace(
-        config, weight_depth=2, mask_depth=2, tap_depth=2, act_depth=act_depth
-    )
+    return config.resized(**dict.fromkeys(_DEPTHS, 2), act_depth=act_depth)
 
 
 def _portion(config: CoreConfig, portion: float) -> float:
@@ -155,19 +158,23 @@ def _portion(config: CoreConfig, portion: float) -> float:
     return portion if config.compresses else 1.0
 
 
+_SIZES = ("lanes", "drain", "act_banks", "bank_bytes", "act_depth", *_DEPTHS)
+_STREAM = operator.attrgetter(
+    *(f.name for f in dataclasses.fields(CoreConfig) if f.name not in _SIZES)
+)
+_ONE_LANE: dict[tuple[Any, ...], CoreConfig] = {}
+
+
 def one_lane(config: CoreConfig) -> CoreConfig:
     """The least core that stores the same weights, if not always in the same order."""
-    return _one_lane(_small(config))
-
-
-@functools.cache
-def _one_lane(config: CoreConfig) -> CoreConfig:
-    return feed(config, lanes=1, drain=1, bank_bytes=4)
+    key = _STREAM(config)  # thousands of candidates have the same few
+    if key not in _ONE_LANE:
+        _ONE_LANE[key] = feed(_small(config), lanes=1, drain=1, bank_bytes=4)
+    return _ONE_LANE[key]
 
 
 @functools.cache
 def stream_of(config: CoreConfig) -> CoreConfig:
     """The least core with the weight stream of `config`: lanes and drain do not change it, but for
     `sparse-rows`, whose filters are grouped as its tiles take longest."""
-    small = _small(config)
-    return small if config.core == "sparse-rows" else _one_lane(small)
+    return _small(config) if config.core == "sparse-rows" else one_lane(config)

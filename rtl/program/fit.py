@@ -106,8 +106,8 @@ def batch_of(geometry: Geometry, batch: int) -> int:
 
 def feed(config: CoreConfig, **fields: Any) -> CoreConfig:
     """`config` with `fields` replaced and the fewest activation banks that feed its lanes."""
-    roomy = dataclasses.replace(config, **{**fields, "act_banks": _MOST_BANKS})
-    return dataclasses.replace(roomy, act_banks=roomy.fewest_banks)
+    roomy = CoreConfig(**{**vars(config), **fields, "act_banks": _MOST_BANKS})
+    return roomy.resized(act_banks=roomy.fewest_banks)
 
 
 def in_steps(words: int) -> int:

@@ -16,35 +16,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compress.model.graph import Geometry, Layer
+from compress.model.graph import Layer
 from compress.model.levels import level_codes
 from rtl.config import CoreConfig
 from rtl.program.layout import Layout
-from rtl.program.places import parts
+from rtl.program.visits import Part, parts, passes_in, turns_of, visit_order, visits, whole
 from rtl.program.words import to_bytes
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
-    """The weights of some passes in the order of their entries.
+class Windows:
+    """The windows of some passes; they and their weights are in the order of their entries.
 
     Parameters
     ----------
     passes : how many
-    order : int64 [weights], which of these passes' weights each is
-    cell : int64 [weights], pass * streams + stream, of the first of these passes 0
-    turn : int64 [weights], the filter's number in its pass
-    tap : int64 [weights], bytes from the weight before, 0 for a window's first
+    cell, address : int64 [weights], as rtl.program.visits tells them
     opens : int64 [windows], the first weight of each
     first : bool [windows], the first one of its cell
     distance : int64 [windows], from the window before, of the first one from the tile's base
     """
 
     passes: int
-    order: np.ndarray
     cell: np.ndarray
-    turn: np.ndarray
-    tap: np.ndarray
+    address: np.ndarray
     opens: np.ndarray
     first: np.ndarray
     distance: np.ndarray
@@ -56,17 +51,17 @@ class Entries:
 
     Parameters
     ----------
-    weights : of these passes
     step : int64 [windows], the number of the step to each, 0 for none
     left : int64 [windows], what fillers add up to before it
-    place : int64 [weights], of an entry among those of its cell
+    moving : int64 [windows], such fillers
+    padding : int64 [windows], those before it that fill up the window before
     counts : int64 [passes, streams], entries of each cell
     """
 
-    weights: Weights
     step: np.ndarray
     left: np.ndarray
-    place: np.ndarray
+    moving: np.ndarray
+    padding: np.ndarray
     counts: np.ndarray
 
     @property
@@ -79,45 +74,52 @@ def window_counts(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarra
     """int64 [passes]: words of each pass, at least one."""
     steps = window_steps(layer, layout, config)
     return np.concatenate(
-        [_entries(weights, steps, config).words for weights in _parts(layer, layout, config)]
+        [_entries(windows, steps, config).words for windows in _parts(layer, layout, config)]
     )
 
 
 def window_steps(layer: Layer, layout: Layout, config: CoreConfig) -> tuple[int, ...]:
     """The distances between `layer`'s windows that would take the most fillers without a step:
     those of the steps 1, 2, ..., as many as there can be."""
-    times: dict[int, int] = {}
-    for weights in _parts(layer, layout, config):
-        distance = weights.distance
-        several, counts = np.unique(distance[distance > 0], return_counts=True)
-        for each, count in zip(several.tolist(), counts.tolist(), strict=True):
-            times[each] = times.get(each, 0) + count
-    most = _most(config)
-    by_saving = sorted(times, key=lambda each: (-times[each] * -(-each // most), each))
-    return tuple(by_saving[: (1 << config.step_bits) - 1])
+    found = [np.bincount(windows.distance) for windows in _parts(layer, layout, config)]
+    times = np.zeros(max(map(len, found)), np.int64)
+    for several in found:
+        times[: len(several)] += several
+    distances = np.flatnonzero(times[1:]) + 1
+    saving = times[distances] * -(-distances // _most(config))
+    best = np.argsort(-saving, kind="stable")[: (1 << config.step_bits) - 1]
+    return tuple(distances[best].tolist())
 
 
 def window_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """uint8 [words, bytes]: the weight stream, each word little-endian."""
-    steps = window_steps(layer, layout, config)
-    weights = _weights(layer, layout, config, 0, layer.geometry.out_channels)
-    found = _entries(weights, steps, config)
+    steps, part = window_steps(layer, layout, config), whole(layer, config.turns)
+    windows = _windows(layer, layout, config, part)
+    cell, opens = windows.cell, windows.opens
+    found = _entries(windows, steps, config)
     ends = np.cumsum(found.words)
     starts = ends - found.words
     filler = ((1 << config.tap_bits) - 1) << config.weight_bits
     words = np.full((int(ends[-1]), config.streams), filler, np.int64)
-    row, stream = np.divmod(weights.cell, config.streams)
-    at = starts[row] + found.place
+    row, stream = np.divmod(cell, config.streams)
+    ahead = np.zeros(len(cell), np.int64)
+    ahead[opens] = found.moving + found.padding
+    through = np.cumsum(ahead + 1)  # entries, but for those that fill up a cell's last window
+    begins = opens[windows.first]
+    begun = (through - ahead - 1)[begins]
+    at = starts[row] + through - 1 - np.repeat(begun, np.diff(begins, append=len(cell)))
     high = config.weight_bits + config.tap_bits
-    codes = level_codes(layer.levels[weights.order], config.weight_bits).astype(np.int64)
-    turns = weights.turn << high + config.step_bits
-    words[at, stream] = turns | weights.tap << config.weight_bits | codes
-    words[at[weights.opens], stream[weights.opens]] |= found.step << high
+    order = visit_order(layer, layout, part)
+    turn = turns_of(layer.geometry, config.turns)[1][layer.row_idx[order]]
+    codes = level_codes(layer.levels[order], config.weight_bits).astype(np.int64)
+    tap = np.diff(windows.address, prepend=0)
+    tap[opens] = 0
+    words[at, stream] = turn << high + config.step_bits | tap << config.weight_bits | codes
+    words[at[opens], stream[opens]] |= found.step << high
 
     # The fillers right before a weight move as far as they can, the first of them what is left.
-    most = _most(config)
-    fillers = -(-found.left // most)  # of each window
-    weight = np.repeat(weights.opens, fillers)
+    most, fillers = _most(config), found.moving
+    weight = np.repeat(opens, fillers)
     number = np.arange(len(weight)) - np.repeat(np.cumsum(fillers) - fillers, fillers)
     rest = found.left - (fillers - 1) * most
     value = np.where(number == 0, np.repeat(rest, fillers), most)
@@ -135,59 +137,24 @@ def _most(config: CoreConfig) -> int:
     return (1 << config.step_bits + config.weight_bits) - 1
 
 
-def _parts(layer: Layer, layout: Layout, config: CoreConfig) -> Iterator[Weights]:
-    """All weights, those of a few passes at a time."""
-    passes, _ = _turns(layer.geometry, config.turns)
-    begins = np.flatnonzero(np.diff(passes, prepend=-1, append=passes[-1] + 1))
-    for first, last in parts(layer, begins):
-        yield _weights(layer, layout, config, first, last)
+def _parts(layer: Layer, layout: Layout, config: CoreConfig) -> Iterator[Windows]:
+    """All windows, those of a few passes at a time."""
+    return (_windows(layer, layout, config, part) for part in parts(layer, config.turns))
 
 
-def _turns(g: Geometry, turns: int) -> tuple[np.ndarray, np.ndarray]:
-    """int64 [filters] both: the pass of each, and its turn there.
-
-    turns : filters of a pass, which are all of one convolution group
-    """
-    members = g.out_channels // g.groups
-    group, member = np.divmod(np.arange(g.out_channels), members)
-    number, turn = np.divmod(member, turns)
-    return group * -(-members // turns) + number, turn
+def _windows(layer: Layer, layout: Layout, config: CoreConfig, part: Part) -> Windows:
+    return _found(layer, layout, config.window_span, part)
 
 
-def _weights(layer: Layer, layout: Layout, config: CoreConfig, first: int, last: int) -> Weights:
-    """Those of the filters `first` to `last` - 1, which are whole passes."""
-    return _sorted(layer, layout, config.window_span, config.streams, config.turns, first, last)
-
-
-@functools.lru_cache(maxsize=2)
-def _sorted(
-    layer: Layer, layout: Layout, span: int, streams: int, turns: int, first: int, last: int
-) -> Weights:
-    tap, stream = layout.dealt()
-    taps = layout.tap_addresses()[tap]
-    row_ptr = layer.row_ptr[first : last + 1]
-    column = layer.col_idx[row_ptr[0] : row_ptr[-1]]
-    passes, turn = (of[first:last] for of in _turns(layer.geometry, turns))
-    row = np.repeat(np.arange(last - first), np.diff(row_ptr))
-    cell = (passes - passes[0])[row] * streams + stream[column]
-    order = np.lexsort((turn[row], taps[column], cell))
-    cell, address = cell[order], taps[column[order]]
+@functools.lru_cache(maxsize=8)
+def _found(layer: Layer, layout: Layout, span: int, part: Part) -> Windows:
+    cell, address = visits(layer, layout, part)
     begins = np.diff(cell, prepend=-1) != 0
     opens = _opens(cell, address, begins, span)
-    distance = np.diff(address[opens], prepend=0)
-    distance[begins[opens]] = address[opens][begins[opens]]
-    moved = np.diff(address, prepend=0)
-    moved[opens] = 0
-    return Weights(
-        passes=int(passes[-1] - passes[0]) + 1,
-        order=order,
-        cell=cell,
-        turn=turn[row][order],
-        tap=moved,
-        opens=opens,
-        first=begins[opens],
-        distance=distance,
-    )
+    at, first_one = address[opens], begins[opens]
+    distance = np.diff(at, prepend=0)
+    distance[first_one] = at[first_one]
+    return Windows(passes_in(layer, part), cell, address, opens, first_one, distance)
 
 
 def _opens(cell: np.ndarray, address: np.ndarray, begins: np.ndarray, span: int) -> np.ndarray:
@@ -195,36 +162,43 @@ def _opens(cell: np.ndarray, address: np.ndarray, begins: np.ndarray, span: int)
 
     That gives as few windows as there can be, whichever kernel rows and channels lie side by side.
     """
-    reach = int(address.max(initial=0)) + span + 1
-    place = cell * reach + address
-    opens = begins | (np.diff(place, prepend=0) >= span)
+    opens = begins | (np.diff(address, prepend=0) >= span)
+    # Of each weight, those behind it that its window would serve.
+    served = np.zeros(len(cell), np.int64)
+    for others in range(1, len(cell)):  # more than `span` where channels share an address
+        near = (address[others:] - address[:-others] < span) & (cell[others:] == cell[:-others])
+        if not near.any():
+            break
+        served[:-others] += near
     newest = np.flatnonzero(opens)
     while len(newest):  # runs without a gap take several windows: the next one of all runs at once
-        after = np.searchsorted(place, place[newest] + span)
-        after = after[after < len(place)]
+        after = newest + served[newest] + 1
+        after = after[after < len(cell)]
         newest = after[~opens[after]]
         opens[newest] = True
     return np.flatnonzero(opens)
 
 
-def _entries(weights: Weights, steps: tuple[int, ...], config: CoreConfig) -> Entries:
+def _entries(windows: Windows, steps: tuple[int, ...], config: CoreConfig) -> Entries:
     """With these steps."""
-    cell, opens, first = weights.cell, weights.opens, weights.first
-    step = np.zeros(len(opens), np.int64)
-    for number, distance in enumerate(steps, 1):
-        step[weights.distance == distance] = number
-    left = np.where(step != 0, 0, weights.distance)
+    opens, first, distance = windows.opens, windows.first, windows.distance
+    number = np.zeros(max(distance.max(initial=0), *steps, 0) + 1, np.int64)
+    number[list(steps)] = np.arange(1, len(steps) + 1)
+    step = number[distance]
+    left = np.where(step != 0, 0, distance)
+    moving = np.zeros(len(opens), np.int64)
+    far = np.flatnonzero(left)
+    moving[far] = -(-left[far] // _most(config))
 
-    # Fillers before the weights that open a window, and those that fill up a cell's last window.
-    moving = -(-left // _most(config))
-    short = np.maximum(config.beats - np.diff(opens, append=len(cell)), 0)
-    padding = np.where(first, 0, np.maximum(np.append(0, short)[: len(short)] - moving, 0))
-    fillers = np.zeros(len(cell), np.int64)
-    fillers[opens] = moving + padding
-    cells = weights.passes * config.streams
-    entries = np.bincount(cell, weights=fillers + 1, minlength=cells).astype(np.int64)
-    begun = np.cumsum(entries) - entries
-    place = np.cumsum(fillers + 1) - 1 - begun[cell]
-    final = np.append(first[1:], True)[: len(first)]  # the last window of its cell
-    np.add.at(entries, cell[opens[final]], short[final])
-    return Entries(weights, step, left, place, entries.reshape(weights.passes, -1))
+    # A cell's windows are filled up before the next one opens, or behind its last weight.
+    weights = np.diff(opens, append=len(windows.cell))
+    short = np.maximum(config.beats - weights, 0)
+    padding = np.maximum(np.append(0, short)[: len(short)] - moving, 0)
+    padding[first] = 0
+    begins = np.flatnonzero(first)
+    counts = np.zeros(windows.passes * config.streams, np.int64)
+    if len(begins):
+        final = np.append(begins[1:], len(opens)) - 1
+        entries = np.add.reduceat(weights + moving + padding, begins) + short[final]
+        counts[windows.cell[opens[begins]]] = entries
+    return Entries(step, left, moving, padding, counts.reshape(windows.passes, -1))

@@ -1,0 +1,105 @@
+"""The order in which a sparse core visits the weights of a pass: stream by stream, by address.
+
+A pass is a filter, or several of a convolution group that take turns: at an address one after the
+other.
+"""
+
+import functools
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
+from compress.model.graph import Geometry, Layer
+from rtl.program.layout import Layout
+
+_FEW = 1 << 20  # weights
+
+
+class Part(NamedTuple):
+    """Some passes of a layer.
+
+    Parameters
+    ----------
+    first, last : these are the filters `first` to `last` - 1
+    turns : filters of a pass
+    """
+
+    first: int
+    last: int
+    turns: int
+
+
+def whole(layer: Layer, turns: int = 1) -> Part:
+    """All passes of `layer`."""
+    return Part(0, layer.geometry.out_channels, turns)
+
+
+def parts(layer: Layer, turns: int = 1) -> list[Part]:
+    """All passes, those that hold few weights at a time: large arrays are slow."""
+    passes, _ = turns_of(layer.geometry, turns)
+    begins = np.flatnonzero(np.diff(passes, prepend=-1, append=passes[-1] + 1))
+    number = layer.row_ptr[begins] // _FEW
+    ends = begins[np.flatnonzero(np.diff(number)) + 1]
+    several = itertools.pairwise(sorted({0, *ends.tolist(), len(passes)}))
+    return [Part(first, last, turns) for first, last in several]
+
+
+def turns_of(g: Geometry, turns: int) -> tuple[np.ndarray, np.ndarray]:
+    """(the pass of each filter, its turn there), int64 [filters] each."""
+    members = g.out_channels // g.groups
+    group, member = np.divmod(np.arange(g.out_channels), members)
+    number, turn = np.divmod(member, turns)
+    return group * -(-members // turns) + number, turn
+
+
+def passes_in(layer: Layer, part: Part) -> int:
+    """How many there are."""
+    passes, _ = turns_of(layer.geometry, part.turns)
+    return int(passes[part.last - 1] - passes[part.first]) + 1
+
+
+@functools.lru_cache(maxsize=4)
+def visits(layer: Layer, layout: Layout, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """(cell, address) of each weight, in the order in which they are visited, int64 [weights] each.
+
+    A cell is a stream of a pass, their number pass * streams + stream, of the part's first pass 0;
+    `layout` has an element for all streams.
+    """
+    place, stream, address = _columns(layout)
+    number, _ = _places(layer, part)
+    rank = _ranks(layer, layout, part)
+    if part.turns > 1 or np.any(np.diff(place) < 0):
+        rank.sort()
+    at = rank // part.turns - number * layer.geometry.columns  # as many weights before, of a pass
+    return number * layout.element + stream[at], address[at]
+
+
+def visit_order(layer: Layer, layout: Layout, part: Part) -> np.ndarray:
+    """int64 [weights]: which of the part's weights is visited each time."""
+    return np.argsort(_ranks(layer, layout, part), kind="stable")
+
+
+def _places(layer: Layer, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """(pass of each weight, of the part's first one 0, and its filter's turn), int64 [weights]."""
+    passes, turn = (of[part.first : part.last] for of in turns_of(layer.geometry, part.turns))
+    weights = np.diff(layer.row_ptr[part.first : part.last + 1])
+    return np.repeat(passes - passes[0], weights), np.repeat(turn, weights)
+
+
+def _ranks(layer: Layer, layout: Layout, part: Part) -> np.ndarray:
+    """int64 [weights]: numbers that rise as weights are visited."""
+    row_ptr = layer.row_ptr[part.first : part.last + 1]
+    column = layer.col_idx[row_ptr[0] : row_ptr[-1]]
+    number, turn = _places(layer, part)
+    return (number * layer.geometry.columns + _columns(layout)[0][column]) * part.turns + turn
+
+
+@functools.lru_cache(maxsize=64)
+def _columns(layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(int64 [columns], the place of each of a pass's columns in the order of visits; int64
+    [columns] each, stream and address of each place)."""
+    tap, stream = layout.dealt()
+    address = layout.tap_addresses()[tap]
+    order = np.lexsort((address, stream))
+    return np.argsort(order), stream[order], address[order]
