@@ -238,9 +238,12 @@ def _check(
         f"+-{max_level(config.weight_bits)}; raise weight_bits",
     )
     relative = config.core == "sparse" and config.coding == "relative"
+    together = f"{config.turns} filters that take turns take"
+    if config.turns == 1:
+        together = "a filter takes"
     demand(
         int(cost.stored.max()) <= config.weight_depth,
-        f"a filter takes {int(cost.stored.max())} weight words, the buffer has "
+        f"{together} {int(cost.stored.max())} weight words, the buffer has "
         f"{config.weight_depth}; raise weight_depth"
         + " (or index_bits, if fillers are many)"
         * relative,

@@ -132,6 +132,23 @@ CORES = {
         pipeline=2,
         **SMALL | {"bank_bytes": 1, "act_banks": 1, "act_depth": 256, "weight_depth": 64},
     ),
+    # Filters that take turns on a window, and on a tap alone.
+    "window-turns": CoreConfig(
+        lanes=4, filters=2, coding="window", window_span=3, beats=2, drain=2, **SMALL
+    ),
+    "window-turns-taps": CoreConfig(
+        lanes=2,
+        filters=2,
+        tiles=2,
+        coding="window",
+        window_span=1,
+        streams=2,
+        weight_bits=4,
+        pipeline=0,
+        act_buffers=2,
+        gate_zeros=1,
+        **SMALL | {"weight_depth": 64},
+    ),
     # More banks than elements of a read; elements wider than a bank; as many kept as there are.
     "sparse-nm": CoreConfig(
         "sparse-nm",
@@ -161,7 +178,7 @@ CORES = {
 }
 STALLED = (
     *("sparse", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm", "sparse-dot"),
-    *("bitmask-dot", "window-beats"),
+    *("bitmask-dot", "window-beats", "window-turns"),
 )
 STREAMED = ("sparse-dot", "sparse-dot-tiles", "bitmask-dot", "bitmask-dot-tiles")
 every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
@@ -170,8 +187,8 @@ every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
     """Padding, stride, groups; a word in every cycle; passes shorter than their drain; a pass and a
     map that fill the memories."""
-    # A window of a channel takes an entry for each of its beats.
-    channels = config.weight_depth // config.beats
+    # A window of a channel takes an entry for each of its beats, and for each of its filters.
+    channels = config.weight_depth // max(config.beats, config.turns)
     full = Geometry("linear", channels * config.element, 2 * config.filters)
     images = config.act_elements // channels * config.tiles
     layout = stripes_of(full, images, config)[1]

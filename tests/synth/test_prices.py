@@ -62,6 +62,14 @@ def test_areas_that_are_sums_of_parts_are_found_again():
         {"core": "sparse", "lanes": 11, "drain": 2, "index_bits": 8, "streams": 5},
         {"core": "sparse", "lanes": 11, "drain": 2, "coding": "bitmask", "streams": 5},
         {"core": "sparse", "lanes": 14, "coding": "window", "window_span": 3, "beats": 2},
+        {
+            "core": "sparse",
+            "lanes": 6,
+            "filters": 5,
+            "coding": "window",
+            "window_span": 3,
+            "streams": 2,
+        },
         {"core": "dense-packed", "lanes": 5, "filters": 4, "mask_bits": 8},
         {"core": "sparse-nm", "lanes": 5, "filters": 3, "nm_keep": 2, "nm_group": 4},
     ):

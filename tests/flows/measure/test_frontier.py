@@ -64,7 +64,7 @@ def test_the_fastest_is_that_of_all_cores(kind, weights, monkeypatch: pytest.Mon
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from(["bitmask", *CORES]),
+    st.sampled_from(["bitmask", "window", *CORES]),
     st.integers(1, 9),
     st.integers(2, 5),
     st.sampled_from([1, 2]),
@@ -80,6 +80,9 @@ def test_floors_are_never_above_the_exact_figures(
     if kind == "bitmask":
         more = {"mask_bits": 5, "streams": filters - 1}
         fields |= {"core": "sparse", "coding": "bitmask", **more}
+    if kind == "window":
+        fields |= {"core": "sparse", "coding": "window", "window_span": 3, "beats": 2}
+        fields |= {"streams": tiles, "filters": filters - 1}
     if kind in ("dense-2d", "sparse-rows", "sparse-nm", "dense-packed"):
         fields |= {"filters": filters}
     config = feed(CoreConfig(), **fields)
