@@ -18,27 +18,36 @@ from compress.model.graph import Layer
 from compress.model.levels import level_codes
 from rtl.config import CoreConfig
 from rtl.program.layout import Layout
-from rtl.program.visits import parts, visit_order, visits
+from rtl.program.visits import Order, order_on, parts, visit_order, visits
 from rtl.program.words import to_bytes
 
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """The windows of some filters; they and their weights are in the order of their entries.
+    """The windows of some filters, in the order of their entries, wherever the map lies.
 
     Parameters
     ----------
-    cell, address : int64 [weights], as rtl.program.visits tells them
-    opens : int64 [windows], the first weight of each
-    first : bool [windows], the first one of its cell
-    distance : int64 [windows], from the window before, of the first one from the tile's base
+    cell : int32 [windows], filter * streams + stream, of the first of these filters 0
+    place : int32 [windows], of the column of its first weight
+    weights : int32 [windows], that each serves
+    begins : int64 [cells with weights], the first window of each
     """
 
     cell: np.ndarray
-    address: np.ndarray
-    opens: np.ndarray
-    first: np.ndarray
-    distance: np.ndarray
+    place: np.ndarray
+    weights: np.ndarray
+    begins: np.ndarray
+
+    def distance(self, addresses: np.ndarray) -> np.ndarray:
+        """int64 [windows]: from the window before, of the first one from the tile's base.
+
+        addresses : int64 [columns], by place
+        """
+        at = addresses[self.place]
+        found = np.diff(at, prepend=0)
+        found[self.begins] = at[self.begins]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,33 +77,55 @@ class Entries:
 
 def window_counts(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """int64 [filters]: words of each filter, at least one."""
-    steps = window_steps(layer, layout, config)
+    _, addresses = order_on(layout)
+    several = [_windows(layer, layout, config, *part) for part in parts(layer)]
+    distances = [windows.distance(addresses) for windows in several]
+    steps = _steps(distances, config)
     words = [
-        _entries(_windows(layer, layout, config, *part), steps, config, part[1] - part[0]).words
-        for part in parts(layer)
+        _entries(windows, distance, steps, config, last - first).words
+        for windows, distance, (first, last) in zip(several, distances, parts(layer), strict=True)
     ]
     return np.concatenate(words)
+
+
+def fewest_words(layer: Layer, layout: Layout, config: CoreConfig) -> int:
+    """Words of all filters if no filler had to move: at least those, wherever the map lies."""
+    words = 0
+    for first, last in parts(layer):
+        windows = _windows(layer, layout, config, first, last)
+        entries = np.maximum(windows.weights, config.beats)
+        counts = _of_cells(windows, entries, (last - first) * config.streams)
+        words += int(np.maximum(counts.reshape(-1, config.streams).max(axis=1), 1).sum())
+    return words
 
 
 def window_steps(layer: Layer, layout: Layout, config: CoreConfig) -> tuple[int, ...]:
     """The distances between `layer`'s windows that would take the most fillers without a step:
     those of the steps 1, 2, ..., as many as there can be."""
-    found = [np.bincount(_windows(layer, layout, config, *part).distance) for part in parts(layer)]
+    _, addresses = order_on(layout)
+    several = [_windows(layer, layout, config, *part) for part in parts(layer)]
+    return _steps([windows.distance(addresses) for windows in several], config)
+
+
+def _steps(distances: list[np.ndarray], config: CoreConfig) -> tuple[int, ...]:
+    found = [np.bincount(several) for several in distances]
     times = np.zeros(max(map(len, found)), np.int64)
     for several in found:
         times[: len(several)] += several
-    distances = np.flatnonzero(times[1:]) + 1
-    saving = times[distances] * -(-distances // _most(config))
+    moves = np.flatnonzero(times[1:]) + 1
+    saving = times[moves] * -(-moves // _most(config))
     best = np.argsort(-saving, kind="stable")[: (1 << config.step_bits) - 1]
-    return tuple(distances[best].tolist())
+    return tuple(moves[best].tolist())
 
 
 def window_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """uint8 [words, bytes]: the weight stream, each word little-endian."""
     filters, steps = layer.geometry.out_channels, window_steps(layer, layout, config)
+    order, addresses = order_on(layout)
+    cell, place = visits(layer, order, 0, filters)
     windows = _windows(layer, layout, config, 0, filters)
-    cell, opens = windows.cell, windows.opens
-    found = _entries(windows, steps, config, filters)
+    found = _entries(windows, windows.distance(addresses), steps, config, filters)
+    opens = np.cumsum(windows.weights) - windows.weights
     ends = np.cumsum(found.words)
     starts = ends - found.words
     filler = ((1 << config.tap_bits) - 1) << config.weight_bits
@@ -103,13 +134,13 @@ def window_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
     ahead = np.zeros(len(cell), np.int64)
     ahead[opens] = found.moving + found.padding
     through = np.cumsum(ahead + 1)  # entries, but for those that fill up a cell's last window
-    begins = opens[windows.first]
+    begins = opens[windows.begins]
     begun = (through - ahead - 1)[begins]
     at = starts[row] + through - 1 - np.repeat(begun, np.diff(begins, append=len(cell)))
     high = config.weight_bits + config.tap_bits
-    order = visit_order(layer, layout, 0, filters)
-    codes = level_codes(layer.levels[order], config.weight_bits).astype(np.int64)
-    tap = np.diff(windows.address, prepend=0)
+    levels = layer.levels[visit_order(layer, order, 0, filters)]
+    codes = level_codes(levels, config.weight_bits).astype(np.int64)
+    tap = np.diff(addresses[place], prepend=0)
     tap[opens] = 0
     words[at, stream] = tap << config.weight_bits | codes
     words[at[opens], stream[opens]] |= found.step << high
@@ -136,18 +167,49 @@ def _most(config: CoreConfig) -> int:
 
 def _windows(layer: Layer, layout: Layout, config: CoreConfig, first: int, last: int) -> Windows:
     """Those of the filters `first` to `last` - 1."""
-    return _found(layer, layout, config.window_span, first, last)
+    return _found(layer, _reach(layout, config.window_span), first, last)
 
 
-@functools.lru_cache(maxsize=8)
-def _found(layer: Layer, layout: Layout, span: int, first: int, last: int) -> Windows:
-    cell, address = visits(layer, layout, first, last)
+@dataclass(frozen=True, eq=False)
+class _Reach:
+    """What decides which weights share a window; layouts of which it is the same share the object.
+
+    Parameters
+    ----------
+    order : of the columns
+    at : int64 [columns], addresses by place, with all longer gaps made as short as `span`
+    span : bytes that a window serves
+    """
+
+    order: Order
+    at: np.ndarray
+    span: int
+
+
+@functools.lru_cache(maxsize=1024)
+def _reach(layout: Layout, span: int) -> _Reach:
+    order, addresses = order_on(layout)
+    gaps = np.diff(addresses, prepend=0)
+    # Streams follow each other: back to the first address is far enough, too.
+    return _reach_of(order, np.where(gaps < 0, span, np.minimum(gaps, span)).tobytes(), span)
+
+
+@functools.lru_cache(maxsize=1024)
+def _reach_of(order: Order, gaps: bytes, span: int) -> _Reach:
+    return _Reach(order, np.cumsum(np.frombuffer(gaps, np.int64)), span)
+
+
+@functools.lru_cache(maxsize=12)
+def _found(layer: Layer, reach: _Reach, first: int, last: int) -> Windows:
+    cell, place = visits(layer, reach.order, first, last)
     begins = np.diff(cell, prepend=-1) != 0
-    opens = _opens(cell, address, begins, span)
-    at, first_one = address[opens], begins[opens]
-    distance = np.diff(at, prepend=0)
-    distance[first_one] = at[first_one]
-    return Windows(cell, address, opens, first_one, distance)
+    opens = _opens(cell, reach.at[place], begins, reach.span)
+    return Windows(
+        cell=cell[opens].astype(np.int32),
+        place=place[opens].astype(np.int32),
+        weights=np.diff(opens, append=len(cell)).astype(np.int32),
+        begins=np.flatnonzero(begins[opens]),
+    )
 
 
 def _opens(cell: np.ndarray, address: np.ndarray, begins: np.ndarray, span: int) -> np.ndarray:
@@ -172,26 +234,38 @@ def _opens(cell: np.ndarray, address: np.ndarray, begins: np.ndarray, span: int)
     return np.flatnonzero(opens)
 
 
-def _entries(windows: Windows, steps: tuple[int, ...], config: CoreConfig, filters: int) -> Entries:
-    """Of so many filters, with these steps."""
-    opens, first, distance = windows.opens, windows.first, windows.distance
+def _of_cells(windows: Windows, entries: np.ndarray, cells: int) -> np.ndarray:
+    """int64 [cells]: the sum of what each has for its windows, int [windows]."""
+    counts = np.zeros(cells, np.int64)
+    if len(windows.begins):
+        sums = np.add.reduceat(entries, windows.begins, dtype=np.int64)
+        counts[windows.cell[windows.begins]] = sums
+    return counts
+
+
+def _entries(
+    windows: Windows,
+    distance: np.ndarray,
+    steps: tuple[int, ...],
+    config: CoreConfig,
+    filters: int,
+) -> Entries:
+    """Of so many filters, with these distances and steps."""
     number = np.zeros(max(distance.max(initial=0), *steps, 0) + 1, np.int64)
     number[list(steps)] = np.arange(1, len(steps) + 1)
     step = number[distance]
     left = np.where(step != 0, 0, distance)
-    moving = np.zeros(len(opens), np.int64)
+    moving = np.zeros(len(left), np.int64)
     far = np.flatnonzero(left)
     moving[far] = -(-left[far] // _most(config))
 
     # A cell's windows are filled up before the next one opens, or behind its last weight.
-    weights = np.diff(opens, append=len(windows.cell))
-    short = np.maximum(config.beats - weights, 0)
+    short = np.maximum(config.beats - windows.weights, 0)
     padding = np.maximum(np.append(0, short)[: len(short)] - moving, 0)
-    padding[first] = 0
-    begins = np.flatnonzero(first)
-    counts = np.zeros(filters * config.streams, np.int64)
-    if len(begins):
-        final = np.append(begins[1:], len(opens)) - 1
-        entries = np.add.reduceat(weights + moving + padding, begins) + short[final]
-        counts[windows.cell[opens[begins]]] = entries
+    padding[windows.begins] = 0
+    entries = windows.weights + moving + padding
+    final = np.append(windows.begins[1:], len(left)) - 1
+    if len(left):
+        entries[final] += short[final]
+    counts = _of_cells(windows, entries, filters * config.streams)
     return Entries(step, left, moving, padding, counts.reshape(filters, -1))
