@@ -142,8 +142,8 @@ class CoreConfig:
         object.__setattr__(self, "clock_ns", float(self.clock_ns))  # 1 and 1.0 are one hash
 
     def resized(self, **fields: int) -> "CoreConfig":
-        """With other memories, of sizes that cannot be wrong and so are not checked: searches do
-        that a hundred thousand times."""
+        """With other sizes, which cannot be wrong and so are not checked: searches do that a
+        hundred thousand times."""
         other = copy.copy(self)
         for name, value in fields.items():
             object.__setattr__(other, name, value)

@@ -149,7 +149,7 @@ class Prices:
         self.kinds = frozenset(config.core for config in self._measured)
         fitted = _Fit(self._measured)
         self._area_of, self._period_of = fitted.area_um2, fitted.period_ns
-        self._found: dict[CoreConfig, Price] = {}
+        self._found: dict[CoreConfig, Price | None] = {}
 
     @property
     def size(self) -> int:
@@ -164,27 +164,32 @@ class Prices:
         found._measured = self._measured | {r.config: PricedCore.of(r) for r in reports}
         return found
 
-    def has(self, config: CoreConfig) -> bool:
-        """Whether there are cores of its kind, with all parts that it is made of."""
-        return config.core in self.kinds and self._area_of(config) is not None
-
     def of(self, config: CoreConfig) -> Price:
         """What `config` costs, whatever its memories. Raises CosignError on what no fit knows."""
-        if config not in self._found:
-            self._found[config] = self._price(standard(config))
-        return self._found[config]
-
-    def _price(self, core: CoreConfig) -> Price:
-        if (known := self._measured.get(core)) is not None:
-            return Price(known.logic_um2, known.fmax_hz, True)
+        if (found := self.find(config)) is not None:
+            return found
+        core = standard(config)
         if _alike(core) not in self._alike:
             raise CosignError(
                 f"the price list knows no core with the {', '.join(_ALIKE)} of {core.name}."
             )
         if core.core not in self.kinds:
             raise CosignError(f"the price list has no {core.core} core.")
+        raise CosignError(f"the price list has no core with all that {core.name} is made of.")
+
+    def find(self, config: CoreConfig) -> Price | None:
+        """The same; None where no fit knows it."""
+        if config not in self._found:
+            self._found[config] = self._price(standard(config))
+        return self._found[config]
+
+    def _price(self, core: CoreConfig) -> Price | None:
+        if (known := self._measured.get(core)) is not None:
+            return Price(known.logic_um2, known.fmax_hz, True)
+        if _alike(core) not in self._alike or core.core not in self.kinds:
+            return None
         if (area := self._area_of(core)) is None:
-            raise CosignError(f"the price list has no core with all that {core.name} is made of.")
+            return None
         return Price(area, 1e9 / self._period_of(core), False)
 
     @functools.cached_property

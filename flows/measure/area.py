@@ -69,7 +69,7 @@ def _fields(space: Space, prices: Prices, measured: bool) -> dict[str, Field]:
     """All candidates by kind; `measured`: of which there are netlists."""
     found = {}
     for kind in ("dense", "sparse"):
-        found[kind] = Field(candidates(kind, space, prices.has), space, prices, HEADLINE[0])
+        found[kind] = Field(candidates(kind, space), space, prices, HEADLINE[0])
         if measured:
             known = [core for core in found[kind].configs if prices.of(core).measured]
             found[kind] = Field(known, space, prices, HEADLINE[0], banked=True)

@@ -63,6 +63,7 @@ class Masks:
         self.bytes_per_cycle = bytes_per_cycle
         self._floors = functools.cache(self._floors_of)
         self._turn = functools.cache(self._turn_of)
+        self._filled = functools.cache(self._filled_of)
 
     def cycles(self, config: CoreConfig, portion: float) -> float:
         """Of an image through all layers, one after the other."""
@@ -102,6 +103,20 @@ class Masks:
         return np.array(several)
 
 
+    def filled(self, stream: CoreConfig, portion: float) -> np.ndarray:
+        """float64 [layers]: the same with all fillers of the "window" coding, else 0.
+
+        stream : as `one_lane` makes it
+        """
+        return self._filled(stream, portion)
+
+    def _filled_of(self, stream: CoreConfig, portion: float) -> np.ndarray:
+        if not stream.windowed:
+            return np.zeros(len(self.layers))
+        several = [layer.work(stream, portion).entries.sum() / layer.batch for layer in self.layers]
+        return np.array(several)
+
+
 def _largest(several: Iterable[Stored]) -> Stored:
     first, *others = several
     return Stored(*map(max, first, *others)) if others else first
@@ -112,7 +127,7 @@ class Field:
 
     Parameters
     ----------
-    configs : the candidates, whatever their memories and banks
+    configs : the candidates, whatever their memories and banks; those without a price are left out
     space : the layers
     prices : of logic
     sram_model : of synth.sram.MODELS
@@ -130,8 +145,10 @@ class Field:
         self._space, self._prices, self._model = space, prices, sram_model
         self._widths: dict[tuple[int, int, int, int], int] = {}
         self._maps = functools.cache(self._maps_like)
-        self.configs = [config if banked else self._banked(config) for config in configs]
-        found = [prices.of(config) for config in self.configs]
+        known = configs if banked else map(self._banked, configs)
+        priced = [(core, price) for core in known if (price := prices.find(core)) is not None]
+        self.configs = [core for core, _ in priced]
+        found = [price for _, price in priced]
         maps = [self._maps_of(config)[1] for config in self.configs]
         self._logic_um2 = np.array([price.logic_um2 for price in found])
         self._base_um2 = self._logic_um2 + maps
@@ -153,6 +170,7 @@ class Field:
         self._members = {stream: np.array(several) for stream, several in members.items()}
         self._bounds = functools.cache(self._bounds_of)
         self._areas = functools.cache(self._areas_of)
+        self._stored_um2 = functools.cache(self._stored_um2_of)
         self._entry = functools.cache(self._entry_of)
 
     def _banked(self, config: CoreConfig) -> CoreConfig:
@@ -161,11 +179,16 @@ class Field:
         key = config.read_bytes, config.tiles, config.element_bytes, config.streams
         if key not in self._widths:
 
-            def area(width: int) -> float:
-                core = banked(config, width)
-                return self._prices.of(core).logic_um2 + self._maps_of(core)[1]
-
-            self._widths[key] = min(BANK_BYTES, key=area)
+            cores = [banked(config, width) for width in BANK_BYTES]
+            found = [self._prices.find(core) for core in cores]
+            areas = [
+                price.logic_um2 + self._maps_of(core)[1]
+                for core, price in zip(cores, found, strict=True)
+                if price is not None
+            ]
+            if len(areas) < len(cores):
+                return config
+            self._widths[key] = BANK_BYTES[areas.index(min(areas))]
         return banked(config, self._widths[key])
 
     def _maps_of(self, config: CoreConfig) -> tuple[int, float]:
@@ -206,19 +229,20 @@ class Field:
         bounds = zip(
             seconds[fitting].tolist(), areas[fitting].tolist(), fitting.tolist(), strict=True
         )
-        heap = [(*bound, False) for bound in bounds]
+        heap = [(*bound, 0) for bound in bounds]
         heapq.heapify(heap)
+        closer = masks.turn, masks.filled
         best: Entry | None = None
         while heap:
-            least, area, number, closer = heapq.heappop(heap)
+            least, area, number, told = heapq.heappop(heap)
             if best is not None and (least, area) >= (best.seconds, best.area_um2):
                 break
-            if not closer:
-                closer_s = self._closer(number, masks, portion)
-                if closer_s > least:
-                    if closer_s < below_s:
-                        heapq.heappush(heap, (closer_s, area, number, True))
-                    continue
+            if told < len(closer):
+                turn = closer[told](self._streams[number], portion)
+                closer_s = max(least, self._seconds(number, turn))
+                if closer_s < below_s:
+                    heapq.heappush(heap, (closer_s, area, number, told + 1))
+                continue
             entry = self._entry(number, weights, masks, portion)
             if entry is None or entry.area_um2 > limit_um2 or entry.seconds >= below_s:
                 continue
@@ -251,9 +275,9 @@ class Field:
                 best = entry
         return best
 
-    def _closer(self, number: int, masks: Masks, portion: float) -> float:
-        """Seconds that a candidate takes at least, told closer."""
-        turn = masks.turn(self._streams[number], portion)
+    def _seconds(self, number: int, turn: np.ndarray) -> float:
+        """That a candidate takes at least, when all passes of a layer take so long for a turn,
+        float64 [layers] cycles of an image."""
         return float(self._turns[:, number] @ turn / self._fmax_hz[number])
 
     def _portion(self, portion: float) -> float:
@@ -298,10 +322,12 @@ class Field:
         """float64 [candidates]: area at least."""
         areas = self._base_um2.copy()
         for stream, stored in self._bounds(masks, portion)[1].items():
-            words, masks_depth = depths(stored, weights)
-            least = math.inf
-            if max(words, masks_depth) <= DEEPEST:
-                macros = rtl_sram.stream_macros(stream, words, masks_depth, 2)
-                least = sum(sram.area_by_purpose(self._model, macros).values())
-            areas[self._members[stream]] += least
+            areas[self._members[stream]] += self._stored_um2(stream, *depths(stored, weights))
         return areas
+
+    def _stored_um2_of(self, stream: CoreConfig, words: int, masks: int) -> float:
+        """Area of the memories of a weight stream; inf where one would be too deep."""
+        if max(words, masks) > DEEPEST:
+            return math.inf
+        macros = rtl_sram.stream_macros(stream, words, masks, 2)
+        return sum(sram.area_by_purpose(self._model, macros).values())

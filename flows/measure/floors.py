@@ -17,7 +17,7 @@ from rtl.program.grouping import orders
 from rtl.program.layout import Layout
 from rtl.program.places import fullest
 from rtl.program.reads import read_plan, window_weights
-from rtl.program.windows import window_counts
+from rtl.program.windows import fewest_words
 from synth.breakeven import Stored
 
 _Least = tuple[np.ndarray, Stored]
@@ -125,13 +125,14 @@ def _rows(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
 
 def turn_cycles(config: CoreConfig, layout: Layout, layer: Layer) -> int:
     """Cycles at least in which all passes of a layer take one turn each, told closer than by
-    `Floor.entries` where that needs some work: of the "window" coding exactly, of several streams
-    by the fullest of each filter, of `sparse-rows` by the fullest row of each window. Else 0.
+    `Floor.entries` where that needs some work: of the "window" coding without the fillers that
+    move, of several streams by the fullest of each filter, of `sparse-rows` by the fullest row of
+    each window. Else 0.
 
     config : any of those that differ in lanes and drain alone
     """
     if config.windowed:
-        return int(window_counts(layer, layout, config).sum())
+        return fewest_words(layer, layout, config)
     if config.streams > 1:
         return int(np.maximum(_fullest(layer, config.streams), 1).sum())
     if config.core != "sparse-rows":

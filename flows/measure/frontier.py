@@ -171,7 +171,7 @@ class Race:
     def _candidates_of(self, kind: str) -> list[CoreConfig]:
         if kind == base("dense-2d").name:
             return [base("dense-2d")]
-        return candidates(kind, self._space, self._prices.has)
+        return candidates(kind, self._space)
 
 
 class Side:

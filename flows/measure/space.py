@@ -14,7 +14,7 @@ from typing import Any
 from compress.model.graph import Geometry
 from cosign import CosignError
 from rtl.config import CoreConfig
-from rtl.program.fit import feed
+from rtl.program.fit import fed, feed
 from rtl.program.layout import Layout
 from rtl.program.pack import layout_of
 
@@ -213,11 +213,14 @@ def _drains(lanes: int, filters: int, entries: int) -> Iterator[int]:
             return
 
 
-@functools.cache
 def _core(kind: str, lanes: int, filters: int, tiles: int, drain: int, **more: Any) -> CoreConfig:
-    start = CoreConfig()
-    fields = {"core": kind, "lanes": lanes, "filters": filters, "tiles": tiles, "drain": drain}
-    return feed(start, **fields, **more)
+    start = _start(kind, tuple(more.items()))
+    return fed(start.resized(lanes=lanes, filters=filters, tiles=tiles, drain=drain))
+
+
+@functools.cache
+def _start(kind: str, more: tuple[tuple[str, Any], ...]) -> CoreConfig:
+    return feed(CoreConfig(), core=kind, lanes=1, **dict(more))
 
 
 KINDS: dict[str, Callable[[Space], Iterator[CoreConfig]]] = {
@@ -230,19 +233,13 @@ KINDS: dict[str, Callable[[Space], Iterator[CoreConfig]]] = {
 """What is searched, by the name that results call it."""
 
 
-@functools.cache
 def banked(config: CoreConfig, bank_bytes: int) -> CoreConfig:
     """The same core with activation banks of that width, as few as feed it."""
-    return config if config.bank_bytes == bank_bytes else feed(config, bank_bytes=bank_bytes)
+    return fed(config.resized(bank_bytes=bank_bytes))
 
 
-def candidates(
-    kind: str, space: Space, priced: Callable[[CoreConfig], bool] = lambda _: True
-) -> list[CoreConfig]:
-    """The cores of that name in KINDS, as far as they are `priced`.
-
-    Raises CosignError when there is no such name.
-    """
+def candidates(kind: str, space: Space) -> list[CoreConfig]:
+    """The cores of that name in KINDS. Raises CosignError when there is no such name."""
     if kind not in KINDS:
         raise CosignError(f"{kind!r} is no kind of core; there are {', '.join(KINDS)}.")
-    return list(dict.fromkeys(filter(priced, KINDS[kind](space))))
+    return list(dict.fromkeys(KINDS[kind](space)))

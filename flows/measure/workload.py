@@ -39,7 +39,7 @@ class RandomMasks:
         self._layout = functools.cache(
             lambda tiles, element: layout_of(geometry, batch, tiles, element)
         )
-        self._work = functools.lru_cache(maxsize=16)(self._count)
+        self._work = functools.lru_cache(maxsize=64)(self._count)
         self._stored = functools.cache(self._words)
         self._cycles = functools.cache(self._run)
         self._nonzeros = functools.cache(lambda portion: np.diff(self._layer(portion).row_ptr))

@@ -107,7 +107,12 @@ def batch_of(geometry: Geometry, batch: int) -> int:
 def feed(config: CoreConfig, **fields: Any) -> CoreConfig:
     """`config` with `fields` replaced and the fewest activation banks that feed its lanes."""
     roomy = CoreConfig(**{**vars(config), **fields, "act_banks": _MOST_BANKS})
-    return roomy.resized(act_banks=roomy.fewest_banks)
+    return fed(roomy)
+
+
+def fed(config: CoreConfig) -> CoreConfig:
+    """`config` with the fewest activation banks that feed its lanes."""
+    return config.resized(act_banks=config.fewest_banks)
 
 
 def in_steps(words: int) -> int:

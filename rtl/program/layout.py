@@ -119,13 +119,13 @@ class Layout:
         planes = len(self._phases[0]) * len(self._phases[1])
         return self.channels * planes * self.plane
 
-    @property
+    @functools.cached_property
     def positions(self) -> int:
         """Pitch-space positions of a filter's outputs, those between rows included."""
         height, width = self.out_shape
         return (height - 1) * self.pitch + width
 
-    @property
+    @functools.cached_property
     def bytes(self) -> int:
         """Activation memory that the map needs: as far as any output reads, or data lies."""
         g = self.geometry

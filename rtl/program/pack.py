@@ -3,6 +3,7 @@
 Everything that the core could not execute is refused here, before anything runs.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -97,6 +98,7 @@ def stripes_of(geometry: Geometry, batch: int, config: CoreConfig) -> tuple[int,
         count += config.tiles
 
 
+@functools.lru_cache(maxsize=4096)
 def layout_of(geometry: Geometry, batch: int, stripes: int, element: int = 1) -> Layout:
     """Layout of one of the stripes."""
     if geometry.kind == "linear":

@@ -11,7 +11,7 @@ from compress.model.graph import Layer
 from compress.model.levels import level_codes
 from rtl.config import CoreConfig
 from rtl.program.layout import Layout
-from rtl.program.visits import Part, parts, visit_order, visits, whole
+from rtl.program.visits import Part, order_on, parts, visit_order, visits, whole
 from rtl.program.words import to_bytes
 
 
@@ -42,7 +42,7 @@ def place_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     row, stream = np.divmod(cell, streams)
     through = np.cumsum(fillers + 1) - 1  # entries before, of all streams one behind the other
     begun = np.cumsum(counts) - counts.reshape(-1)
-    levels = layer.levels[visit_order(layer, layout, whole(layer))]
+    levels = layer.levels[visit_order(layer, order_on(layout)[0], whole(layer))]
     codes = level_codes(levels, config.weight_bits).astype(np.int64)
     words[starts[row] + through - begun[cell], stream] = place << config.weight_bits | codes
 
@@ -66,7 +66,9 @@ def _places(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(cell, place, fillers before) of each weight of `part`, as rtl.program.visits orders them and
     numbers the cells."""
-    cell, address = visits(layer, layout, part)
+    order, addresses = order_on(layout)
+    cell, at = visits(layer, order, part)
+    address = addresses[at]
     if config.coding == "absolute":
         return cell, address, np.zeros_like(address)
     delta = np.diff(address, prepend=0)

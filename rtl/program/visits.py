@@ -6,6 +6,7 @@ other.
 
 import functools
 import itertools
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,38 @@ from compress.model.graph import Geometry, Layer
 from rtl.program.layout import Layout
 
 _FEW = 1 << 20  # weights
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """That of a pass's columns; layouts with the same one share the object.
+
+    Parameters
+    ----------
+    place : int64 [columns], of each column among them
+    stream : int64 [columns], of the column of each place
+    streams : how many there are
+    """
+
+    place: np.ndarray
+    stream: np.ndarray
+    streams: int
+
+
+@functools.lru_cache(maxsize=1024)
+def order_on(layout: Layout) -> tuple[Order, np.ndarray]:
+    """(order, int64 [columns], the address of the column of each place) where an element has one
+    channel of each stream."""
+    tap, stream = layout.dealt()
+    address = layout.tap_addresses()[tap]
+    visits = np.lexsort((address, stream))
+    return _order(visits.tobytes(), stream.tobytes(), layout.element), address[visits]
+
+
+@functools.lru_cache(maxsize=1024)
+def _order(visits: bytes, stream: bytes, streams: int) -> Order:
+    column = np.frombuffer(visits, np.int64)
+    return Order(np.argsort(column), np.frombuffer(stream, np.int64)[column], streams)
 
 
 class Part(NamedTuple):
@@ -45,6 +78,7 @@ def parts(layer: Layer, turns: int = 1) -> list[Part]:
     return [Part(first, last, turns) for first, last in several]
 
 
+@functools.lru_cache(maxsize=64)
 def turns_of(g: Geometry, turns: int) -> tuple[np.ndarray, np.ndarray]:
     """(the pass of each filter, its turn there), int64 [filters] each."""
     members = g.out_channels // g.groups
@@ -59,47 +93,37 @@ def passes_in(layer: Layer, part: Part) -> int:
     return int(passes[part.last - 1] - passes[part.first]) + 1
 
 
-@functools.lru_cache(maxsize=4)
-def visits(layer: Layer, layout: Layout, part: Part) -> tuple[np.ndarray, np.ndarray]:
-    """(cell, address) of each weight, in the order in which they are visited, int64 [weights] each.
+@functools.lru_cache(maxsize=8)
+def visits(layer: Layer, order: Order, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """(cell, place) of each weight, in the order in which they are visited, int64 [weights] each.
 
     A cell is a stream of a pass, their number pass * streams + stream, of the part's first pass 0;
-    `layout` has an element for all streams.
+    a place is that of the weight's column.
     """
-    place, stream, address = _columns(layout)
-    number, _ = _places(layer, part)
-    rank = _ranks(layer, layout, part)
-    if part.turns > 1 or np.any(np.diff(place) < 0):
+    number, _ = _turns(layer, part)
+    rank = _ranks(layer, order, part)
+    if part.turns > 1 or np.any(np.diff(order.place) < 0):
         rank.sort()
-    at = rank // part.turns - number * layer.geometry.columns  # as many weights before, of a pass
-    return number * layout.element + stream[at], address[at]
+    # As many weights of a pass as before.
+    place = rank // part.turns - number * layer.geometry.columns
+    return number * order.streams + order.stream[place], place
 
 
-def visit_order(layer: Layer, layout: Layout, part: Part) -> np.ndarray:
+def visit_order(layer: Layer, order: Order, part: Part) -> np.ndarray:
     """int64 [weights]: which of the part's weights is visited each time."""
-    return np.argsort(_ranks(layer, layout, part), kind="stable")
+    return np.argsort(_ranks(layer, order, part), kind="stable")
 
 
-def _places(layer: Layer, part: Part) -> tuple[np.ndarray, np.ndarray]:
+def _turns(layer: Layer, part: Part) -> tuple[np.ndarray, np.ndarray]:
     """(pass of each weight, of the part's first one 0, and its filter's turn), int64 [weights]."""
     passes, turn = (of[part.first : part.last] for of in turns_of(layer.geometry, part.turns))
     weights = np.diff(layer.row_ptr[part.first : part.last + 1])
     return np.repeat(passes - passes[0], weights), np.repeat(turn, weights)
 
 
-def _ranks(layer: Layer, layout: Layout, part: Part) -> np.ndarray:
+def _ranks(layer: Layer, order: Order, part: Part) -> np.ndarray:
     """int64 [weights]: numbers that rise as weights are visited."""
     row_ptr = layer.row_ptr[part.first : part.last + 1]
     column = layer.col_idx[row_ptr[0] : row_ptr[-1]]
-    number, turn = _places(layer, part)
-    return (number * layer.geometry.columns + _columns(layout)[0][column]) * part.turns + turn
-
-
-@functools.lru_cache(maxsize=64)
-def _columns(layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(int64 [columns], the place of each of a pass's columns in the order of visits; int64
-    [columns] each, stream and address of each place)."""
-    tap, stream = layout.dealt()
-    address = layout.tap_addresses()[tap]
-    order = np.lexsort((address, stream))
-    return np.argsort(order), stream[order], address[order]
+    number, turn = _turns(layer, part)
+    return (number * layer.geometry.columns + order.place[column]) * part.turns + turn

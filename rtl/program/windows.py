@@ -11,7 +11,6 @@ fillers.
 """
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,29 +19,48 @@ from compress.model.graph import Layer
 from compress.model.levels import level_codes
 from rtl.config import CoreConfig
 from rtl.program.layout import Layout
-from rtl.program.visits import Part, parts, passes_in, turns_of, visit_order, visits, whole
+from rtl.program.visits import (
+    Order,
+    Part,
+    order_on,
+    parts,
+    passes_in,
+    turns_of,
+    visit_order,
+    visits,
+    whole,
+)
 from rtl.program.words import to_bytes
 
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """The windows of some passes; they and their weights are in the order of their entries.
+    """The windows of some passes, in the order of their entries, wherever the map lies.
 
     Parameters
     ----------
     passes : how many
-    cell, address : int64 [weights], as rtl.program.visits tells them
-    opens : int64 [windows], the first weight of each
-    first : bool [windows], the first one of its cell
-    distance : int64 [windows], from the window before, of the first one from the tile's base
+    cell : int32 [windows], pass * streams + stream, of the first of these passes 0
+    place : int32 [windows], of the column of its first weight
+    weights : int32 [windows], that each serves
+    begins : int64 [cells with weights], the first window of each
     """
 
     passes: int
     cell: np.ndarray
-    address: np.ndarray
-    opens: np.ndarray
-    first: np.ndarray
-    distance: np.ndarray
+    place: np.ndarray
+    weights: np.ndarray
+    begins: np.ndarray
+
+    def distance(self, addresses: np.ndarray) -> np.ndarray:
+        """int64 [windows]: from the window before, of the first one from the tile's base.
+
+        addresses : int64 [columns], by place
+        """
+        at = addresses[self.place]
+        found = np.diff(at, prepend=0)
+        found[self.begins] = at[self.begins]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,31 +90,54 @@ class Entries:
 
 def window_counts(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """int64 [passes]: words of each pass, at least one."""
-    steps = window_steps(layer, layout, config)
-    return np.concatenate(
-        [_entries(windows, steps, config).words for windows in _parts(layer, layout, config)]
-    )
+    _, addresses = order_on(layout)
+    several = _parts(layer, layout, config)
+    distances = [windows.distance(addresses) for windows in several]
+    steps = _steps(distances, config)
+    words = [
+        _entries(windows, distance, steps, config).words
+        for windows, distance in zip(several, distances, strict=True)
+    ]
+    return np.concatenate(words)
+
+
+def fewest_words(layer: Layer, layout: Layout, config: CoreConfig) -> int:
+    """Words of all passes if no filler had to move: at least those, wherever the map lies."""
+    words = 0
+    for windows in _parts(layer, layout, config):
+        entries = np.maximum(windows.weights, config.beats)
+        counts = _of_cells(windows, entries, windows.passes * config.streams)
+        words += int(np.maximum(counts.reshape(-1, config.streams).max(axis=1), 1).sum())
+    return words
 
 
 def window_steps(layer: Layer, layout: Layout, config: CoreConfig) -> tuple[int, ...]:
     """The distances between `layer`'s windows that would take the most fillers without a step:
     those of the steps 1, 2, ..., as many as there can be."""
-    found = [np.bincount(windows.distance) for windows in _parts(layer, layout, config)]
+    _, addresses = order_on(layout)
+    several = _parts(layer, layout, config)
+    return _steps([windows.distance(addresses) for windows in several], config)
+
+
+def _steps(distances: list[np.ndarray], config: CoreConfig) -> tuple[int, ...]:
+    found = [np.bincount(several) for several in distances]
     times = np.zeros(max(map(len, found)), np.int64)
     for several in found:
         times[: len(several)] += several
-    distances = np.flatnonzero(times[1:]) + 1
-    saving = times[distances] * -(-distances // _most(config))
+    moves = np.flatnonzero(times[1:]) + 1
+    saving = times[moves] * -(-moves // _most(config))
     best = np.argsort(-saving, kind="stable")[: (1 << config.step_bits) - 1]
-    return tuple(distances[best].tolist())
+    return tuple(moves[best].tolist())
 
 
 def window_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """uint8 [words, bytes]: the weight stream, each word little-endian."""
     steps, part = window_steps(layer, layout, config), whole(layer, config.turns)
+    order, addresses = order_on(layout)
+    cell, place = visits(layer, order, part)
     windows = _windows(layer, layout, config, part)
-    cell, opens = windows.cell, windows.opens
-    found = _entries(windows, steps, config)
+    found = _entries(windows, windows.distance(addresses), steps, config)
+    opens = np.cumsum(windows.weights) - windows.weights
     ends = np.cumsum(found.words)
     starts = ends - found.words
     filler = ((1 << config.tap_bits) - 1) << config.weight_bits
@@ -105,14 +146,14 @@ def window_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
     ahead = np.zeros(len(cell), np.int64)
     ahead[opens] = found.moving + found.padding
     through = np.cumsum(ahead + 1)  # entries, but for those that fill up a cell's last window
-    begins = opens[windows.first]
+    begins = opens[windows.begins]
     begun = (through - ahead - 1)[begins]
     at = starts[row] + through - 1 - np.repeat(begun, np.diff(begins, append=len(cell)))
     high = config.weight_bits + config.tap_bits
-    order = visit_order(layer, layout, part)
-    turn = turns_of(layer.geometry, config.turns)[1][layer.row_idx[order]]
-    codes = level_codes(layer.levels[order], config.weight_bits).astype(np.int64)
-    tap = np.diff(windows.address, prepend=0)
+    visited = visit_order(layer, order, part)
+    turn = turns_of(layer.geometry, config.turns)[1][layer.row_idx[visited]]
+    codes = level_codes(layer.levels[visited], config.weight_bits).astype(np.int64)
+    tap = np.diff(addresses[place], prepend=0)
     tap[opens] = 0
     words[at, stream] = turn << high + config.step_bits | tap << config.weight_bits | codes
     words[at[opens], stream[opens]] |= found.step << high
@@ -137,24 +178,56 @@ def _most(config: CoreConfig) -> int:
     return (1 << config.step_bits + config.weight_bits) - 1
 
 
-def _parts(layer: Layer, layout: Layout, config: CoreConfig) -> Iterator[Windows]:
-    """All windows, those of a few passes at a time."""
-    return (_windows(layer, layout, config, part) for part in parts(layer, config.turns))
+def _parts(layer: Layer, layout: Layout, config: CoreConfig) -> list[Windows]:
+    """All windows, those of a few passes together."""
+    return [_windows(layer, layout, config, part) for part in parts(layer, config.turns)]
 
 
 def _windows(layer: Layer, layout: Layout, config: CoreConfig, part: Part) -> Windows:
-    return _found(layer, layout, config.window_span, part)
+    return _found(layer, _reach(layout, config.window_span), part)
 
 
-@functools.lru_cache(maxsize=8)
-def _found(layer: Layer, layout: Layout, span: int, part: Part) -> Windows:
-    cell, address = visits(layer, layout, part)
+@dataclass(frozen=True, eq=False)
+class _Reach:
+    """What decides which weights share a window; layouts of which it is the same share the object.
+
+    Parameters
+    ----------
+    order : of the columns
+    at : int64 [columns], addresses by place, with all longer gaps made as short as `span`
+    span : bytes that a window serves
+    """
+
+    order: Order
+    at: np.ndarray
+    span: int
+
+
+@functools.lru_cache(maxsize=1024)
+def _reach(layout: Layout, span: int) -> _Reach:
+    order, addresses = order_on(layout)
+    gaps = np.diff(addresses, prepend=0)
+    # Streams follow each other: back to the first address is far enough, too.
+    return _reach_of(order, np.where(gaps < 0, span, np.minimum(gaps, span)).tobytes(), span)
+
+
+@functools.lru_cache(maxsize=1024)
+def _reach_of(order: Order, gaps: bytes, span: int) -> _Reach:
+    return _Reach(order, np.cumsum(np.frombuffer(gaps, np.int64)), span)
+
+
+@functools.lru_cache(maxsize=12)
+def _found(layer: Layer, reach: _Reach, part: Part) -> Windows:
+    cell, place = visits(layer, reach.order, part)
     begins = np.diff(cell, prepend=-1) != 0
-    opens = _opens(cell, address, begins, span)
-    at, first_one = address[opens], begins[opens]
-    distance = np.diff(at, prepend=0)
-    distance[first_one] = at[first_one]
-    return Windows(passes_in(layer, part), cell, address, opens, first_one, distance)
+    opens = _opens(cell, reach.at[place], begins, reach.span)
+    return Windows(
+        passes=passes_in(layer, part),
+        cell=cell[opens].astype(np.int32),
+        place=place[opens].astype(np.int32),
+        weights=np.diff(opens, append=len(cell)).astype(np.int32),
+        begins=np.flatnonzero(begins[opens]),
+    )
 
 
 def _opens(cell: np.ndarray, address: np.ndarray, begins: np.ndarray, span: int) -> np.ndarray:
@@ -179,26 +252,37 @@ def _opens(cell: np.ndarray, address: np.ndarray, begins: np.ndarray, span: int)
     return np.flatnonzero(opens)
 
 
-def _entries(windows: Windows, steps: tuple[int, ...], config: CoreConfig) -> Entries:
-    """With these steps."""
-    opens, first, distance = windows.opens, windows.first, windows.distance
+def _of_cells(windows: Windows, entries: np.ndarray, cells: int) -> np.ndarray:
+    """int64 [cells]: the sum of what each has for its windows, int [windows]."""
+    counts = np.zeros(cells, np.int64)
+    if len(windows.begins):
+        sums = np.add.reduceat(entries, windows.begins, dtype=np.int64)
+        counts[windows.cell[windows.begins]] = sums
+    return counts
+
+
+def _entries(
+    windows: Windows,
+    distance: np.ndarray,
+    steps: tuple[int, ...],
+    config: CoreConfig,
+) -> Entries:
+    """With these distances and steps."""
     number = np.zeros(max(distance.max(initial=0), *steps, 0) + 1, np.int64)
     number[list(steps)] = np.arange(1, len(steps) + 1)
     step = number[distance]
     left = np.where(step != 0, 0, distance)
-    moving = np.zeros(len(opens), np.int64)
+    moving = np.zeros(len(left), np.int64)
     far = np.flatnonzero(left)
     moving[far] = -(-left[far] // _most(config))
 
     # A cell's windows are filled up before the next one opens, or behind its last weight.
-    weights = np.diff(opens, append=len(windows.cell))
-    short = np.maximum(config.beats - weights, 0)
+    short = np.maximum(config.beats - windows.weights, 0)
     padding = np.maximum(np.append(0, short)[: len(short)] - moving, 0)
-    padding[first] = 0
-    begins = np.flatnonzero(first)
-    counts = np.zeros(windows.passes * config.streams, np.int64)
-    if len(begins):
-        final = np.append(begins[1:], len(opens)) - 1
-        entries = np.add.reduceat(weights + moving + padding, begins) + short[final]
-        counts[windows.cell[opens[begins]]] = entries
+    padding[windows.begins] = 0
+    entries = windows.weights + moving + padding
+    final = np.append(windows.begins[1:], len(left)) - 1
+    if len(left):
+        entries[final] += short[final]
+    counts = _of_cells(windows, entries, windows.passes * config.streams)
     return Entries(step, left, moving, padding, counts.reshape(windows.passes, -1))

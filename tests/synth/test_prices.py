@@ -96,11 +96,11 @@ def test_what_the_list_does_not_know_is_refused():
     prices = Prices(map(_invented, [c for c in grid.cores() if c.core != "sparse-rows"]))
     with pytest.raises(CosignError, match="no sparse-rows core"):
         prices.of(_core(core="sparse-rows", lanes=4, filters=4))
-    assert not prices.has(_core(core="sparse-rows", lanes=4, filters=4))
+    assert prices.find(_core(core="sparse-rows", lanes=4, filters=4)) is None
     beats = _core(coding="window", window_span=3, beats=2, lanes=8)
     whole = Prices(map(_invented, [c for c in grid.cores() if c.beats == 1]))
-    assert prices.has(beats)
-    assert not whole.has(beats)  # no core of that list keeps a part of a window
+    assert prices.find(beats) is not None
+    assert whole.find(beats) is None  # no core of that list keeps a part of a window
     with pytest.raises(CosignError, match="no core with all that sparse-8-window3x2 is made of"):
         whole.of(beats)
     with pytest.raises(CosignError, match="weight_bits"):

@@ -83,7 +83,7 @@ def test_a_search_counts_images_not_batches() -> None:
     space, prices = Space(geometries, BATCH, 32), Prices(PriceList.read().cores)
     conv, fc = (RandomMasks(g, batch_of(g, BATCH), 0) for g in geometries)
     masks, limit = Masks([conv, fc]), 2.5e5
-    field = Field(candidates("sparse", space, prices.has), space, prices, "openram")
+    field = Field(candidates("sparse", space), space, prices, "openram")
     found = field.fastest("streamed", limit, masks, 0.75)
     assert found is not None
     cycles = conv.cycles(found.config, 0.75) + fc.cycles(found.config, 0.75) / BATCH
