@@ -177,7 +177,7 @@ class Field:
         self, tiles: int, banks: int, bank_bytes: int, element: int, streams: int
     ) -> tuple[int, float]:
         fields: dict[str, Any] = {"tiles": tiles, "act_banks": banks, "bank_bytes": bank_bytes}
-        fields |= {"streams": streams}
+        fields |= {"streams": streams, "act_bits": self._space.act_bits}
         if element > 1:
             fields |= {"core": "sparse-nm", "nm_group": element}
         core = dataclasses.replace(CoreConfig(lanes=1), **fields)

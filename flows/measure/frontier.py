@@ -140,6 +140,11 @@ class Frontier(Value, frozen=True, kw_only=True):
     provenance: dict[str, Any]
 
 
+def array(act_bits: int) -> CoreConfig:
+    """The dense array of earlier figures, for such activations."""
+    return base("dense-2d").for_activations(act_bits)
+
+
 class Race:
     """The searches of one chip: fields of candidates, built when they are first asked for.
 
@@ -149,13 +154,19 @@ class Race:
     geometries : what the chip executes
     batch : images that are the pixels of a linear layer
     prices : of logic
+    act_bits : of the cores
     """
 
     def __init__(
-        self, name: str, geometries: Sequence[Geometry], batch: int, prices: Prices
+        self,
+        name: str,
+        geometries: Sequence[Geometry],
+        batch: int,
+        prices: Prices,
+        act_bits: int = CoreConfig.act_bits,
     ) -> None:
         self.name = name
-        self._space = Space(geometries, batch, MOST)
+        self._space = Space(geometries, batch, MOST, act_bits)
         self._prices = prices
         self._fields: dict[tuple[str, str], Field] = {}
 
@@ -163,7 +174,8 @@ class Race:
         """All candidates of a kind, or one dense core by its name, `dense-2d-8x8`."""
         key = kind, sram_model
         if key not in self._fields:
-            several = [base("dense-2d")] if kind == base("dense-2d").name else None
+            own = array(self._space.act_bits)
+            several = [own] if kind == own.name else None
             several = several or candidates(kind, self._space, self._prices.has)
             self._fields[key] = Field(several, self._space, self._prices, sram_model)
         return self._fields[key]

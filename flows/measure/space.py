@@ -42,12 +42,20 @@ class Space:
     geometries : the layers that a core has to execute
     batch : images that are the pixels of a linear layer
     most : multipliers that a core may have
+    act_bits : of the cores' activations
     """
 
-    def __init__(self, geometries: Sequence[Geometry], batch: int, most: int) -> None:
+    def __init__(
+        self,
+        geometries: Sequence[Geometry],
+        batch: int,
+        most: int,
+        act_bits: int = CoreConfig.act_bits,
+    ) -> None:
         self.geometries = tuple(geometries)
         self.batch = batch
         self.most = most
+        self.act_bits = act_bits
         self._layouts = functools.cache(self._layouts_of)
 
     def layouts(self, tiles: int, element: int = 1) -> tuple[Layout, ...]:
@@ -231,4 +239,7 @@ def candidates(
     """
     if kind not in KINDS:
         raise CosignError(f"{kind!r} is no kind of core; there are {', '.join(KINDS)}.")
-    return list(dict.fromkeys(filter(priced, KINDS[kind](space))))
+    found = KINDS[kind](space)
+    if space.act_bits != CoreConfig.act_bits:
+        found = (core.for_activations(space.act_bits) for core in found)
+    return list(dict.fromkeys(filter(priced, found)))

@@ -137,7 +137,10 @@ def test_every_command_is_listed() -> None:
 def test_times_of_the_two_commands_agree() -> None:
     texts = [(ROOT / name).read_text() for name in ("README.md", "Makefile")]
     said = [
-        {name: re.search(rf"\b{name} .*?(\d+) processor minutes", text)[1] for name in ("lenet5", "alexnet")}
+        {
+            name: re.search(rf"\b{name} .*?(\d+) processor minutes", text)[1]
+            for name in ("lenet5", "alexnet")
+        }
         for text in (*texts, EXAMPLES)
     ]
     assert said[0] == said[1] == said[2]
