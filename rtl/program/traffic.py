@@ -88,15 +88,14 @@ def traffic(cost: Work, layout: Layout, config: CoreConfig) -> Traffic:
     passes = g.groups * passes_of(layout, config)
     tiles, last_shifts = shape_of(layout, config)
     images = layout.batch * config.tiles  # of a convolution: stripes of one
-    inputs = images * g.in_channels * g.in_height * g.in_width
-    outputs = images * g.out_channels * g.out_height * g.out_width
+    bits = images * config.act_bits
+    inputs = bits * g.in_channels * g.in_height * g.in_width
+    outputs = bits * g.out_channels * g.out_height * g.out_width
     masks = len(cost.words) * cost.mask_words
     return Traffic(
-        inputs=_shared(-(-layout.bytes // config.act_word_bytes), inputs * config.act_bits),
+        inputs=_shared(-(-layout.bytes // config.act_word_bytes), inputs),
         biases=_words(passes * config.filters, config.bias_bits),
-        outputs=_shared(
-            passes * ((tiles - 1) * config.tile_shifts + last_shifts), outputs * config.act_bits
-        ),
+        outputs=_shared(passes * ((tiles - 1) * config.tile_shifts + last_shifts), outputs),
         table=_words(cost.table_words, config.address_bits),
         masks=_words(masks, config.mask_word_bits),
         weights=_words(int(cost.words.sum()) - masks, config.packed_bits),
