@@ -111,7 +111,7 @@ def measure(spec: NetworkSpec, file: Path, pixels: np.ndarray, ratios: list[floa
             keep = kept_weights(spec, shares(found, ratio)) if method == "oneshot" else alike
             wall, processor = time.perf_counter(), time.process_time()
             if method != "magnitude":
-                units = scales(network, lambda: calibration[:1], source.scale)
+                units = scales(network, lambda: calibration[:1], source)
                 reconstruct.prune_and_quantize(network, keep, bits, calibration, units)
             else:
                 put_on_levels(network.weights, cut(network.weights, keep), bits)

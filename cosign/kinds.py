@@ -135,6 +135,13 @@ def bits(text: str) -> int:
     return int(text)
 
 
+def act_bits(text: str) -> int:
+    """4 to 8."""
+    if text not in map(str, range(4, 9)):
+        raise refusal(text, "is not 4 to 8")
+    return int(text)
+
+
 def bits_or_auto(text: str) -> int | str:
     """1 to 8, or the word auto."""
     if text != "auto" and text not in map(str, range(1, 9)):

@@ -1,4 +1,5 @@
-"""What options of commands have in common: --liberty, --json, pixels, classes, outputs."""
+"""What options of commands have in common: --liberty, --json, --act-bits, pixels, classes,
+outputs."""
 
 import argparse
 from collections.abc import Collection, Iterable, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 from cosign import streams
 from cosign.errors import CosignError
 from cosign.files import json_text, write_json
-from cosign.kinds import filled, fraction, listed, positive
+from cosign.kinds import act_bits, filled, fraction, listed, positive
 from cosign.paths import json_target, name_or_path, old_file
 
 
@@ -86,6 +87,16 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="an output of a network of your own, or a value inside it, that is computed instead "
         "of all its outputs; may be given several times",
+    )
+
+
+def add_act_bits(parser: argparse.ArgumentParser) -> None:
+    """The option --act-bits, of a network that is made: None where it is left out."""
+    parser.add_argument(
+        "--act-bits",
+        type=act_bits,
+        metavar="N",
+        help="bits of every activation, the network's input included, 4 to 8 (8)",
     )
 
 

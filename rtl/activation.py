@@ -58,7 +58,7 @@ class ActivationMemory(wiring.Component):
         vector = signed(config.act_bits)
         super().__init__(
             {
-                "i": In(stream.Signature(8 * config.row_bytes + 1)),
+                "i": In(stream.Signature(config.act_bits * config.row_bytes + 1)),
                 "busy": In(1),
                 "swap": In(1),
                 "full": Out(1),
@@ -113,18 +113,18 @@ class ActivationMemory(wiring.Component):
         words = []
         for bank in range(config.act_banks):
             wraps = bank < first_bank
-            payload = self.i.payload.word_select(bank, 8 * config.bank_bytes)
+            payload = self.i.payload.word_select(bank, config.act_bits * config.bank_bytes)
             parts = []
             for buffer in range(config.act_buffers):
                 name = f"{bank}_{buffer}" if double else f"{bank}"
                 loads = side != buffer if double else ~self.busy
                 bank_row = Signal(row_bits, name=f"row_{name}", reset_less=True)
                 m.d.sync += bank_row.eq(Mux(loads, next_write_row, Mux(wraps, next_row, row)))
-                word = Signal(8 * config.bank_bytes, name=f"bank_{name}")
+                word = Signal(config.act_bits * config.bank_bytes, name=f"bank_{name}")
                 writes = fire & loads
                 m.submodules[f"bank_{name}"] = sram.instance(
                     config.act_depth,
-                    8 * config.bank_bytes,
+                    config.act_bits * config.bank_bytes,
                     ce=writes | (read & ~loads if double else read),
                     we=writes,
                     addr=bank_row,
@@ -136,10 +136,12 @@ class ActivationMemory(wiring.Component):
 
         # Stages 3 and 4: rotate, large steps first so that the last steps need few bytes.
         memory = Cat(words)
-        data = [memory[8 * n : 8 * n + 8] for n in range(config.row_bytes)]
+        data = [memory.word_select(n, config.act_bits) for n in range(config.row_bytes)]
         split = shift + (low_bits - shift) // 2
         data = self._rotate(m, data, low, range(low_bits - 1, split - 1, -1), "coarse")
-        middle = [Signal(8, name=f"middle_{n}", reset_less=True) for n in range(len(data))]
+        middle = [
+            Signal(config.act_bits, name=f"middle_{n}", reset_less=True) for n in range(len(data))
+        ]
         m.d.sync += [register.eq(byte) for register, byte in zip(middle, data, strict=True)]
         late = delay(m, low[:split], 1, "low", reset_less=True)
         data = self._rotate(m, list(middle), late, range(split - 1, shift - 1, -1), "fine")
@@ -147,11 +149,11 @@ class ActivationMemory(wiring.Component):
             if self._copies == 0:
                 m.d.comb += self.acts[0][lane].eq(byte)
             elif self._copies == 1:
-                register = Signal(signed(8), name=f"act_{lane}", reset_less=True)
+                register = Signal(signed(config.act_bits), name=f"act_{lane}", reset_less=True)
                 m.d.sync += register.eq(byte)
                 m.d.comb += self.acts[0][lane].eq(register)
             else:
-                value = Signal(signed(8), name=f"rotated_{lane}")
+                value = Signal(signed(config.act_bits), name=f"rotated_{lane}")
                 m.d.comb += value.eq(byte)
                 for copy in range(self._copies):
                     name = f"act_{copy}_{lane}"
@@ -167,7 +169,7 @@ class ActivationMemory(wiring.Component):
             distance = 1 << step
             needed = config.read_bytes + distance - config.element_bytes
             needed = min(config.row_bytes, needed)
-            loads = max(1, LOADS // 8)
+            loads = max(1, LOADS // config.act_bits)
             select = tree(m, amount[step], -(-needed // loads), f"{name}_{step}")
             data = [
                 Mux(select[n // loads], data[(n + distance) % len(data)], data[n])

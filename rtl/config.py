@@ -1,11 +1,13 @@
 """CoreConfig: everything a generated core is a function of."""
 
 import copy
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from compress.model import activations
 from cosign import CosignError, values
 from rtl import pattern
 
@@ -26,7 +28,7 @@ _RANGES = (
     ("filters", 1, 64),
     ("tiles", 1, 16),
     ("weight_bits", 1, 8),
-    ("act_bits", 8, 8),
+    ("act_bits", activations.FEWEST, activations.MOST),
     ("index_bits", 1, 24),
     ("mask_bits", 2, 64),
     ("tap_depth", 2, 1 << 12),
@@ -67,7 +69,9 @@ class CoreConfig:
     tiles : lockstep copies of lanes and activation memory on disjoint stripes of the map
     weight_bits : n of the widest levels that the core takes, 1..8; the operand that carries
         them has `operand_bits` bits, because +2**(n-1) does not fit n bits
-    act_bits : activations, two's complement; 8
+    act_bits : activations, two's complement, 4..8: those of the networks that the core executes.
+        A byte of the activation memory, of reads, rows and outputs is one of them, whatever its
+        bits
     coding : how the sparse core's stream tells where a weight is: "relative" (distance to the
         previous one, fillers for long ones), "absolute" (address), "bitmask" (a bit per column) or
         "window" (one of a few distances to the window that it is in, and its tap there)
@@ -192,18 +196,31 @@ class CoreConfig:
     def name(self) -> str:
         """sparse-61, sparse-61-bitmask, sparse-61-window3x2 of three taps and two beats,
         sparse-2x61-window3x2 where two filters take turns, sparse-dot-13x4 with four streams,
-        dense-2d-8x8, dense-2d-8x8-gated, sparse-nm-8x8-2of4; dense-dot-8x8x4 where N = M = 4,
-        which prunes nothing."""
+        dense-2d-8x8, dense-2d-8x8-gated, sparse-nm-8x8-2of4; dense-dot-8x8x4 where N = M = 4, which
+        prunes nothing; sparse-61-a6 with activations of six bits."""
         lanes = f"{self.filters}x{self.lanes}" if self.filters > 1 else f"{self.lanes}"
         coding = self.core == "sparse" and self.coding != "relative"
         kept = f"-{self.nm_keep}of{self.nm_group}" * self.structured
+        last = "-gated" * self.gate_zeros
+        if self.act_bits != activations.MOST:
+            last += f"-a{self.act_bits}"
         if self.dot:
-            return f"dense-dot-{lanes}x{self.nm_group}" + "-gated" * self.gate_zeros
+            return f"dense-dot-{lanes}x{self.nm_group}{last}"
         windows = f"{self.window_span}x{self.beats}" * self.windowed
-        more = f"-{self.coding}" * coding + windows + kept + "-gated" * self.gate_zeros
+        more = f"-{self.coding}" * coding + windows + kept + last
         if self.streams > 1:
             return f"sparse-dot-{lanes}x{self.streams}{more}"
         return f"{self.core}-{lanes}{more}"
+
+    def for_activations(self, bits: int) -> "CoreConfig":
+        """The core for networks whose activations have so many bits: with those where it has the
+        usual ones. Raises CosignError where it has others."""
+        if self.act_bits not in (activations.MOST, bits):
+            raise CosignError(
+                f"the core {self.name} is for activations of {self.act_bits} bits, the network's "
+                f"have {bits}; leave out its act_bits or give another network."
+            )
+        return dataclasses.replace(self, act_bits=bits)
 
     @property
     def dense(self) -> bool:

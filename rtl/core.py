@@ -104,10 +104,12 @@ class Core(wiring.Component):
                 "done": Out(1),
                 "error": Out(len(Error)),
                 "events": Out(events(config)),
-                "i_acts": In(stream.Signature(8 * config.act_word_bytes * config.tiles + 1)),
+                "i_acts": In(
+                    stream.Signature(config.act_bits * config.act_word_bytes * config.tiles + 1)
+                ),
                 "i_weights": In(stream.Signature(config.stream_bits)),
                 "i_biases": In(stream.Signature(config.bias_bits)),
-                "o": Out(stream.Signature(8 * config.drain * config.tiles)),
+                "o": Out(stream.Signature(config.act_bits * config.drain * config.tiles)),
                 "o_last": Out(1),
             }
         )
@@ -211,7 +213,7 @@ class Core(wiring.Component):
         payload = self.i_acts.payload
         m.d.comb += self.i_acts.ready.eq(ready)
         for n, memory in enumerate(memories):
-            word = payload[:-1].word_select(n, 8 * self.config.row_bytes)
+            word = payload[:-1].word_select(n, self.config.act_bits * self.config.row_bytes)
             m.d.comb += [
                 memory.i.payload.eq(Cat(word, payload[-1])),
                 memory.i.valid.eq(self.i_acts.valid & ready),

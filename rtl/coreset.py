@@ -144,6 +144,17 @@ class CoreSet:
         """The sparse cores of which the fastest that fits counts: `sparse` and `candidates`."""
         return (self.sparse, *self.candidates)
 
+    def for_activations(self, bits: int) -> "CoreSet":
+        """Each core as `CoreConfig.for_activations` has it."""
+
+        def changed(role: str) -> Any:
+            cores = getattr(self, role)
+            if role not in _SEVERAL:
+                return cores.for_activations(bits)
+            return tuple(core.for_activations(bits) for core in cores)
+
+        return dataclasses.replace(self, **{role: changed(role) for role in KINDS})
+
     @property
     def hash(self) -> str:
         """12 hex digits of all cores in their roles."""

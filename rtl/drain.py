@@ -166,7 +166,7 @@ class Output(wiring.Component):
                 "bias": In(signed(config.acc_bits)),
                 "mul": In(config.mul_bits),
                 "last_shift": In(SHIFT_BITS),
-                "o": Out(stream.Signature(8 * config.drain * config.tiles)),
+                "o": Out(stream.Signature(config.act_bits * config.drain * config.tiles)),
                 "o_last": Out(1),
                 "popped": Out(1),
             }
@@ -176,7 +176,9 @@ class Output(wiring.Component):
         m = Module()
         config = self._config
         count = config.drain * config.tiles
-        m.submodules.queue = queue = SyncFIFO(width=8 * count + 1, depth=output_depth(config))
+        m.submodules.queue = queue = SyncFIFO(
+            width=config.act_bits * count + 1, depth=output_depth(config)
+        )
         written = delay(m, self.take, REQUANTIZE_STAGES, "take")
         last = delay(m, self.take_last, REQUANTIZE_STAGES, "last")
         last_shift = delay(m, self.last_shift, SHIFT, "shift", reset_less=True)
@@ -191,7 +193,7 @@ class Output(wiring.Component):
                 requantizer.mul.eq(multipliers[n // MUL_LOADS]),
                 requantizer.last_shift.eq(last_shift),
                 requantizer.relu.eq(self.layer.relu),
-                queue.w_data.word_select(n, 8).eq(requantizer.out),
+                queue.w_data.word_select(n, config.act_bits).eq(requantizer.out),
             ]
         m.d.comb += [
             queue.w_en.eq(written & ~self.flush),

@@ -1,4 +1,4 @@
-"""Requantisation: from accumulator scale back to int8, pipelined."""
+"""Requantisation: from accumulator scale back to activations, pipelined."""
 
 from functools import reduce
 from typing import NamedTuple
@@ -8,6 +8,7 @@ from amaranth.hdl import Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from compress.model.activations import bounds
 from rtl.config import SHIFT_BITS, CoreConfig
 from rtl.timing import REQUANTIZE_STAGES
 
@@ -70,7 +71,9 @@ def _add(low: _Term, high: _Term) -> _Term:
 
 
 class Requantizer(wiring.Component):
-    """out = clamp((sum * mul + 2**(shift-1)) >> shift, relu ? 0 : -128, 127), sum = acc + bias.
+    """out = clamp((sum * mul + 2**(shift-1)) >> shift), sum = acc + bias.
+
+    It saturates at the bounds of `act_bits`, below at 0 with `relu`.
 
     One result a cycle, REQUANTIZE_STAGES edges later. A result's mul (unsigned) and last_shift
     = shift - 1 come MULTIPLY and SHIFT cycles after it, when they are used; relu is static.
@@ -87,7 +90,7 @@ class Requantizer(wiring.Component):
                 "mul": In(config.mul_bits),
                 "last_shift": In(SHIFT_BITS),
                 "relu": In(1),
-                "out": Out(signed(8)),
+                "out": Out(signed(config.act_bits)),
             }
         )
 
@@ -122,14 +125,16 @@ class Requantizer(wiring.Component):
         assert stages == SHIFT
         shifted = register(product >> self.last_shift, "shifted")
         stages += 1
-        # Ten bits are enough: what doesn't fit saturates anyway.
-        high, sign = shifted[9:], shifted[-1]
+        # Two bits more are enough: what doesn't fit saturates anyway.
+        wide = self._config.act_bits + 2
+        least, top = bounds(self._config.act_bits)
+        high, sign = shifted[wide - 1 :], shifted[-1]
         fits = high.all() | ~high.any()
-        narrow = Mux(fits, shifted[:10].as_signed(), Mux(sign, -512, 511))
+        narrow = Mux(fits, shifted[:wide].as_signed(), Mux(sign, *bounds(wide)))
         rounded = (narrow + 1) >> 1
-        low = Mux(self.relu, 0, -128)
-        clamped = Mux(rounded > 127, 127, Mux(rounded < low, low, rounded))
-        register_out = register(clamped[:8].as_signed(), "result")
+        low = Mux(self.relu, 0, least)
+        clamped = Mux(rounded > top, top, Mux(rounded < low, low, rounded))
+        register_out = register(clamped[: self._config.act_bits].as_signed(), "result")
         stages += 1
         assert stages == REQUANTIZE_STAGES
         m.d.comb += self.out.eq(register_out)

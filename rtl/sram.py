@@ -36,7 +36,7 @@ def macros(config: CoreConfig) -> tuple[Macro, ...]:
     """The SRAMs of the core: "activation" banks, "weight" buffers, and "index" memories (mask
     buffers, table of tap addresses, each once for every stream) where the core has them."""
     banks = config.act_banks * config.act_buffers * config.memories
-    activation = Macro("activation", config.act_depth, 8 * config.bank_bytes, banks)
+    activation = Macro("activation", config.act_depth, config.act_bits * config.bank_bytes, banks)
     depths = config.weight_depth, config.mask_depth, config.tap_depth
     return (activation, *stream_macros(config, *depths))
 

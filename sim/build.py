@@ -130,10 +130,10 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
     environment = {**environment, "VERILATOR_ROOT": "verilator", "TMPDIR": "."}
     parameters = {
         "LAYER_BITS": sum(widths(config).values()),
-        "ACT_BITS": 8 * config.act_word_bytes * config.tiles,
+        "ACT_BITS": config.act_bits * config.act_word_bytes * config.tiles,
         "WEIGHT_BITS": config.stream_bits,
         "BIAS_BITS": config.bias_bits,
-        "OUT_BITS": 8 * config.drain * config.tiles,
+        "OUT_BITS": config.act_bits * config.drain * config.tiles,
         "COUNT_BITS": config.operands.bit_length(),
         "PATIENCE": 65536 + 16 * config.weight_depth,
     }
@@ -186,7 +186,10 @@ def inputs(config: CoreConfig) -> dict[str, tuple[str, int]]:
     ports = {
         "rst": ("rst || resetting", 1),
         "start": ("start", 1),
-        "i_acts__payload": ("{act_last, act}", 1 + 8 * config.act_word_bytes * config.tiles),
+        "i_acts__payload": (
+            "{act_last, act[ACT_BITS-1:0]}",
+            1 + config.act_bits * config.act_word_bytes * config.tiles,
+        ),
         "i_weights__payload": ("weight[WEIGHT_BITS-1:0]", config.stream_bits),
         "i_biases__payload": ("bias[BIAS_BITS-1:0]", config.bias_bits),
         "o__ready": ("out_ready", 1),
@@ -206,7 +209,7 @@ def outputs(config: CoreConfig) -> dict[str, tuple[str, int]]:
         "busy": ("busy", 1),
         "done": ("done", 1),
         "o__valid": ("out_valid", 1),
-        "o__payload": ("out", 8 * config.drain * config.tiles),
+        "o__payload": ("out", config.act_bits * config.drain * config.tiles),
         "o_last": ("out_last", 1),
         "i_acts__ready": ("act_ready", 1),
         "i_weights__ready": ("weight_ready", 1),

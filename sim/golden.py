@@ -1,8 +1,8 @@
 """The golden model: what the machine must compute, in plain integer numpy.
 
-Every activation is int8. An accelerated layer accumulates level * activation exactly, adds
-the bias and requantises with `requantize`; the RTL equals this bit for bit, and accuracies
-are those of this model.
+Every activation is int8, of which a network uses `act_bits`. An accelerated layer accumulates
+level * activation exactly, adds the bias and requantises with `requantize`; the RTL equals this
+bit for bit, and accuracies are those of this model.
 """
 
 import functools
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from compress.model.activations import bounds, lowest
 from compress.model.graph import CompressedModel, Layer
 from compress.model.hostops import HostOp, pooling_window
 
@@ -17,13 +18,17 @@ _BATCH = 50  # images at once: of so many, the windows of AlexNet's CONV1 take 2
 
 
 def requantize(
-    acc: np.ndarray, mul: int | np.ndarray, shift: int | np.ndarray, relu: bool
+    acc: np.ndarray,
+    mul: int | np.ndarray,
+    shift: int | np.ndarray,
+    relu: bool,
+    act_bits: int = 8,
 ) -> np.ndarray:
-    """int64 accumulators (bias added) to int8: round half up, saturate, fused ReLU."""
+    """int64 accumulators (bias added) to activations: round half up, saturate, fused ReLU."""
     scaled = acc * mul
     scaled += np.int64(1) << (shift - 1)
     scaled >>= shift
-    return np.clip(scaled, 0 if relu else -128, 127, out=scaled).astype(np.int8)
+    return np.clip(scaled, *bounds(act_bits, relu), out=scaled).astype(np.int8)
 
 
 def taps(x: np.ndarray, layer: Layer) -> Iterator[np.ndarray]:
@@ -52,7 +57,9 @@ def accumulate(layer: Layer, x: np.ndarray) -> np.ndarray:
     rows = layer.row_idx
     # BLAS is exact on integers as long as no partial sum leaves the mantissa.
     magnitudes = np.abs(layer.levels.astype(np.float64))
-    largest = np.bincount(rows, magnitudes, minlength=g.out_channels).max() * 128
+    largest = np.bincount(rows, magnitudes, minlength=g.out_channels).max() * -lowest(
+        layer.act_bits
+    )
     dtype = np.float32 if largest < 1 << 24 else np.float64
     filters = np.zeros((g.out_channels, g.columns), dtype)
     filters[rows, layer.col_idx] = layer.levels
@@ -75,7 +82,7 @@ def layer_output(layer: Layer, x: np.ndarray, sums: Accumulate = accumulate) -> 
     acc = sums(layer, x)
     bias, mul, shift = (each[:, None, None] for each in (layer.bias, layer.mul, layer.shift))
     acc += bias
-    return requantize(acc, mul, shift, layer.relu)
+    return requantize(acc, mul, shift, layer.relu, layer.act_bits)
 
 
 def _windows(op: HostOp, x: np.ndarray, fill: int) -> Iterator[np.ndarray]:
@@ -95,9 +102,14 @@ def _windows(op: HostOp, x: np.ndarray, fill: int) -> Iterator[np.ndarray]:
         yield padded[:, :, down, right]
 
 
+def _rounded(op: HostOp, total: np.ndarray, mul: int, relu: bool = False) -> np.ndarray:
+    """`requantize` by `mul` and what the node says."""
+    return requantize(total, mul, int(op.attrs["shift"]), relu, op.act_bits)
+
+
 def _maxpool(op: HostOp, x: np.ndarray) -> np.ndarray:
-    """Padding is -128: every window has a pixel, so that it never wins."""
-    return functools.reduce(np.maximum, _windows(op, x, -128))
+    """Padding is the least value: every window has a pixel, so that it never wins."""
+    return functools.reduce(np.maximum, _windows(op, x, lowest(op.act_bits)))
 
 
 def _avgpool(op: HostOp, x: np.ndarray) -> np.ndarray:
@@ -106,7 +118,7 @@ def _avgpool(op: HostOp, x: np.ndarray) -> np.ndarray:
     total = np.zeros((len(x), *op.output_shape([shape])), np.int64)
     for pixels in _windows(op, x, 0):
         total += pixels
-    return requantize(total * avgpool_factors(op, shape), 1, int(op.attrs["shift"]), relu=False)
+    return _rounded(op, total * avgpool_factors(op, shape), 1)
 
 
 def avgpool_factors(op: HostOp, shape: tuple[int, int, int]) -> np.ndarray:
@@ -124,19 +136,18 @@ def avgpool_factors(op: HostOp, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def _relu(op: HostOp, x: np.ndarray) -> np.ndarray:
-    return requantize(x.astype(np.int64), int(op.attrs["mul0"]), int(op.attrs["shift"]), relu=True)
+    return _rounded(op, x.astype(np.int64), int(op.attrs["mul0"]), relu=True)
 
 
 def _add(op: HostOp, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    mul0, mul1, shift = (int(op.attrs[key]) for key in ("mul0", "mul1", "shift"))
+    mul0, mul1 = int(op.attrs["mul0"]), int(op.attrs["mul1"])
     total = x.astype(np.int64) * mul0 + y.astype(np.int64) * mul1
-    return requantize(total, 1, shift, bool(op.attrs["relu"]))
+    return _rounded(op, total, 1, bool(op.attrs["relu"]))
 
 
 def _concat(op: HostOp, *inputs: np.ndarray) -> np.ndarray:
-    shift = int(op.attrs["shift"])
     parts = [
-        requantize(x.astype(np.int64), int(op.attrs[f"mul{number}"]), shift, relu=False)
+        _rounded(op, x.astype(np.int64), int(op.attrs[f"mul{number}"]))
         for number, x in enumerate(inputs)
     ]
     return np.concatenate(parts, axis=1)
@@ -150,7 +161,8 @@ def _lrn(op: HostOp, x: np.ndarray) -> np.ndarray:
     squares = np.pad(real**2, ((0, 0), (size // 2, (size - 1) // 2), (0, 0), (0, 0)))
     window = np.lib.stride_tricks.sliding_window_view(squares, size, axis=1).sum(axis=-1)
     real /= (a["k"] + a["alpha"] / size * window) ** a["beta"]
-    return np.clip(np.floor(real / a["out_scale"] + 0.5), -128, 127).astype(np.int8)
+    whole = np.floor(real / a["out_scale"] + 0.5)
+    return np.clip(whole, *bounds(op.act_bits)).astype(np.int8)
 
 
 def _flatten(op: HostOp, x: np.ndarray) -> np.ndarray:
@@ -158,13 +170,12 @@ def _flatten(op: HostOp, x: np.ndarray) -> np.ndarray:
 
 
 def _mul(op: HostOp, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    product = x.astype(np.int64) * y
-    return requantize(product, int(op.attrs["mul0"]), int(op.attrs["shift"]), relu=False)
+    return _rounded(op, x.astype(np.int64) * y, int(op.attrs["mul0"]))
 
 
 def _function(op: HostOp, x: np.ndarray) -> np.ndarray:
-    tables = np.frombuffer(op.table, np.int8).reshape(-1, 256)
-    places = x.astype(np.int64) + 128
+    tables = np.frombuffer(op.table, np.int8).reshape(-1, op.entries)
+    places = x.astype(np.int64) - lowest(op.act_bits)
     if len(tables) == 1:
         return tables[0][places]
     return tables[np.arange(len(tables))[:, None, None], places]

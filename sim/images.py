@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from compress.model.activations import check_values
 from compress.model.graph import CompressedModel
 from cosign import CosignError
 
@@ -35,4 +36,5 @@ def read_images(
         raise CosignError(f"{file} holds {len(array)} images, --images asks for {count}.")
     chosen = np.ascontiguousarray(array[:count])
     images = model.input.quantize(chosen) if chosen.dtype == np.uint8 else chosen
+    check_values(images, model.act_bits, str(file))
     return images, f"the first {count} of {len(array)} images of {file.name}"

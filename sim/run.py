@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from compress.model.activations import check_values
 from compress.model.graph import Layer
 from cosign import CosignError, cache_dir
 from rtl.config import CoreConfig
@@ -15,7 +16,6 @@ from rtl.program.pack import largest_batch, pack_layer
 from sim.cycles import layer_cycles
 from sim.simulate import Job, JobResult, simulate
 
-_INT8 = (-128, 127)
 _JOBS = 500
 """Jobs of one simulator process: a start-up is nothing to them, and their files fit any disk."""
 
@@ -49,7 +49,7 @@ def run_layer(
     config: CoreConfig,
     simulators: Path | None = None,
     *,
-    input_range: tuple[int, int] = _INT8,
+    input_range: tuple[int, int] | None = None,
     stall_seed: int | None = None,
     waves: Path | None = None,
     batch: int | None = None,
@@ -72,6 +72,7 @@ def run_layer(
             f"layer {layer.name!r} takes int8 maps of {(g.in_channels, g.in_height, g.in_width)}, "
             f"not {inputs.dtype} of {inputs.shape[1:]}."
         )
+    check_values(inputs, layer.act_bits, f"the input of layer {layer.name!r}")
     if g.kind == "conv":
         program = pack_layer(layer, config, input_range=input_range)
         jobs = [Job(program, x) for x in inputs]

@@ -16,6 +16,7 @@ from cosign import CosignError, processes, scratch
 from rtl.config import CoreConfig
 from rtl.program.pack import LayerProgram, unpack_outputs
 from rtl.program.traffic import Traffic
+from rtl.program.words import from_bytes
 from sim.build import TOP, build, coverage_folder, pack_descriptor, power_on
 from sim.channel import channel_bits
 
@@ -276,13 +277,15 @@ def _collect(work: Path, config: CoreConfig) -> list[RunResult]:
     for line in (work / "results").read_text().splitlines():
         prefix, *numbers = line.split()
         words, *counts = map(int, numbers)
-        raw = np.fromfile(work / f"{prefix}.out", np.int8)
-        if len(raw) != words * config.drain * config.tiles:
+        raw = np.fromfile(work / f"{prefix}.out", np.uint8)
+        bits = config.act_bits * config.drain * config.tiles
+        if len(raw) != words * -(-bits // 8):
             raise CosignError(
                 f"the simulation's output in {work} is cut short; is the disk full? Free some "
                 "space or set TMPDIR to another folder."
             )
-        results.append(RunResult(raw, *counts))
+        each = from_bytes(raw.reshape(words, -1), config.act_bits, config.drain * config.tiles)
+        results.append(RunResult(each.reshape(-1), *counts))
     return results
 
 

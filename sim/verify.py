@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from compress.model.activations import bounds
 from compress.model.graph import CompressedModel, Layer
 from cosign import CosignError, read_json, values, write_json
 from cosign.names import file_name
@@ -277,4 +278,4 @@ def input_ranges(model: CompressedModel) -> dict[str, tuple[int, int]]:
         relu = node.relu if isinstance(node, Layer) else bool(node.attrs.get("relu"))
         kept = not isinstance(node, Layer) and all(positive[name] for name in node.inputs)
         positive[node.name] = relu or kept
-    return {layer.name: (0 if positive[layer.input] else -128, 127) for layer in model.layers}
+    return {layer.name: bounds(layer.act_bits, positive[layer.input]) for layer in model.layers}

@@ -79,7 +79,7 @@ def _read_path(config: CoreConfig) -> Parts:
         needed = config.read_bytes + (1 << step) - config.element_bytes
         needed = min(config.row_bytes, needed)
         muxes += needed
-        selects += _tree(-(-needed // (LOADS // 8)))
+        selects += _tree(-(-needed // (LOADS // config.act_bits)))
         if step == shift + (low_bits - shift) // 2:
             middle = needed
     copies = 1

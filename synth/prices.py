@@ -33,7 +33,7 @@ ACT_BYTES = 160 * 1024
 """Activation memory of a priced core: as in the default cores, of AlexNet's size."""
 _MEMORIES = ("weight_depth", "mask_depth", "tap_depth")
 _ALIKE = (
-    *("weight_bits", "acc_bits", "act_buffers", "mul_bits", "pipeline", "clock_ns"),
+    *("weight_bits", "act_bits", "acc_bits", "act_buffers", "mul_bits", "pipeline", "clock_ns"),
     "gate_zeros",
 )
 """Fields of which a list knows one value."""
@@ -146,6 +146,7 @@ class Prices:
         self._alike = {_alike(config) for config in self._measured}
         if len(self._alike) > 1:
             raise CosignError(f"the cores of a price list must have the same {', '.join(_ALIKE)}.")
+        self.act_bits = next(iter(self._measured)).act_bits
         self.kinds = frozenset(config.core for config in self._measured)
         fitted = _Fit(self._measured)
         self._area_of, self._period_of = fitted.area_um2, fitted.period_ns

@@ -67,12 +67,12 @@ def run_of(layer: Layer, config: CoreConfig) -> Run:
 def is_right(raw: np.ndarray, layer: Layer, config: CoreConfig) -> bool:
     """Whether these are the outputs of `run_of`, whatever lanes beside the map have computed."""
     outputs = unpack_outputs(pack_layer(layer, config), config, [raw])
-    expected = layer_output(layer, random_input(layer.geometry))
+    expected = layer_output(layer, random_input(layer.geometry, act_bits=layer.act_bits))
     return np.array_equal(outputs.ravel(), expected.ravel())
 
 
 def _map(layer: Layer) -> np.ndarray:
-    x: np.ndarray = random_input(layer.geometry)[0]
+    x: np.ndarray = random_input(layer.geometry, act_bits=layer.act_bits)[0]
     return x[:, :, 0].T if layer.geometry.kind == "linear" else x
 
 

@@ -46,7 +46,8 @@ def random_layer(
 
 
 def obeying(layer: Layer, config: CoreConfig) -> Layer:
-    """The layer, pruned at random to the pattern of a core that has one."""
+    """The layer with the core's activations, pruned at random to its pattern if it has one."""
+    layer = dataclasses.replace(layer, act_bits=config.act_bits)
     if not config.structured:
         return layer
     g = layer.geometry
@@ -62,11 +63,18 @@ def obeying(layer: Layer, config: CoreConfig) -> Layer:
     return dataclasses.replace(layer, **kept)
 
 
-def random_input(geometry: Geometry, images: int = 1, seed: int = 0) -> np.ndarray:
-    """int8 [images, C, H, W]."""
+def random_input(
+    geometry: Geometry, images: int = 1, seed: int = 0, act_bits: int = 8
+) -> np.ndarray:
+    """int8 [images, C, H, W] of so many bits."""
     rng = np.random.default_rng(seed)
     shape = (images, geometry.in_channels, geometry.in_height, geometry.in_width)
-    return rng.integers(-128, 128, shape, np.int8)
+    return narrowed(rng.integers(-128, 128, shape, np.int8), act_bits)
+
+
+def narrowed(x: np.ndarray, act_bits: int) -> np.ndarray:
+    """The highest bits of int8 `x`."""
+    return x >> (8 - act_bits)
 
 
 def pairs(low: int, high: int) -> st.SearchStrategy[tuple[int, int]]:

@@ -20,6 +20,7 @@ from streams import watch
 from rtl import core, fanout, lane
 from rtl.config import CoreConfig
 from rtl.layer import Error
+from rtl.program.words import from_bytes
 from sim.simulate import Run, RunResult
 
 PATIENCE = 3000
@@ -102,11 +103,11 @@ def _words(values: np.ndarray) -> list[int]:
     return [int.from_bytes(value.tobytes(), "little") for value in values]
 
 
-def _rows(run: Run) -> list[int]:
+def _rows(run: Run, config: CoreConfig) -> list[int]:
     """A map's words, `last` on top of the last one; none of a run that sends no map."""
     words = _words(run.acts)
     if words:
-        words[-1] |= 1 << 8 * run.acts.shape[1]
+        words[-1] |= 1 << config.act_bits * config.act_word_bytes * config.tiles
     return words
 
 
@@ -136,7 +137,7 @@ def simulate_core(
 
     async def testbench(ctx: Any) -> None:
         rng = random.Random(seed)
-        maps = _Feed(machine.i_acts, [row for run in runs for row in _rows(run)])
+        maps = _Feed(machine.i_acts, [row for run in runs for row in _rows(run, config)])
         for number, run in enumerate(runs):
             for name, value in run.descriptor.items():
                 port = getattr(machine.layer, name)
@@ -157,7 +158,8 @@ def simulate_core(
             )
             if answer.error == 1 << Error.ACTS:
                 maps = _Feed(
-                    machine.i_acts, [row for run in runs[number + 1 :] for row in _rows(run)]
+                    machine.i_acts,
+                    [row for run in runs[number + 1 :] for row in _rows(run, config)],
                 )
             results.append(answer)
 
@@ -198,7 +200,7 @@ async def _job(
         patience -= 1
         if ctx.get(machine.o.valid) and ctx.get(machine.o.ready):
             assert not ended, "a word after the last one"
-            raw += ctx.get(machine.o.payload).to_bytes(len(machine.o.payload) // 8, "little")
+            raw += ctx.get(machine.o.payload).to_bytes(-(-len(machine.o.payload) // 8), "little")
             ended = bool(ctx.get(machine.o_last))
             patience = PATIENCE
         assert patience, "the core stopped answering"
@@ -213,6 +215,14 @@ async def _job(
         feed.left.clear()
         feed.offer(ctx, True)
     await ctx.tick()
+    bits, values = machine.config.act_bits, machine.config.drain * machine.config.tiles
+    words = np.frombuffer(bytes(raw), np.uint8).reshape(-1, -(-bits * values // 8))
     return RunResult(
-        np.frombuffer(bytes(raw), np.int8), cycles, stalls, nonzeros, fillers, left_over, error
+        from_bytes(words, bits, values).reshape(-1),
+        cycles,
+        stalls,
+        nonzeros,
+        fillers,
+        left_over,
+        error,
     )

@@ -15,6 +15,7 @@ from torch import Tensor
 from compress.admm import layerwise, projections
 from compress.admm.constraints import largest
 from compress.admm.moments import Moments
+from compress.model import activations
 from compress.model.levels import Levels
 from compress.model.nodes import NetworkSpec, NodeSpec
 from compress.model.pattern import NO_PATTERNS, Pattern, Patterns
@@ -35,16 +36,17 @@ def prune(
     progress: Progress = lambda _: None,
     units: Mapping[str, float] = MappingProxyType({}),
     patterns: Patterns = NO_PATTERNS,
+    act_bits: int = activations.MOST,
 ) -> None:
     """Change weights and biases so that at most `keep` weights per layer are not zero.
 
     network : folded, in evaluation
     batches : float32 [N, C, H, W], normalised calibration images
     progress : receives one line per layer
-    units : as for `layers`
+    units, act_bits : as for `layers`
     patterns : of layers that have one; `keep` is then as many as it keeps
     """
-    for layer in layers(network, batches, units):
+    for layer in layers(network, batches, units, act_bits):
         pruned = layer.pruned(keep[layer.name], patterns.get(layer.name))
         layer.put(pruned / layer.task.scale)
         progress(layer.line(keep[layer.name], pruned))
@@ -59,16 +61,17 @@ def prune_and_quantize(
     units: Mapping[str, float],
     progress: Progress = lambda _: None,
     patterns: Patterns = NO_PATTERNS,
+    act_bits: int = activations.MOST,
 ) -> dict[str, Levels]:
     """The same with weights that are q * level, an interval for each filter; returns them by layer.
 
     Zero is a level, too: of `keep` weights those that are nearest to it go.
 
-    units : real value of one int8 unit of every node's output, and of the input; what layers read
-        is rounded to them, so that each makes up for that as well
+    units : real value of one unit of every node's output, and of the input; what layers read is
+        rounded to them, so that each makes up for that as well
     """
     found = {}
-    for layer in layers(network, batches, units):
+    for layer in layers(network, batches, units, act_bits):
         pruned = layer.behind_relu(layer.pruned(keep[layer.name], patterns.get(layer.name)))
         least = units[layer.name] / units[layer.input] / _FINEST
         found[layer.name], z = layer.quantize_filters(pruned, bits[layer.name], least)
@@ -83,10 +86,11 @@ def quantize_filters(
     batches: Iterable[Tensor],
     units: Mapping[str, float],
     progress: Progress = lambda _: None,
+    act_bits: int = activations.MOST,
 ) -> dict[str, Levels]:
     """The same for a network that is pruned already: its zeros stay."""
     found = {}
-    for layer in layers(network, batches, units):
+    for layer in layers(network, batches, units, act_bits):
         pruned = layer.task.weight
         least = units[layer.name] / units[layer.input] / _FINEST
         found[layer.name], z = layer.quantize_filters(pruned, bits[layer.name], least)
@@ -112,11 +116,15 @@ def quantize(
 
 
 def layers(
-    network: Network, batches: Iterable[Tensor], units: Mapping[str, float] = MappingProxyType({})
+    network: Network,
+    batches: Iterable[Tensor],
+    units: Mapping[str, float] = MappingProxyType({}),
+    act_bits: int = activations.MOST,
 ) -> Iterator["Turn"]:
     """Every layer in its turn, to be changed before the next is asked for.
 
     units : what the compressed network's nodes are rounded to, those that are given
+    act_bits : of their integers
     """
     dense = copy.deepcopy(network)
     wanted = [{"input": x} for x in batches]  # values by node of the dense network, per batch
@@ -145,14 +153,14 @@ def layers(
             for batch in values:
                 if node.name not in batch:
                     y = net.compute(node, *(batch[name] for name in node.inputs))
-                    batch[node.name] = _rounded(y, units[node.name]) if rounds else y
+                    batch[node.name] = _rounded(y, units[node.name], act_bits) if rounds else y
                 for name in finished:
                     del batch[name]
 
 
-def _rounded(y: Tensor, unit: float) -> Tensor:
-    """The values that int8 has."""
-    return (y / unit).round_().clamp_(-128, 127).mul_(unit)
+def _rounded(y: Tensor, unit: float, act_bits: int) -> Tensor:
+    """The values that activations of so many bits have."""
+    return (y / unit).round_().clamp_(*activations.bounds(act_bits)).mul_(unit)
 
 
 def _beside(spec: NetworkSpec) -> dict[str, NodeSpec]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from compress.commands.inspect import inspect, table
 from compress.file import container
+from compress.model import activations
 from compress.model.graph import InputSpec
 from compress.model.nodes import NetworkSpec, size_of
 from compress.model.pattern import NO_PATTERNS, Patterns
@@ -17,7 +18,7 @@ from compress.zoo.density import uniform, uniform_but_delicate
 from compress.zoo.networks import NETWORKS, entry_for, is_foreign, preset
 from cosign import CosignError
 from cosign.kinds import MOST_MINUTES, bits, positive, pruning_ratio, seed
-from cosign.options import add_json, add_outputs, add_pixels, pixels_of, publish
+from cosign.options import add_act_bits, add_json, add_outputs, add_pixels, pixels_of, publish
 from cosign.paths import name_or_path, new_file, old
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="bits of every weight, 1 to 8 (default: the paper's for the network)",
     )
+    add_act_bits(parser)
     parser.add_argument(
         "--weights",
         type=name_or_path,
@@ -150,10 +152,13 @@ def _export(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None]:
     held = 0 if large else _OF_LARGE
     count = pipeline.CALIBRATION_IMAGES[options.method]
     found = samples.collect(entry.spec.shape, options.images, options.seed, count, held)
+    act_bits = options.act_bits or activations.MOST
     if weights is None:
-        network, source = pipeline.untrained(options.network, found.calibration, options.seed)
+        network, source = pipeline.untrained(
+            options.network, found.calibration, options.seed, act_bits
+        )
     else:
-        network, source = pipeline.load(options.network, weights)
+        network, source = pipeline.load(options.network, weights, act_bits)
     fidelity = _written(
         options, network, source, (chosen, patterns), bits, found, network.spec.outputs
     )
@@ -191,7 +196,8 @@ def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None
     if options.bits is not None:
         bits = dict.fromkeys(bits, options.bits)
     told = pixels_of(options, spec.shape[0]) or own.pixels
-    rehearse(spec)
+    act_bits = options.act_bits or activations.MOST
+    rehearse(spec, act_bits)
     found = samples.collect(
         spec.shape,
         options.images,
@@ -201,7 +207,8 @@ def _export_own(options: argparse.Namespace) -> tuple[str, dict[str, Any] | None
         told,
         own.layout,
     )
-    source = input_spec(spec.shape, *(told or found.pixels or state_dicts.pixels_of(spec)))
+    pixels = told or found.pixels or state_dicts.pixels_of(spec)
+    source = input_spec(spec.shape, *pixels, act_bits)
     network = pretrained_network(own)
     fidelity = _written(
         options, network, source, (chosen, patterns), bits, found, own.outputs, own.scales

@@ -33,7 +33,7 @@ def inspect(path: Path) -> dict[str, Any]:
     weights that are left, `mac_bits` their product with the bits of a weight (Table 8, where a MAC
     counts as two operations). `dead` are those of the `filters`, neurons of a linear layer, that
     have no weight. `conv` sums up the convolutions. `header_bytes` is the rest of the file: names,
-    geometry, scales and checksums.
+    geometry, scales and checksums. `act_bits` are those of every activation.
     Raises CosignError when the file is missing or damaged.
     """
     model, sizes = container.inspect(path)
@@ -61,7 +61,13 @@ def inspect(path: Path) -> dict[str, Any]:
     total["file_bytes"] = path.stat().st_size
     total["header_bytes"] = total["file_bytes"] - sum(total[key] for key in _BYTES)
     conv = _total([layer for layer in layers if layer["kind"] == "conv"])
-    return {"network": model.name, "layers": layers, "conv": conv, "total": total}
+    return {
+        "network": model.name,
+        "act_bits": model.act_bits,
+        "layers": layers,
+        "conv": conv,
+        "total": total,
+    }
 
 
 _BYTES = ("data_bytes", "index_bytes", "bias_bytes")
@@ -118,7 +124,7 @@ def table(report: dict[str, Any]) -> str:
         f"{dense:,} B: {dense / max(total['data_bytes'], 1):,.0f}x by weight data, "
         f"{dense / total['file_bytes']:,.0f}x by file"
     )
-    return "\n".join([f"{report['network']}", *lines])
+    return "\n".join([f"{report['network']}, activations of {report['act_bits']} bits", *lines])
 
 
 def _row(name: str, part: dict[str, Any], bits: str, q: str, index: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """A compressed model as QDQ ONNX whose every value is that of the integer model.
 
-Weights and maps are int8 between QuantizeLinear and DequantizeLinear nodes, as runtimes expect.
+Weights and maps are int8 between QuantizeLinear and DequantizeLinear nodes, as runtimes expect;
+where activations have fewer bits, a Clip before QuantizeLinear keeps them within those.
 Their scale is 1: convolutions then add integers, which float32 does exactly below 2^24 (a layer
 that could exceed it is split into sums that cannot), while with real scales it rounds. What
 follows, (acc * mul + 2^(shift-1)) >> shift, is computed in float64, exact below 2^53;
@@ -21,11 +22,11 @@ from compress.exchange.onnx_writer import (
     scales_of,
     window_attributes,
 )
+from compress.model.activations import bounds, lowest
 from compress.model.graph import CompressedModel, InputSpec, Layer
 from compress.model.hostops import HostOp, Shape, pooling_window
 
 _EXACT = 1 << 24  # integers up to here are float32
-_TOP = 127
 
 
 def to_qdq(model: CompressedModel) -> onnx.ModelProto:
@@ -78,7 +79,7 @@ class _Qdq(Writer):
     def _layer(self, layer: Layer) -> str:
         g, own = layer.geometry, self.names[layer.name]
         levels = layer.dense_levels()
-        largest = int(np.abs(levels.astype(np.int64)).sum(axis=1).max()) * 128
+        largest = int(np.abs(levels.astype(np.int64)).sum(axis=1).max()) * -lowest(layer.act_bits)
         parts = -(-largest // (_EXACT - 1)) or 1
         x = self._real(self.values[layer.input])
         sums = []
@@ -148,7 +149,8 @@ class _Qdq(Writer):
     def _function(self, op: HostOp, x: str) -> str:
         """A value's place in its table, or in its channel's."""
         tables = np.frombuffer(op.table, np.int8)
-        first = np.arange(128, len(tables), 256).reshape(1, -1, 1, 1)  # the place of zero
+        zero = -lowest(op.act_bits)  # its place
+        first = np.arange(zero, len(tables), op.entries).reshape(1, -1, 1, 1)
         where = self.node(
             "Add", self.node("Cast", x, to=TensorProto.INT32), self.constant(first, np.int32)
         )
@@ -212,7 +214,8 @@ class _Qdq(Writer):
         return self._clamped(acc, relu, name)
 
     def _clamped(self, real: str, relu: bool, name: str) -> str:
-        low, high = (self.constant(value, np.float64) for value in (0 if relu else -128, _TOP))
+        ends = bounds(self.source.act_bits, relu)
+        low, high = (self.constant(value, np.float64) for value in ends)
         whole = self.node("Clip", self.node("Floor", real), low, high)
         single = self.node("Cast", whole, to=TensorProto.FLOAT)
         return self.node("QuantizeLinear", single, self._one(), self._zero(), name=name)

@@ -16,6 +16,7 @@ from compress.exchange.onnx_writer import (
     scales_of,
     window_attributes,
 )
+from compress.model.activations import lowest
 from compress.model.graph import CompressedModel, Layer
 from compress.model.hostops import HostOp, Shape
 
@@ -42,7 +43,10 @@ class _Qonnx(Writer):
 
     def convert(self) -> onnx.ModelProto:
         self.values["input"] = self._quant(
-            "input", self.source.input.scale, self.fresh("input.quantized")
+            "input",
+            self.source.input.scale,
+            self.fresh("input.quantized"),
+            self.source.act_bits,
         )
         for node in self.source.nodes:
             made = self._layer(node) if isinstance(node, Layer) else self._host(node)
@@ -156,7 +160,8 @@ class _Qonnx(Writer):
     def _function(self, op: HostOp, x: str) -> str:
         """A value's place in its table of real values, or in its channel's."""
         tables = np.frombuffer(op.table, np.int8)
-        first = np.arange(128, len(tables), 256).reshape(1, -1, 1, 1)  # the place of zero
+        zero = -lowest(op.act_bits)  # its place
+        first = np.arange(zero, len(tables), op.entries).reshape(1, -1, 1, 1)
         units = self.node("Div", x, self.constant(self.scales[op.inputs[0]], np.float32))
         whole = self.node("Cast", self.node("Round", units), to=TensorProto.INT64)
         where = self.node("Add", whole, self.constant(first, np.int64))
@@ -165,11 +170,12 @@ class _Qonnx(Writer):
         return self.node("Gather", table, where, axis=0)
 
     def _activation(self, y: str, scale: float, relu: bool, name: str) -> str:
-        """-128..127 units, behind a ReLU 0..127."""
+        """Of act_bits, behind a ReLU of one less without a sign."""
         if relu:
-            made = self._quant(self.node("Relu", y), scale, name, bits=7, signed=False)
+            bits = self.source.act_bits - 1
+            made = self._quant(self.node("Relu", y), scale, name, bits, signed=False)
         else:
-            made = self._quant(y, scale, name)
+            made = self._quant(y, scale, name, self.source.act_bits)
         if y in self.flat:
             self.flat.add(made)
         return made
@@ -179,7 +185,7 @@ class _Qonnx(Writer):
         x: str,
         scale: float | np.ndarray,
         name: str,
-        bits: int = 8,
+        bits: int,
         signed: bool = True,
         narrow: bool = False,
     ) -> str:

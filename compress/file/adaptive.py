@@ -25,7 +25,7 @@ _ONE = 1 << 16
 """Probabilities are whole multiples of 2**-16; logits of 1/256, weights of 2**-16."""
 _REACH = 2047
 _WEIGHT = 24000
-LEARNING = {3: (12, 14), **dict.fromkeys((4, 5, 6), (3, 12))}
+LEARNING = {3: (12, 14), **dict.fromkeys((4, 5, 6, 7), (3, 12))}
 """By schema of the file: how many answers the widest context counts for in the others, and the
 binary logarithm of how slowly weights follow their errors."""
 

@@ -1,6 +1,6 @@
 """`model.cosign`: one file that holds a whole compressed network.
 
-It is written in the oldest schema of 4, 5 and 6 that can say it. `load` and `save` it, or
+It is written in the oldest schema of 4 to 7 that can say it. `load` and `save` it, or
 `from_bytes` and `to_bytes` without a file; `inspect` and `parse` tell what the bytes are for, too.
 docs/format.md specifies them. No torch here.
 """
@@ -20,7 +20,7 @@ from compress.model.graph import CompressedModel, Layer, Node
 from compress.model.hostops import HostOp
 from cosign import CosignError, atomic_write
 
-SCHEMA = 6
+SCHEMA = 7
 _MAGIC = b"COSIGN"
 _PREFIX = struct.Struct("<6sH")  # magic, schema
 _CRC = struct.Struct("<I")

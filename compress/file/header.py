@@ -10,6 +10,7 @@ from compress.file import layouts, limits
 from compress.file.fields import FieldReader, FieldWriter
 from compress.file.filters import UNIFORM, Filters, requantised
 from compress.file.packing import CODINGS, PARAMETERS, LayerHead, Packed
+from compress.model import activations
 from compress.model.graph import (
     CompressedModel,
     Geometry,
@@ -79,13 +80,15 @@ class Known:
 
 
 def schema(model: CompressedModel) -> int:
-    """The oldest that can say it: 4, 5 with operations or outputs that 4 has not, or 6 with layers
-    whose filters differ in their scales."""
+    """The oldest that can say it: 4, 5 with operations or outputs that 4 has not, 6 with layers
+    whose filters differ in their scales, or 7 with activations of other than 8 bits."""
 
     def new(node: HostOp) -> bool:
         broadcast = len({model.shapes[name] for name in node.inputs}) > 1
         return node.op not in _OPS_OF_4 or _is_shaped(node) or (node.op == "add" and broadcast)
 
+    if model.act_bits != activations.MOST:
+        return 7
     if not all(layer.uniform for layer in model.layers):
         return 6
     last = tuple(node.name for node in model.nodes[-1:])
@@ -96,15 +99,17 @@ def schema(model: CompressedModel) -> int:
 def write(model: CompressedModel, packed: dict[str, Packed]) -> bytes:
     """The header of a model whose layers are packed like this."""
     out, known = FieldWriter(), Known(model.input)
-    source = model.input
+    source, version = model.input, schema(model)
     out.text(model.name)
+    if version > 6:
+        out.whole(model.act_bits)
     for size in source.shape:
         out.whole(size)
     for value in (*source.mean, *source.std):
         out.real(value)
-    out.real(0.0 if source.scale == finest_scale(source.mean, source.std) else source.scale)
+    finest = finest_scale(source.mean, source.std, source.act_bits)
+    out.real(0.0 if source.scale == finest else source.scale)
     out.whole(len(model.nodes))
-    version = schema(model)
     for node in model.nodes:
         _write_node(out, node, known, packed, version)
         known.add(node)
@@ -122,10 +127,19 @@ def read(
     """(name of the network, its input, its nodes, its outputs)."""
     fields = FieldReader(data)
     name = fields.text()
+    act_bits = activations.MOST
+    if schema > 6:
+        act_bits = fields.whole()
+        if not activations.FEWEST <= act_bits < activations.MOST:
+            raise CosignError(
+                f"its activations have {act_bits} bits, must have {activations.FEWEST} to "
+                f"{activations.MOST - 1} in schema {schema}"
+            )
     shape = (fields.whole(), fields.whole(), fields.whole())
     mean = tuple(fields.real() for _ in range(shape[0]))
     std = tuple(fields.real() for _ in range(shape[0]))
-    source = InputSpec(shape, fields.real() or finest_scale(mean, std), mean, std)
+    scale = fields.real() or finest_scale(mean, std, act_bits)
+    source = InputSpec(shape, scale, mean, std, act_bits)
     known, nodes = Known(source), []
     count = fields.whole()
     if not 1 <= count <= limits.MOST_NODES:
@@ -265,8 +279,9 @@ def _read_node(fields: FieldReader, known: Known, schema: int) -> LayerHead | Ho
             attrs[key] = attrs["kernel"] if key == "stride" else 0
         elif flags & _SHAPED or key not in _SIDES:
             attrs[key] = fields.real() if key in REAL_ATTRIBUTES else fields.whole()
-    table, layout = layouts.read(fields, op, known.shapes[inputs[0]])
-    return HostOp(name, op, inputs, attrs, table, layout)  # type: ignore[arg-type]
+    act_bits = known.input.act_bits
+    table, layout = layouts.read(fields, op, known.shapes[inputs[0]], act_bits)
+    return HostOp(name, op, inputs, attrs, table, layout, act_bits)  # type: ignore[arg-type]
 
 
 def _read_layer(
@@ -318,4 +333,5 @@ def _read_layer(
         coding,
         tuple(fields.whole() for _ in range(PARAMETERS[coding])),
         filters,
+        known.input.act_bits,
     )

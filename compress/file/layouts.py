@@ -16,8 +16,8 @@ LARGEST_RANK = 8  # of what a node permutes
 def write(out: FieldWriter, node: HostOp) -> None:
     """What a function, take or permute node does; nothing of others."""
     if node.op == "function":
-        packed = zlib.compress(_steps(node.table), 9)
-        out.whole(len(node.table) // 256)
+        packed = zlib.compress(_steps(node.table, node.entries), 9)
+        out.whole(len(node.table) // node.entries)
         out.whole(len(packed))
         out.data += packed
     elif node.op == "take":
@@ -30,9 +30,9 @@ def write(out: FieldWriter, node: HostOp) -> None:
                 out.whole(number)
 
 
-def _steps(table: bytes) -> bytes:
+def _steps(table: bytes, entries: int) -> bytes:
     """Differences, which deflate better than what they add up to."""
-    values = np.frombuffer(table, np.uint8).reshape(-1, 256)
+    values = np.frombuffer(table, np.uint8).reshape(-1, entries)
     return np.diff(values, axis=1, prepend=np.uint8(0)).tobytes()
 
 
@@ -76,11 +76,12 @@ def _read_places(fields: FieldReader, size: int) -> tuple[int, ...]:
     return tuple(place for place in places for _ in range(repeats))
 
 
-def read(fields: FieldReader, op: str, shape: Shape) -> tuple[bytes, Layout]:
+def read(fields: FieldReader, op: str, shape: Shape, act_bits: int) -> tuple[bytes, Layout]:
     """(table, layout) of a node that reads a map of `shape`."""
     if op == "function":
-        size = 256 * fields.whole()
-        if size > 256 * shape[0]:
+        entries = 1 << act_bits
+        size = entries * fields.whole()
+        if size > entries * shape[0]:
             raise CosignError("a function has more tables than its input channels")
         fields.unpack(size)
         unpacker = zlib.decompressobj()
@@ -90,7 +91,7 @@ def read(fields: FieldReader, op: str, shape: Shape) -> tuple[bytes, Layout]:
             raise CosignError("the table of a function is damaged") from error
         if len(steps) != size or not unpacker.eof:
             raise CosignError("the table of a function does not have its size")
-        values = np.frombuffer(steps, np.uint8).reshape(-1, 256)
+        values = np.frombuffer(steps, np.uint8).reshape(-1, entries)
         return np.cumsum(values, axis=1, dtype=np.uint8).tobytes(), ()
     if op == "take":
         return b"", tuple(_read_places(fields, size) for size in shape)

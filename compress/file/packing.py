@@ -16,6 +16,7 @@ from compress.file.adaptive import Encoder
 from compress.file.entropy import Arrays, Grid, code_layer
 from compress.file.filters import UNIFORM, Filters, requantisation
 from compress.file.limits import check_symbols
+from compress.model import activations
 from compress.model.graph import Geometry, Layer
 from compress.model.levels import codes_to_levels, level_codes
 from cosign import CosignError
@@ -77,6 +78,7 @@ class LayerHead:
     coding: str
     parameters: tuple[int, ...]
     filters: Filters = UNIFORM
+    act_bits: int = activations.MOST
 
     def layer(self, arrays: Arrays, scales: bytes) -> Layer:
         """The layer with (row_ptr, col_idx, levels, bias) and the payload `scales`."""
@@ -101,6 +103,7 @@ class LayerHead:
             self.relu,
             self.in_scale,
             self.out_scale,
+            self.act_bits,
         )
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from compress.model import activations
+
 Program = tuple[str | float | tuple[float, ...], ...]
 
 ARITIES = {
@@ -84,14 +86,16 @@ def composed(outer: Program, inner: Program) -> Program:
     return tuple(part for item in outer for part in (inner if item == "x" else (item,)))
 
 
-def table(program: Program, in_scale: float, out_scale: float) -> bytes:
-    """int8 [256], or [channels, 256], as bytes: outputs of the inputs -128..127.
+def table(program: Program, in_scale: float, out_scale: float, act_bits: int = 8) -> bytes:
+    """int8 [2**act_bits], or [channels, 2**act_bits], as bytes: outputs of all inputs, the least
+    first.
 
     clamp(floor(f(x * in_scale) / out_scale + 1/2)), in float64; 0 where the function has no value,
     as the square root of what its input never is.
     """
-    x = np.arange(-128, 128) * in_scale
+    low, high = activations.bounds(act_bits)
+    x = np.arange(low, high + 1) * in_scale
     with np.errstate(all="ignore"):
         y = evaluate(program, x, by_channel=lambda numbers: np.reshape(numbers, (-1, 1)))
-        y = np.floor(np.broadcast_to(y, (channels(program), 256)) / out_scale + 0.5)
-    return np.clip(np.nan_to_num(y, nan=0.0), -128, 127).astype(np.int8).tobytes()
+        y = np.floor(np.broadcast_to(y, (channels(program), len(x))) / out_scale + 0.5)
+    return np.clip(np.nan_to_num(y, nan=0.0), low, high).astype(np.int8).tobytes()

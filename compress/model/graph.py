@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from compress.model import activations
 from compress.model.hostops import HostOp, Shape
 from compress.model.levels import max_level
 from cosign import CosignError
@@ -124,8 +125,9 @@ class Layer:
     bias : int64 [out_channels], in accumulator units (in_scale * q)
     mul, shift : int64 [out_channels], requantisation of each filter,
         out = (acc * mul + 2**(shift-1)) >> shift; 1 <= shift
-    relu : saturate below at 0 instead of -128
+    relu : saturate below at 0 instead of the least activation
     in_scale, out_scale : real value of one activation unit
+    act_bits : of the activations that it reads and makes, two's complement, 4..8
 
     A single q, mul or shift is that of every filter.
     """
@@ -144,6 +146,7 @@ class Layer:
     relu: bool
     in_scale: float
     out_scale: float
+    act_bits: int = 8
 
     def __post_init__(self) -> None:
         for name, dtype in (
@@ -170,6 +173,7 @@ class Layer:
         rows = self.geometry.out_channels
         nnz = len(self.levels)
         demand(1 <= self.bits <= 8, f"bits is {self.bits}, must be 1..8")
+        activations.check(self.act_bits, f"layer {self.name!r}")
         for what, value in (("input scale", self.in_scale), ("output scale", self.out_scale)):
             demand(0 < value < math.inf, f"{what} is {value}, must be positive")
         for name in OF_FILTERS:
@@ -271,22 +275,24 @@ Node = Layer | HostOp
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The network's input: int8 x = clamp(floor((pixel/255 - mean) / std / scale + 0.5)).
+    """The network's input: x = clamp(floor((pixel/255 - mean) / std / scale + 0.5)), of `act_bits`.
 
     Parameters
     ----------
     shape : (channels, height, width)
-    scale : real value of one int8 unit after normalisation
+    scale : real value of one unit after normalisation
     mean, std : per channel, on pixels scaled to 0..1
+    act_bits : of every activation of the network, two's complement, 4..8
 
     Raises CosignError when there are not as many of them as channels, a value is not finite, or a
-    deviation or the scale is not positive.
+    deviation or the scale is not positive, or activations cannot have so many bits.
     """
 
     shape: tuple[int, int, int]
     scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    act_bits: int = 8
 
     def __post_init__(self) -> None:
         for name in ("shape", "mean", "std"):
@@ -295,6 +301,7 @@ class InputSpec:
             raise CosignError(
                 f"the input's shape is {self.shape}, must be channels, height and width."
             )
+        activations.check(self.act_bits, "the input")
         check_pixels(self.mean, self.std, self.shape[0])
         if not 0 < self.scale < math.inf:
             raise CosignError(
@@ -307,7 +314,8 @@ class InputSpec:
         table = (np.arange(256)[None] / 255 - np.array(self.mean)[:, None]) / (
             np.array(self.std)[:, None] * self.scale
         )
-        table = np.clip(np.floor(table + 0.5), -128, 127).astype(np.int8)
+        low, high = activations.bounds(self.act_bits)
+        table = np.clip(np.floor(table + 0.5), low, high).astype(np.int8)
         return np.stack([table[c][pixels[..., c, :, :]] for c in range(self.shape[0])], axis=-3)
 
 
@@ -319,6 +327,7 @@ class CompressedModel:
     ----------
     nodes : in topological order
     outputs : names of nodes; the last one, when none are given
+    act_bits : of the input and of every node
     shapes : (channels, height, width) of the input and of every node's output
     """
 
@@ -340,6 +349,11 @@ class CompressedModel:
                     raise CosignError(
                         f"node {node.name!r} reads {source!r}, which is not before it."
                     )
+            if node.act_bits != self.act_bits:
+                raise CosignError(
+                    f"node {node.name!r} has activations of {node.act_bits} bits, the input of "
+                    f"{self.act_bits}; a network has one number for all."
+                )
             if node.name in shapes:
                 raise CosignError(f"two nodes are called {node.name!r}.")
             shapes[node.name] = node.output_shape([shapes[source] for source in node.inputs])
@@ -349,6 +363,10 @@ class CompressedModel:
         for name in outputs:
             if name not in shapes or name == "input":
                 raise CosignError(f"the output {name!r} is no node.")
+
+    @property
+    def act_bits(self) -> int:
+        return self.input.act_bits
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -373,10 +391,12 @@ def _listed(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def finest_scale(mean: Sequence[float], std: Sequence[float]) -> float:
+def finest_scale(mean: Sequence[float], std: Sequence[float], act_bits: int = 8) -> float:
     """The finest input scale at which no pixel saturates; raises CosignError as InputSpec does."""
+    activations.check(act_bits, "the input")
     check_pixels(mean, std, len(mean))
-    return max(max(m, 1 - m) / s for m, s in zip(mean, std, strict=True)) / 127
+    top = activations.highest(act_bits)
+    return max(max(m, 1 - m) / s for m, s in zip(mean, std, strict=True)) / top
 
 
 def fixed_point(factor: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:

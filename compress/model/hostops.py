@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from compress.model import activations
 from cosign import CosignError
 
 HostOpName = Literal[
@@ -52,7 +53,7 @@ SCALE_KEEPING = ("maxpool", "flatten", "take", "permute")
 
 @dataclass(frozen=True)
 class HostOp:
-    """One node that the host computes on int8 maps [channels, height, width].
+    """One node that the host computes on maps of int8, `act_bits` of it, [channels, height, width].
 
     op and attrs (pixels; integers unless called real):
     - "maxpool": kernel, stride, padding (0 when absent), end, the padding below (as `padding` when
@@ -66,7 +67,7 @@ class HostOp:
     - "mul": the product of two maps, times mul0 / 2**shift
     - "concat": maps of one height and width, joined by channel; mul0, mul1, ..., shift
     - "relu": mul0, shift
-    - "function": y = table[x + 128], any function of one value; real out_scale
+    - "function": y = table[x - least x], any function of one value; real out_scale
     - "take": the rows, columns and channels that `layout` lists
     - "permute": reshaped, transposed, reshaped, as `layout` says
 
@@ -74,7 +75,8 @@ class HostOp:
     mul<i> / 2**shift brings input i to the scale of the output; 0 <= mul<i> < 2**16 and
     1 <= shift <= 47, as in a layer.
 
-    table : int8 [256], or [channels, 256], as bytes
+    act_bits : of its inputs and its output, two's complement, 4..8
+    table : int8 [2**act_bits], or [channels, 2**act_bits], as bytes
     layout : of take, what lies at each channel, row and column of the output: the number of one of
         the input's, or -1 for zeros; of permute, the dimensions to reshape to, their new order,
         and the (channels, height, width) that it gives
@@ -86,6 +88,7 @@ class HostOp:
     attrs: dict[str, float] = dataclasses.field(default_factory=dict)
     table: bytes = b""
     layout: Layout = ()
+    act_bits: int = 8
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", tuple(self.inputs))
@@ -95,6 +98,7 @@ class HostOp:
                 f"node {self.name!r}: host operation {self.op!r} is not one of "
                 f"{', '.join(_ATTRIBUTES)}."
             )
+        activations.check(self.act_bits, f"node {self.name!r}")
         check_inputs(self.name, self.op, len(self.inputs))
         attrs = dict(self.attrs)
         if self.op in ("maxpool", "avgpool"):
@@ -124,21 +128,28 @@ class HostOp:
                 raise CosignError(
                     f"node {self.name!r}: {key} is {self.attrs[key]}, must be {low:g}..{high:g}."
                 )
-        tables, rest = divmod(len(self.table), 256)
+        tables, rest = divmod(len(self.table), self.entries)
         if rest or (tables > 0) != (self.op == "function"):
             raise CosignError(
                 f"node {self.name!r}: {self.op} has a table of {len(self.table)} values; a "
-                "function needs 256 for all or for each channel, others none."
+                f"function needs {self.entries} for all or for each channel, others none."
             )
+        values = np.frombuffer(self.table, np.int8)
+        activations.check_values(values, self.act_bits, f"the table of node {self.name!r}")
         if len(self.layout) != (3 if self.op in ("take", "permute") else 0):
             raise CosignError(f"node {self.name!r}: {self.op} has a layout that does not fit it.")
 
+    @property
+    def entries(self) -> int:
+        """Of a table: the values that an activation has."""
+        return 1 << self.act_bits
+
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
         """(channels, height, width) for inputs of `shapes`; raises CosignError if impossible."""
-        if self.op == "function" and len(self.table) // 256 not in (1, shapes[0][0]):
+        tables = len(self.table) // self.entries
+        if self.op == "function" and tables not in (1, shapes[0][0]):
             raise CosignError(
-                f"node {self.name!r}: {len(self.table) // 256} tables do not fit "
-                f"{shapes[0][0]} channels."
+                f"node {self.name!r}: {tables} tables do not fit {shapes[0][0]} channels."
             )
         return output_shape(self.name, self.op, self.attrs, shapes, self.layout)
 

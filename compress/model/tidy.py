@@ -13,6 +13,7 @@ import dataclasses
 
 import numpy as np
 
+from compress.model import activations
 from compress.model.graph import OF_FILTERS, CompressedModel, Layer
 
 
@@ -81,7 +82,7 @@ def _clear(
     read = np.any([view.any(axis=(0, 2)) for view in views], axis=0)
     # A constant is the same at every pixel only where no zero padding meets it.
     constant = (own * layer.mul + (np.int64(1) << (layer.shift - 1))) >> layer.shift
-    constant = np.clip(constant, 0 if layer.relu else -128, 127)
+    constant = np.clip(constant, *activations.bounds(layer.act_bits, layer.relu))
     padded = any(max(reader.geometry.padding) for reader in targets)
     folded = read & ~filters.any(axis=1) & ((constant == 0) | (not padded))
     for view, reader in zip(views, targets, strict=True):

@@ -1,6 +1,6 @@
 """Branches of a concat brought to one range, before pruning, levels and scales of activations.
 
-A concat has one scale. A branch 1,000 times smaller than another would be zero in its int8 units,
+A concat has one scale. A branch 1,000 times smaller than another would be zero in its units,
 however much the layers behind make of it by large weights, beside which those of the other branch
 would lose their levels. Scaling the layer that makes a branch up, and the columns that read it
 down, is the same function: convolution, ReLU and pooling commute with a positive factor. Factors

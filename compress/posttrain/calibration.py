@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compress.model import activations
+from compress.model.graph import InputSpec
 from compress.model.hostops import SCALE_KEEPING
 from compress.model.nodes import NetworkSpec, NodeSpec
 from compress.nn.network import Network
 
 SCALE_BITS = 14
-_TOP = 127
 _BINS = 4096
 # Keep their input's scale; dropout does nothing in the machine.
 _SCALE_KEEPING = (*SCALE_KEEPING, "dropout")
@@ -24,21 +25,22 @@ Batches = Callable[[], Iterable[Tensor]]
 def scales(
     network: Network,
     batches: Batches,
-    input_scale: float,
+    source: InputSpec,
     scale_bits: int = SCALE_BITS,
     known: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, float]:
-    """Real value of one int8 unit of every node, in `scale_bits` bits; the input's is given.
+    """Real value of one unit of every node, in `scale_bits` bits; that of `source` is given.
 
     A scale is judged by what is finally read of it, after pooling, of all branches. Outputs keep
     their largest value: clipped logits would tie.
 
-    known : scales that the network's file gives, by node; they are taken as they are. A quantised
-        file found them on images of its own. LeNet-5 from onnxruntime's quantiser in 8 bits has an
-        error of 1.0 % of its outputs with them, calibrated on digits without them 1.1 %, and on
-        generated images, which are unlike digits, 86 %.
+    known : scales that the network's file gives, by node, of 8 bits; what they reach is taken as it
+        is. A quantised file found them on images of its own. LeNet-5 from onnxruntime's quantiser
+        in 8 bits has an error of 1.0 % of its outputs with them, calibrated on digits without them
+        1.1 %, and on generated images, which are unlike digits, 86 %.
     """
-    spec = network.spec
+    spec, act_bits = network.spec, source.act_bits
+    highest = activations.highest(act_bits)
     owners = _owners(spec)
     read = {
         name for node in spec.nodes for name in node.inputs if owners[name] != owners[node.name]
@@ -59,13 +61,16 @@ def scales(
             bins = (magnitude.double() * (_BINS / top)).long().clamp_(max=_BINS - 1)
             counts[watched[name]] += torch.bincount(bins, weights / weights.mean(), _BINS)
     tops = {
-        owner: top if owner in outputs else best_clip(counts[owner].numpy(), top)
+        owner: top if owner in outputs else best_clip(counts[owner].numpy(), top, act_bits)
         for owner, top in largest.items()
     }
-    tops |= {owners[name]: scale * _TOP for name, scale in known.items() if owners[name] in tops}
+    given = activations.highest(activations.MOST)
+    tops |= {owners[name]: scale * given for name, scale in known.items() if owners[name] in tops}
     # Units of what is always zero matter to the biases behind it alone, which come to multiples.
-    found = {owner: shortened(top / _TOP, scale_bits) or input_scale for owner, top in tops.items()}
-    found["input"] = input_scale
+    found = {
+        owner: shortened(top / highest, scale_bits) or source.scale for owner, top in tops.items()
+    }
+    found["input"] = source.scale
     return {name: found[owner] for name, owner in owners.items()}
 
 
@@ -134,23 +139,27 @@ def _activations(network: Network, batches: Batches) -> Iterator[tuple[str, Tens
             yield from seen
 
 
-def best_clip(counts: np.ndarray, largest: float) -> float:
-    """The clipping magnitude with the least expected square error of int8 rounding.
+def best_clip(counts: np.ndarray, largest: float, act_bits: int = activations.MOST) -> float:
+    """The clipping magnitude with the least expected square error of rounding to `act_bits`.
 
     `counts` is a histogram of non-zero magnitudes over 0..`largest`. Rounding costs step^2 / 12
-    per value below the clip, clipping its square distance above.
+    per value below the clip, clipping its square distance above. Of fewer bits a step is wider, and
+    less is worth keeping: the search begins at an eighth of `largest` for 8, and at half of that
+    for each bit less.
     """
     bins = len(counts)
+    first = bins // 8 >> (activations.MOST - act_bits)
     centres = (np.arange(bins) + 0.5) * largest / bins
-    clips = (np.arange(bins // 8, bins) + 1) * largest / bins
-    inside = np.cumsum(counts)[bins // 8 :]
+    clips = (np.arange(first, bins) + 1) * largest / bins
+    inside = np.cumsum(counts)[first:]
     # sum over values above the clip of (value - clip)^2, by suffix moments
     moments = [
-        np.append(np.cumsum((counts * centres**power)[::-1])[::-1], 0.0)[bins // 8 + 1 :]
+        np.append(np.cumsum((counts * centres**power)[::-1])[::-1], 0.0)[first + 1 :]
         for power in range(3)
     ]
     clipped = moments[2] - 2 * clips * moments[1] + clips**2 * moments[0]
-    return float(clips[np.argmin(inside * (clips / _TOP) ** 2 / 12 + clipped)])
+    steps = clips / activations.highest(act_bits)
+    return float(clips[np.argmin(inside * steps**2 / 12 + clipped)])
 
 
 def shortened(scale: float, bits: int = SCALE_BITS) -> float:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from compress.data.pixels import normalised
+from compress.model import activations
 from compress.model.graph import InputSpec
 from compress.model.nodes import NetworkSpec
 from compress.nn.checkpoint import Checkpoint
@@ -44,7 +45,7 @@ _WARMUP = 0.05  # of the steps
 _LINES = 20
 _CHECKPOINT_S = 30.0
 _DIGESTED = 64  # images that tell a pool from another
-_INPUT_RMS = 32  # int8 units of what a layer reads, about
+_INPUT_RMS = 1 / 4  # of what a layer reads, about, as a share of the largest that it can
 _SHIFT = 8  # sides of an image in a shift
 
 
@@ -101,7 +102,7 @@ def finetune(
     """Train the weights of `network` that are not zero, and its biases, in place.
 
     network, dense : folded, in evaluation; pruned, and not
-    units : real value of one int8 unit of every node's output, and of the input
+    units : real value of one unit of every node's output, and of the input
     progress : receives a line now and then
 
     Raises CosignError when the loss becomes infinite, and on the checkpoint of something else.
@@ -111,7 +112,7 @@ def finetune(
     for one in (teacher, student):
         channels_last(one)
         one.requires_grad_(one is student)
-    trained = _Relative(student, units)
+    trained = _Relative(student, units, source.act_bits)
     state = None
     if how.checkpoint is not None:
         owner = _identity(network, dense, how, total)
@@ -163,7 +164,8 @@ class _Relative:
     s is 0 where a weight is, so that it stays.
     """
 
-    def __init__(self, network: Network, units: Mapping[str, float]) -> None:
+    def __init__(self, network: Network, units: Mapping[str, float], act_bits: int) -> None:
+        share = -activations.lowest(act_bits) * _INPUT_RMS
         self._tensors: list[Tensor] = []
         self._sizes: list[Tensor] = []
         for node in network.spec.nodes:
@@ -175,7 +177,7 @@ class _Relative:
             square = weight.detach().square().sum(axes, keepdim=True)
             size = (square / kept.sum(axes, keepdim=True).clamp(min=1)).sqrt()
             self._tensors += [weight, bias]
-            read = units[node.input] * _INPUT_RMS
+            read = units[node.input] * share
             self._sizes += [size * kept, square.flatten().sqrt() * read]
         self._start = [tensor.detach().clone() for tensor in self._tensors]
         self._moves = [torch.zeros_like(tensor) for tensor in self._tensors]

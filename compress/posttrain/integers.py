@@ -12,7 +12,7 @@ import numpy as np
 
 from compress.data.datasets import Dataset
 from compress.data.pixels import some_images
-from compress.model import functions
+from compress.model import activations, functions
 from compress.model.graph import (
     LARGEST_BIAS,
     CompressedModel,
@@ -34,14 +34,16 @@ from cosign import CosignError
 _BATCH = 50
 _BIAS_PARTS = 256
 _FILTER_BITS = 10  # of q where filters have their own: a thousandth is less than a level's step
-_LARGEST = 128  # magnitude of an int8
 
 
 def input_spec(
-    shape: tuple[int, int, int], mean: tuple[float, ...], std: tuple[float, ...]
+    shape: tuple[int, int, int],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    act_bits: int = activations.MOST,
 ) -> InputSpec:
     """The input with the finest scale at which no pixel saturates."""
-    return InputSpec(shape, finest_scale(mean, std), mean, std)
+    return InputSpec(shape, finest_scale(mean, std, act_bits), mean, std, act_bits)
 
 
 def assemble(
@@ -58,7 +60,7 @@ def assemble(
     batches, scale_bits, known : as for `calibration.scales`
     """
     network.eval()
-    units = scales(network, batches, source.scale, scale_bits, known)
+    units = scales(network, batches, source, scale_bits, known)
     return with_units(network, levels, source, units, note)
 
 
@@ -74,7 +76,7 @@ def with_units(
     network : its weights are q * level
     levels : of its weights, by layer; they and no others come into the model
     units : real value of one unit of every node's output, and of the input
-    note : gets a line for each branch of an add or concat that is too small for its int8 units
+    note : gets a line for each branch of an add or concat that is too small for its units
 
     Raises CosignError when batch normalisation is not folded or a scale is out of range.
     """
@@ -92,13 +94,13 @@ def with_units(
     return model
 
 
-def blank(spec: NetworkSpec) -> CompressedModel:
+def blank(spec: NetworkSpec, act_bits: int = activations.MOST) -> CompressedModel:
     """The network with a single weight in every layer and one scale for all activations.
 
     Whether a network can be written, read and packed for a core depends on little else.
     """
     channels = spec.shape[0]
-    source = input_spec(spec.shape, (0.0,) * channels, (1.0,) * channels)
+    source = input_spec(spec.shape, (0.0,) * channels, (1.0,) * channels, act_bits)
     levels = {}
     for name, geometry in spec.geometries.items():
         values = np.zeros((geometry.out_channels, geometry.columns), np.int8)
@@ -134,14 +136,23 @@ def _model(
         if node.op == "conv" or node.op == "linear":
             assert node.geometry is not None
             made = _layer(
-                node, node.geometry, inputs[0], levels[node.name], biases[node.name], units
+                node,
+                node.geometry,
+                inputs[0],
+                levels[node.name],
+                biases[node.name],
+                units,
+                source.act_bits,
             )
         else:
             table = b""
             if node.op == "function":
-                table = functions.table(node.program, units[node.input], units[node.name])
+                scale = units[node.input]
+                table = functions.table(node.program, scale, units[node.name], source.act_bits)
             attributes = _attributes(node, shapes[node.input], units)
-            made = HostOp(node.name, node.op, inputs, attributes, table, node.layout)
+            made = HostOp(
+                node.name, node.op, inputs, attributes, table, node.layout, source.act_bits
+            )
         nodes.append(made)
     outputs = tuple(alias[name] for name in spec.outputs)
     return CompressedModel(spec.name, source, tuple(nodes), outputs)
@@ -153,10 +164,11 @@ def from_dataset(
     dataset: Dataset,
     scale_bits: int = SCALE_BITS,
     note: Callable[[str], None] = lambda _: None,
+    act_bits: int = activations.MOST,
 ) -> CompressedModel:
     """As `assemble`, calibrated on some training images."""
     count = entry_for(network.spec).calibration_images
-    source = input_spec(dataset.shape, dataset.mean, dataset.std)
+    source = input_spec(dataset.shape, dataset.mean, dataset.std, act_bits)
     images = partial(some_images, dataset, count, _BATCH)
     return assemble(network, levels, source, images, scale_bits, note)
 
@@ -188,11 +200,12 @@ def _attributes(node: NodeSpec, shape: Shape, units: Mapping[str, float]) -> dic
 
 def _lost_branches(model: CompressedModel, units: Mapping[str, float]) -> Iterator[str]:
     """What to say of branches of which not even the largest value reaches half a unit."""
+    largest = -activations.lowest(model.act_bits)
     for node in model.nodes:
         if not isinstance(node, HostOp) or node.op not in ("add", "concat"):
             continue
         for number, name in enumerate(node.inputs):
-            if _LARGEST * node.attrs[f"mul{number}"] * 2 < 2 ** node.attrs["shift"]:
+            if largest * node.attrs[f"mul{number}"] * 2 < 2 ** node.attrs["shift"]:
                 smaller = units[node.name] / units[name]
                 yield (
                     f"{node.op} {node.name!r}: its branch {name!r} is zero in the integers, since "
@@ -212,6 +225,7 @@ def _layer(
     levels: Levels,
     bias: np.ndarray,
     units: Mapping[str, float],
+    act_bits: int,
 ) -> Layer:
     values = levels.values.reshape(geometry.out_channels, geometry.columns)
     alone = _without_weights(node, units)
@@ -234,4 +248,5 @@ def _layer(
         relu=node.relu,
         in_scale=units[node.input],
         out_scale=units[node.name],
+        act_bits=act_bits,
     )

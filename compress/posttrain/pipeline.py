@@ -19,6 +19,7 @@ from compress.admm import layerwise, reconstruct
 from compress.admm.constraints import cut
 from compress.data.pixels import normalised
 from compress.exchange import state_dicts
+from compress.model import activations
 from compress.model.graph import CompressedModel, InputSpec
 from compress.model.levels import Levels
 from compress.model.pattern import NO_PATTERNS, Patterns
@@ -40,20 +41,24 @@ _SCALING_IMAGES = 4
 _APART = 1 << 13  # intervals of a layer: what is smaller no unit of its output shows
 
 
-def load(network: str, weights: Path) -> tuple[Network, InputSpec]:
+def load(
+    network: str, weights: Path, act_bits: int = activations.MOST
+) -> tuple[Network, InputSpec]:
     """A built-in network with weights of a file, folded, and the input that it reads.
 
     Raises CosignError when the weights are unfit.
     """
     loaded, pixels = state_dicts.load(network, weights)
-    return loaded, input_spec(loaded.spec.shape, *pixels)
+    return loaded, input_spec(loaded.spec.shape, *pixels, act_bits)
 
 
-def untrained(network: str, pixels: np.ndarray, seed: int) -> tuple[Network, InputSpec]:
+def untrained(
+    network: str, pixels: np.ndarray, seed: int, act_bits: int = activations.MOST
+) -> tuple[Network, InputSpec]:
     """The same with an initialisation by `seed`, scaled to images, uint8 [N, C, H, W]."""
     torch.manual_seed(seed)
     built = fold(Network(spec_of(network)).eval())
-    source = input_spec(built.spec.shape, *state_dicts.pixels_of(built.spec))
+    source = input_spec(built.spec.shape, *state_dicts.pixels_of(built.spec), act_bits)
     scale_to_data(built, normalised(source, pixels[:_SCALING_IMAGES]))
     for bias in built.biases.values():
         torch.nn.init.normal_(bias, std=_BIAS_DEVIATION)
@@ -94,16 +99,20 @@ def compress(
         levels = _put_on_levels(network, keep, bits, patterns)
         return assemble(network, levels, source, lambda: batches(few), note=progress, known=still)
     network.eval()
-    units = scales(network, lambda: batches(few), source.scale, known=still)
+    units = scales(network, lambda: batches(few), source, known=still)
     if finetuning is not None:
         dense = copy.deepcopy(network)
-        reconstruct.prune(network, keep, batches(pixels), progress, units, patterns)
+        reconstruct.prune(
+            network, keep, batches(pixels), progress, units, patterns, source.act_bits
+        )
         finetune(network, dense, source, units, finetuning, progress)
-        units = scales(network, lambda: batches(few), source.scale, known=still)
-        levels = reconstruct.quantize_filters(network, bits, batches(pixels), units, progress)
+        units = scales(network, lambda: batches(few), source, known=still)
+        levels = reconstruct.quantize_filters(
+            network, bits, batches(pixels), units, progress, source.act_bits
+        )
         return with_units(network, levels, source, units, progress)
     levels = reconstruct.prune_and_quantize(
-        network, keep, bits, batches(pixels), units, progress, patterns
+        network, keep, bits, batches(pixels), units, progress, patterns, source.act_bits
     )
     return with_units(network, levels, source, units, progress)
 

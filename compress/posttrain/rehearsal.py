@@ -1,18 +1,19 @@
 """A network's file before it has weights: what cannot be written is found before it is trained."""
 
 from compress.file import container
+from compress.model import activations
 from compress.model.graph import CompressedModel, Layer, Node
 from compress.model.nodes import NetworkSpec
 from compress.posttrain.integers import blank
 from cosign import CosignError
 
 
-def rehearse(spec: NetworkSpec) -> CompressedModel:
+def rehearse(spec: NetworkSpec, act_bits: int = activations.MOST) -> CompressedModel:
     """The network with next to no weights, as it is read from the file that it makes in memory.
 
     Raises CosignError when the network cannot be written, or is another one when it is read.
     """
-    model = blank(spec)
+    model = blank(spec, act_bits)
     try:
         read = container.from_bytes(container.to_bytes(model))
     except CosignError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from compress.data.datasets import Dataset
+from compress.model import activations
 from compress.model.graph import CompressedModel
 from compress.posttrain import integers
 from compress.train.results import StageResult
@@ -10,7 +11,10 @@ from cosign import CosignError
 
 
 def export(
-    result: StageResult, dataset: Dataset, note: Callable[[str], None] = lambda _: None
+    result: StageResult,
+    dataset: Dataset,
+    note: Callable[[str], None] = lambda _: None,
+    act_bits: int = activations.MOST,
 ) -> CompressedModel:
     """The compressed model of a finished "quantize" stage.
 
@@ -19,4 +23,6 @@ def export(
     """
     if result.stage != "quantize":
         raise CosignError(f"stage {result.stage} leaves no levels; export the quantize stage.")
-    return integers.from_dataset(result.network, result.levels, dataset, note=note)
+    return integers.from_dataset(
+        result.network, result.levels, dataset, note=note, act_bits=act_bits
+    )

@@ -17,7 +17,7 @@ from cosign.names import file_name
 from cosign.options import add_json, add_liberty, publish
 from cosign.paths import name_or_path, new_folder, old_file
 from cosign.progress import Reporter
-from flows.commands.shared import add_channels, applies, channel, known_layers
+from flows.commands.shared import Asked, add_act_bits, add_channels, applies, channel, known_layers
 from flows.measure.dram import add_dram, dram_use, provenance
 from flows.measure.workload import RandomMasks
 from flows.report import paper
@@ -57,6 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=bits,
         help="weight bits of the sparse cores (those of --cores, 8); the dense ones keep theirs",
     )
+    add_act_bits(parser)
     parser.add_argument(
         "--ratios",
         type=pruning_ratio,
@@ -84,13 +85,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print; raises CosignError."""
-    network, geometries, usual = _geometries(options)
-    batch = options.batch or usual
+    asked = known_layers(options.network, options.model, options.act_bits)
+    network, geometries = asked.name, _geometries(asked, options.layers)
+    batch = options.batch or batch_for(geometry for geometry, _ in asked.layers.values())
     for ratio in options.ratios:
         if not 1 <= ratio < 1000:
             raise CosignError(f"--ratios: {ratio:g} is no pruning ratio; give 1 to 1000.")
     portions = [*PORTIONS, *(1 - 1 / ratio for ratio in options.ratios)]
-    cores = cores_of(options)
+    cores = cores_of(options).for_activations(asked.act_bits)
     dense, sized = (cores.dense, cores.dense_scalar), _sized(cores, options)
     wanted = [*dense, *itertools.chain.from_iterable(sized.values())]
     settings = list(_settings(options.bytes_per_cycle, dense))
@@ -153,13 +155,11 @@ def _synthesized(
     return [report.quoted for report in reports]
 
 
-def _geometries(options: argparse.Namespace) -> tuple[str, dict[str, Geometry], int]:
-    """The network's name, the layers that are asked for, and the batch where none is given."""
-    network, layers = known_layers(options.network, options.model)
-    known = {name: geometry for name, (geometry, _) in layers.items()}
-    batch = batch_for(known.values())
+def _geometries(asked: Asked, layers: list[str]) -> dict[str, Geometry]:
+    """The layers that are asked for."""
+    network, known = asked.name, {name: geometry for name, (geometry, _) in asked.layers.items()}
     chosen: dict[str, Geometry] = {}
-    for name in options.layers:
+    for name in layers:
         if name in known:
             chosen[name] = known[name]
         elif name in ("conv", "linear", "all"):
@@ -167,8 +167,8 @@ def _geometries(options: argparse.Namespace) -> tuple[str, dict[str, Geometry], 
         else:
             raise CosignError(f"{network} has no layer {name!r}; it has {', '.join(known)}.")
     if not chosen:
-        raise CosignError(f"{network} has no {options.layers[0]} layer; it has {', '.join(known)}.")
-    return network, chosen, batch
+        raise CosignError(f"{network} has no {layers[0]} layer; it has {', '.join(known)}.")
+    return chosen
 
 
 def _sized(cores: CoreSet, options: argparse.Namespace) -> dict[str, list[CoreConfig]]:

@@ -68,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
     model = load(file)
     own = CoreSet() if finished is None else finished.config.cores
     cores = own if options.cores is None else cores_of(options)
+    cores = cores.for_activations(model.act_bits)
     measured = list(dict.fromkeys(cores.named(name) for name in options.like))
     convolutions = {layer.name: layer for layer in model.layers if layer.geometry.kind == "conv"}
     if not convolutions:

@@ -10,14 +10,13 @@ from cosign import CosignError, values
 from cosign.kinds import MOST_IMAGES, areas, names, positive
 from cosign.options import add_json, add_liberty, publish
 from cosign.paths import name_or_path, new_file, old_file
-from flows.commands.shared import add_channels, applies, channel, known_layers
+from flows.commands.shared import add_act_bits, add_channels, applies, channel, known_layers
 from flows.measure import frontier
 from flows.measure.contest import Masks
-from flows.measure.frontier import Advantage, Frontier, FrontierPoint, Race
+from flows.measure.frontier import Advantage, Frontier, FrontierPoint, Race, array
 from flows.measure.workload import RandomMasks, ThinnedMasks
 from flows.report import paper
 from rtl.config import CoreConfig
-from rtl.coreset import base
 from rtl.program.fit import batch_for, batch_of
 from synth.breakeven import ACCOUNTINGS
 from synth.prices import PriceList, Prices, standard
@@ -37,6 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=old_file,
         help="a model.cosign instead: its layers, and its own masks beside random ones",
     )
+    add_act_bits(parser)
     parser.add_argument(
         "--layers",
         type=names,
@@ -121,19 +121,27 @@ def run(options: argparse.Namespace) -> int:
 
 def _search(options: argparse.Namespace, prices: Prices, provenance: dict[str, Any]) -> Frontier:
     """All points, printed as they are found; `provenance` is that of the prices."""
-    network, known = known_layers(options.network or "alexnet", options.model)
+    network, known, act_bits = known_layers(
+        options.network or "alexnet", options.model, options.act_bits
+    )
+    if act_bits != prices.act_bits:
+        raise CosignError(
+            f"the price list is of cores with activations of {prices.act_bits} bits, the network's "
+            f"have {act_bits}; write one by `python -m synth prices --act-bits {act_bits}`, and "
+            "give it by --prices."
+        )
     chips = _chips(options, network, known)
     batch = options.batch or batch_for(geometry for geometry, _ in known.values())
     points: list[FrontierPoint] = []
     unpruned: list[Advantage] = []
     for name, layers in chips.items():
-        race = Race(name, [g for g, _ in layers], batch, prices)
+        race = Race(name, [g for g, _ in layers], batch, prices, act_bits)
         masks = _masks(layers, batch, options.seeds)
         for sram_model, weights, b in _settings(options):
             of_channel = masks if b is None else _limited(masks, b)
             for (which, seeds), against in itertools.product(of_channel.items(), _rivals(prices)):
-                own = against == base("dense-2d").name
-                for area in (base("dense-2d").multipliers,) if own else options.areas:
+                own = against == array(act_bits).name
+                for area in (array(act_bits).multipliers,) if own else options.areas:
                     point = frontier.point(race, against, seeds, which, sram_model, weights, area)
                     if point is not None:
                         points.append(point)
@@ -173,7 +181,7 @@ def _rivals(prices: Prices) -> Iterator[str]:
     """What is raced against: the searched kinds that have prices, and the array of earlier
     figures."""
     yield from (kind for kind in frontier.RIVALS if kind == "dense" or kind in prices.kinds)
-    yield base("dense-2d").name
+    yield array(prices.act_bits).name
 
 
 Layers = list[tuple[Geometry, Layer | None]]

@@ -8,9 +8,10 @@ missing.
 import argparse
 from pathlib import Path
 
+from compress.model import activations
 from cosign import CosignError
 from cosign.kinds import MOST_IMAGES, MOST_MINUTES, bits, positive, pruning_ratio
-from cosign.options import add_pixels, pixels_of
+from cosign.options import add_act_bits, add_pixels, pixels_of
 from cosign.paths import name_or_path, new_folder
 
 RATIOS = (2.0, 3.0, 4.0)
@@ -34,6 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="of a built-in network (default: those of ImageNet)",
     )
+    add_act_bits(parser)
     add_pixels(parser)
     parser.add_argument("--out", type=new_folder, default=Path("build/posttrain"), metavar="DIR")
     parser.add_argument(
@@ -76,7 +78,9 @@ def run(options: argparse.Namespace) -> int:
     calibration = options.calibration or pipeline.CALIBRATION_IMAGES["oneshot"]
     pixels = pixels_of(options, own.spec.shape[0])
     patterned = list(posttrain.by_pattern(own.spec, options.patterns, options.bits))
-    about = posttrain.subject(own, options.images, pixels, calibration)
+    about = posttrain.subject(
+        own, options.images, pixels, calibration, options.act_bits or activations.MOST
+    )
     wanted = [*patterned, *posttrain.cases(options.ratios, options.bits, options.finetune)]
     print(posttrain.table(posttrain.run(about, options.network, options.out, wanted)))
     return 0

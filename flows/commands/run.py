@@ -274,7 +274,7 @@ def run(options: argparse.Namespace) -> int:
             batch=options.batch or inputs.batch(config, pretrained),
             liberty=[str(path.resolve()) for path in options.liberty] or None,
             **said(options, "accuracy_loss", "rounds"),
-            cores=cores_of(options),
+            cores=cores_of(options).for_activations(config.act_bits),
             method=options.method or "admm",
             speedup=options.speedup,
             size=options.size,

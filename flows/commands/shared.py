@@ -2,25 +2,62 @@
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 from compress.file.container import load
 from compress.model.graph import Geometry, Layer
 from compress.zoo.networks import spec_of
-from cosign.kinds import bytes_per_cycle
+from cosign import CosignError
+from cosign.kinds import act_bits, bytes_per_cycle
+from rtl.config import CoreConfig
 
 Known = dict[str, tuple[Geometry, Layer | None]]
 """Layers by name: their geometry, and what a model's file holds of them."""
 
 
-def known_layers(network: str, model: Path | None) -> tuple[str, Known]:
-    """(name, layers) of a built-in network, or of a model.cosign if one is given.
+class Asked(NamedTuple):
+    """A network whose layers are measured.
 
-    Raises CosignError.
+    Parameters
+    ----------
+    name : of the network
+    layers : by name
+    act_bits : of its activations
+    """
+
+    name: str
+    layers: Known
+    act_bits: int
+
+
+def known_layers(network: str, model: Path | None, act_bits: int | None) -> Asked:
+    """A built-in network, or a model.cosign if one is given.
+
+    act_bits : of --act-bits, None without it
+
+    Raises CosignError, and where the model has other activations.
     """
     if model is None:
-        return network, {name: (g, None) for name, g in spec_of(network).geometries.items()}
+        geometries = spec_of(network).geometries
+        layers: Known = {name: (g, None) for name, g in geometries.items()}
+        return Asked(network, layers, act_bits or CoreConfig.act_bits)
     found = load(model)
-    return found.name, {layer.name: (layer.geometry, layer) for layer in found.layers}
+    if act_bits not in (None, found.act_bits):
+        raise CosignError(
+            f"{model} has activations of {found.act_bits} bits; leave --act-bits out."
+        )
+    own: Known = {layer.name: (layer.geometry, layer) for layer in found.layers}
+    return Asked(found.name, own, found.act_bits)
+
+
+def add_act_bits(parser: argparse.ArgumentParser) -> None:
+    """The option --act-bits of cores, for `known_layers`."""
+    parser.add_argument(
+        "--act-bits",
+        type=act_bits,
+        metavar="N",
+        help="bits of the activations of all cores, 4 to 8 (those of --model, 8)",
+    )
 
 
 def add_channels(parser: argparse.ArgumentParser, what: str) -> None:

@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
             out = options.out or Path("runs") / f"{file_name(named)}-trained"
             dataset = inputs.dataset(config, pretrained, reporter.note)
             recipe = inputs.recipe(config, pretrained, len(dataset.classes))
-            rehearse(recipe.spec)
+            rehearse(recipe.spec, config.act_bits)
             if recipe.patterns:
                 reporter.note(patterns.told(recipe.spec, recipe.patterns))
             if leads:
@@ -88,7 +88,8 @@ def run(options: argparse.Namespace) -> int:
                 )
         if not leads:
             return 0
-        model = tidy(export.export(result, dataset, reporter.note), in_order=bool(recipe.patterns))
+        made = export.export(result, dataset, reporter.note, config.act_bits)
+        model = tidy(made, in_order=bool(recipe.patterns))
         path = out / "model.cosign"
         container.save(model, path)
         if is_folder(config.data):

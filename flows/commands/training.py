@@ -17,7 +17,7 @@ from compress.zoo.networks import (
 )
 from cosign import CosignError
 from cosign.kinds import MOST_STEPS, bits_or_auto, fraction, positive, seed
-from cosign.options import add_classes, add_outputs, add_pixels, pixels_of
+from cosign.options import add_act_bits, add_classes, add_outputs, add_pixels, pixels_of
 from cosign.paths import name_or_path
 from flows.loop.rundir import RunConfig
 
@@ -82,6 +82,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         help="bits of every level, 1 to 8, or auto: as few by layer as cost 0.2 %% top-1 on the "
         "validation split (default: the paper's for the network)",
     )
+    add_act_bits(parser)
     add_pixels(parser)
     parser.add_argument(
         "--budget",
@@ -164,7 +165,7 @@ def training_config(
         targets=options.targets,
         distill=options.distill,
         bits=options.bits,
-        **said(options, "budget", "rate", "seed"),
+        **said(options, "act_bits", "budget", "rate", "seed"),
         digest=digest,
         mean=list(pixels[0]) if pixels else None,
         std=list(pixels[1]) if pixels else None,

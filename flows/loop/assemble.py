@@ -164,10 +164,11 @@ def command(config: RunConfig) -> str:
     for option in ("mean", "std"):
         given = getattr(config, option)
         words += [f"--{option}={','.join(f'{value:g}' for value in given)}"] if given else []
-    words += ["--cores", CORES] if config.cores != CoreSet() else []
+    usual_cores = CoreSet().for_activations(config.act_bits)
+    words += ["--cores", CORES] if config.cores != usual_cores else []
     words += [f"--area={config.area_um2!r}um2"] if config.area_um2 is not None else []
     asked, usual = dataclasses.asdict(config), dataclasses.asdict(RunConfig(config.network))
-    for option in ("targets", "distill", "budget", "rate", "accuracy_loss", "rounds"):
+    for option in ("act_bits", "targets", "distill", "budget", "rate", "accuracy_loss", "rounds"):
         if asked[option] != usual[option]:
             words.append(f"--{option.replace('_', '-')}={asked[option]:g}")
     words += [f"--seed={config.seed}", f"--images={config.images}", f"--batch={config.batch}"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from compress.data import classes
+from compress.model.graph import Layer
 from compress.model.nodes import NetworkSpec
 from compress.model.pretrained import Pretrained
 from compress.posttrain.rehearsal import rehearse
@@ -94,17 +95,30 @@ def within(
         return synthesize_many(wanted, None, config.liberty_files)
 
     spec = entry_of(config.network).spec if network is None else network.spec
-    if config.cores == CoreSet() and not config.liberty:
+    if config.cores == CoreSet().for_activations(config.act_bits) and not config.liberty:
+        if config.act_bits != CoreConfig.act_bits:
+            raise CosignError(
+                f"--area searches a price list of cores with activations of "
+                f"{CoreConfig.act_bits} bits, and --act-bits is {config.act_bits}; give the cores "
+                "to choose from by --cores."
+            )
         cores = area.searched(spec.geometries, config.batch, area_um2, config.seed, synthesize)
     else:
         reports = CoreReports.of(config.cores, synthesize(CoreReports.needed(config.cores)))
-        cores = area.within(config.cores, reports, rehearse(spec).layers, config.batch, area_um2)
+        cores = area.within(
+            config.cores, reports, _blank_layers(config, spec), config.batch, area_um2
+        )
     return dataclasses.replace(config, cores=cores, area_um2=area_um2)
+
+
+def _blank_layers(config: RunConfig, spec: NetworkSpec) -> tuple[Layer, ...]:
+    """Those of the network with next to no weights."""
+    return rehearse(spec, config.act_bits).layers
 
 
 def _rehearse(config: RunConfig, spec: NetworkSpec) -> None:
     """Write the network with next to no weights, read it, and pack its layers for the cores."""
-    layers = rehearse(spec).layers
+    layers = _blank_layers(config, spec)
     cores = config.cores
     fitted = {core: fit(core, layers, config.batch) for core in CoreReports.needed(cores)}
     for core in (cores.sparse, cores.dense):  # which execute the network

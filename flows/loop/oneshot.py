@@ -124,7 +124,7 @@ class OneShot(hardware.Loop):
         if self.config.mean is not None and self.config.std is not None:
             pixels = tuple(self.config.mean), tuple(self.config.std)
         pixels = pixels or self.images.pixels or state_dicts.pixels_of(self.spec)
-        return input_spec(self.spec.shape, *pixels)
+        return input_spec(self.spec.shape, *pixels, self.config.act_bits)
 
     def pixels(self, count: int) -> np.ndarray:
         split = self.images.test
@@ -180,7 +180,7 @@ class OneShot(hardware.Loop):
     @functools.cached_property
     def beside(self) -> int:
         """Bytes of the file that are not of layers, about."""
-        return len(container.to_bytes(blank(self.spec)))
+        return len(container.to_bytes(blank(self.spec, self.config.act_bits)))
 
     def results(self, found: dict[str, Any]) -> Results:
         return assemble.oneshot(

@@ -6,6 +6,7 @@ from compress.model.graph import CompressedModel
 from compress.zoo.networks import FEATURES
 from flows.loop.rundir import RunConfig
 from flows.report import results, tables
+from rtl.config import CoreConfig
 from synth.place.options import NOTE
 from synth.profile import HardwareProfile
 
@@ -66,6 +67,10 @@ def of_run(
             for curve in profile.curves
         ),
     ]
+    if config.act_bits != CoreConfig.act_bits:
+        said.append(
+            f"Activations have {config.act_bits} bits, and so have all cores that are compared."
+        )
     for name, words in (("licence", "PDK licence"), ("notes", "Cell library")):
         if name in profile.provenance["pdk"]:
             said.append(f"{words}: {profile.provenance['pdk'][name].rstrip('.')}.")

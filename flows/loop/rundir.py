@@ -55,6 +55,7 @@ class RunConfig:
     targets : pruning ratios that the prune stage goes through; None for the recipe's
     distill : share of the dense network's answers in the loss, 0..1; None for the recipe's
     bits : of every level, 1..8; "auto" chooses by layer; None for the recipe's
+    act_bits : of every activation, which the cores have, too; 4..8
     budget : factor on the number of training steps (dimensionless)
     rate : factor on the learning rates
     seed : of data order, initialisation and masks
@@ -104,6 +105,7 @@ class RunConfig:
     loss: Points | None = None
     finetune: Positive | None = None
     place: Placement | None = field(default=None, metadata=values.LATER)
+    act_bits: Annotated[int, Meta(ge=4, le=8)] = field(default=8, metadata=values.LATER)
 
     @property
     def liberty_files(self) -> tuple[Path, ...]:

@@ -118,7 +118,9 @@ def _train(stage: str, loop: Trained) -> dict[str, Any]:
 
 
 def _export(loop: Trained) -> dict[str, Any]:
-    model = export.export(loop.trained("quantize"), loop.dataset, loop.reporter.note)
+    model = export.export(
+        loop.trained("quantize"), loop.dataset, loop.reporter.note, loop.config.act_bits
+    )
     model = tidy(model, in_order=bool(loop.recipe.patterns))
     container.save(model, loop.path / "model.cosign")
     sizes = container.inspect(loop.path / "model.cosign")[1]

@@ -102,7 +102,6 @@ class Masks:
         ]
         return np.array(several)
 
-
     def filled(self, stream: CoreConfig, portion: float) -> np.ndarray:
         """float64 [layers]: the same with all fillers of the "window" coding, else 0.
 
@@ -178,7 +177,6 @@ class Field:
         a read alone."""
         key = config.read_bytes, config.tiles, config.element_bytes, config.streams
         if key not in self._widths:
-
             cores = [banked(config, width) for width in BANK_BYTES]
             found = [self._prices.find(core) for core in cores]
             areas = [
@@ -200,7 +198,7 @@ class Field:
         self, tiles: int, banks: int, bank_bytes: int, element: int, streams: int
     ) -> tuple[int, float]:
         fields: dict[str, Any] = {"tiles": tiles, "act_banks": banks, "bank_bytes": bank_bytes}
-        fields |= {"streams": streams}
+        fields |= {"streams": streams, "act_bits": self._space.act_bits}
         if element > 1:
             fields |= {"core": "sparse-nm", "nm_group": element}
         core = dataclasses.replace(CoreConfig(lanes=1), **fields)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
+from compress.model.activations import bounds
 from compress.model.graph import Layer
 from cosign import CosignError
 from flows.measure import dram
@@ -278,8 +279,8 @@ def _first(layer: Layer, count: int) -> Layer:
 
 def _packed(layer: Layer, image: np.ndarray, config: CoreConfig) -> LayerProgram:
     """`layer` for the core; where `image` has nothing below zero, the inputs have not either."""
-    bounds = (0, 127) if image.min() >= 0 else (-128, 127)
-    return pack_layer(layer, config, input_range=bounds)
+    ends = bounds(layer.act_bits, relu=image.min() >= 0)
+    return pack_layer(layer, config, input_range=ends)
 
 
 def _recorded(part: Layer, image: np.ndarray, config: CoreConfig, simulators: Path) -> Recording:

@@ -32,12 +32,12 @@ class Floor(NamedTuple):
     ----------
     entries : int64 [passes], issues of one turn of each pass, at least
     stored : words in the weight memories, at least
-    map_bytes, weight_bits : what a run moves from outside, at least
+    map_bits, weight_bits : what a run moves from outside, at least
     """
 
     entries: np.ndarray
     stored: Stored
-    map_bytes: int
+    map_bits: int
     weight_bits: int
 
     def cycles(
@@ -52,7 +52,7 @@ class Floor(NamedTuple):
             return found.astype(float)
         # The map comes first, and nothing is computed before.
         moved = self.weight_bits / 8 / bytes_per_cycle
-        return np.maximum(found, moved) + self.map_bytes / bytes_per_cycle - _EARLY
+        return np.maximum(found, moved) + self.map_bits / 8 / bytes_per_cycle - _EARLY
 
 
 def floor_of(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> Floor:
@@ -64,7 +64,8 @@ def floor_of(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> Floor:
     entries, stored = _FLOORS[config.core](config, layout, nonzeros)
     weight_bits = stored.layer * config.packed_bits + stored.layer_masks * config.mask_word_bits
     images = layout.batch * config.tiles
-    return Floor(entries, stored, images * g.in_channels * g.in_height * g.in_width, weight_bits)
+    values = images * g.in_channels * g.in_height * g.in_width
+    return Floor(entries, stored, values * config.act_bits, weight_bits)
 
 
 def _dense(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:

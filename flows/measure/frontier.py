@@ -140,6 +140,11 @@ class Frontier(Value, frozen=True, kw_only=True):
     provenance: dict[str, Any]
 
 
+def array(act_bits: int) -> CoreConfig:
+    """The dense array of earlier figures, for such activations."""
+    return base("dense-2d").for_activations(act_bits)
+
+
 class Race:
     """The searches of one chip: fields of candidates, built when they are first asked for.
 
@@ -149,13 +154,19 @@ class Race:
     geometries : what the chip executes
     batch : images that are the pixels of a linear layer
     prices : of logic
+    act_bits : of the cores
     """
 
     def __init__(
-        self, name: str, geometries: Sequence[Geometry], batch: int, prices: Prices
+        self,
+        name: str,
+        geometries: Sequence[Geometry],
+        batch: int,
+        prices: Prices,
+        act_bits: int = CoreConfig.act_bits,
     ) -> None:
         self.name = name
-        self._space = Space(geometries, batch, MOST)
+        self._space = Space(geometries, batch, MOST, act_bits)
         self._prices = prices
         self._fields: dict[tuple[str, str], Field] = {}
         self._candidates = functools.cache(self._candidates_of)
@@ -169,9 +180,8 @@ class Race:
         return self._fields[key]
 
     def _candidates_of(self, kind: str) -> list[CoreConfig]:
-        if kind == base("dense-2d").name:
-            return [base("dense-2d")]
-        return candidates(kind, self._space)
+        own = array(self._space.act_bits)
+        return [own] if kind == own.name else candidates(kind, self._space)
 
 
 class Side:

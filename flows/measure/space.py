@@ -47,12 +47,20 @@ class Space:
     geometries : the layers that a core has to execute
     batch : images that are the pixels of a linear layer
     most : multipliers that a core may have
+    act_bits : of the cores' activations
     """
 
-    def __init__(self, geometries: Sequence[Geometry], batch: int, most: int) -> None:
+    def __init__(
+        self,
+        geometries: Sequence[Geometry],
+        batch: int,
+        most: int,
+        act_bits: int = CoreConfig.act_bits,
+    ) -> None:
         self.geometries = tuple(geometries)
         self.batch = batch
         self.most = most
+        self.act_bits = act_bits
         self._layouts = functools.cache(self._layouts_of)
 
     def layouts(self, tiles: int, element: int = 1) -> tuple[Layout, ...]:
@@ -242,4 +250,7 @@ def candidates(kind: str, space: Space) -> list[CoreConfig]:
     """The cores of that name in KINDS. Raises CosignError when there is no such name."""
     if kind not in KINDS:
         raise CosignError(f"{kind!r} is no kind of core; there are {', '.join(KINDS)}.")
-    return list(dict.fromkeys(KINDS[kind](space)))
+    found = KINDS[kind](space)
+    if space.act_bits != CoreConfig.act_bits:
+        found = (core.for_activations(space.act_bits) for core in found)
+    return list(dict.fromkeys(found))

@@ -25,6 +25,7 @@ from compress.data.imagefolder import FolderSplit
 from compress.data.pixels import normalised
 from compress.exchange import state_dicts
 from compress.file import container
+from compress.model import activations
 from compress.model.graph import CompressedModel, InputSpec
 from compress.model.nodes import NetworkSpec
 from compress.model.pattern import NO_PATTERNS
@@ -162,9 +163,16 @@ class Subject:
     pool: Pool
 
 
-def subject(own: Pretrained, images: str, pixels: Normalisation | None, count: int) -> Subject:
+def subject(
+    own: Pretrained,
+    images: str,
+    pixels: Normalisation | None,
+    count: int,
+    act_bits: int = activations.MOST,
+) -> Subject:
     """`count` images calibrate. Raises CosignError when images and network do not fit."""
-    source = input_spec(own.spec.shape, *(pixels or own.pixels or state_dicts.pixels_of(own.spec)))
+    told = pixels or own.pixels or state_dicts.pixels_of(own.spec)
+    source = input_spec(own.spec.shape, *told, act_bits)
     if images == CIFAR10:
         data = datasets.load_for(own.spec.shape, CIFAR10, 0, pixels, None, None)
         chosen = spread(len(data.train.labels), count)
@@ -285,10 +293,12 @@ def run(about: Subject, network: str, out: Path, wanted: Iterable[Case]) -> dict
         "network": network,
         "scored_images": len(about.labels),
         "calibration_images": len(about.calibration),
+        "act_bits": about.source.act_bits,
     }
     found: dict[str, Any] = read_json(record) if record.exists() else {**said, "rows": []}
     values.parse(found, _Record, str(record), "choose another --out")
-    if any(found.get(key) != value for key, value in said.items()):
+    earlier = {"act_bits": activations.MOST}  # of records that do not tell
+    if any({**earlier, **found}.get(key) != value for key, value in said.items()):
         raise CosignError(f"{record} is of another measurement; choose another --out.")
     if "float" not in found:
         found["float"] = score_float(about)

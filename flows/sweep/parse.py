@@ -53,7 +53,14 @@ def make(asked: Mapping[str, Any]) -> Spec:
 
 
 def tables_of(cores: CoreSet) -> list[dict[str, Setting]]:
-    """A table for each of `cores`, for `make`; the layer decides their memories."""
+    """A table for each of `cores`, for `make`; the layer decides their memories. Raises CosignError
+    on activations that a sweep does not measure."""
+    for core in cores.cores:
+        if core.act_bits != CoreConfig.act_bits:
+            raise CosignError(
+                f"the core {core.name} is for activations of {core.act_bits} bits, a sweep is of "
+                f"{CoreConfig.act_bits}; leave out its act_bits."
+            )
     return [{axis: getattr(core, axis) for axis in AXES} for core in cores.cores]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compress.model import activations
 from compress.model.graph import Geometry, Layer
 from compress.model.levels import max_level
 from cosign import CosignError
@@ -23,6 +24,7 @@ from rtl.program.stripes import cut, join, stripe
 from rtl.program.structured import check_pattern
 from rtl.program.traffic import Traffic, traffic
 from rtl.program.windows import window_steps
+from rtl.program.words import to_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,8 @@ class LayerProgram:
         return self.stripes // config.tiles
 
     def maps(self, x: np.ndarray, config: CoreConfig) -> list[np.ndarray]:
-        """The activation stream of each run, uint8 [rows, tiles * act_word_bytes].
+        """The activation stream of each run, uint8 [rows, bytes], each row little-endian: its
+        tiles * act_word_bytes values of act_bits each.
 
         x : int8 [C, H, W], or [batch, C] for a linear layer
         """
@@ -72,7 +75,7 @@ class LayerProgram:
             for part in cut(x, self.geometry, self.stripes)
         ]
         return [
-            np.concatenate(words[n : n + config.tiles], axis=1)
+            to_bytes(np.concatenate(words[n : n + config.tiles], axis=1), config.act_bits)
             for n in range(0, self.stripes, config.tiles)
         ]
 
@@ -110,12 +113,12 @@ def pack_layer(
     layer: Layer,
     config: CoreConfig,
     batch: int = 1,
-    input_range: tuple[int, int] = (-128, 127),
+    input_range: tuple[int, int] | None = None,
 ) -> LayerProgram:
     """Compile `layer` for `config`; `batch` images at once if it is linear.
 
     input_range : smallest and largest input activation, for the proof that no sum overflows
-        (after ReLU: 0, 127)
+        (behind a ReLU from 0 on); None for all that act_bits can say
 
     Raises CosignError, naming the parameter to change, when the layer does not fit the core.
     """
@@ -227,12 +230,17 @@ def _check(
     layout: Layout,
     config: CoreConfig,
     cost: Work,
-    input_range: tuple[int, int],
+    input_range: tuple[int, int] | None,
 ) -> None:
     def demand(condition: bool, what: str) -> None:
         if not condition:
             raise CosignError(f"layer {layer.name!r} does not fit the core: {what}.")
 
+    demand(
+        layer.act_bits == config.act_bits,
+        f"its activations have {layer.act_bits} bits, those of the core {config.act_bits}; set "
+        f"act_bits to {layer.act_bits}, or export the network with --act-bits {config.act_bits}",
+    )
     largest = int(np.abs(layer.levels.astype(np.int64)).max(initial=0))
     demand(
         largest <= max_level(config.weight_bits),
@@ -286,12 +294,14 @@ def _check(
     )
 
 
-def accumulator_bits(layer: Layer, input_range: tuple[int, int] = (-128, 127)) -> int:
+def accumulator_bits(layer: Layer, input_range: tuple[int, int] | None = None) -> int:
     """Two's complement width that provably holds every filter's sum and its bias.
 
     Sums wrap on the way without harm, because only the final value is used.
+
+    input_range : as for `pack_layer`
     """
-    low, high = input_range
+    low, high = input_range or activations.bounds(layer.act_bits)
     levels = layer.levels.astype(np.int64)
     row = layer.row_idx
     products = np.stack([levels * low, levels * high])

@@ -3,7 +3,7 @@
 Words of the weight and bias streams are packed there without the padding of the core's ports. Maps
 lie there as they are: the zeros between rows and planes, the rest of the banks' last row and the
 positions between an output's rows are made and dropped on the way, so that a word of a map costs
-its share of the map's own bytes.
+its share of the map's own values.
 """
 
 from dataclasses import dataclass
@@ -88,8 +88,9 @@ def traffic(cost: Work, layout: Layout, config: CoreConfig) -> Traffic:
     passes = g.groups * passes_of(layout, config)
     tiles, last_shifts = shape_of(layout, config)
     images = layout.batch * config.tiles  # of a convolution: stripes of one
-    inputs = images * g.in_channels * g.in_height * g.in_width
-    outputs = images * g.out_channels * g.out_height * g.out_width
+    bits = images * config.act_bits
+    inputs = bits * g.in_channels * g.in_height * g.in_width
+    outputs = bits * g.out_channels * g.out_height * g.out_width
     masks = len(cost.words) * cost.mask_words
     return Traffic(
         inputs=_shared(-(-layout.bytes // config.act_word_bytes), inputs),
@@ -108,6 +109,6 @@ def _words(count: int, bits: int) -> Words:
     return Words(count, bits, count * bits)
 
 
-def _shared(count: int, total_bytes: int) -> Words:
-    """Words that share a map's bytes."""
-    return Words(count, -(-8 * total_bytes // count), 8 * total_bytes)
+def _shared(count: int, total_bits: int) -> Words:
+    """Words that share a map's bits."""
+    return Words(count, -(-total_bits // count), total_bits)

@@ -15,3 +15,13 @@ def to_bytes(fields: np.ndarray, bits: int, last: np.ndarray | None = None) -> n
     if last is not None:
         flat = np.concatenate([flat, last[:, None].astype(np.uint8)], axis=1)
     return np.packbits(flat, axis=1, bitorder="little")
+
+
+def from_bytes(words: np.ndarray, bits: int, count: int) -> np.ndarray:
+    """The inverse for two's complement: uint8 [words, bytes] to int8 [words, count]."""
+    if bits == 8:
+        return words[:, :count].view(np.int8)
+    planes = np.unpackbits(words, axis=1, count=bits * count, bitorder="little")
+    weights = np.int8(1) << np.arange(bits, dtype=np.int8)
+    weights[-1] = -weights[-1]
+    return (planes.reshape(len(words), count, bits) * weights).sum(axis=2, dtype=np.int8)

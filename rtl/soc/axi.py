@@ -18,10 +18,10 @@ RESET_CYCLES = 8
 def stream_bits(config: CoreConfig) -> dict[str, int]:
     """Bits of the words of each stream; its TDATA has these lowest."""
     return {
-        "s_axis_acts": 8 * config.act_word_bytes * config.tiles,
+        "s_axis_acts": config.act_bits * config.act_word_bytes * config.tiles,
         "s_axis_weights": config.stream_bits,
         "s_axis_biases": config.bias_bits,
-        "m_axis_out": 8 * config.drain * config.tiles,
+        "m_axis_out": config.act_bits * config.drain * config.tiles,
     }
 
 

@@ -37,10 +37,10 @@ module bench #(
   wire rst = power_on != 0;
   always @(posedge clk) if (rst) power_on <= power_on - 1;
 
-  localparam ACT_BYTES = ACT_BITS / 8;
+  localparam ACT_BYTES = (ACT_BITS + 7) / 8;
   localparam WEIGHT_BYTES = (WEIGHT_BITS + 7) / 8;
   localparam BIAS_BYTES = (BIAS_BITS + 7) / 8;
-  localparam OUT_BYTES = OUT_BITS / 8;
+  localparam OUT_BYTES = (OUT_BITS + 7) / 8;
 
   reg [8*ACT_BYTES-1:0] act, act_read;
   reg [8*WEIGHT_BYTES-1:0] weight, weight_read;
@@ -49,6 +49,7 @@ module bench #(
   wire out_ready;
   wire act_ready, weight_ready, bias_ready, out_valid, out_last;
   wire [OUT_BITS-1:0] out;
+  wire [8*OUT_BYTES-1:0] out_bytes = {{(8*OUT_BYTES){1'b0}}} | out;
   reg [LAYER_BITS-1:0] layer;
   reg start, resetting;
   wire busy, done;
@@ -62,7 +63,7 @@ module bench #(
   wire reset = rst || resetting;
   steady #(ACT_BITS + 1, "acts") steady_acts (
       .clk(clk), .excused(reset || (done && error[2])), .valid(act_valid), .ready(act_ready),
-      .payload({act_last, act})
+      .payload({act_last, act[ACT_BITS-1:0]})
   );
   steady #(WEIGHT_BITS, "weights") steady_weights (
       .clk(clk), .excused(reset || !busy), .valid(weight_valid), .ready(weight_ready),
@@ -235,7 +236,7 @@ module bench #(
         patience <= patience - 1;
         age <= age + 1;
         if (out_valid && out_ready) begin
-          for (integer n = 0; n < OUT_BYTES; n = n + 1) $fwrite(outs, "%c", out[8*n +: 8]);
+          for (integer n = 0; n < OUT_BYTES; n = n + 1) $fwrite(outs, "%c", out_bytes[8*n +: 8]);
           count <= count + 1;
           patience <= limited ? 64 * PATIENCE : PATIENCE;
           if (ended) $fatal(1, "a word after the last one in job %s", prefix);

@@ -54,12 +54,12 @@ def run(options: argparse.Namespace) -> int:
         if options.alpha is not None:
             raise CosignError("--alpha belongs to --network; a model has its own weights.")
         model = container.load(options.model)
-        name, layers = model.name, list(model.layers)
+        name, layers, act_bits = model.name, list(model.layers), model.act_bits
         origin = {"model": str(options.model)}
     elif options.alpha is None:
         raise CosignError("--network needs its densities; give --alpha PRESET or a JSON file.")
     else:
-        name = options.network
+        name, act_bits = options.network, CoreConfig.act_bits
         chosen = densities(name, options.alpha)
         spec = spec_of(name)
         layers = random_layers(spec.geometries, kept_weights(spec, chosen), options.seed)
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     report = {
         "network": name,
         **origin,
-        **_compared(layers, options),
+        **_compared(layers, act_bits, options),
         "provenance": {"numpy": np.__version__},
     }
     shapes = ", ".join(f"{core} {shape}" for core, shape in report["shapes"].items())
@@ -76,13 +76,15 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _compared(layers: Sequence[Layer], options: argparse.Namespace) -> dict[str, Any]:
+def _compared(
+    layers: Sequence[Layer], act_bits: int, options: argparse.Namespace
+) -> dict[str, Any]:
     """The cycles of the cores that are asked for, of a file or as large as the options say."""
     values = {name: getattr(options, name) for name in _SHAPE}
     given = {name: value for name, value in values.items() if value is not None}
     batch = options.batch or 1
     if options.cores is None:
-        sparse = feed(base("sparse"), **{"lanes": 64, **given})
+        sparse = feed(base("sparse"), **{"lanes": 64, "act_bits": act_bits, **given})
         return compare(
             layers,
             rivals(sparse),
@@ -93,7 +95,7 @@ def _compared(layers: Sequence[Layer], options: argparse.Namespace) -> dict[str,
     if given:
         name = next(iter(given)).replace("_", "-")
         raise CosignError(f"--cores says all of the cores; leave out --{name}.")
-    cores = cores_of(options)
+    cores = cores_of(options).for_activations(act_bits)
     by_name = {core.name: core for core in cores.cores}
     pair = cores.dense_scalar.name, cores.sparse.name
     return compare(layers, by_name, batch, options.act_bytes, *pair, options.bytes_per_cycle)

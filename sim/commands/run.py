@@ -30,8 +30,8 @@ _MOST_PIXELS = 1 << 31
 """Random ones, which lie in memory with all that is computed of them."""
 _FITTED = ("weight_depth", "act_depth", "mask_depth", "tap_depth", "acc_bits")
 _EPILOG = """\
---weight-depth, --act-depth, --mask-depth, --tap-depth and --acc-bits are what the network needs
-where they are not given.
+--weight-depth, --act-depth, --mask-depth, --tap-depth, --acc-bits and --act-bits are what the
+network needs where they are not given.
 
 exit status: 0 all values and cycles agree; 1 some do not; 2 bad input or a missing tool, told in
 one sentence; 130 interrupted (the same command with the same --out goes on)
@@ -141,6 +141,8 @@ def fitted(model: CompressedModel, options: argparse.Namespace, images: int) -> 
     fields = core_options.given_fields(options)
     given = {name: value for name, value in fields.items() if name in _FITTED}
     config = core_options.config_of(options)
+    if "act_bits" not in fields:
+        config = config.for_activations(model.act_bits)
     limit = config.act_bytes if "act_depth" in given else options.act_bytes
     batch = min(options.batch or images, images)
     config = fit(config, model.layers, batch, limit, input_ranges(model))

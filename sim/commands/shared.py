@@ -18,7 +18,8 @@ def add_shared_options(parser: argparse.ArgumentParser, batch: str) -> None:
         "--act-bytes",
         type=positive(int),
         default=_ACT_BYTES,
-        help=f"activation memory of a tile above which maps are cut in stripes ({_ACT_BYTES})",
+        help="activations that the memory of a tile holds; larger maps are cut in stripes "
+        f"({_ACT_BYTES})",
     )
     parser.add_argument(
         "--bytes-per-cycle",

@@ -66,7 +66,7 @@ WRONG = """
 --accuracy-loss   nan               nan is not between 0 and 1
 --acc-bits        41                acc_bits is 41, must be 12..40
 --act-banks       3                 act_banks is 3, must be a power of two
---act-bits        7                 act_bits is 7, must be 8..8
+--act-bits        9                 9 is not 4 to 8
 --act-buffers     3                 act_buffers is 3, must be 1..2
 --act-bytes       0                 0 is not positive
 --act-depth       9999999999999     act_depth is 9999999999999, must be
@@ -197,6 +197,10 @@ sweep --index-bits    x        index_bits must be a whole number, not 'x'
 sweep --mask-bits     x        mask_bits must be a whole number, not 'x'
 sweep --window-reads  x        window_reads must be a whole number, not 'x'
 sweep --window-span   x        window_span must be a whole number, not 'x'
+sim-run --act-bits    9        act_bits is 9, must be 4..8
+synth-report --act-bits 9      act_bits is 9, must be 4..8
+synth-fpga --act-bits 9        act_bits is 9, must be 4..8
+rtl-generate --act-bits 9      act_bits is 9, must be 4..8
 sweep --acc-bits      x        acc_bits must be a whole number, not 'x'
 sweep --bank-bytes    x        bank_bytes must be a whole number, not 'x'
 sweep --act-buffers   x        act_buffers must be a whole number, not 'x'
@@ -225,6 +229,7 @@ posttrain --weights  no/such     net.onnx has its own weights
 
 TOGETHER = """
 run --resume run --seed 0   a run keeps the seed that it began with
+run --resume run --act-bits 6   a run keeps the act-bits that it began with
 run --resume run --budget 1   a run keeps the budget that it began with
 run --resume run --liberty model.cosign   a run keeps the liberty that it began with
 run --resume run --alpha 20x   a run keeps the alpha that it began with
@@ -244,6 +249,7 @@ run lenet5 --images 20000 --out new   --images asks for 20,000 images, and the t
 run lenet5 --alpha 1e6x --out new   lenet5 cannot be pruned 1e+06 times: it has 430,500 weights
 run lenet5 --alpha 1e9 --out new   lenet5 has no alpha preset '1e9'
 run lenet5 --data cifar10 --out new   lenet5 reads mnist, not 'cifar10'
+run lenet5 --act-bits 6 --area 2mm2 --out new   --area searches a price list of cores with
 run lenet5 --ratio 2x --alpha 2x   --ratio and --alpha both say
 run lenet5 --speedup 2x --out new   --speedup is for --method oneshot
 run lenet5 --method oneshot --budget 1   --budget is of training, --method oneshot has none
@@ -254,6 +260,8 @@ run lenet5 --json new --out new   --json and --out both write
 compare model.cosign model.cosign   compare needs two different runs
 compare results.json model.cosign   model.cosign is not valid JSON
 frontier --network lenet5 --model model.cosign   --network and --model contradict each other
+frontier --act-bits 6   the price list is of cores with activations of 8 bits, the network's have 6
+frontier --model big.cosign --act-bits 6   big.cosign has activations of 8 bits; leave --act-bits
 frontier --liberty model.cosign   --liberty is for the cores that --measure synthesises
 frontier --json new --plot new   --plot and --json both write
 breakeven --network lenet5 --layers conv9   lenet5 has no layer 'conv9'
@@ -272,6 +280,7 @@ compress export --network lenet5 --out new   export needs --alpha, --ratio, --pa
 compress export --network lenet5 --ratio 430501 --out new   lenet5 cannot be pruned 430501 times
 compress export --network lenet5 --ratio 4 --finetune 1 --out new   --finetune is for --method
 sim run model.cosign --input images.npz   must hold uint8 pixels or int8 activations
+sim run model.cosign --act-bits 6   its activations have 8 bits, those of the core 6
 sim run model.cosign --input model.cosign   is not a NumPy array
 sim run model.cosign --waves new --layers fc,fc1   a wave shows one layer
 sim run big.cosign --images 1000000   --images asks for 1,000,000 images of 150,528 numbers

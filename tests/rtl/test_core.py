@@ -23,7 +23,7 @@ from sim.simulate import Run
 SMALL = {"act_banks": 2, "act_depth": 32, "weight_depth": 32, "acc_bits": 24}
 CORES = {
     "sparse": CoreConfig(lanes=3, index_bits=4, drain=2, act_buffers=2, **SMALL),
-    "absolute": CoreConfig(lanes=2, tiles=2, coding="absolute", pipeline=0, **SMALL),
+    "absolute": CoreConfig(lanes=2, tiles=2, act_bits=5, coding="absolute", pipeline=0, **SMALL),
     "bitmask": CoreConfig(
         lanes=3,
         coding="bitmask",
@@ -57,14 +57,27 @@ CORES = {
         **SMALL | {"act_depth": 24, "weight_depth": 24},
     ),
     # Multipliers that rest at zeros, one edge behind the others, with 0 to 2 product registers.
-    "dense-2d-gated": CoreConfig("dense-2d", lanes=2, filters=3, gate_zeros=1, **SMALL),
+    "dense-2d-gated": CoreConfig("dense-2d", lanes=2, filters=3, act_bits=6, gate_zeros=1, **SMALL),
     "sparse-gated": CoreConfig(lanes=3, index_bits=4, pipeline=0, gate_zeros=1, **SMALL),
     "sparse-nm-gated": CoreConfig(
-        "sparse-nm", lanes=1, filters=3, pipeline=2, gate_zeros=1, **SMALL | {"act_banks": 4}
+        "sparse-nm",
+        lanes=1,
+        filters=3,
+        act_bits=4,
+        pipeline=2,
+        gate_zeros=1,
+        **SMALL | {"act_banks": 4},
     ),
     # Passes that follow each other as fast as can be.
     "dense-packed-scalar": CoreConfig(
-        "dense-packed", lanes=2, drain=2, mask_bits=3, mask_depth=11, act_buffers=2, **SMALL
+        "dense-packed",
+        lanes=2,
+        act_bits=7,
+        drain=2,
+        mask_bits=3,
+        mask_depth=11,
+        act_buffers=2,
+        **SMALL,
     ),
     "sparse-rows": CoreConfig(
         "sparse-rows", lanes=2, filters=2, window_reads=2, window_span=2, tap_depth=32, **SMALL
@@ -72,7 +85,14 @@ CORES = {
     # Streams that wait for each other, of distances that take fillers and of addresses.
     "sparse-dot": CoreConfig(lanes=3, index_bits=4, drain=2, streams=3, **SMALL),
     "sparse-dot-tiles": CoreConfig(
-        lanes=2, tiles=2, index_bits=4, streams=2, act_buffers=2, pipeline=2, **SMALL
+        lanes=2,
+        tiles=2,
+        act_bits=6,
+        index_bits=4,
+        streams=2,
+        act_buffers=2,
+        pipeline=2,
+        **SMALL,
     ),
     "sparse-dot-absolute": CoreConfig(
         lanes=2,
@@ -97,6 +117,7 @@ CORES = {
     "bitmask-dot-tiles": CoreConfig(
         lanes=2,
         tiles=2,
+        act_bits=4,
         coding="bitmask",
         streams=2,
         weight_bits=4,
@@ -110,7 +131,14 @@ CORES = {
     # Windows of one read and of several, of one tap and of several.
     "window": CoreConfig(lanes=3, coding="window", window_span=3, step_bits=2, drain=2, **SMALL),
     "window-taps": CoreConfig(
-        lanes=2, coding="window", window_span=1, streams=3, weight_bits=4, pipeline=0, **SMALL
+        lanes=2,
+        act_bits=7,
+        coding="window",
+        window_span=1,
+        streams=3,
+        weight_bits=4,
+        pipeline=0,
+        **SMALL,
     ),
     "window-beats": CoreConfig(
         lanes=3,
@@ -205,10 +233,14 @@ def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
     found = []
     for seed, shape in enumerate(shapes):
         layer = random_layer(shape, (0.4, 0.8, 1.0, 1.0)[seed], seed=seed, relu=seed == 1)
-        found.append((obeying(layer, config), random_input(shape, 1, seed)))
+        found.append((obeying(layer, config), random_input(shape, 1, seed, config.act_bits)))
     short, batch = Geometry("linear", 1, 4 * config.filters), config.lanes * config.tiles
-    found.append((random_layer(short, 1.0, seed=4), random_input(short, batch)))
-    return [*found, (dense, random_input(full, images))]
+    for layer, count in (
+        (obeying(random_layer(short, 1.0, seed=4), config), batch),
+        (dense, images),
+    ):
+        found.append((layer, random_input(layer.geometry, count, act_bits=config.act_bits)))
+    return found
 
 
 def run_layers(batch: list[tuple[Layer, np.ndarray]], config: CoreConfig, stall: float, seed: int):
@@ -249,7 +281,7 @@ def test_small_cores_bit_for_bit(name: str, stall: float) -> None:
 @pytest.mark.parametrize("name", [*STREAMED, "sparse", "window-beats"])
 def test_every_entry_counts_as_a_weight_or_a_filler(name: str) -> None:
     config = CORES[name]
-    layer = random_layer(Geometry("conv", 5, 3, 6, 5, (2, 2)), 0.4)
+    layer = obeying(random_layer(Geometry("conv", 5, 3, 6, 5, (2, 2)), 0.4), config)
     program = pack_layer(layer, config)
     entries = int(work(layer, program.layout, config).entries.sum())
     (answer,) = simulate_core([run_of(layer, config)], config)

@@ -121,6 +121,19 @@ def test_cores_are_found_by_role_and_by_name() -> None:
         cores.named("rows")
 
 
+def test_cores_follow_the_activations_of_a_network(tmp_path: Path) -> None:
+    cores = CoreSet().for_activations(6)
+    assert {core.act_bits for core in cores.cores} == {6}
+    assert cores.sparse.name == "sparse-61-a6"
+    assert cores.named("sparse-34-bitmask-a6") in cores.candidates
+    assert CoreSet().for_activations(8) == CoreSet()
+    assert cores.for_activations(6) == cores
+    mixed = read("[dense]\nact_bits = 5\n", tmp_path)
+    assert mixed.for_activations(5) == CoreSet().for_activations(5)
+    with pytest.raises(CosignError, match="dense-2d-8x8-a5 is for activations of 5 bits, the netw"):
+        mixed.for_activations(8)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

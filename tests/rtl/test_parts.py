@@ -32,9 +32,8 @@ def simulate(component, testbench) -> None:
     simulator.run()
 
 
-extremes = st.sampled_from([-(1 << 22), -1, 0, 1, (1 << 22) - 1]) | st.integers(
-    -(1 << 22), (1 << 22) - 1
-)
+WIDEST = 1 << 22
+extremes = st.sampled_from([-WIDEST, -1, 0, 1, WIDEST - 1]) | st.integers(-WIDEST, WIDEST - 1)
 
 
 @settings(max_examples=20, deadline=None)
@@ -46,12 +45,15 @@ extremes = st.sampled_from([-(1 << 22), -1, 0, 1, (1 << 22) - 1]) | st.integers(
     ),
     st.booleans(),
     st.sampled_from([16, 16, 13, 12, 9, 8]),
+    st.sampled_from([8, 8, 7, 6, 5, 4]),
 )
-@example([(600, 0, 1, 1), (-600, 0, 1, 1)], False, 16)
-@example([((1 << 22) - 1, (1 << 22) - 1, 65535, 1), (-(1 << 22), -(1 << 22), 65535, 1)], False, 16)
-def test_requantizer_rounds_half_up_and_saturates(sums, relu, mul_bits):
+@example([(600, 0, 1, 1), (-600, 0, 1, 1)], False, 16, 8)
+@example([(36, 0, 1, 1), (-36, 0, 1, 1), (15, 0, 1, 1)], False, 16, 4)
+@example([(WIDEST - 1, WIDEST - 1, 65535, 1), (-WIDEST, -WIDEST, 65535, 1)], False, 16, 8)
+@example([(WIDEST - 1, WIDEST - 1, 65535, 1), (-WIDEST, -WIDEST, 65535, 1)], False, 16, 5)
+def test_requantizer_rounds_half_up_and_saturates(sums, relu, mul_bits, act_bits):
     """Each result with a multiplier and a shift of its own."""
-    config = dataclasses.replace(CONFIG, mul_bits=mul_bits)
+    config = dataclasses.replace(CONFIG, mul_bits=mul_bits, act_bits=act_bits)
     sums = [(acc, bias, mul >> 16 - mul_bits, shift) for acc, bias, mul, shift in sums]
     part = Requantizer(config)
     results = []
@@ -71,8 +73,9 @@ def test_requantizer_rounds_half_up_and_saturates(sums, relu, mul_bits):
             results.append(ctx.get(part.out))
 
     simulate(part, testbench)
+    top = 1 << (act_bits - 1)
     expected = [
-        min(max(((acc + bias) * mul + (1 << (shift - 1))) >> shift, 0 if relu else -128), 127)
+        min(max(((acc + bias) * mul + (1 << (shift - 1))) >> shift, 0 if relu else -top), top - 1)
         for acc, bias, mul, shift in sums
     ]
     assert results[REQUANTIZE_STAGES - 1 :][: len(sums)] == expected

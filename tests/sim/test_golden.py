@@ -8,10 +8,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_layers import narrowed
 
 from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer
 from compress.model.hostops import HostOp
 from sim import golden
+
+widths = st.sampled_from([8, 8, 7, 6, 5, 4])
+"""Bits of activations."""
 
 
 def layer_from_dense(geometry: Geometry, dense: np.ndarray, **fields) -> Layer:
@@ -43,14 +47,17 @@ def random_layers(draw) -> tuple[Layer, np.ndarray]:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     dense = rng.integers(-127, 128, (geometry.out_channels, geometry.columns), np.int8)
     dense[rng.random(dense.shape) > draw(st.floats(0, 1))] = 0
-    x = rng.integers(-128, 128, (2, geometry.in_channels, geometry.in_height, geometry.in_width))
+    shape = (2, geometry.in_channels, geometry.in_height, geometry.in_width)
+    act_bits = draw(widths)
+    x = narrowed(rng.integers(-128, 128, shape, np.int8), act_bits)
     bias = rng.integers(-5000, 5000, geometry.out_channels)
     each = draw(st.sampled_from([1, geometry.out_channels]))
     scales = {"mul": rng.integers(0, 1 << 16, each), "shift": rng.integers(1, 48, each)}
+    scales["act_bits"] = act_bits
     if draw(st.booleans()):  # to outputs that do not saturate
         scales["shift"] = rng.integers(17, 28, each)
     made = layer_from_dense(geometry, dense, bias=bias, relu=draw(st.booleans()), **scales)
-    return made, x.astype(np.int8)
+    return made, x
 
 
 def slow_accumulate(layer: Layer, x: np.ndarray) -> np.ndarray:
@@ -84,7 +91,7 @@ def test_outputs_equal_each_filters_requantisation_in_fractions(case):
     for n, k, y, z in np.ndindex(sums.shape):
         acc = int(sums[n, k, y, z]) + int(layer.bias[k])
         mul, shift = int(layer.mul[k]), int(layer.shift[k])
-        assert outputs[n, k, y, z] == slow_requantize(acc, mul, shift, 0 if layer.relu else -128)
+        assert outputs[n, k, y, z] == slow_requantize(acc, mul, shift, layer, layer.relu)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +110,15 @@ def test_requantize_rounds_half_up_and_saturates(acc, relu, expected):
     assert golden.requantize(np.array([acc]), 1 << 15, 16, relu)[0] == expected
 
 
+@pytest.mark.parametrize(("bits", "ends"), [(4, (-8, 7)), (5, (-16, 15)), (7, (-64, 63))])
+def test_fewer_bits_saturate_at_their_own_ends(bits, ends):
+    acc = np.array([-10_000, -1, 10_000])
+    assert golden.requantize(acc, 1 << 15, 16, False, bits).tolist() == [ends[0], 0, ends[1]]
+    assert golden.requantize(acc, 1 << 15, 16, True, bits).tolist() == [0, 0, ends[1]]
+    source = InputSpec((1, 1, 2), 1e-3, (0.5,), (0.5,), bits)
+    assert source.quantize(np.array([[[0, 255]]], np.uint8)).ravel().tolist() == list(ends)
+
+
 def test_large_sums_stay_exact():
     """Sums beyond float32's mantissa: 4,000 products of 127 * 127, the last one odd."""
     geometry = Geometry("linear", 4001, 1)
@@ -112,21 +128,29 @@ def test_large_sums_stay_exact():
     assert golden.accumulate(layer, x).item() == 4000 * 127 * 127 + 127
 
 
-def test_lrn_equals_torch():
+@pytest.mark.parametrize("bits", [8, 5])
+def test_lrn_equals_torch(bits):
     rng = np.random.default_rng(0)
-    x = rng.integers(-128, 128, (2, 7, 3, 3)).astype(np.int8)
+    x = rng.integers(-128, 128, (2, 7, 3, 3)).astype(np.int8) >> (8 - bits)
     attrs = {"size": 5, "alpha": 1e-1, "beta": 0.75, "k": 1.0, "in_scale": 0.1, "out_scale": 0.08}
-    ours = golden.HOST_OPS["lrn"](HostOp("n", "lrn", ("input",), attrs), x)
+    op = HostOp("n", "lrn", ("input",), attrs, act_bits=bits)
+    ours = golden.HOST_OPS["lrn"](op, x)
     reference = torch.nn.functional.local_response_norm(
         torch.from_numpy(x).double() * 0.1, 5, alpha=1e-1, beta=0.75, k=1.0
     )
-    expected = np.clip(np.floor(reference.numpy() / 0.08 + 0.5), -128, 127)
+    top = 1 << (bits - 1)
+    expected = np.clip(np.floor(reference.numpy() / 0.08 + 0.5), -top, top - 1)
+    assert bits == 8 or expected.max() == top - 1
     np.testing.assert_array_equal(ours, expected)
 
 
-def slow_requantize(acc: int, mul: int, shift: int, low: int = -128) -> int:
-    """Round half up by exact fractions, then saturate."""
-    return min(max(math.floor(Fraction(acc * mul, 2**shift) + Fraction(1, 2)), low), 127)
+def slow_requantize(
+    acc: int, mul: int, shift: int, node: Layer | HostOp, relu: bool = False
+) -> int:
+    """Round half up by exact fractions, then saturate as the node's activations do."""
+    low, high = -(2 ** (node.act_bits - 1)), 2 ** (node.act_bits - 1) - 1
+    rounded = math.floor(Fraction(acc * mul, 2**shift) + Fraction(1, 2))
+    return min(max(rounded, 0 if relu else low), high)
 
 
 @st.composite
@@ -142,8 +166,9 @@ def random_pools(draw) -> tuple[HostOp, np.ndarray]:
         if draw(st.booleans()):
             attrs |= {"kernel": 0, "padding": draw(st.integers(0, min(size) // 2))}
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    x = rng.integers(-128, 128, (2, 3, *size)).astype(np.int8)
-    return HostOp("pool", op, ("input",), attrs), x
+    act_bits = draw(widths)
+    x = narrowed(rng.integers(-128, 128, (2, 3, *size)).astype(np.int8), act_bits)
+    return HostOp("pool", op, ("input",), attrs, act_bits=act_bits), x
 
 
 @settings(max_examples=150, deadline=None)
@@ -169,7 +194,7 @@ def test_pooling_equals_nested_loops(case):
         if op.op == "maxpool":
             assert y[n, c, i, j] == max(pixels)
         else:
-            assert y[n, c, i, j] == slow_requantize(sum(pixels), attrs["mul0"], attrs["shift"])
+            assert y[n, c, i, j] == slow_requantize(sum(pixels), attrs["mul0"], attrs["shift"], op)
 
 
 @st.composite
@@ -188,7 +213,9 @@ def odd_pools(draw) -> tuple[HostOp, np.ndarray]:
     if op == "avgpool":
         attrs |= {"mul0": draw(st.integers(0, 65535)), "shift": draw(st.integers(1, 24))}
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    return HostOp("pool", op, ("input",), attrs), rng.integers(-128, 128, (1, 2, *size), np.int8)
+    act_bits = draw(widths)
+    x = narrowed(rng.integers(-128, 128, (1, 2, *size), np.int8), act_bits)
+    return HostOp("pool", op, ("input",), attrs, act_bits=act_bits), x
 
 
 @given(odd_pools())
@@ -212,28 +239,27 @@ def test_windows_of_any_shape_equal_nested_loops(case):
             if 0 <= row < x.shape[2] and 0 <= column < x.shape[3]
         ]
         if op.op == "maxpool":
-            assert y[n, c, i, j] == max(pixels, default=-128)
+            assert y[n, c, i, j] == max(pixels, default=-(2 ** (op.act_bits - 1)))
         else:
-            assert y[n, c, i, j] == slow_requantize(sum(pixels), a["mul0"], a["shift"])
+            assert y[n, c, i, j] == slow_requantize(sum(pixels), a["mul0"], a["shift"], op)
 
 
-@given(st.integers(0, 65535), st.integers(1, 30), st.integers(0, 2**32), st.integers(0, 3))
-def test_mul_and_add_of_maps_that_repeat(mul0, shift, seed, axis):
+@given(st.integers(0, 65535), st.integers(1, 30), st.integers(0, 2**32), st.integers(0, 3), widths)
+def test_mul_and_add_of_maps_that_repeat(mul0, shift, seed, axis, bits):
     rng = np.random.default_rng(seed)
-    x = rng.integers(-128, 128, (1, 2, 3, 2), np.int8)
+    x = narrowed(rng.integers(-128, 128, (1, 2, 3, 2), np.int8), bits)
     small = [1, 2, 3, 2]
     if axis:
         small[axis] = 1
-    y = rng.integers(-128, 128, small, np.int8)
-    product = golden.HOST_OPS["mul"](
-        HostOp("p", "mul", ("a", "b"), {"mul0": mul0, "shift": shift}), x, y
-    )
-    attrs = {"mul0": mul0, "mul1": 7, "shift": shift, "relu": 0}
-    total = golden.HOST_OPS["add"](HostOp("s", "add", ("a", "b"), attrs), x, y)
+    y = narrowed(rng.integers(-128, 128, small, np.int8), bits)
+    attrs = {"mul0": mul0, "shift": shift}
+    times = HostOp("p", "mul", ("a", "b"), attrs, act_bits=bits)
+    plus = HostOp("s", "add", ("a", "b"), attrs | {"mul1": 7, "relu": 0}, act_bits=bits)
+    product, total = (golden.HOST_OPS[op.op](op, x, y) for op in (times, plus))
     full = np.broadcast_to(y, x.shape)
     for at in np.ndindex(x.shape):
-        assert product[at] == slow_requantize(int(x[at]) * int(full[at]), mul0, shift)
-        assert total[at] == slow_requantize(int(x[at]) * mul0 + int(full[at]) * 7, 1, shift)
+        assert product[at] == slow_requantize(int(x[at]) * int(full[at]), mul0, shift, times)
+        assert total[at] == slow_requantize(int(x[at]) * mul0 + int(full[at]) * 7, 1, shift, plus)
 
 
 def test_function_take_and_permute_by_hand():
@@ -241,6 +267,10 @@ def test_function_take_and_permute_by_hand():
     tables = np.stack([np.arange(-128, 128), -np.arange(-128, 128).clip(-127)]).astype(np.int8)
     op = HostOp("f", "function", ("input",), {"out_scale": 1.0}, tables.tobytes())
     assert golden.HOST_OPS["function"](op, x)[0, 1].tolist() == [[5, -6], [-7, 127]]
+    few = HostOp("g", "function", ("input",), {"out_scale": 1.0}, bytes(range(8)) * 2, (), 4)
+    assert golden.HOST_OPS["function"](few, x.clip(-8, 7))[0].tolist() == [
+        [[1, 2], [3, 4]], [[3, 6], [7, 0]],
+    ]  # fmt: skip
     op = HostOp("t", "take", ("input",), layout=((1, -1), (0,), (1, 1, 0)))
     assert golden.HOST_OPS["take"](op, x)[0].tolist() == [[[6, 6, -5]], [[0, 0, 0]]]
     op = HostOp("p", "permute", ("input",), layout=((2, 4), (1, 0), (8, 1, 1)))
@@ -254,24 +284,29 @@ def test_function_take_and_permute_by_hand():
     st.integers(1, 47),
     st.integers(0, 1),
     st.integers(0, 2**32),
+    widths,
 )
-def test_add_equals_its_definition(mul0, mul1, shift, relu, seed):
+def test_add_equals_its_definition(mul0, mul1, shift, relu, seed, bits):
     x, y = np.random.default_rng(seed).integers(-128, 128, (2, 2, 3, 2, 2)).astype(np.int8)
+    x, y = narrowed(x, bits), narrowed(y, bits)
     attrs = {"mul0": mul0, "mul1": mul1, "shift": shift, "relu": relu}
-    out = golden.HOST_OPS["add"](HostOp("sum", "add", ("a", "b"), attrs), x, y)
+    op = HostOp("sum", "add", ("a", "b"), attrs, act_bits=bits)
+    out = golden.HOST_OPS["add"](op, x, y)
     for at in np.ndindex(x.shape):
         total = int(x[at]) * mul0 + int(y[at]) * mul1
-        assert out[at] == slow_requantize(total, 1, shift, low=0 if relu else -128)
+        assert out[at] == slow_requantize(total, 1, shift, op, bool(relu))
 
 
-def test_concat_brings_each_input_to_one_scale():
+@pytest.mark.parametrize("bits", [8, 6])
+def test_concat_brings_each_input_to_one_scale(bits):
     x, y = np.random.default_rng(0).integers(-128, 128, (2, 2, 3, 2, 2)).astype(np.int8)
-    attrs = {"mul0": 3, "mul1": 1, "shift": 1}
-    out = golden.HOST_OPS["concat"](HostOp("all", "concat", ("a", "b"), attrs), x, y[:, :1])
+    x, y = narrowed(x, bits), narrowed(y, bits)
+    op = HostOp("all", "concat", ("a", "b"), {"mul0": 3, "mul1": 1, "shift": 1}, act_bits=bits)
+    out = golden.HOST_OPS["concat"](op, x, y[:, :1])
     assert out.shape == (2, 4, 2, 2)
     for n, c, i, j in np.ndindex(out.shape):
         value, mul = (x[n, c, i, j], 3) if c < 3 else (y[n, c - 3, i, j], 1)
-        assert out[n, c, i, j] == slow_requantize(int(value), mul, 1)
+        assert out[n, c, i, j] == slow_requantize(int(value), mul, 1, op)
 
 
 def test_a_network_counts_right_answers():

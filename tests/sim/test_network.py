@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from narrowing import with_act_bits
 from random_layers import obeying, random_layer
 
 import sim.verify
@@ -66,6 +67,9 @@ def run(model: Path, *arguments: object) -> int:
 
 @pytest.mark.parametrize("core", CORES)
 def test_every_layer_of_a_residual_network_agrees(core, model, tmp_path, capsys):
+    """The bitmask core has the activations of its network, which are of five bits."""
+    bits = 5 if core == "sparse-bitmask" else 8
+    container.save(with_act_bits(container.load(model), bits), model)
     file = tmp_path / "result.json"
     assert run(model, "--images", 3, "--seed", 7, "--json", file, *CORES[core]) == 0
     result = json.loads(file.read_text())
@@ -73,6 +77,7 @@ def test_every_layer_of_a_residual_network_agrees(core, model, tmp_path, capsys)
     assert result["values_compared"] == 3 * (3 * 6 * 81 + 10)
     assert result["mismatches"] == 0
     assert result["agrees"]
+    assert result["config"]["act_bits"] == bits
     for layer in result["layers"]:
         assert layer["cycles"] == layer["model_cycles"] > 0
     printed = capsys.readouterr()

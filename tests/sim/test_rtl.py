@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from malformed import is_right, malformed, run_of
-from random_layers import cases, layer_of, obeying, random_input, random_layer
+from random_layers import cases, layer_of, narrowed, obeying, random_input, random_layer
 
+from compress.model.activations import bounds
 from compress.model.graph import Geometry, Layer
 from cosign import CosignError
 from rtl.config import CoreConfig
@@ -29,7 +30,14 @@ CORES = {
     # Narrow indices make fillers; two outputs a cycle do not divide the lanes.
     "sparse": CoreConfig("sparse", lanes=13, index_bits=5, drain=2, **SMALL),
     "sparse-absolute": CoreConfig(
-        "sparse", lanes=5, tiles=2, coding="absolute", pipeline=0, act_buffers=2, **SMALL
+        "sparse",
+        lanes=5,
+        tiles=2,
+        act_bits=5,
+        coding="absolute",
+        pipeline=0,
+        act_buffers=2,
+        **SMALL,
     ),
     "sparse-bitmask": CoreConfig(
         "sparse", lanes=13, coding="bitmask", mask_bits=10, tap_depth=256, pipeline=2, **SMALL
@@ -37,7 +45,15 @@ CORES = {
     # Streams that wait for each other, some of them without channels.
     "sparse-dot": CoreConfig("sparse", lanes=7, streams=3, index_bits=5, drain=2, **SMALL),
     "sparse-dot-tiles": CoreConfig(
-        "sparse", lanes=5, tiles=2, streams=2, index_bits=6, pipeline=2, act_buffers=2, **SMALL
+        "sparse",
+        lanes=5,
+        tiles=2,
+        act_bits=7,
+        streams=2,
+        index_bits=6,
+        pipeline=2,
+        act_buffers=2,
+        **SMALL,
     ),
     "sparse-dot-absolute": CoreConfig(
         "sparse", lanes=3, streams=8, coding="absolute", pipeline=0, gate_zeros=1, **SMALL
@@ -46,6 +62,7 @@ CORES = {
     "bitmask-dot": CoreConfig(
         "sparse",
         lanes=7,
+        act_bits=4,
         streams=3,
         coding="bitmask",
         mask_bits=5,
@@ -72,7 +89,15 @@ CORES = {
         "sparse", lanes=9, coding="window", window_span=3, step_bits=2, act_buffers=2, **SMALL
     ),
     "window-dot": CoreConfig(
-        "sparse", lanes=6, coding="window", window_span=1, streams=4, pipeline=2, drain=2, **SMALL
+        "sparse",
+        lanes=6,
+        act_bits=6,
+        coding="window",
+        window_span=1,
+        streams=4,
+        pipeline=2,
+        drain=2,
+        **SMALL,
     ),
     "window-beats": CoreConfig(
         "sparse",
@@ -108,8 +133,8 @@ CORES = {
         act_buffers=2,
         **SMALL | {"weight_depth": 2048},
     ),
-    "dense-scalar": CoreConfig("dense-scalar", lanes=13, act_buffers=2, **SMALL),
-    "dense-2d": CoreConfig("dense-2d", lanes=6, filters=3, drain=2, **SMALL),
+    "dense-scalar": CoreConfig("dense-scalar", lanes=13, act_bits=5, act_buffers=2, **SMALL),
+    "dense-2d": CoreConfig("dense-2d", lanes=6, filters=3, act_bits=4, drain=2, **SMALL),
     "dense-packed": CoreConfig(
         "dense-packed", lanes=6, filters=3, drain=2, mask_bits=5, mask_depth=103, **SMALL
     ),
@@ -117,6 +142,7 @@ CORES = {
         "dense-packed",
         lanes=2,
         filters=8,
+        act_bits=4,
         tiles=2,
         mask_bits=4,
         pipeline=0,
@@ -125,13 +151,28 @@ CORES = {
         **SMALL,
     ),
     "sparse-rows": CoreConfig(
-        "sparse-rows", lanes=6, filters=3, window_reads=2, window_span=3, drain=2, **SMALL
+        "sparse-rows",
+        lanes=6,
+        filters=3,
+        act_bits=6,
+        window_reads=2,
+        window_span=3,
+        drain=2,
+        **SMALL,
     ),
     "sparse-nm-2of4": CoreConfig(
         "sparse-nm", lanes=6, filters=3, drain=2, **SMALL | {"act_banks": 8, "act_depth": 256}
     ),
     "sparse-nm-1of4": CoreConfig(
-        "sparse-nm", lanes=2, filters=5, tiles=2, pipeline=0, act_buffers=2, nm_keep=1, **SMALL
+        "sparse-nm",
+        lanes=2,
+        filters=5,
+        tiles=2,
+        act_bits=7,
+        pipeline=0,
+        act_buffers=2,
+        nm_keep=1,
+        **SMALL,
     ),
     # Elements wider than a bank, and as wide as half of one.
     "sparse-nm-2of8": CoreConfig(
@@ -187,7 +228,7 @@ def run_and_compare(
 def fitting(batch, config: CoreConfig):
     """The cases that the core accepts: all, but for steps that a dense core cannot make."""
     accepted = []
-    for layer, x in ((obeying(layer, config), x) for layer, x in batch):
+    for layer, x in ((obeying(layer, config), narrowed(x, config.act_bits)) for layer, x in batch):
         try:
             job_of(layer, x, config)
         except CosignError as error:
@@ -286,19 +327,32 @@ def test_memories_may_be_full_to_the_last_word(config):
     layout = stripes_of(geometry, images, config)[1]
     assert layout.bytes == config.act_bytes
     assert work(layer, layout, config).stored.tolist() == [config.weight_depth] * 2
-    run_and_compare([(layer, random_input(geometry, images))] * 2, config)
+    x = random_input(geometry, images, act_bits=config.act_bits)
+    run_and_compare([(layer, x)] * 2, config)
 
 
-def test_both_ends_of_the_int8_range_are_reached():
-    config = CORES["sparse"]
+@pytest.mark.parametrize("name", ["sparse", "sparse-absolute", "dense-2d"])
+def test_both_ends_of_the_range_are_reached(name):
+    config = CORES[name]
+    lowest, highest = bounds(config.act_bits)
     geometry = Geometry("conv", 2, 2, 4, 4, (3, 3), (1, 1), (1, 1))
-    x = np.full((1, 2, 4, 4), -128, np.int8)
-    x[..., 2:] = 127
-    for relu, lowest in ((False, -128), (True, 0)):
-        layer = layer_of(np.full((2, 18), 127), geometry, relu=relu)
+    x = np.full((1, 2, 4, 4), lowest, np.int8)
+    x[..., 2:] = highest
+    for relu in (False, True):
+        layer = layer_of(np.full((2, 18), 127), geometry, relu=relu, act_bits=config.act_bits)
         run = run_layer(layer, x, config)
         assert np.array_equal(run.outputs, layer_output(layer, x))
-        assert (run.outputs.min(), run.outputs.max()) == (lowest, 127)
+        assert (run.outputs.min(), run.outputs.max()) == (0 if relu else lowest, highest)
+
+
+def test_activations_of_other_bits_than_the_core_has_are_refused():
+    config = CORES["dense-2d"]
+    layer = random_layer(Geometry("conv", 2, 2, 4, 4, (2, 2)), 1.0)
+    with pytest.raises(CosignError, match="have 8 bits, those of the core 4; set act_bits to 8"):
+        run_layer(layer, random_input(layer.geometry), config)
+    layer = obeying(layer, config)
+    with pytest.raises(CosignError, match=r"of 4 bits, -8 to 7, and holds -?\d+"):
+        run_layer(layer, random_input(layer.geometry), config)
 
 
 @every_core
@@ -306,13 +360,14 @@ def test_the_accumulator_holds_what_its_width_promises(config):
     """Sums at both ends of acc_bits; a bias one further is refused."""
     geometry = Geometry("linear", 400, 2)
     levels = np.stack([np.full(400, 127), np.full(400, -127)])
-    x = np.full((3, 400, 1, 1), -128, np.int8)
+    lowest, highest = bounds(config.act_bits)
+    x = np.full((3, 400, 1, 1), lowest, np.int8)
     layer = obeying(layer_of(levels, geometry, mul=1, shift=20), config)
-    room = (1 << (config.acc_bits - 1)) - layer.nnz // 2 * 127 * 128
+    room = (1 << (config.acc_bits - 1)) - layer.nnz // 2 * 127 * -lowest
     layer = dataclasses.replace(layer, bias=np.array([-room, room - 1]))
     run = run_layer(layer, x, config)
     assert np.array_equal(run.outputs, layer_output(layer, x))
-    assert run.outputs[0].ravel().tolist() == [-128, 127]
+    assert run.outputs[0].ravel().tolist() == [lowest, highest]
     beyond = dataclasses.replace(layer, bias=np.array([-room - 1, 0]))
     with pytest.raises(CosignError, match="raise acc_bits"):
         run_layer(beyond, x, config)
@@ -380,7 +435,7 @@ def test_maps_that_do_not_fit_are_computed_in_stripes(config):
     geometry = Geometry("conv", channels, 4, 60, 50, (3, 3), (1, 1), (1, 1))
     layer = obeying(random_layer(geometry, 0.2), config)
     assert config.act_bytes < channels * 60 * 50
-    x = random_input(layer.geometry, 2)
+    x = random_input(layer.geometry, 2, act_bits=config.act_bits)
     run = run_layer(layer, x, config)
     assert np.array_equal(run.outputs, layer_output(layer, x))
     assert run.cycles == 2 * layer_cycles(layer, config)

@@ -107,8 +107,20 @@ def test_what_the_list_does_not_know_is_refused():
         prices.of(_core(weight_bits=5))
     with pytest.raises(CosignError, match="gate_zeros"):
         prices.of(_core(gate_zeros=1))
+    with pytest.raises(CosignError, match=r"knows no core with the weight_bits, act_bits, .*-a6"):
+        prices.of(_core(act_bits=6))
     with pytest.raises(CosignError, match="at least one"):
         Prices([])
+
+
+def test_a_list_of_other_activations_prices_those_alone():
+    cores = [core.for_activations(6) for core in grid.cores()]
+    prices = Prices(map(_invented, cores))
+    assert prices.act_bits == 6
+    core = _core(core="dense-2d", lanes=14, filters=7, drain=7, act_bits=6)
+    assert prices.of(core).logic_um2 == pytest.approx(_invented(core).logic_um2)
+    with pytest.raises(CosignError, match="knows no core with the weight_bits, act_bits"):
+        prices.of(_core(core="dense-2d", lanes=14, filters=7, drain=7))
 
 
 def test_a_list_is_read_as_it_was_written(tmp_path: Path):

@@ -14,7 +14,7 @@ from compress.admm import moments, reconstruct
 from compress.admm.constraints import cut, put_on_levels
 from compress.data.pixels import normalised
 from compress.file import container
-from compress.model.graph import Geometry
+from compress.model.graph import Geometry, InputSpec
 from compress.model.nodes import Builder, NetworkSpec
 from compress.model.pattern import Pattern
 from compress.nn.network import Network, fold
@@ -62,7 +62,10 @@ def error(network: Network, x: Tensor, wanted: Tensor) -> float:
 
 
 def units_of(network: Network, x: Tensor) -> dict[str, float]:
-    return scales(network, lambda: [x], float(x.abs().max()) / 127)
+    (channels, *sides) = network.spec.shape
+    pixels = (0.0,) * channels, (1.0,) * channels
+    source = InputSpec((channels, *sides), float(x.abs().max()) / 127, *pixels)
+    return scales(network, lambda: [x], source)
 
 
 def copy_of(network: Network) -> Network:

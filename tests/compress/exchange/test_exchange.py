@@ -95,13 +95,22 @@ def newer() -> tuple[CompressedModel, np.ndarray]:
     return compressed(newer_operations(), 5)
 
 
-def compressed(spec: NetworkSpec, bits: int, seed: int = 0) -> tuple[CompressedModel, np.ndarray]:
+@pytest.fixture(scope="module")
+def narrower() -> tuple[CompressedModel, np.ndarray]:
+    """The same with activations of 5 bits."""
+    return compressed(newer_operations(), 5, act_bits=5)
+
+
+def compressed(
+    spec: NetworkSpec, bits: int, seed: int = 0, act_bits: int = 8
+) -> tuple[CompressedModel, np.ndarray]:
     """The network with random weights, and pixels to run it on."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (6, *spec.shape), np.uint8)
     network = Network(spec).eval()
-    source = input_spec(spec.shape, *((*part, 0.5)[: spec.shape[0]] for part in CONSTANT))
+    pixels_are = ((*part, 0.5)[: spec.shape[0]] for part in CONSTANT)
+    source = input_spec(spec.shape, *pixels_are, act_bits)
     scale_to_data(network, normalised(source, pixels))
     for bias in network.biases.values():
         torch.nn.init.normal_(bias, std=0.3)
@@ -136,9 +145,9 @@ def every_value(model: CompressedModel, pixels: np.ndarray) -> Iterator[tuple[st
 
 
 @settings(max_examples=10, deadline=None)
-@given(st.integers(1, 8), st.integers(0, 1000))
-def test_qdq_is_the_integer_model_at_every_node(bits: int, seed: int) -> None:
-    model, pixels = compressed(all_operations(), bits, seed)
+@given(st.integers(1, 8), st.integers(0, 1000), st.sampled_from([8, 8, 7, 6, 5, 4]))
+def test_qdq_is_the_integer_model_at_every_node(bits: int, seed: int, act_bits: int) -> None:
+    model, pixels = compressed(all_operations(), bits, seed, act_bits)
     if seed % 2:
         model = per_filter(model, seed)
     wanted = golden.trace(model, model.input.quantize(pixels))
@@ -146,8 +155,9 @@ def test_qdq_is_the_integer_model_at_every_node(bits: int, seed: int) -> None:
         np.testing.assert_array_equal(got, wanted[name], err_msg=name)
 
 
-def test_qdq_of_newer_operations(newer: tuple[CompressedModel, np.ndarray]) -> None:
-    model, pixels = newer
+@pytest.mark.parametrize("network", ["newer", "narrower"])
+def test_qdq_of_newer_operations(network: str, request: pytest.FixtureRequest) -> None:
+    model, pixels = request.getfixturevalue(network)
     wanted = golden.trace(model, model.input.quantize(pixels))
     for name, got in every_value(model, pixels):
         np.testing.assert_array_equal(got, wanted[name], err_msg=name)
@@ -431,7 +441,7 @@ def filters(everything: tuple[CompressedModel, np.ndarray]) -> tuple[CompressedM
     return per_filter(everything[0], 1), everything[1]
 
 
-@pytest.mark.parametrize("network", ["everything", "newer", "filters"])
+@pytest.mark.parametrize("network", ["everything", "newer", "narrower", "filters"])
 def test_qonnx_is_the_integer_model_but_for_single_units(
     network: str, request: pytest.FixtureRequest
 ) -> None:
@@ -446,15 +456,17 @@ def test_qonnx_is_the_integer_model_but_for_single_units(
     assert off < 0.01 * values
 
 
-def test_qonnx_says_how_wide_weights_and_activations_are() -> None:
-    model, _ = compressed(all_operations(), 3)
+@pytest.mark.parametrize("act_bits", [8, 6])
+def test_qonnx_says_how_wide_weights_and_activations_are(act_bits: int) -> None:
+    model, _ = compressed(all_operations(), 3, act_bits=act_bits)
     wrapper = ModelWrapper(onnx.load_model_from_string(convert.FORMATS["qonnx"](model)))
     quants = {node.name: node for node in wrapper.graph.node if node.op_type == "Quant"}
 
     def bits(name: str) -> float:
         return float(wrapper.get_initializer(quants[name].input[3]))
 
-    assert [bits(name) for name in ("stem.weight.quantized", "stem", "fc2")] == [4, 7, 8]
+    names = ("stem.weight.quantized", "stem", "fc2", "input.quantized")
+    assert [bits(name) for name in names] == [4, act_bits - 1, act_bits, act_bits]
 
 
 @pytest.mark.parametrize("network", ["everything", "filters"])

@@ -10,10 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from narrowing import with_act_bits
 
 from compress.file import container
 from compress.file.packing import CODINGS, FIXED
-from compress.model.graph import CompressedModel, Geometry, InputSpec, Layer, fixed_point
+from compress.model.graph import (
+    CompressedModel,
+    Geometry,
+    InputSpec,
+    Layer,
+    finest_scale,
+    fixed_point,
+)
 from compress.model.hostops import HostOp, pooling_window
 from compress.model.levels import max_level
 from cosign import CosignError
@@ -96,14 +104,18 @@ def same(one: object, two: object) -> bool:
     return one == two
 
 
-@given(st.integers(1, 8), st.integers(0, 1 << 32), st.sampled_from([None, *CODINGS]))
+act_bits = st.sampled_from([8, 8, 8, 7, 6, 5, 4])
+
+
+@given(st.integers(1, 8), st.integers(0, 1 << 32), st.sampled_from([None, *CODINGS]), act_bits)
 @settings(deadline=None)
-def test_a_model_comes_back(bits: int, seed: int, coding: str | None) -> None:
-    model = network(bits, seed)
+def test_a_model_comes_back(bits: int, seed: int, coding: str | None, act_bits: int) -> None:
+    model = with_act_bits(network(bits, seed), act_bits)
     blob = container.to_bytes(model, coding)
     assert same(container.from_bytes(blob), model)
     assert container.to_bytes(model, coding) == blob
-    assert (blob[6] == 6) == (not all(each.uniform for each in model.layers))
+    assert (blob[6] == 7) == (act_bits < 8)
+    assert (blob[6] == 6) == (act_bits == 8 and not all(each.uniform for each in model.layers))
 
 
 @given(st.integers(1, 8), st.integers(0, 1 << 32))
@@ -180,11 +192,12 @@ def host_operations(draw: st.DrawFn) -> CompressedModel:
     return CompressedModel("hosts", source, tuple(nodes), tuple(outputs))
 
 
-@given(host_operations())
-def test_host_operations_and_outputs_come_back(model: CompressedModel) -> None:
+@given(host_operations(), act_bits)
+def test_host_operations_and_outputs_come_back(model: CompressedModel, act_bits: int) -> None:
+    model = with_act_bits(model, act_bits)
     blob = container.to_bytes(model)
     assert same(container.from_bytes(blob), model)
-    assert blob[6] == 5 or model.outputs == (model.nodes[-1].name,)
+    assert blob[6] == (5 if act_bits == 8 else 7) or model.outputs == (model.nodes[-1].name,)
 
 
 def test_a_layer_after_maps_of_one_and_of_many_channels_that_are_added() -> None:
@@ -195,6 +208,33 @@ def test_a_layer_after_maps_of_one_and_of_many_channels_that_are_added() -> None
     made = layer("conv", "added", Geometry("conv", 3, 2, 2, 2), 4, 0)
     model = CompressedModel("added", source, (one, added, made))
     assert same(container.from_bytes(container.to_bytes(model)), model)
+
+
+@pytest.mark.parametrize("bits", [4, 6, 8])
+def test_the_finest_scale_takes_fewer_bytes_than_others(bits: int) -> None:
+    """What the input's scale is where no pixel saturates follows from its bits."""
+    pixels = (0.4, 0.5), (0.2, 0.3)
+    finest = InputSpec((2, 6, 5), finest_scale(*pixels, bits), *pixels, bits)
+    model = dataclasses.replace(with_act_bits(network(3, 5), bits), input=finest)
+    other = dataclasses.replace(finest, scale=1.01 * finest.scale)
+    blob, longer = (
+        container.to_bytes(dataclasses.replace(model, input=source)) for source in (finest, other)
+    )
+    assert same(container.from_bytes(blob), model)
+    assert len(blob) < len(longer)
+
+
+def test_activations_of_two_widths_are_refused() -> None:
+    model = with_act_bits(network(3, 5), 6)
+    first = dataclasses.replace(model.nodes[0], act_bits=5)
+    with pytest.raises(CosignError, match="'conv1' has activations of 5 bits, the input of 6"):
+        dataclasses.replace(model, nodes=(first, *model.nodes[1:]))
+
+
+def test_a_table_beyond_the_activations_is_refused() -> None:
+    attrs, table = {"out_scale": 1.0}, bytes(15) + bytes([8])
+    with pytest.raises(CosignError, match="of 4 bits, -8 to 7, and holds 8"):
+        HostOp("f", "function", ("input",), attrs, table, (), 4)
 
 
 def test_a_take_of_more_than_an_axis_holds_is_refused() -> None:
@@ -470,7 +510,7 @@ def test_every_truncation_and_extension_is_noticed(coding: str) -> None:
 def test_another_schema_is_named() -> None:
     blob = bytearray(container.to_bytes(network(3, 5)))
     blob[6] = 9
-    with pytest.raises(CosignError, match="has schema 9, this version reads 1 to 6"):
+    with pytest.raises(CosignError, match="has schema 9, this version reads 1 to 7"):
         container.from_bytes(bytes(blob))
 
 

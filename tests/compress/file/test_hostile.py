@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from narrowing import with_act_bits
 
 from compress.file import container
 from compress.file.fields import FieldWriter
@@ -45,14 +46,15 @@ def unframed(blob: bytes) -> tuple[bytes, bytes, int]:
 
 
 def small(coding: str | None, schema: int) -> bytes:
-    """A file with layers and most host operations; in schema 6 with scales of filters."""
+    """A file with layers and most host operations; from schema 6 on with scales of filters, in 7
+    with activations of 5 bits."""
     rng = np.random.default_rng(5)
 
     def layer(name: str, source: str, geometry: Geometry) -> Layer:
         levels = rng.integers(-4, 5, (geometry.out_channels, geometry.columns), np.int8)
         fields = {"bits": 3, "q": 0.1, "mul": 40_000, "shift": 20, "relu": True}
         bias = rng.integers(-99, 99, geometry.out_channels)
-        if schema == 6:
+        if schema > 5:
             fields |= filters[name](len(levels))
             levels[:2] = 0
         scales = {"in_scale": 0.02, "out_scale": 0.05}
@@ -92,11 +94,12 @@ def small(coding: str | None, schema: int) -> bytes:
         HostOp("l", "flatten", ("c",)),
         layer("fc1", "l", Geometry("linear", 18, 5)),
     )
-    return container.to_bytes(CompressedModel("small", source, nodes, ("fc1", "a")), coding)
+    model = CompressedModel("small", source, nodes, ("fc1", "a"))
+    return container.to_bytes(with_act_bits(model, 5) if schema == 7 else model, coding)
 
 
 FILES = {
-    (coding, schema): small(coding, schema) for coding in (*CODINGS, None) for schema in (5, 6)
+    (coding, schema): small(coding, schema) for coding in (*CODINGS, None) for schema in (5, 6, 7)
 }
 
 
@@ -132,7 +135,7 @@ def test_mutants_with_right_checksums(kind_of_file: tuple[str | None, int], seed
         elif part:
             del part[at : at + rng.randrange(1, 6)]
     model = read_or_refused(
-        framed(bytes(parts[0]), bytes(parts[1]), rng.choice([schema, schema, 3, 4, 5, 6]))
+        framed(bytes(parts[0]), bytes(parts[1]), rng.choice([schema, schema, 3, 4, 5, 6, 7]))
     )
     if model is not None:
         assert container.from_bytes(container.to_bytes(model)).nodes
@@ -336,3 +339,14 @@ def test_headers_of_old_schemas(head: object) -> None:
     with pytest.raises(CosignError) as caught:
         container.from_bytes(old(head))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("bits", [0, 3, 8, 100])
+def test_bits_that_no_activation_has_are_refused(bits: int) -> None:
+    """Of 8 bits an older schema tells."""
+    head, weights, _ = unframed(small(None, 7))
+    at = 1 + len("small")
+    assert head[at] == 5
+    other = head[:at] + bytes([bits]) + head[at + 1 :]
+    with pytest.raises(CosignError, match=f"have {bits} bits, must have 4 to 7 in schema 7"):
+        container.from_bytes(framed(other, weights, 7))

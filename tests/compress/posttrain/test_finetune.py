@@ -42,7 +42,7 @@ def pruned(small: ModuleType) -> tuple[Network, Network, dict[str, float]]:
     """A network, the dense one, and units of activations."""
     dense = fold(small.trained(small.residual_spec()))
     x = normalised(SOURCE, images(64, 0))
-    units = scales(dense, lambda: [x], SOURCE.scale)
+    units = scales(dense, lambda: [x], SOURCE)
     network = copy.deepcopy(dense)
     keep = kept_weights(dense.spec, dict.fromkeys(dense.weights, 0.2))
     reconstruct.prune(network, keep, x.split(16), units=units)

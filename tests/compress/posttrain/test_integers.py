@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from compress.admm.constraints import put_on_levels
 from compress.file import container
-from compress.model.graph import fixed_point
+from compress.model.graph import InputSpec, fixed_point
 from compress.model.levels import Levels, max_level
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network
@@ -31,18 +31,20 @@ def test_factors_out_of_range_are_refused(factor: float) -> None:
         fixed_point(factor)
 
 
-def test_clip_minimises_the_error_of_rounding() -> None:
+@pytest.mark.parametrize(("bits", "slack"), [(8, 1.02), (6, 1.02), (4, 1.05)])
+def test_clip_minimises_the_error_of_rounding(bits: int, slack: float) -> None:
     """Against the measured error of rounding a long-tailed sample at every clip."""
     values = np.random.default_rng(0).exponential(1.0, 200_000) ** 1.5
     counts, edges = np.histogram(values, 4096, (0, values.max()))
-    clip = best_clip(counts.astype(float), float(values.max()))
+    clip = best_clip(counts.astype(float), float(values.max()), bits)
+    top = 2 ** (bits - 1) - 1
 
     def error(at: float) -> float:
-        step = at / 127
-        return float(((np.minimum(np.rint(values / step), 127) * step - values) ** 2).sum())
+        step = at / top
+        return float(((np.minimum(np.rint(values / step), top) * step - values) ** 2).sum())
 
     assert clip < values.max()
-    assert error(clip) <= 1.02 * min(error(at) for at in edges[512::64])
+    assert error(clip) <= slack * min(error(at) for at in edges[64::64])
 
 
 def random_spec(rng: np.random.Generator) -> NetworkSpec:
@@ -55,9 +57,12 @@ def random_spec(rng: np.random.Generator) -> NetworkSpec:
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.integers(0, 1 << 32), st.floats(-4, 2), st.integers(1, 8), st.floats(0, 1), st.booleans())
+@given(
+    *(st.integers(0, 1 << 32), st.floats(-4, 2), st.integers(1, 8), st.floats(0, 1)),
+    *(st.booleans(), st.integers(4, 8)),
+)
 def test_the_file_has_the_levels_that_quantisation_returned(
-    seed: int, exponent: float, bits: int, density: float, each: bool
+    seed: int, exponent: float, bits: int, density: float, each: bool, act_bits: int
 ) -> None:
     """Whatever floats the network holds: here they have nothing to do with the levels."""
     rng = np.random.default_rng(seed)
@@ -77,10 +82,12 @@ def test_the_file_has_the_levels_that_quantisation_returned(
         )
         for name, weight in network.weights.items()
     }
-    source = input_spec(spec.shape, (0.5, 0.5), (0.25, 0.25))
+    source = input_spec(spec.shape, (0.5, 0.5), (0.25, 0.25), act_bits)
     images = torch.randn(4, *spec.shape)
     model = assemble(network, levels, source, lambda: [images])
-    for layer in container.from_bytes(container.to_bytes(model)).layers:
+    back = container.from_bytes(container.to_bytes(model))
+    assert back.act_bits == act_bits
+    for layer in back.layers:
         found = levels[layer.name]
         assert np.array_equal(layer.dense_levels(), found.values.reshape(len(layer.bias), -1))
         assert layer.bits == bits
@@ -129,8 +136,13 @@ def test_a_scale_is_that_of_all_branches_that_are_read() -> None:
     network = Network(net.spec())
     with torch.no_grad():
         network.weights["conv"].copy_(torch.tensor([[10.0, 0], [0, 1]])[..., None, None])
-    found = scales(network, lambda: [torch.ones(1, 2, 1, 1)], 1.0, 14)
-    assert found["conv"] * 127 == pytest.approx(10, rel=0.1)
+    for bits, top in ((8, 127), (4, 7)):
+        source = InputSpec((2, 1, 1), 1.0, (0.0,) * 2, (1.0,) * 2, bits)
+        found = scales(network, lambda: [torch.ones(1, 2, 1, 1)], source, 14)
+        assert found["conv"] * top == pytest.approx(10, rel=0.1)
+        # what a file of 8 bits says reaches as far
+        known = scales(network, lambda: [torch.ones(1, 2, 1, 1)], source, 14, {"conv": 0.1})
+        assert known["conv"] * top == pytest.approx(12.7, rel=1e-3)
 
 
 def test_a_factor_counts_as_much_as_what_it_multiplies() -> None:
@@ -143,5 +155,6 @@ def test_a_factor_counts_as_much_as_what_it_multiplies() -> None:
     net.conv("conv", 2, 1, relu=False, source="scaled")
     images = torch.randn(8, 2, 4, 4)
     images[:, 1] = 0
-    found = scales(Network(net.spec()), lambda: [images], 0.03, 14)
+    source = InputSpec((2, 4, 4), 0.03, (0.0,) * 2, (1.0,) * 2)
+    found = scales(Network(net.spec()), lambda: [images], source, 14)
     assert found["inverse"] * 127 < 10  # that of the second channel is 1,000

@@ -95,13 +95,21 @@ def test_images_are_scaled_cropped_and_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["magnitude", "oneshot"])
-def test_a_ratio_is_the_same_in_every_layer(method: str, tmp_path: Path) -> None:
+def test_a_ratio_is_the_same_in_every_layer(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "model.cosign"
     arguments = ["--network", "lenet5", "--ratio", "4", "--method", method, "--bits", "6"]
-    assert main(["export", *arguments, "--out", str(out)]) == 0
-    for layer in container.load(out).layers:
+    assert main(["export", *arguments, "--act-bits", "5", "--out", str(out)]) == 0
+    model = container.load(out)
+    for layer in model.layers:
         assert layer.nnz == round(layer.geometry.weights / 4)
         assert layer.bits == 6
+    units = golden.trace(model, model.input.quantize(np.full((1, 1, 28, 28), 255, np.uint8)))
+    assert max(int(values.max()) for values in units.values()) == 15
+    capsys.readouterr()
+    assert main(["inspect", str(out)]) == 0
+    assert "lenet5, activations of 5 bits" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("method", ["magnitude", "oneshot"])

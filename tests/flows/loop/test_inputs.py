@@ -26,6 +26,7 @@ from flows.__main__ import main
 from flows.commands import training
 from flows.loop import assemble, inputs
 from flows.loop.rundir import RunConfig, RunDir
+from rtl.coreset import CoreSet
 
 
 @pytest.fixture
@@ -84,6 +85,16 @@ def test_options_of_the_method_reach_recipe_and_command() -> None:
     assert script == "flows/run_cosign.py"
     again, _ = asked_by(words)
     assert again == asked
+
+
+def test_activations_reach_the_command_and_the_cores_follow() -> None:
+    config, _ = asked_by(["lenet5", "--act-bits", "6"])
+    assert config == RunConfig("lenet5", act_bits=6)
+    config = dataclasses.replace(config, cores=CoreSet().for_activations(6))
+    words = shlex.split(assemble.command(config))
+    assert "--act-bits=6" in words
+    assert "--cores" not in words  # the same that the run finds by itself
+    assert "--act-bits" not in assemble.command(RunConfig("lenet5"))
 
 
 def test_weights_of_a_built_in_network_are_part_of_a_run(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from compress.model.graph import Geometry, Layer
 from compress.zoo.networks import spec_of
@@ -29,20 +30,24 @@ SMALL = Geometry("conv", 4, 6, 7, 5, (3, 3), padding=(1, 1))
 
 
 @functools.cache
-def prices() -> Prices:
-    return Prices(PriceList.read().cores)
+def prices(act_bits: int = 8) -> Prices:
+    """Of other activations as if those cost as much."""
+    cores = PriceList.read().cores
+    return Prices(structs.replace(c, config=c.config | {"act_bits": act_bits}) for c in cores)
 
 
-def _race(monkeypatch: pytest.MonkeyPatch, geometry: Geometry) -> Race:
+def _race(monkeypatch: pytest.MonkeyPatch, geometry: Geometry, act_bits: int = 8) -> Race:
     """Of cores of at most 12 multipliers."""
     monkeypatch.setattr(frontier, "MOST", 12)
-    return Race("small", [geometry], 1, prices())
+    return Race("small", [geometry], 1, prices(act_bits), act_bits)
 
 
-@pytest.mark.parametrize("kind", ["dense", "sparse", "sparse-rows"])
+@pytest.mark.parametrize(
+    ("kind", "act_bits"), [("dense", 8), ("sparse", 8), ("sparse", 5), ("sparse-rows", 8)]
+)
 @pytest.mark.parametrize("weights", ["streamed", "on-chip"])
-def test_the_fastest_is_that_of_all_cores(kind, weights, monkeypatch: pytest.MonkeyPatch):
-    race = _race(monkeypatch, SMALL)
+def test_the_fastest_is_that_of_all_cores(kind, act_bits, weights, monkeypatch: pytest.MonkeyPatch):
+    race = _race(monkeypatch, SMALL, act_bits)
     masks = Masks([RandomMasks(SMALL, 1, 0)])
     side = Side(race, (kind,), "openram", weights)
     layer = masks.layers[0].layer(0.4)
@@ -50,7 +55,8 @@ def test_the_fastest_is_that_of_all_cores(kind, weights, monkeypatch: pytest.Mon
     for config in race.field(kind, "openram").configs:
         core = fit(config, [layer])
         core = with_weights(core, masks.layers[0].stored(config, 0.4), weights)
-        price = prices().of(core)
+        price = prices(act_bits).of(core)
+        assert core.act_bits == act_bits
         memories = sram.area_by_purpose("openram", macros(core))
         area = price.logic_um2 + sum(memories.values())
         tried.append((layer_cycles(layer, core) / price.fmax_hz, area))
@@ -71,12 +77,13 @@ def test_the_fastest_is_that_of_all_cores(kind, weights, monkeypatch: pytest.Mon
     st.sampled_from([0.0, 0.3, 0.8, 0.97]),
     st.integers(1, 3),
     st.sampled_from([None, 0.5, 8.0]),
+    st.sampled_from([8, 5]),
 )
 def test_floors_are_never_above_the_exact_figures(
-    kind, lanes, filters, tiles, portion, kernel, bytes_per_cycle
+    kind, lanes, filters, tiles, portion, kernel, bytes_per_cycle, act_bits
 ):
     g = Geometry("conv", 4, 6, 7, 5, (kernel, kernel), padding=(kernel // 2, 0), groups=2)
-    fields = {"core": kind, "lanes": lanes, "tiles": tiles}
+    fields = {"core": kind, "lanes": lanes, "tiles": tiles, "act_bits": act_bits}
     if kind == "bitmask":
         more = {"mask_bits": 5, "streams": filters - 1}
         fields |= {"core": "sparse", "coding": "bitmask", **more}
