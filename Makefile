@@ -60,8 +60,9 @@ coverage: setup
 mutants: setup
 	$(BIN)/python tests/mutants.py $(ARGS)
 
+# Files of tests side by side: as many processes as cores, of one thread each.
 test: setup
-	$(BIN)/python -m pytest -m "not slow" --durations=10 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist loadfile -m "not slow" --durations=10 $(ARGS)
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow --durations=10 $(ARGS)
