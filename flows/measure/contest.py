@@ -25,6 +25,9 @@ from synth import sram
 from synth.breakeven import Stored, depths, with_weights
 from synth.prices import Prices
 
+_SOME = 64
+"""Candidates that are looked at together."""
+
 
 class Entry(NamedTuple):
     """A core in the race.
@@ -223,15 +226,17 @@ class Field:
         seconds = self._bounds(masks, portion)[0]
         areas = self._areas(weights, masks, portion)
         fitting = np.flatnonzero((areas <= limit_um2) & (seconds < below_s))
-        # The best bound comes first: what is popped with its closer bound is worth counting.
-        bounds = zip(
-            seconds[fitting].tolist(), areas[fitting].tolist(), fitting.tolist(), strict=True
-        )
-        heap = [(*bound, 0) for bound in bounds]
-        heapq.heapify(heap)
+        # The best bound comes first: what is popped with its closest bound is worth counting.
+        rising = fitting[np.argsort(seconds[fitting])]
+        heap: list[tuple[float, float, int, int]] = []
         closer = masks.turn, masks.filled
         best: Entry | None = None
-        while heap:
+        while len(rising) or heap:
+            if len(rising) and (not heap or heap[0][0] >= seconds[rising[0]]):
+                for number in rising[:_SOME].tolist():
+                    heapq.heappush(heap, (float(seconds[number]), float(areas[number]), number, 0))
+                rising = rising[_SOME:]
+                continue
             least, area, number, told = heapq.heappop(heap)
             if best is not None and (least, area) >= (best.seconds, best.area_um2):
                 break

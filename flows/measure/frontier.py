@@ -10,7 +10,7 @@ since a window of activations serves several weights, whether others were pruned
 import functools
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -218,13 +218,6 @@ class Side:
             return None
         return self._unpruned.fastest(limit_um2, masks, 0.0)
 
-    def front(self, masks: Masks, portion: float) -> Iterator[Entry]:
-        """All cores that no smaller one is as fast as, the largest first."""
-        entry = self.fastest(math.inf, masks, portion)
-        while entry is not None:
-            yield entry
-            entry = self.fastest(math.nextafter(entry.area_um2, 0), masks, portion)
-
     def any_within(self, seconds: float, limit_um2: float, masks: Masks, portion: float) -> bool:
         """Whether a core of at most that area takes no longer."""
         below = math.nextafter(seconds, math.inf)
@@ -336,12 +329,16 @@ def unpruned(race: Race, masks: Masks, sram_model: str, weights: str) -> Advanta
     """The advantage under one setting; None where no dense core is as small as a sparse one."""
     arrays = Side(race, (DENSE,), sram_model, weights)
     every = Side(race, (DENSE,), sram_model, weights, SPARSE)
+    sparse = Side(race, SPARSE, sram_model, weights)
     best: Advantage | None = None
-    for entry in Side(race, SPARSE, sram_model, weights).front(masks, 0.0):
+    limit = math.inf
+    while (entry := sparse.fastest(limit, masks, 0.0)) is not None:
         rival = arrays.fastest(entry.area_um2, masks, 0.0)
         strongest = every.fastest(entry.area_um2, masks, 0.0)
         if rival is None or strongest is None:
             break
+        # Down to the rival's area a smaller core is slower, and has the same rival.
+        limit = math.nextafter(rival.area_um2, 0)
         times = rival.seconds / entry.seconds
         over_all = strongest.seconds / entry.seconds
         if best is not None:

@@ -69,9 +69,10 @@ def _plan(layout: Layout, window_reads: int, window_span: int) -> ReadPlan:
     )
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def window_weights(layer: Layer, plan: ReadPlan) -> np.ndarray:
-    """int64 [filters, windows]: weights of each filter in each window."""
+    """int16 [filters, windows]: weights of each filter in each window."""
     filters = layer.geometry.out_channels
     cell = layer.row_idx * plan.windows + plan.window[layer.col_idx]
-    return np.bincount(cell, minlength=filters * plan.windows).reshape(filters, plan.windows)
+    counts = np.bincount(cell, minlength=filters * plan.windows)
+    return counts.reshape(filters, plan.windows).astype(np.int16)
