@@ -178,9 +178,9 @@ class CoreConfig:
         if self.streams > 1 and self.core != "sparse":
             return f"the {self.core} core has one stream, streams is {self.streams}"
         if self.filters > 1 and self.core in ("sparse", "dense-scalar") and not self.windowed:
-            windows = ' without the "window" coding' * (self.core == "sparse")
+            but = ' but with the "window" coding' * (self.core == "sparse")
             return (
-                f"the {self.core} core{windows} computes one filter at a time, filters is "
+                f"the {self.core} core computes one filter at a time{but}, filters is "
                 f"{self.filters}"
             )
         if self.filters > 1 and self.lanes % self.drain:
