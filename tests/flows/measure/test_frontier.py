@@ -15,7 +15,7 @@ from flows.measure import frontier
 from flows.measure.contest import Masks
 from flows.measure.floors import floor_of, turn_cycles
 from flows.measure.frontier import Race, Side
-from flows.measure.space import _thresholds
+from flows.measure.space import BANK_BYTES, KINDS, Space, _thresholds, banked, candidates
 from flows.measure.workload import RandomMasks, ThinnedMasks, one_lane
 from rtl.config import CORES, CoreConfig
 from rtl.program.fit import feed, fit
@@ -88,8 +88,8 @@ def test_floors_are_never_above_the_exact_figures(
         more = {"mask_bits": 5, "streams": filters - 1}
         fields |= {"core": "sparse", "coding": "bitmask", **more}
     if kind == "window":
-        fields |= {"core": "sparse", "coding": "window", "window_span": 3, "beats": 2}
-        fields |= {"streams": tiles, "filters": filters - 1}
+        more = {"window_span": kernel, "beats": tiles, "streams": filters - 1, "filters": tiles}
+        fields |= {"core": "sparse", "coding": "window", **more}
     if kind in ("dense-2d", "sparse-rows", "sparse-nm", "dense-packed"):
         fields |= {"filters": filters}
     config = feed(CoreConfig(), **fields)
@@ -101,6 +101,10 @@ def test_floors_are_never_above_the_exact_figures(
     assert least[0] <= masks.cycles(config, portion, bytes_per_cycle)
     turn = turn_cycles(one_lane(config), layout, masks.layer_for(config, portion))
     assert turns[0] * turn <= masks.cycles(config, portion)
+    if kind == "window":
+        entries = masks.work(config, portion).entries
+        assert floor.entries.sum() <= turn <= entries.sum()
+        assert turns[0] * entries.sum() <= masks.cycles(config, portion)
     exact = masks.stored(config, portion)
     assert all(bound <= found for bound, found in zip(floor.stored, exact, strict=True))
     assert floor.stored.buffers == exact.buffers
@@ -114,6 +118,16 @@ def test_sizes_between_thresholds_save_no_turn(totals, most):
     for size in range(1, most + 1):
         best = max(known for known in found if known <= size)
         assert [-(-total // best) for total in totals] == [-(-total // size) for total in totals]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_candidates_are_cores_with_as_few_banks_as_feed_them(kind):
+    """A search makes them without a check, so they are checked here."""
+    space = Space([Geometry("conv", 8, 6, 9, 7, (3, 3), padding=(1, 1))], 1, 512)
+    found = candidates(kind, space)
+    assert len(found) == len(set(found)) > 30
+    for core in (*found, *(banked(found[-1], width) for width in BANK_BYTES)):
+        assert core == feed(CoreConfig(**vars(core)))
 
 
 def test_lockstep_tiles_share_the_map():
