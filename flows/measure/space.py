@@ -30,11 +30,11 @@ DOT_INDEX_BITS = (8, 10)
 """Of sparse cores with several streams: their distances are shorter."""
 SPANS = ((1, 1, 3), (1, 1, 4), (3, 1, 3), (3, 2, 2), (3, 2, 3), (3, 3, 2), (3, 3, 3))
 """window_span, beats and step_bits of the "window" coding."""
-TURNS = (2, 3, 4)
-"""Filters that take turns on a window."""
+SHARERS = (2, 3, 4)
+"""Filters that share a window."""
 SHARED = ((1, 1, 3), (3, 1, 3), (3, 2, 3), (3, 3, 3), (3, 4, 3))
-"""window_span, beats and step_bits where filters take turns: a window serves more weights, and so
-may take more beats."""
+"""window_span, beats and step_bits where filters share it: a window serves more weights, and so may
+take more beats."""
 WINDOWS = ((3, 3), (6, 3))
 """window_reads and window_span of sparse-rows."""
 
@@ -161,25 +161,24 @@ def sparse_window(space: Space) -> Iterator[CoreConfig]:
     for span, beats, step_bits in SPANS:
         windows = {"window_span": span, "beats": beats, "step_bits": step_bits}
         yield from _streamed(space, (1, *STREAMS), coding="window", **windows)
-    filters = max(g.out_channels // g.groups for g in space.geometries)
-    for turns, (span, beats, step_bits) in itertools.product(TURNS, SHARED):
+    most = max(g.out_channels // g.groups for g in space.geometries)
+    for filters, (span, beats, step_bits) in itertools.product(SHARERS, SHARED):
         windows = {"window_span": span, "beats": beats, "step_bits": step_bits}
-        if turns <= filters:
-            yield from _streamed(space, (1, *STREAMS), turns, coding="window", **windows)
+        if filters <= most:
+            yield from _streamed(space, (1, *STREAMS), filters, coding="window", **windows)
 
 
 def _streamed(
-    space: Space, streams: Iterable[int], turns: int = 1, **coding: Any
+    space: Space, streams: Iterable[int], filters: int = 1, **coding: Any
 ) -> Iterator[CoreConfig]:
-    """Sparse cores of all sizes, with each of these numbers of streams, and so many filters that
-    take turns."""
+    """Sparse cores of all sizes, with each of these numbers of streams and so many filters."""
     channels = max(g.in_channels // g.groups for g in space.geometries)
     for count, (tiles, lanes, _) in itertools.product(streams, space.sizes(several=False)):
         if count <= channels:
-            for drain in _drains(lanes, turns, turns * space.fewest_columns // (8 * count)):
-                wide = -(-lanes // drain) * drain if turns > 1 else lanes
+            for drain in _drains(lanes, filters, filters * space.fewest_columns // (8 * count)):
+                wide = -(-lanes // drain) * drain if filters > 1 else lanes
                 if wide <= MOST_LANES and tiles * wide * count <= space.most:
-                    yield _core("sparse", wide, turns, tiles, drain, streams=count, **coding)
+                    yield _core("sparse", wide, filters, tiles, drain, streams=count, **coding)
 
 
 def sparse_rows(space: Space) -> Iterator[CoreConfig]:
