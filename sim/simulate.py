@@ -278,13 +278,14 @@ def _collect(work: Path, config: CoreConfig) -> list[RunResult]:
         prefix, *numbers = line.split()
         words, *counts = map(int, numbers)
         raw = np.fromfile(work / f"{prefix}.out", np.uint8)
-        bits = config.act_bits * config.drain * config.tiles
-        if len(raw) != words * -(-bits // 8):
+        count = config.drain * config.tiles
+        size = -(-config.act_bits * count // 8)  # bytes of a word
+        if len(raw) != words * size:
             raise CosignError(
                 f"the simulation's output in {work} is cut short; is the disk full? Free some "
                 "space or set TMPDIR to another folder."
             )
-        each = from_bytes(raw.reshape(words, -1), config.act_bits, config.drain * config.tiles)
+        each = from_bytes(raw.reshape(words, size), config.act_bits, count)
         results.append(RunResult(each.reshape(-1), *counts))
     return results
 
