@@ -159,9 +159,8 @@ class CoreConfig:
             return f"core {self.core!r} is not one of {', '.join(CORES)}"
         if self.coding not in CODINGS:
             return f"coding {self.coding!r} is not one of {', '.join(CODINGS)}"
-        known = self.__dict__
         for name, low, high in (*_RANGES, ("nm_keep", 1, self.nm_group)):
-            value = known[name]
+            value = getattr(self, name)
             if type(value) is not int:
                 return f"{name} must be a whole number, not {value!r}"
             if not low <= value <= high:
