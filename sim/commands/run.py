@@ -141,8 +141,13 @@ def fitted(model: CompressedModel, options: argparse.Namespace, images: int) -> 
     fields = core_options.given_fields(options)
     given = {name: value for name, value in fields.items() if name in _FITTED}
     config = core_options.config_of(options)
-    if "act_bits" not in fields:
-        config = config.for_activations(model.act_bits)
+    bits = fields.get("act_bits", model.act_bits)
+    if bits != model.act_bits:
+        raise CosignError(
+            f"--act-bits is {bits}, the activations of {model.name} have {model.act_bits} bits; "
+            f"leave it out, or export the network with --act-bits {bits}."
+        )
+    config = config.for_activations(bits)
     limit = config.act_bytes if "act_depth" in given else options.act_bytes
     batch = min(options.batch or images, images)
     config = fit(config, model.layers, batch, limit, input_ranges(model))

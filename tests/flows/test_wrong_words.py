@@ -280,7 +280,7 @@ compress export --network lenet5 --out new   export needs --alpha, --ratio, --pa
 compress export --network lenet5 --ratio 430501 --out new   lenet5 cannot be pruned 430501 times
 compress export --network lenet5 --ratio 4 --finetune 1 --out new   --finetune is for --method
 sim run model.cosign --input images.npz   must hold uint8 pixels or int8 activations
-sim run model.cosign --act-bits 6   its activations have 8 bits, those of the core 6
+sim run model.cosign --act-bits 6   have 8 bits; leave it out, or export the network with
 sim run model.cosign --input model.cosign   is not a NumPy array
 sim run model.cosign --waves new --layers fc,fc1   a wave shows one layer
 sim run big.cosign --images 1000000   --images asks for 1,000,000 images of 150,528 numbers
