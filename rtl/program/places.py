@@ -11,7 +11,7 @@ from compress.model.graph import Layer
 from compress.model.levels import level_codes
 from rtl.config import CoreConfig
 from rtl.program.layout import Layout
-from rtl.program.visits import Part, order_on, parts, visit_order, visits, whole
+from rtl.program.visits import Part, longest, order_on, parts, visit_order, visits, whole
 from rtl.program.words import to_bytes
 
 
@@ -21,7 +21,7 @@ def place_counts(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
     for part in parts(layer):
         cell, _, fillers = _places(layer, layout, config, part)
         counts = _counts(cell, fillers, part.last - part.first, config)
-        words[part.first : part.last] = _longest(counts)
+        words[part.first : part.last] = longest(counts)
     return words
 
 
@@ -30,7 +30,7 @@ def place_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     filters, streams = layer.geometry.out_channels, config.streams
     cell, place, fillers = _places(layer, layout, config, whole(layer))
     counts = _counts(cell, fillers, filters, config)
-    of_filter = _longest(counts)
+    of_filter = longest(counts)
     ends = np.cumsum(of_filter)
     starts = ends - of_filter
 
@@ -83,8 +83,3 @@ def _counts(cell: np.ndarray, fillers: np.ndarray, filters: int, config: CoreCon
     cells = filters * config.streams
     counts = np.bincount(cell, weights=fillers + 1, minlength=cells).astype(np.int64)
     return counts.reshape(filters, -1)
-
-
-def _longest(counts: np.ndarray) -> np.ndarray:
-    """int64 [filters]: words, of the fullest stream's entries; a filter without has one filler."""
-    return np.maximum(counts.max(axis=1), 1)

@@ -127,3 +127,12 @@ def _ranks(layer: Layer, order: Order, part: Part) -> np.ndarray:
     column = layer.col_idx[row_ptr[0] : row_ptr[-1]]
     number, turn = _turns(layer, part)
     return (number * layer.geometry.columns + order.place[column]) * part.turns + turn
+
+
+def longest(counts: np.ndarray) -> np.ndarray:
+    """int64 [passes]: words of each, of the fullest stream's entries; one without has one filler.
+
+    counts : int64 [passes, streams], entries
+    """
+    words: np.ndarray = np.maximum(counts.max(axis=1), 1)
+    return words

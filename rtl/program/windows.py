@@ -22,6 +22,7 @@ from rtl.program.layout import Layout
 from rtl.program.visits import (
     Order,
     Part,
+    longest,
     order_on,
     parts,
     passes_in,
@@ -85,7 +86,7 @@ class Entries:
     @property
     def words(self) -> np.ndarray:
         """int64 [passes]: words of each, at least one."""
-        return np.maximum(self.counts.max(axis=1), 1)
+        return longest(self.counts)
 
 
 def window_counts(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
@@ -106,8 +107,7 @@ def fewest_words(layer: Layer, layout: Layout, config: CoreConfig) -> int:
     words = 0
     for windows in _parts(layer, layout, config):
         entries = np.maximum(windows.weights, config.beats)
-        counts = _of_cells(windows, entries, windows.passes * config.streams)
-        words += int(np.maximum(counts.reshape(-1, config.streams).max(axis=1), 1).sum())
+        words += int(longest(_of_cells(windows, entries, config.streams)).sum())
     return words
 
 
@@ -252,13 +252,13 @@ def _opens(cell: np.ndarray, address: np.ndarray, begins: np.ndarray, span: int)
     return np.flatnonzero(opens)
 
 
-def _of_cells(windows: Windows, entries: np.ndarray, cells: int) -> np.ndarray:
-    """int64 [cells]: the sum of what each has for its windows, int [windows]."""
-    counts = np.zeros(cells, np.int64)
+def _of_cells(windows: Windows, entries: np.ndarray, streams: int) -> np.ndarray:
+    """int64 [passes, streams]: the sum of what each has for its windows, int [windows]."""
+    counts = np.zeros(windows.passes * streams, np.int64)
     if len(windows.begins):
         sums = np.add.reduceat(entries, windows.begins, dtype=np.int64)
         counts[windows.cell[windows.begins]] = sums
-    return counts
+    return counts.reshape(-1, streams)
 
 
 def _entries(
@@ -284,5 +284,4 @@ def _entries(
     final = np.append(windows.begins[1:], len(left)) - 1
     if len(left):
         entries[final] += short[final]
-    counts = _of_cells(windows, entries, windows.passes * config.streams)
-    return Entries(step, left, moving, padding, counts.reshape(windows.passes, -1))
+    return Entries(step, left, moving, padding, _of_cells(windows, entries, config.streams))
