@@ -90,13 +90,14 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_act_bits(parser: argparse.ArgumentParser) -> None:
-    """The option --act-bits, of a network that is made: None where it is left out."""
+def add_act_bits(
+    parser: argparse.ArgumentParser,
+    what: str = "every activation, the network's input included",
+    default: str = "8",
+) -> None:
+    """The option --act-bits, None where it is left out; `what` has so many bits, `default` then."""
     parser.add_argument(
-        "--act-bits",
-        type=act_bits,
-        metavar="N",
-        help="bits of every activation, the network's input included, 4 to 8 (8)",
+        "--act-bits", type=act_bits, metavar="N", help=f"bits of {what}, 4 to 8 ({default})"
     )
 
 

@@ -14,10 +14,10 @@ from compress.model.graph import Geometry
 from cosign import CosignError, consoles
 from cosign.kinds import MOST_IMAGES, bits, names, positive, pruning_ratio, seed
 from cosign.names import file_name
-from cosign.options import add_json, add_liberty, publish
+from cosign.options import add_act_bits, add_json, add_liberty, publish
 from cosign.paths import name_or_path, new_folder, old_file
 from cosign.progress import Reporter
-from flows.commands.shared import Asked, add_act_bits, add_channels, applies, channel, known_layers
+from flows.commands.shared import Asked, add_channels, applies, channel, known_layers
 from flows.measure.dram import add_dram, dram_use, provenance
 from flows.measure.workload import RandomMasks
 from flows.report import paper
@@ -57,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=bits,
         help="weight bits of the sparse cores (those of --cores, 8); the dense ones keep theirs",
     )
-    add_act_bits(parser)
+    add_act_bits(parser, "the activations of all cores", "those of --model, 8")
     parser.add_argument(
         "--ratios",
         type=pruning_ratio,

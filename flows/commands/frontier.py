@@ -8,9 +8,9 @@ from typing import Any
 from compress.model.graph import Geometry, Layer
 from cosign import CosignError, values
 from cosign.kinds import MOST_IMAGES, areas, names, positive
-from cosign.options import add_json, add_liberty, publish
+from cosign.options import add_act_bits, add_json, add_liberty, publish
 from cosign.paths import name_or_path, new_file, old_file
-from flows.commands.shared import add_act_bits, add_channels, applies, channel, known_layers
+from flows.commands.shared import add_channels, applies, channel, known_layers
 from flows.measure import frontier
 from flows.measure.contest import Masks
 from flows.measure.frontier import Advantage, Frontier, FrontierPoint, Race, array
@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=old_file,
         help="a model.cosign instead: its layers, and its own masks beside random ones",
     )
-    add_act_bits(parser)
+    add_act_bits(parser, "the activations of all cores", "those of --model, 8")
     parser.add_argument(
         "--layers",
         type=names,

@@ -8,7 +8,7 @@ from compress.file.container import load
 from compress.model.graph import Geometry, Layer
 from compress.zoo.networks import spec_of
 from cosign import CosignError
-from cosign.kinds import act_bits, bytes_per_cycle
+from cosign.kinds import bytes_per_cycle
 from rtl.config import CoreConfig
 
 Known = dict[str, tuple[Geometry, Layer | None]]
@@ -48,16 +48,6 @@ def known_layers(network: str, model: Path | None, act_bits: int | None) -> Aske
         )
     own: Known = {layer.name: (layer.geometry, layer) for layer in found.layers}
     return Asked(found.name, own, found.act_bits)
-
-
-def add_act_bits(parser: argparse.ArgumentParser) -> None:
-    """The option --act-bits of cores, for `known_layers`."""
-    parser.add_argument(
-        "--act-bits",
-        type=act_bits,
-        metavar="N",
-        help="bits of the activations of all cores, 4 to 8 (those of --model, 8)",
-    )
 
 
 def add_channels(parser: argparse.ArgumentParser, what: str) -> None:

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from cosign.kinds import MOST_PROCESSES, act_bits, positive
-from cosign.options import add_liberty
+from cosign.kinds import MOST_PROCESSES, positive
+from cosign.options import add_act_bits, add_liberty
 from cosign.paths import new_file
 from rtl.config import CoreConfig
 from synth.grid import cores
@@ -29,19 +29,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=2,
         help="cores synthesised at a time (2)",
     )
-    parser.add_argument(
-        "--act-bits",
-        type=act_bits,
-        default=CoreConfig.act_bits,
-        metavar="N",
-        help="bits of the cores' activations, 4 to 8 (8)",
-    )
+    add_act_bits(parser, "the cores' activations")
     add_liberty(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Synthesise what is missing and write the list; raises CosignError."""
-    grid = [core.for_activations(options.act_bits) for core in cores()[: options.first]]
+    act_bits = options.act_bits or CoreConfig.act_bits
+    grid = [core.for_activations(act_bits) for core in cores()[: options.first]]
     done = 0
 
     def progress(config: CoreConfig, what: str) -> None:
