@@ -29,6 +29,7 @@ from synth.place.options import Placed, Placement
 from synth.recipe import recipe_hash
 from synth.sizing import buffer_fanout, close_timing, ideal_nets, tie_constants
 from synth.sta import Timer, opensta_version, sign_off
+from synth.steps import Report, Steps
 from synth.store import copy_kept
 
 SCHEMA = 2
@@ -41,13 +42,6 @@ PLACED = "placed"
 FASTEST = ("fastest.v", "fastest_timing.rpt")  # of the Fmax search
 
 Progress = Callable[[CoreConfig, str], None]
-Report = Callable[[str, float, float], None]
-"""Gets "synthesize", what is done of the work, and all of it."""
-
-_WORK = {"Verilog": 12, "mapping": 50, "sizing": 18, "area": 8, "timing": 8, "blocks": 2}
-"""Steps of a synthesis in hundredths of its time, about: what is shown of it goes by them."""
-_SEARCH = 40
-"""The same of a trial of the highest clock."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +170,7 @@ def synthesize(
     """Map, buffer, size and time the core of `config`; files go to `out` if given.
 
     `search_fmax` also sizes it to be as fast as it gets (`fmax_search` of the report), `place` also
-    places it (`placed` of the report; files go to `out`/placed). `progress` is called after each
+    places it (`placed` of the report; files go to `out`/placed). `progress` is called with each
     step that is not found in the cache.
 
     Equal work is done once: the result and its files are cached under
@@ -188,7 +182,7 @@ def synthesize(
         sram.area_um2(model, 1, 1)  # an unknown model fails before the work, not after
     if place is not None:
         placement.check(pdk, place)
-    steps = _Steps(progress, search_fmax)
+    steps = Steps(progress, search_fmax)
     texts = verilog.generate(config)
     logic = {"cosign_core.v": texts["cosign_core.v"]}
     with scratch("synth") as work:
@@ -207,7 +201,7 @@ def synthesize(
         if place is not None:
             folder = None if out is None else Path(out) / PLACED
             placed = placement.place_core(
-                config, TOP, pdk, logic, provenance, place, folder, cancel
+                config, TOP, pdk, logic, provenance, place, folder, cancel, progress
             )
         if out is not None:
             copy_kept(source, Path(out), kept)
@@ -233,7 +227,7 @@ def _synthesize(
     logic: dict[str, str],
     folder: Path,
     provenance: dict[str, Any],
-    steps: "_Steps",
+    steps: Steps,
     cancel: threading.Event | None,
     keep_mapped: bool,
 ) -> CoreReport:
@@ -284,39 +278,6 @@ def _synthesize(
     write_json(folder / "core.json", report.to_json())
     steps.end()
     return report
-
-
-class _Steps:
-    """Tells how far a synthesis is, in hundredths of one without a search.
-
-    search : whether the highest clock is searched
-    """
-
-    def __init__(self, progress: Report, search: bool) -> None:
-        self.search = search
-        self._progress = progress
-        self._all = sum(_WORK.values()) + search * fmax.TRIALS * _SEARCH
-        self._done = 0
-
-    def done(self, step: str) -> None:
-        self._add(_WORK[step])
-
-    def end(self) -> None:
-        """A search may have had fewer trials than it is allowed."""
-        self._add(self._all - self._done)
-
-    def trials(self, open_timer: fmax.OpenTimer) -> fmax.OpenTimer:
-        """The same, counting trials as they begin."""
-
-        def opened(netlist: Netlist, period_ns: float) -> Timer:
-            self._add(_SEARCH)
-            return open_timer(netlist, period_ns)
-
-        return opened
-
-    def _add(self, work: int) -> None:
-        self._done += work
-        self._progress("synthesize", self._done, self._all)
 
 
 def _search(

@@ -13,13 +13,14 @@ from synth import sram
 from synth.mapped import map_once
 from synth.netlist import Netlist
 from synth.pdk import Pdk
-from synth.place.flow import KEPT, place
+from synth.place.flow import KEPT, STEPS, place
 from synth.place.job import Job
 from synth.place.lef import Lef, find_lef
 from synth.place.options import SCHEMA, Placed, Placement, Spread
 from synth.place.placer import require_placer
 from synth.place.provenance import provenance
 from synth.place.wires.metal import metal_of
+from synth.steps import Report
 from synth.store import copy_kept
 
 
@@ -43,9 +44,11 @@ def place_core(
     asked: Placement,
     out: Path | None = None,
     cancel: threading.Event | None = None,
+    progress: Report = lambda *_: None,
 ) -> Placed:
     """Place the core of `config`, whose Verilog is `logic`, with every seed; files of the first go
-    to `out`. The figures are those of the first seed. Raises CosignError in a sentence."""
+    to `out`. The figures are those of the first seed. `progress` gets "place", the steps of all
+    seeds that are done, and all of them. Raises CosignError in a sentence."""
     lef = check(pdk, asked)
     said = provenance(pdk, lef, metal_of(pdk, lef), asked)
     placed: list[Placed] = []
@@ -54,8 +57,10 @@ def place_core(
         found = _cached(cached)
         with scratch("place") as folder:
             if found is None:
+                done = _told(progress, seed, asked.seeds)
+                done(0)
                 job = _job(config, top, pdk, lef, logic, asked, seed, folder, cancel)
-                found = place(job, said)
+                found = place(job, said, done)
                 cache.keep(cached, {name: (folder / name).read_bytes() for name in KEPT})
             if out is not None and seed == 1:
                 copy_kept(folder if (folder / KEPT[-1]).exists() else cached, out, KEPT)
@@ -79,6 +84,11 @@ def _job(
     mapped = map_once(logic, top, pdk, memories, folder, cancel, keep=True)
     netlist = Netlist.from_yosys(mapped, top, pdk.registers)
     return Job(config, netlist, pdk, lef, metal_of(pdk, lef), asked, seed, folder, cancel)
+
+
+def _told(progress: Report, seed: int, seeds: int) -> Callable[[int], None]:
+    """Tells of a seed's steps as those of all."""
+    return lambda done: progress("place", (seed - 1) * STEPS + done, seeds * STEPS)
 
 
 def _spread(placed: list[Placed]) -> Spread | None:

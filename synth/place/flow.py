@@ -14,6 +14,7 @@ import copy
 import dataclasses
 import itertools
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,14 +55,20 @@ KEPT = (
 )  # fmt: skip
 """What a placement leaves."""
 
+STEPS = 5 + ROUNDS
+"""Of a placement: placed roughly, sized, placed, sized, rounds, signed off."""
+
 Places = dict[tuple[str, int], tuple[float, float] | None]
 """By (port, bit)."""
 
 
-def place(job: Job, provenance: dict[str, Any]) -> Placed:
+def place(
+    job: Job, provenance: dict[str, Any], done: Callable[[int], None] = lambda _: None
+) -> Placed:
     """Place, size and sign off; leaves KEPT in the job's folder. Raises CosignError.
 
     provenance : of the placement (synth.place.provenance)
+    done : gets how many of STEPS are
     """
     started = time.monotonic()
     sizer(job.netlist, job.pdk.library, {}).fit()
@@ -72,8 +79,10 @@ def place(job: Job, provenance: dict[str, Any]) -> Placed:
     spots = placer.place(job.netlist, job.lef, rough, wiring)
     wanted = wishes(job.netlist, wiring, *wiring.coordinates(rough, spots))
     rough = with_ports(rough, wanted)
+    done(1)
     job.buffer(rough, spots)
     closed = job.close(rough, spots, rough=True)
+    done(2)
 
     plan = job.plan(RESERVE * cells_um2(job.netlist, job.lef))
     plan = with_ports(plan, _moved(wanted, rough, plan))
@@ -82,10 +91,12 @@ def place(job: Job, provenance: dict[str, Any]) -> Placed:
     pulls = weights(wiring, closed.slacks_ns)
     more = room(congestion(trees, rough, job.lef), wiring, spots)
     spots = placer.place(job.netlist, job.lef, plan, wiring, pulls, room=more)
+    done(3)
     job.buffer(plan, spots)
     closed = job.close(plan, spots)
     best: tuple[float, Netlist, Spots] | None = None
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
+        done(4 + number)
         wiring = job.wiring()
         pulls = weights(wiring, closed.slacks_ns)
         spots = placer.place(job.netlist, job.lef, plan, wiring, pulls, spots)
@@ -96,12 +107,14 @@ def place(job: Job, provenance: dict[str, Any]) -> Placed:
         if closed.before_ns >= 0:
             break
     assert best is not None
+    done(STEPS - 1)
     job.netlist, spots = best[1], best[2]
     placed = _finish(job, plan, spots, closed.setup)
     placed = dataclasses.replace(
         placed, wall_s=round(time.monotonic() - started, 2), provenance=provenance
     )
     write_json(job.folder / "placed.json", values.stamped(placed, SCHEMA))
+    done(STEPS)
     return placed
 
 

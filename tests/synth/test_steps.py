@@ -5,13 +5,14 @@ from typing import Any, cast
 
 import pytest
 
-from synth import fmax, report
+from synth import fmax
+from synth.steps import Steps
 
 
 @pytest.mark.parametrize(("search", "trials"), [(False, 0), (True, 3), (True, fmax.TRIALS - 1)])
 def test_steps_rise_to_the_whole(search: bool, trials: int) -> None:
     told: list[tuple[str, float, float]] = []
-    steps = report._Steps(lambda *step: told.append(step), search)
+    steps = Steps(lambda *step: told.append(step), search)
     for name in ("Verilog", "mapping", "sizing"):
         steps.done(name)
     opened = steps.trials(cast(fmax.OpenTimer, lambda netlist, period_ns: SimpleNamespace()))

@@ -96,9 +96,12 @@ def test_report(
     out, file = tmp_path / "out", tmp_path / "r.json"
     line = ["report", *SMALL, "--place", "--seeds", "2", "--out", str(out), "--json", str(file)]
     assert main(line) == 0
-    said = capsys.readouterr().out
-    assert "nothing is routed" in said
-    assert "2 seeds" in said
+    said = capsys.readouterr()
+    assert "nothing is routed" in said.out
+    assert "2 seeds" in said.out
+    shown = [line.split()[1] for line in said.err.splitlines() if line.startswith("place ")]
+    assert (shown[0], shown[-1]) == ("0/18", "18/18")
+    assert len(shown) > 6  # of both seeds
     for name in KEPT:
         assert (out / "placed" / name).stat().st_size or name == "check_setup.rpt"
     content = json.loads(file.read_text())
