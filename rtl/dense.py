@@ -43,6 +43,10 @@ class TapFront(Front):
         ]
 
 
+AT_ONCE = 24
+"""Operands whose weights are counted in one cycle; for more, counting would set the clock."""
+
+
 class DenseFront(TapFront):
     """A word of weights, one for each filter, for every tap in turn. Ports: `front_signature`."""
 
@@ -64,7 +68,9 @@ class DenseFront(TapFront):
         present, counted = Signal(len(levels)), delay(m, sent, 1, "counted")
         for n, level in enumerate(levels):
             m.d.sync += present[n].eq(level.any())
-        found = sum(present)
+        found = Value.cast(sum(present))
+        if len(levels) > AT_ONCE:
+            found, counted = delay(m, found, 1, "found"), delay(m, counted, 1, "counted_late")
         m.d.comb += [
             self.nonzeros.eq(found),
             self.fillers.eq(Mux(counted, len(levels), 0) - found),

@@ -278,15 +278,26 @@ def test_small_cores_bit_for_bit(name: str, stall: float) -> None:
         assert cycles == least or (stall and cycles > least)
 
 
-@pytest.mark.parametrize("name", [*STREAMED, "sparse", "window-beats"])
-def test_every_entry_counts_as_a_weight_or_a_filler(name: str) -> None:
-    config = CORES[name]
+MANY = dataclasses.replace(CORES["sparse-nm"], filters=13)
+"""26 operands are too many to be counted in a cycle."""
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        *(CORES[name] for name in (*STREAMED, "sparse", "window-beats", "dense-2d", "sparse-nm")),
+        MANY,
+    ],
+    ids=lambda config: config.name,
+)
+def test_every_entry_counts_as_a_weight_or_a_filler(config: CoreConfig) -> None:
     layer = obeying(random_layer(Geometry("conv", 5, 3, 6, 5, (2, 2)), 0.4), config)
     program = pack_layer(layer, config)
     entries = int(work(layer, program.layout, config).entries.sum())
     (answer,) = simulate_core([run_of(layer, config)], config)
     assert answer.nonzeros == layer.nnz * program.tiles
-    assert answer.nonzeros + answer.fillers == config.streams * entries * program.tiles
+    operands = config.operands if config.dense else config.streams
+    assert answer.nonzeros + answer.fillers == operands * entries * program.tiles
 
 
 @every_core
