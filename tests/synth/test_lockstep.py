@@ -40,6 +40,9 @@ CORES = {
     "dense-scalar": CoreConfig("dense-scalar", **SMALL),
     "dense-2d": CoreConfig("dense-2d", filters=2, **SMALL),
     "dense-2d-gated": CoreConfig("dense-2d", filters=2, gate_zeros=1, **SMALL),
+    "dense-2d-resting": CoreConfig(
+        "dense-2d", filters=2, gate_zeros=1, rest_sums=1, pipeline=2, **SMALL
+    ),
     "dense-packed": CoreConfig("dense-packed", filters=3, mask_bits=4, mask_depth=8, **SMALL),
     "sparse-rows": CoreConfig(
         "sparse-rows", filters=2, window_reads=2, window_span=2, tap_depth=8, **SMALL
@@ -50,11 +53,12 @@ CORES = {
         window_span=3,
         filters=2,
         drain=3,
+        rest_sums=1,
         **SMALL | {"act_banks": 4},
     ),
     "sparse-nm": CoreConfig("sparse-nm", filters=2, **SMALL | {"act_banks": 4}),
 }
-GATED = ("sparse", "window-turns", "dense-2d-gated")
+GATED = ("sparse", "window-turns", "dense-2d-resting")
 GEOMETRY = Geometry("conv", 3, 4, 5, 5, kernel=(3, 3), padding=(1, 1))
 DUAL = {"NAND2_X1": "NOR2_X1", "NOR2_X1": "NAND2_X1"}
 
@@ -77,8 +81,7 @@ class Lockstep:
 
 @pytest.fixture(
     scope="module",
-    params=[(config, False) for config in CORES.values()]
-    + [(CORES[name], True) for name in GATED],
+    params=[(config, False) for config in CORES.values()] + [(CORES[name], True) for name in GATED],
     ids=[*CORES, *(f"{name}-clock-gating" for name in GATED)],
 )
 def lockstep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Lockstep:
