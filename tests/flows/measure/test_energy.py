@@ -78,6 +78,24 @@ def test_a_layers_energy_reproduces_and_adds_up(folder: Path, tmp_path: Path) ->
     assert row["slice"]["filters"] < 8
 
 
+def test_gated_clocks_take_less(tmp_path: Path) -> None:
+    layer, image = random_layer(GEOMETRY, 0.5), random_input(GEOMETRY)[0]
+    plain, gated = (
+        flow.layer_energy(layer, image, core, simulators_dir(), cycles=400)
+        for core in (
+            flow.PricedCore.of(CONFIG, tmp_path / str(gating), clock_gating=gating)
+            for gating in (False, True)
+        )
+    )
+    assert gated.cycles == plain.cycles
+    assert gated.memories.keys() == plain.memories.keys()
+    assert gated.slice.output_bits_compared == plain.slice.output_bits_compared
+    assert gated.slice.annotated > 0.99
+    clocks = [row.logic_nj["clock"] / row.cycles for row in (gated, plain)]
+    assert 0.3 < clocks[0] / clocks[1] < 0.9
+    assert gated.synthesis["recipe"] != plain.synthesis["recipe"]
+
+
 def test_wires_of_a_placement_are_priced(tmp_path: Path) -> None:
     layer, image = random_layer(GEOMETRY, 0.5), random_input(GEOMETRY)[0]
     plain, placed = (
