@@ -123,6 +123,15 @@ def add_liberty(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_clock_gating(parser: argparse.ArgumentParser) -> None:
+    """`options.clock_gating`, off by default."""
+    parser.add_argument(
+        "--clock-gating",
+        action="store_true",
+        help="gate the clock of registers that share an enable, by the library's clock gates",
+    )
+
+
 def add_json(parser: argparse.ArgumentParser, what: str = "the figures") -> None:
     """The option --json, for `publish`."""
     parser.add_argument(

@@ -44,6 +44,7 @@ _RANGES = (
     ("pipeline", 0, 2),
     ("nm_group", 2, 8),
     ("gate_zeros", 0, 1),
+    ("rest_sums", 0, 1),
     ("streams", 1, 8),
     ("beats", 1, 4),
     ("step_bits", 1, 5),
@@ -98,6 +99,9 @@ class CoreConfig:
         N weights at a tap, each with a multiplier of its own. M is 2, 4 or 8; N = M prunes nothing
     gate_zeros : 1 gives every multiplier operand registers of its own, which keep what they have
         while one of the new operands is zero, so that the multiplier rests
+    rest_sums : 1 writes a sum only when a product counts for it or it is passed on, for cores whose
+        filters take turns or that have `gate_zeros`, and then a product only where its multiplier
+        does not rest: enables, which gated clocks make use of
     streams : 1..8, of the sparse core: the input channels of a convolution group are dealt to so
         many streams, channel c to stream c mod `streams`. Each has a decoder and an activation
         memory of its own in every tile, and every lane adds up the streams' products in one
@@ -135,6 +139,7 @@ class CoreConfig:
     nm_keep: int = field(default=2, metadata=values.LATER)
     nm_group: int = field(default=4, metadata=values.LATER)
     gate_zeros: int = field(default=0, metadata=values.LATER)
+    rest_sums: int = field(default=0, metadata=values.LATER)
     streams: int = field(default=1, metadata=values.LATER)
     beats: int = field(default=1, metadata=values.LATER)
     step_bits: int = field(default=3, metadata=values.LATER)
@@ -184,6 +189,10 @@ class CoreConfig:
             )
         if self.filters > 1 and self.lanes % self.drain:
             return f"drain is {self.drain}, must divide the {self.lanes} lanes of several filters"
+        if self.rest_sums and self.turns == 1 and not self.gate_zeros:
+            return (
+                "rest_sums is for filters that take turns and for gate_zeros, this core has neither"
+            )
         if not (type(self.clock_ns) in (int, float) and FASTEST_NS <= self.clock_ns <= SLOWEST_NS):
             return (
                 f"clock_ns is {self.clock_ns!r}, must be positive, {FASTEST_NS:g} at least and "
@@ -200,7 +209,7 @@ class CoreConfig:
         lanes = f"{self.filters}x{self.lanes}" if self.filters > 1 else f"{self.lanes}"
         coding = self.core == "sparse" and self.coding != "relative"
         kept = f"-{self.nm_keep}of{self.nm_group}" * self.structured
-        last = "-gated" * self.gate_zeros
+        last = "-gated" * self.gate_zeros + "-resting" * self.rest_sums
         if self.act_bits != activations.MOST:
             last += f"-a{self.act_bits}"
         if self.dot:

@@ -1,9 +1,11 @@
 """One lane: multiplier, accumulator, and the shadow register through which results leave."""
 
+import contextlib
 import functools
 import operator
+from typing import NamedTuple
 
-from amaranth import Array, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth import Array, Cat, Const, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -27,6 +29,14 @@ def sum_shape(config: CoreConfig) -> Shape:
     if config.turns == 1:
         return signed(config.acc_bits)
     return unsigned(config.turns * config.acc_bits)
+
+
+class _Addend(NamedTuple):
+    """What is added to a sum, and the condition for it to be other than zero: None where there is
+    none, or sums do not rest."""
+
+    product: Value
+    counts: Value | None
 
 
 def _gated(products: list[Value], gates: list[Value]) -> list[Value]:
@@ -79,6 +89,9 @@ class Lane(wiring.Component):
 
     Filters that take turns have an accumulator and a shadow register each; a product is added to
     the one of its weight's filter.
+
+    With `rest_sums` an accumulator is written when a product counts for it, or at `snap`, and the
+    product of a multiplier that rests is not written again.
     """
 
     def __init__(self, config: CoreConfig):
@@ -98,28 +111,30 @@ class Lane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         bits, turns = self._config.acc_bits, self._config.turns
-        for turn, product in enumerate(self._products(m)):
+        for turn, (product, counts) in enumerate(self._addends(m)):
             mark = f"_{turn}" * (turns > 1)
             acc, shadow = (
                 Signal(signed(bits), name=f"{name}{mark}", reset_less=True)
                 for name in ("acc", "shadow")
             )
             chain = self.chain.word_select(turn, bits) if turns > 1 else self.chain
-            m.d.sync += [
-                acc.eq(Mux(self.snap, 0, acc) + product),
-                shadow.eq(Mux(self.snap, acc, Mux(self.shift, chain, shadow))),
-            ]
+            with contextlib.nullcontext() if counts is None else m.If(self.snap | counts):
+                m.d.sync += acc.eq(Mux(self.snap, 0, acc) + product)
+            m.d.sync += shadow.eq(Mux(self.snap, acc, Mux(self.shift, chain, shadow)))
             into = self.shadow.word_select(turn, bits) if turns > 1 else self.shadow
             m.d.comb += into.eq(shadow)
         return m
 
-    def _products(self, m: Module) -> list[Value]:
+    def _addends(self, m: Module) -> list[_Addend]:
         """For each of the filters that take turns act * weight, or the sum of several, `pipeline`
         edges later; the second register adds half products."""
 
-        def register(value: Value, name: str) -> Value:
+        rests = self._config.rest_sums
+
+        def register(value: Value, name: str, written: Value | None = None) -> Value:
             signal = Signal(value.shape(), name=name, reset_less=True)
-            m.d.sync += signal.eq(value)
+            with contextlib.nullcontext() if written is None else m.If(written):
+                m.d.sync += signal.eq(value)
             return signal
 
         def total(values: list[Value]) -> Value:
@@ -127,32 +142,42 @@ class Lane(wiring.Component):
 
         pairs, stages = self._pairs(m), self._config.pipeline
         counts: list[Value] = []  # whether both operands of each are not zero, when it is added
+        moves: list[Value | None] = [None] * len(pairs)  # and when they are multiplied
         if self._config.gate_zeros:
             for n, (act, weight) in enumerate(pairs):
                 m.submodules[f"rest_{n}"] = rest = Rest(self._config)
                 m.d.comb += [rest.act.eq(act), rest.weight.eq(weight)]
                 pairs[n] = rest.held_act, rest.held_weight
+                moves[n] = rest.counts if rests else None
                 counts.append(delay(m, rest.counts, min(stages, 1), f"counts_{n}", reset_less=True))
         half = self._config.operand_bits // 2
         marks = [f"_{n}" * (len(pairs) > 1) for n in range(len(pairs))]
         products: list[Value] = [act * weight for act, weight in pairs]
         gates = self._gates(m, counts)
-        if stages == 2 and half:
+        late = stages == 2 and half > 0
+        sums = [
+            delay(m, Cat(each).any(), late, f"counts_of_{turn}", reset_less=True) if rests else None
+            for turn, each in enumerate(gates)
+        ]
+        if late:
             whole = []
-            for (act, weight), product, mark in zip(pairs, products, marks, strict=True):
-                low = register(act * weight[:half], f"product_low{mark}")
-                high = register(act * weight[half:].as_signed(), f"product_high{mark}")
+            for (act, weight), product, mark, move in zip(
+                pairs, products, marks, moves, strict=True
+            ):
+                low = register(act * weight[:half], f"product_low{mark}", move)
+                high = register(act * weight[half:].as_signed(), f"product_high{mark}", move)
                 whole.append((low + (high << half))[: len(product)].as_signed())
-            return [
+            products = [
                 register(total(_gated(whole, each)), "product_0" + f"_of_{turn}" * (len(gates) > 1))
                 for turn, each in enumerate(gates)
             ]
+            return list(map(_Addend, products, sums))
         for stage in range(stages):
             products = [
-                register(product, f"product_{stage}{mark}")
-                for product, mark in zip(products, marks, strict=True)
+                register(product, f"product_{stage}{mark}", move)
+                for product, mark, move in zip(products, marks, moves, strict=True)
             ]
-        return [total(_gated(products, each)) for each in gates]
+        return list(map(_Addend, (total(_gated(products, each)) for each in gates), sums))
 
     def _gates(self, m: Module, counts: list[Value]) -> list[list[Value]]:
         """For each of the filters that take turns which products are added to its sum; nothing

@@ -3,7 +3,11 @@
 OpenSTA (2.0) accepts activities of input ports alone and propagates them as probabilities. We want
 the counts of a real run, so its power report is asked for twice, with every net at no and at one
 toggle a cycle: a cell's dynamic power is linear in its toggles, and what it takes without any is
-its clock pin. Between these two reports the replayed toggles of the cell's output interpolate. The
+its clock pin. Between these two reports the replayed toggles of the cell's output interpolate.
+
+Behind a clock gate a clock pin takes energy in the cycles in which it ticks. OpenSTA adds up what a
+gate takes enabled and disabled, so its internal energy is that of the Liberty tables
+(synth.liberty.clockgates); what loads the gated clock is OpenSTA's and counts when it ticks. The
 clock is ideal (no tree), nets load by the library's wire-load model, or by the wires of a placement
 where the netlist has some, and glitches are not seen.
 """
@@ -11,11 +15,13 @@ where the netlist has some, and glitches are not seen.
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cosign import CosignError, scratch
 from rtl import sram as rtl_sram
 from rtl.config import CoreConfig
 from synth import sram
+from synth.liberty import ClockGate, Library, clock_gates
 from synth.pdk import LIBERTY, Pdk
 from synth.place.timing import SPEF
 from synth.process import run_tool
@@ -37,14 +43,41 @@ foreach activity {{0 1}} {{
   report_power -instances [get_cells *] -digits 9 > power_$activity.rpt
 }}
 """
+_INSTANCE = re.compile(r"^  (\w+) (\w+) \(", re.M)
 _ROW = re.compile(r"^\s*([\d.e+-]+)\s+([\d.e+-]+)\s+([\d.e+-]+)\s+[\d.e+-]+\s+(\S+)$")
+
+
+class PowerRow(NamedTuple):
+    """What a power report says of an instance, in watts."""
+
+    internal: float
+    switching: float
+    leakage: float
+
+    @property
+    def dynamic(self) -> float:
+        return self.internal + self.switching
+
+
+class Powers(NamedTuple):
+    """Of each instance in watts, for a cycle of PERIOD_NS.
+
+    Parameters
+    ----------
+    quiet, busy : (dynamic, leakage) with all nets at no and at one toggle a cycle
+    resting : dynamic, of the clock gates, in a cycle in which they do not tick
+    """
+
+    quiet: dict[str, tuple[float, float]]
+    busy: dict[str, tuple[float, float]]
+    resting: dict[str, float]
 
 
 @dataclass(frozen=True)
 class LogicEnergy:
     """A mean cycle of the logic. `clock_pj` is what the flip-flops' clock pins take, toggling or
-    not; `toggle_pj` all other dynamic energy. `annotated` is the share of driven pins whose toggles
-    were counted."""
+    not, clock gates and what they drive included; `toggle_pj` all other dynamic energy. `annotated`
+    is the share of driven pins whose toggles were counted."""
 
     clock_pj: float
     toggle_pj: float
@@ -65,11 +98,8 @@ class MemoryEnergy:
     leakage_uw: float
 
 
-def cell_powers(
-    folder: Path, pdk: Pdk, top: str = "cosign_core"
-) -> tuple[dict[str, tuple[float, float]], dict[str, tuple[float, float]]]:
-    """{instance: (dynamic, leakage) in watts} of the netlist that synth.report left in `folder`,
-    with all nets at no and at one toggle a cycle of PERIOD_NS.
+def cell_powers(folder: Path, pdk: Pdk, top: str = "cosign_core") -> Powers:
+    """Of the netlist that synth.report left in `folder`.
 
     Where a SPEF lies beside it, as in the folder of a placed core, nets load by that.
 
@@ -93,7 +123,31 @@ def cell_powers(
         log = run_tool(command, work / "power.log", work, PACKAGE)
         if match := re.search(r"^Error: (.*)", log, re.M):
             raise CosignError(f"OpenSTA refused {folder}: {match[1].rstrip('.')}.")
-        return parse_power(work / "power_0.rpt"), parse_power(work / "power_1.rpt")
+        quiet, busy = (parse_power(work / f"power_{activity}.rpt") for activity in (0, 1))
+    return _powers(quiet, busy, _gates_of(folder / "netlist.v", pdk.library))
+
+
+def _gates_of(netlist: Path, library: Library) -> dict[str, ClockGate]:
+    """The clock gates of a netlist by instance."""
+    kinds = {gate.name: gate for gate in clock_gates(library)}
+    cells = _INSTANCE.findall(netlist.read_text()) if kinds else ()
+    return {name: kinds[kind] for kind, name in cells if kind in kinds}
+
+
+def _powers(
+    quiet: dict[str, PowerRow], busy: dict[str, PowerRow], gates: dict[str, ClockGate]
+) -> Powers:
+    """The reports, with a clock gate's internal energy of a tick from its tables."""
+    watts = 1e-6 / PERIOD_NS  # of a femtojoule a period
+    ticks = {name: gate.open_fj * watts + quiet[name].switching for name, gate in gates.items()}
+    return Powers(
+        quiet={n: (ticks.get(n, row.dynamic), row.leakage) for n, row in quiet.items()},
+        busy={
+            n: (row.dynamic + ticks.get(n, quiet[n].dynamic) - quiet[n].dynamic, row.leakage)
+            for n, row in busy.items()
+        },
+        resting={name: gate.closed_fj * watts for name, gate in gates.items()},
+    )
 
 
 def _wires(folder: Path) -> str:
@@ -104,42 +158,41 @@ def _wires(folder: Path) -> str:
     return f"set_load {OUTPUT_LOAD_FF} [all_outputs]"
 
 
-def parse_power(path: Path) -> dict[str, tuple[float, float]]:
-    """{instance: (dynamic, leakage) in watts} of `report_power -instances`.
+def parse_power(path: Path) -> dict[str, PowerRow]:
+    """What `report_power -instances` says, by instance.
 
     Raises CosignError when the report is missing or empty.
     """
     text = path.read_text() if path.exists() else ""
     rows = (_ROW.match(line) for line in text.splitlines())
-    found = {row[4]: (float(row[1]) + float(row[2]), float(row[3])) for row in rows if row}
+    found = {row[4]: PowerRow(*(float(row[column]) for column in (1, 2, 3))) for row in rows if row}
     if not found:
         raise CosignError(f"OpenSTA's power report {path} names no cell; synthesise again.")
     return found
 
 
-def combine(
-    quiet: dict[str, tuple[float, float]], busy: dict[str, tuple[float, float]], activity: Activity
-) -> LogicEnergy:
-    """The mean cycle, from what `cell_powers` says and the counts. A cell toggles as often as its
-    outputs do on the average."""
+def combine(powers: Powers, activity: Activity) -> LogicEnergy:
+    """The mean cycle, from prices and counts. A cell toggles as often as its outputs do on the
+    average. Behind a clock gate what it takes without toggles counts in the cycles that tick."""
     rates: dict[str, list[float]] = {}
     for pin, (toggles, _) in activity.pins.items():
         rates.setdefault(pin.partition("/")[0], []).append(toggles / activity.cycles)
     clock = toggle = leakage = 0.0
     counted = 0
-    for cell, (idle_w, leak_w) in quiet.items():
-        clock += idle_w
+    for cell, (idle_w, leak_w) in powers.quiet.items():
+        ticks = activity.clocked.get(cell, activity.cycles) / activity.cycles
+        clock += idle_w * ticks + powers.resting.get(cell, 0.0) * (1 - ticks)
         leakage += leak_w
         if cell in rates:
             counted += 1
-            toggle += (busy[cell][0] - idle_w) * sum(rates[cell]) / len(rates[cell])
+            toggle += (powers.busy[cell][0] - idle_w) * sum(rates[cell]) / len(rates[cell])
     picojoule = PERIOD_NS * 1e3  # of a watt for a period
     return LogicEnergy(
         clock_pj=clock * picojoule,
         toggle_pj=toggle * picojoule,
         leakage_uw=leakage * 1e6,
         toggles=sum(t for t, _ in activity.pins.values()) / activity.cycles,
-        annotated=counted / len(quiet),
+        annotated=counted / len(powers.quiet),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cosign import CosignError
-from synth.liberty import PINS, LibCell, Library, expression
+from synth.liberty import PINS, ClockGate, LibCell, Library, expression
 
 ALL = (1 << (1 << PINS)) - 1
 """The table that is one for all inputs."""
@@ -29,10 +29,12 @@ class Gate(NamedTuple):
 
 
 class Register(NamedTuple):
-    """A flip-flop: the net that it samples, and the one that holds its state."""
+    """A flip-flop: the net that it samples, the one that holds its state, and the one that is high
+    in the cycles at whose end it is clocked."""
 
     data: int
     state: int
+    enable: int
 
 
 class Ram(NamedTuple):
@@ -52,7 +54,9 @@ class Ram(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Gates:
     """A netlist. `nets` numbers the nets by name, `pins` has the net of every driving pin as
-    OpenSTA names it, `tied` the sets and resets: (instance, net, level that does nothing)."""
+    OpenSTA names it, `tied` the sets, resets and test pins: (instance, net, level that does
+    nothing). A gated clock, one of `gated`, is a net that is high in the cycles at whose end it
+    ticks; `clocked` has it for every clock gate, and for every flip-flop behind one."""
 
     nets: dict[str, int] = field(default_factory=lambda: {"1'b0": ZERO, "1'b1": ONE})
     gates: list[Gate] = field(default_factory=list)
@@ -60,6 +64,8 @@ class Gates:
     rams: list[Ram] = field(default_factory=list)
     pins: dict[str, int] = field(default_factory=dict)
     tied: list[tuple[str, int, str]] = field(default_factory=list)
+    gated: set[int] = field(default_factory=set)
+    clocked: dict[str, int] = field(default_factory=dict)
 
     def net(self, name: str) -> int:
         """The number of net `name`, a new one at first sight."""
@@ -103,9 +109,19 @@ def read_gates(netlist: Path, library: Library) -> Gates:
                 _add_cell(found, library.cells[kind], name, pins)
             else:
                 raise CosignError(f"{netlist} holds the unknown cell {kind}; synthesise again.")
-    found = dataclasses.replace(found, gates=_ordered(found.gates))
+    found = dataclasses.replace(
+        found,
+        gates=_ordered(found.gates),
+        registers=[_enabled(register, found.gated) for register in found.registers],
+        clocked={name: net for name, net in found.clocked.items() if net in found.gated},
+    )
     _check_tied(found)
     return found
+
+
+def _enabled(register: Register, gated: set[int]) -> Register:
+    """The clock of a register is known so far; one that no gate drives ticks in every cycle."""
+    return register if register.enable in gated else register._replace(enable=ONE)
 
 
 def _add_ram(
@@ -131,8 +147,14 @@ def _add_cell(found: Gates, cell: LibCell, name: str, pins: dict[str, tuple[int,
         )
     state = found.net(f"{name}.state") if kind else ZERO
     if kind:
-        found.registers.append(Register(pins[kind.data][0], state))
+        clock = pins[kind.clock][0]
+        found.registers.append(Register(pins[kind.data][0], state, clock))
+        found.clocked[name] = clock
         found.tied.extend((name, pins[pin][0], level) for pin, level in kind.ties)
+    if isinstance(cell, ClockGate):
+        found.clocked[name] = pins[cell.output][0]
+        found.gated.add(pins[cell.output][0])
+        found.tied.extend((name, pins[pin][0], "0") for pin in cell.tests)
     shown = dict(kind.outputs) if kind else {}
     for pin, function in cell.function.items():
         if pin not in pins:
@@ -148,7 +170,7 @@ def _add_cell(found: Gates, cell: LibCell, name: str, pins: dict[str, tuple[int,
 
 
 def _check_tied(found: Gates) -> None:
-    """Sets and resets are constants at which they do nothing: a replay does not know them."""
+    """Sets, resets and test pins do nothing: a replay does not know them."""
     known = {ZERO: 0, ONE: 1}
     for gate in found.gates:
         if all(net in known for net in gate.inputs):
@@ -157,7 +179,7 @@ def _check_tied(found: Gates) -> None:
     for name, net, level in found.tied:
         if known.get(net) != int(level):
             raise CosignError(
-                f"the set or reset of {name} is in use; energy needs flip-flops without."
+                f"a set, reset or test pin of {name} is in use; energy needs cells without."
             )
 
 

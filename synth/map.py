@@ -92,7 +92,7 @@ def map_core(
         verilog=" ".join(sorted(verilog)),
         top=top,
         abc=abc.name,
-        names=recipe.NAME_REGISTERS if library.inverting else "",
+        names=recipe.register_commands(library),
         ties=" ".join(ties) if library.ties else "",
         mapped="mapped.json",
     )

@@ -31,7 +31,9 @@ def map_once(
 
     A cache that cannot be written is not used.
     """
-    cached = cache.entry("mapped", yosys_version(), pdk.provenance(), recipe_hash(), verilog)
+    cached = cache.entry(
+        "mapped", yosys_version(), pdk.provenance(), recipe_hash(pdk.library), verilog
+    )
     path = folder / "mapped.json"
     if cache.intact(cached, KEPT):
         for name in KEPT[:-1]:

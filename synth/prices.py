@@ -34,7 +34,7 @@ ACT_BYTES = 160 * 1024
 _MEMORIES = ("weight_depth", "mask_depth", "tap_depth")
 _ALIKE = (
     *("weight_bits", "act_bits", "acc_bits", "act_buffers", "mul_bits", "pipeline", "clock_ns"),
-    "gate_zeros",
+    *("gate_zeros", "rest_sums"),
 )
 """Fields of which a list knows one value."""
 

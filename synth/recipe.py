@@ -12,7 +12,8 @@ Why it looks like this:
 import hashlib
 from pathlib import Path
 
-from synth import sizing
+from synth import gating, sizing
+from synth.liberty import Library, clock_gates
 
 ABC_SCRIPT = """\
 strash
@@ -57,8 +58,15 @@ tee -q -o {area_json} stat -liberty {liberty} -json
 """
 
 
-def recipe_hash() -> str:
-    """12 hex digits over the scripts and the sizing rules: equal hash, equal treatment."""
+def register_commands(library: Library) -> str:
+    """What registers go through before they are mapped: clock gates, names."""
+    names = (NAME_REGISTERS,) if library.inverting else ()
+    return "\n".join((*gating.commands(library), *names))
+
+
+def recipe_hash(library: Library) -> str:
+    """12 hex digits over the scripts and the sizing rules, those of clock gates where `library` has
+    some: equal hash, equal treatment."""
     digest = hashlib.sha256()
     for text in (ABC_SCRIPT, YOSYS_SCRIPT, NAME_REGISTERS, TIES, REPORT_SCRIPT):
         digest.update(text.encode())
@@ -78,4 +86,7 @@ def recipe_hash() -> str:
         "sta.py",
     ):
         digest.update((folder / name).read_bytes())
+    if clock_gates(library):
+        for name in ("gating.py", "liberty/clockgates.py"):
+            digest.update((folder / name).read_bytes())
     return digest.hexdigest()[:12]

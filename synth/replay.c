@@ -21,7 +21,7 @@ typedef struct {
 
 typedef struct {
     int64_t count;
-    const int32_t *data, *state; /* [count] nets */
+    const int32_t *data, *state, *enable; /* [count] nets */
     uint8_t *next; /* [count] */
 } Registers;
 
@@ -112,7 +112,10 @@ void replay(const Run *run)
         if (counted) count(&run->nets);
         keep(&run->nets);
         /* The clock edge: registers take what they saw before any memory has changed. */
-        for (int64_t r = 0; r < regs->count; r++) regs->next[r] = value[regs->data[r]];
+        for (int64_t r = 0; r < regs->count; r++) {
+            int32_t from = value[regs->enable[r]] ? regs->data[r] : regs->state[r];
+            regs->next[r] = value[from];
+        }
         for (int64_t r = 0; r < run->ram_count; r++) access(run->rams + r, value, counted);
         for (int64_t r = 0; r < regs->count; r++) value[regs->state[r]] = regs->next[r];
     }

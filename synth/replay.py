@@ -8,7 +8,7 @@ compared in every cycle. The inner loop is C (`replay.c`), compiled when first u
 import ctypes
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,11 @@ from synth.liberty import Library
 class Activity:
     """What happened in `cycles` clock cycles.
 
-    `pins` is {driving pin as OpenSTA names it: (toggles, cycles high)}, `ports` the same of input
-    ports; `accesses` is {SRAM instance: (macro name, reads, writes)}. `checked` output bits were
-    those of the recording.
+    `pins` is {driving pin as OpenSTA names it: (toggles, cycles high)}, a gated clock high in the
+    cycles at whose end it ticks, and `ports` the same of input ports; `accesses` is {SRAM instance:
+    (macro name, reads, writes)}. `checked` output bits were those of the recording. `clocked` is
+    {clock gate, or flip-flop behind one: cycles at whose end its clock ticked}; all others are
+    clocked in every cycle.
     """
 
     cycles: int
@@ -32,6 +34,7 @@ class Activity:
     ports: dict[str, tuple[int, int]]
     accesses: dict[str, tuple[str, int, int]]
     checked: int
+    clocked: dict[str, int] = field(default_factory=dict)
 
 
 def replay(
@@ -90,6 +93,7 @@ def replay(
             for ram, (reads, writes) in zip(gates.rams, accesses.tolist(), strict=True)
         },
         checked=seen[begun:].size,
+        clocked={name: counted[net][1] for name, net in gates.clocked.items()},
     )
 
 
@@ -159,6 +163,7 @@ class _Registers(_Struct):
         ("count", _Whole),
         ("data", _NetNumbers),
         ("state", _NetNumbers),
+        ("enable", _NetNumbers),
         ("next", _Bytes),
     )
 
@@ -217,6 +222,7 @@ def _registers(registers: Sequence[Register]) -> _Registers:
         count=len(registers),
         data=_nets_of([register.data for register in registers]),
         state=_nets_of([register.state for register in registers]),
+        enable=_nets_of([register.enable for register in registers]),
         next=np.zeros(len(registers), np.uint8),
     )
 

@@ -8,7 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from synth.liberty import Library
+from synth.gating import gated_clocks, split
+from synth.liberty import ClockGate, Library
 from synth.map import map_core, yosys
 from synth.netlist import Netlist
 from synth.pdk import find_pdk
@@ -29,9 +30,11 @@ endmodule
 """
 
 
-def mapped(liberty: Sequence[Path], folder: Path, rtl: str = RTL) -> tuple[Netlist, Library]:
+def mapped(
+    liberty: Sequence[Path], folder: Path, rtl: str = RTL, *, clock_gating: bool = False
+) -> tuple[Netlist, Library]:
     """`rtl` (of a module top) mapped and buffered as a core is."""
-    pdk = find_pdk(liberty)
+    pdk = find_pdk(liberty, clock_gating=clock_gating)
     macros = folder / "macros.lib"
     write_liberty([], macros)
     path = map_core({"top.v": rtl}, "top", pdk, macros, folder)
@@ -39,15 +42,23 @@ def mapped(liberty: Sequence[Path], folder: Path, rtl: str = RTL) -> tuple[Netli
     library = pdk.library
     if library.tie_high is None or library.tie_low is None:
         tie_constants(netlist, library)
-    buffer_fanout(netlist, library, ideal_nets(netlist, library, "clk"))
+    split(netlist, library)
+    ideal = ideal_nets(netlist, library, "clk") | gated_clocks(netlist, library)
+    buffer_fanout(netlist, library, ideal)
     return netlist, library
 
 
 def timed(
-    netlist: Netlist, liberty: Sequence[Path], folder: Path, period_ns: float
+    netlist: Netlist,
+    liberty: Sequence[Path],
+    folder: Path,
+    period_ns: float,
+    *,
+    clock_gating: bool = False,
 ) -> TimingRecord:
     """Sized for `period_ns` and signed off; writes `netlist.v`."""
-    pdk, path, macros = find_pdk(liberty), folder / "netlist.v", folder / "macros.lib"
+    pdk = find_pdk(liberty, clock_gating=clock_gating)
+    path, macros = folder / "netlist.v", folder / "macros.lib"
 
     def open_timer(current: Netlist) -> Timer:
         current.write(path)
@@ -58,8 +69,16 @@ def timed(
     return sign_off(path, "top", pdk, macros, period_ns)
 
 
-def prove(liberty: Sequence[Path], folder: Path, rtl: str = RTL, steps: int = 9) -> None:
+def prove(
+    liberty: Sequence[Path],
+    folder: Path,
+    rtl: str = RTL,
+    steps: int = 9,
+    gates: Sequence[ClockGate] = (),
+) -> None:
     """`netlist.v` in `folder` does what `rtl` does for `steps` half periods, from a reset on.
+
+    gates : clock gates, which Yosys does not read from a library; they are latches and gates here
 
     Raises CosignError with a counterexample's first words when it does not.
     """
@@ -67,8 +86,10 @@ def prove(liberty: Sequence[Path], folder: Path, rtl: str = RTL, steps: int = 9)
     text = (folder / "netlist.v").read_text()
     (folder / "gate.v").write_text(re.sub(r"\bmodule top\b", "module gate", text))
     reads = [f"read_liberty -ignore_miss_func {path}" for path in liberty]
+    (folder / "gates.v").write_text("".join(map(_model, gates)))
     script = [
         *reads,
+        "read_verilog -overwrite gates.v",
         "read_verilog gold.v gate.v",
         "proc",
         "flatten gold gate",
@@ -79,6 +100,15 @@ def prove(liberty: Sequence[Path], folder: Path, rtl: str = RTL, steps: int = 9)
         _sat(steps),
     ]
     yosys("\n".join(script), folder, "proof")
+
+
+def _model(gate: ClockGate) -> str:
+    """A latch that is open while the clock is low, and its state lets the clock through."""
+    return (
+        f"module {gate.name} (input {gate.clock}, input {gate.enable}, output {gate.output});\n"
+        f"  reg on; always @* if (!{gate.clock}) on = {gate.enable};\n"
+        f"  assign {gate.output} = {gate.clock} & on;\nendmodule\n"
+    )
 
 
 def _sat(steps: int) -> str:

@@ -14,7 +14,7 @@ from compress.file.container import load
 from compress.model.graph import CompressedModel
 from cosign import CosignError, scratch, sha256
 from cosign.kinds import filled, positive
-from cosign.options import add_json, add_liberty, publish
+from cosign.options import add_clock_gating, add_json, add_liberty, publish
 from cosign.paths import new_folder, old, old_file
 from flows.measure import energy
 from flows.measure.dram import add_dram
@@ -55,6 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_dram(parser)
     add_liberty(parser)
+    add_clock_gating(parser)
     placing.add_options(parser, "place the cores first, and price their wires (minutes a core)")
     parser.add_argument("--out", type=new_folder, help="keep netlists and reports here")
     add_json(parser)
@@ -92,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
             cycles=options.cycles,
             dram_pj_per_bit=options.dram_pj_per_bit,
             place=place,
+            clock_gating=options.clock_gating,
             report=lambda row: print(energy.table(row), flush=True),
         )
     source = {"network": model.name, "model_sha256": sha256(file), "data": data, "image": words}

@@ -170,13 +170,13 @@ class PricedCore:
     report : of its synthesis, or placement
     folder : has the netlist
     pdk : the cells' library
-    powers : of each cell, as `synth.energy.cell_powers` has them
+    powers : of each cell
     """
 
     report: CoreReport
     folder: Path
     pdk: Pdk
-    powers: tuple[dict[str, tuple[float, float]], dict[str, tuple[float, float]]]
+    powers: energy.Powers
 
     @classmethod
     def of(
@@ -185,17 +185,20 @@ class PricedCore:
         folder: Path,
         liberty: Sequence[Path] = (),
         place: Placement | None = None,
+        *,
+        clock_gating: bool = False,
     ) -> "PricedCore":
         """The core of `config`, synthesised into `folder`.
 
         place : the core is placed, and its netlist and wires are those that are priced
+        clock_gating : registers that share an enable have a gated clock
 
         Raises CosignError when a tool is missing.
         """
-        report = synthesize(config, folder, liberty, place=place).quoted
+        report = synthesize(config, folder, liberty, clock_gating=clock_gating, place=place).quoted
         if place is not None:
             folder = folder / PLACED
-        pdk = find_pdk(liberty)
+        pdk = find_pdk(liberty, clock_gating=clock_gating)
         return cls(report, folder, pdk, energy.cell_powers(folder, pdk))
 
 
@@ -221,7 +224,7 @@ def layer_energy(
     report, config = core.report, core.report.config
     part = slice_of(layer, config, cycles)
     activity = _replayed(_recorded(part, image, config, simulators), part, core)
-    logic = energy.combine(*core.powers, activity)
+    logic = energy.combine(core.powers, activity)
     total = layer_cycles(layer, config)
     seconds = total / report.fmax_hz
     return LayerEnergy(
@@ -359,6 +362,8 @@ def measure(
     report: Callable[[LayerEnergy], None] = lambda row: None,
     dram_pj_per_bit: float = dram.PJ_PER_BIT,
     place: Placement | None = None,
+    *,
+    clock_gating: bool = False,
 ) -> dict[str, Any]:
     """The content of energy.json: each layer on each core, and nJ per image summed over the layers.
 
@@ -366,10 +371,14 @@ def measure(
     cores : each with the smallest memories that hold all of `layers`, whatever its own
     folder : gets `<name>` of each with netlist and reports
     place : cores are placed first
+    clock_gating : their registers have gated clocks
     """
     simulators = simulators_dir()
     priced = [
-        PricedCore.of(fit(config, layers), folder / config.name, liberty, place) for config in cores
+        PricedCore.of(
+            fit(config, layers), folder / config.name, liberty, place, clock_gating=clock_gating
+        )
+        for config in cores
     ]
     rows = []
     for layer in layers:

@@ -138,6 +138,7 @@ def _meaningful(core: Mapping[str, Setting]) -> dict[str, Setting]:
         "nm_keep": kind != "sparse-nm",
         "nm_group": kind != "sparse-nm",
         "gate_zeros": not core.get("gate_zeros"),  # later ones
+        "rest_sums": not core.get("rest_sums"),
         "streams": core.get("streams", 1) == 1,
     }
     return {name: value for name, value in core.items() if not ignored.get(name, False)}

@@ -3,7 +3,7 @@
 import argparse
 
 from cosign import consoles
-from cosign.options import add_json, add_liberty, publish
+from cosign.options import add_clock_gating, add_json, add_liberty, publish
 from cosign.paths import new_folder
 from cosign.progress import Reporter
 from rtl import options as core_options
@@ -16,6 +16,7 @@ from synth.sram import MODELS
 def add_options(parser: argparse.ArgumentParser) -> None:
     core_options.add_options(parser)
     add_liberty(parser)
+    add_clock_gating(parser)
     parser.add_argument(
         "--fmax", action="store_true", help="also search the highest clock, to 1 %%"
     )
@@ -34,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
             options.out,
             options.liberty,
             MODELS,
+            clock_gating=options.clock_gating,
             search_fmax=options.fmax,
             place=place_options.placement_of(options),
             progress=reporter.show,

@@ -434,7 +434,7 @@ def test_a_core_in_every_open_kit(kit: Kit, tmp_path: Path, recording: Recording
     assert not any(pdk.library.cells[kind].refused for kind in set(report.cells) - pdk.library.ties)
     activity = replay(tmp_path / "netlist.v", pdk.library, recording.inputs, recording.outputs)
     assert activity.checked > 10_000
-    energy = combine(*cell_powers(tmp_path, pdk), activity)
+    energy = combine(cell_powers(tmp_path, pdk), activity)
     assert energy.clock_pj > 0
     assert energy.toggle_pj > 0
     assert energy.annotated > 0.95

@@ -83,6 +83,7 @@ WRONG = """
 --calibration     0                 0 is not positive
 --cells           /proc/x           {in_proc}
 --classes         ''                '' is nothing
+--clock-gating    yes               {no_flag}
 --clock-ns        1e-300            clock_ns is 1e-300, must be positive, 0.001 at least
 --coding          none              {no_choice}
 --config          no/such           {no_file}
@@ -142,6 +143,7 @@ WRONG = """
 --rate            -1                -1 is not positive
 --ratio           1e308             1e308 is no pruning ratio; it must be at most 1,000,000x
 --ratios          0.9x              0.9x is no pruning ratio; it must be at least 1x
+--rest-sums       2                 rest_sums is 2, must be 0..1
 --resume          no/such           {no_file}
 --rounds          -1                -1 is negative
 --schedules       none              there is no 'none'; choose from
@@ -213,6 +215,7 @@ sweep --step-bits    x        step_bits must be a whole number, not 'x'
 sweep --nm-keep       x        nm_keep must be a whole number, not 'x'
 sweep --nm-group      x        nm_group must be a whole number, not 'x'
 sweep --gate-zeros    x        gate_zeros must be a whole number, not 'x'
+sweep --rest-sums     x        rest_sums must be a whole number, not 'x'
 energy --layers    conv9    big has no convolution 'conv9'; it has conv
 frontier --weights none     invalid choice: 'none'
 compress-export --out folder cannot write folder: it is a folder; give the name of a file

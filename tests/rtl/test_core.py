@@ -57,7 +57,9 @@ CORES = {
         **SMALL | {"act_depth": 24, "weight_depth": 24},
     ),
     # Multipliers that rest at zeros, one edge behind the others, with 0 to 2 product registers.
-    "dense-2d-gated": CoreConfig("dense-2d", lanes=2, filters=3, act_bits=6, gate_zeros=1, **SMALL),
+    "dense-2d-gated": CoreConfig(
+        "dense-2d", lanes=2, filters=3, act_bits=6, gate_zeros=1, rest_sums=1, **SMALL
+    ),
     "sparse-gated": CoreConfig(lanes=3, index_bits=4, pipeline=0, gate_zeros=1, **SMALL),
     "sparse-nm-gated": CoreConfig(
         "sparse-nm",

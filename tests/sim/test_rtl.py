@@ -130,6 +130,7 @@ CORES = {
         streams=2,
         pipeline=2,
         gate_zeros=1,
+        rest_sums=1,
         act_buffers=2,
         **SMALL | {"weight_depth": 2048},
     ),
@@ -148,6 +149,7 @@ CORES = {
         pipeline=0,
         act_buffers=2,
         gate_zeros=1,
+        rest_sums=1,
         **SMALL,
     ),
     "sparse-rows": CoreConfig(

@@ -53,7 +53,7 @@ def test_energy_rises_with_activity(folder: Path) -> None:
     noise = random_input(GEOMETRY)[0]
     loud, silent = activity_of(folder, noise), activity_of(folder, 0 * noise)
     powers = energy.cell_powers(folder, find_pdk())
-    high, low = (energy.combine(*powers, activity) for activity in (loud, silent))
+    high, low = (energy.combine(powers, activity) for activity in (loud, silent))
     assert high.toggles > low.toggles
     assert high.toggle_pj > 1.1 * low.toggle_pj > 0
     assert high.clock_pj == low.clock_pj > 0
@@ -78,6 +78,24 @@ def test_a_layers_energy_reproduces_and_adds_up(folder: Path, tmp_path: Path) ->
     assert row["slice"]["filters"] < 8
 
 
+def test_gated_clocks_take_less(tmp_path: Path) -> None:
+    layer, image = random_layer(GEOMETRY, 0.5), random_input(GEOMETRY)[0]
+    plain, gated = (
+        flow.layer_energy(layer, image, core, simulators_dir(), cycles=400)
+        for core in (
+            flow.PricedCore.of(CONFIG, tmp_path / str(gating), clock_gating=gating)
+            for gating in (False, True)
+        )
+    )
+    assert gated.cycles == plain.cycles
+    assert gated.memories.keys() == plain.memories.keys()
+    assert gated.slice.output_bits_compared == plain.slice.output_bits_compared
+    assert gated.slice.annotated > 0.99
+    clocks = [row.logic_nj["clock"] / row.cycles for row in (gated, plain)]
+    assert 0.3 < clocks[0] / clocks[1] < 0.9
+    assert gated.synthesis["recipe"] != plain.synthesis["recipe"]
+
+
 def test_wires_of_a_placement_are_priced(tmp_path: Path) -> None:
     layer, image = random_layer(GEOMETRY, 0.5), random_input(GEOMETRY)[0]
     plain, placed = (
@@ -95,11 +113,11 @@ def test_wires_of_a_placement_are_priced(tmp_path: Path) -> None:
     # Without its wires the same netlist takes less.
     folder = tmp_path / PLACED
     activity = activity_of(folder, image)
-    whole = energy.combine(*energy.cell_powers(folder, find_pdk()), activity)
+    whole = energy.combine(energy.cell_powers(folder, find_pdk()), activity)
     spef = folder / SPEF
     text = re.sub(r"^(\d+ \S+) [\d.]+$", r"\1 0.0", spef.read_text(), flags=re.M)
     spef.write_text(text)
-    bare = energy.combine(*energy.cell_powers(folder, find_pdk()), activity)
+    bare = energy.combine(energy.cell_powers(folder, find_pdk()), activity)
     assert whole.toggle_pj > bare.toggle_pj > 0
     assert whole.clock_pj == pytest.approx(bare.clock_pj, rel=1e-3)
 
@@ -169,12 +187,14 @@ def test_prices_interpolate_between_the_two_reports() -> None:
     """Watts at a period of 1 ns; a cell of two outputs takes their mean."""
     quiet, busy = {"r": (1e-3, 1e-6), "g": (0.0, 2e-6)}, {"r": (3e-3, 1e-6), "g": (4e-3, 2e-6)}
     pins = {"r/Q": (5, 2), "r/QN": (5, 8), "g/Z": (20, 5)}
-    found = energy.combine(quiet, busy, Activity(10, pins, {}, {}, 0))
+    found = energy.combine(energy.Powers(quiet, busy, {}), Activity(10, pins, {}, {}, 0))
     assert found.clock_pj == pytest.approx(1.0)
     assert found.toggle_pj == pytest.approx(2.0 * 0.5 + 4.0 * 2.0)
     assert found.leakage_uw == pytest.approx(3.0)
     assert found.annotated == 1.0
-    assert energy.combine(quiet, busy, Activity(10, {}, {}, {}, 0)).annotated == 0.0
+    assert (
+        energy.combine(energy.Powers(quiet, busy, {}), Activity(10, {}, {}, {}, 0)).annotated == 0.0
+    )
 
 
 def test_slices_are_the_first_filters() -> None:
