@@ -12,10 +12,11 @@ import numpy as np
 
 from compress.file.container import load
 from compress.model.graph import CompressedModel
-from cosign import CosignError, scratch, sha256
+from cosign import CosignError, consoles, scratch, sha256
 from cosign.kinds import filled, positive
 from cosign.options import add_clock_gating, add_json, add_liberty, publish
 from cosign.paths import new_folder, old, old_file
+from cosign.progress import Reporter
 from flows.measure import energy
 from flows.measure.dram import add_dram
 from rtl.coreset import CoreSet
@@ -83,7 +84,8 @@ def run(options: argparse.Namespace) -> int:
     image, data, words = _image(model, finished, options.input)
     values = trace(model, image)
     maps = {name: values[convolutions[name].input][0] for name in names}
-    with scratch("energy") as work:
+    reporter = Reporter(consoles.standard_error())
+    with scratch("energy") as work, reporter.running():
         found = energy.measure(
             [convolutions[name] for name in names],
             maps,
@@ -94,6 +96,7 @@ def run(options: argparse.Namespace) -> int:
             dram_pj_per_bit=options.dram_pj_per_bit,
             place=place,
             clock_gating=options.clock_gating,
+            progress=reporter.show,
             report=lambda row: print(energy.table(row), flush=True),
         )
     source = {"network": model.name, "model_sha256": sha256(file), "data": data, "image": words}

@@ -33,6 +33,7 @@ from synth.pdk import Pdk, find_pdk
 from synth.place.options import NOTE, Placement
 from synth.replay import Activity
 from synth.report import PLACED, CoreReport, synthesize
+from synth.steps import Report
 
 SCHEMA = 1
 SLICE_CYCLES = 10_000
@@ -187,15 +188,24 @@ class PricedCore:
         place: Placement | None = None,
         *,
         clock_gating: bool = False,
+        progress: Report = lambda *_: None,
     ) -> "PricedCore":
         """The core of `config`, synthesised into `folder`.
 
         place : the core is placed, and its netlist and wires are those that are priced
         clock_gating : registers that share an enable have a gated clock
+        progress : gets the steps of `synthesize`, with the core's name
 
         Raises CosignError when a tool is missing.
         """
-        report = synthesize(config, folder, liberty, clock_gating=clock_gating, place=place).quoted
+        report = synthesize(
+            config,
+            folder,
+            liberty,
+            clock_gating=clock_gating,
+            place=place,
+            progress=lambda stage, *steps: progress(f"{stage} {config.name}", *steps),
+        ).quoted
         if place is not None:
             folder = folder / PLACED
         pdk = find_pdk(liberty, clock_gating=clock_gating)
@@ -364,6 +374,7 @@ def measure(
     place: Placement | None = None,
     *,
     clock_gating: bool = False,
+    progress: Report = lambda *_: None,
 ) -> dict[str, Any]:
     """The content of energy.json: each layer on each core, and nJ per image summed over the layers.
 
@@ -372,11 +383,17 @@ def measure(
     folder : gets `<name>` of each with netlist and reports
     place : cores are placed first
     clock_gating : their registers have gated clocks
+    progress : gets the steps of each core's synthesis
     """
     simulators = simulators_dir()
     priced = [
         PricedCore.of(
-            fit(config, layers), folder / config.name, liberty, place, clock_gating=clock_gating
+            fit(config, layers),
+            folder / config.name,
+            liberty,
+            place,
+            clock_gating=clock_gating,
+            progress=progress,
         )
         for config in cores
     ]
