@@ -1,6 +1,7 @@
 """What a layer reads and what it shall answer, as the moments that layer-wise ADMM works on."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +12,27 @@ from compress.model.nodes import NodeSpec
 from compress.nn.network import Network, rectified
 
 POSITIONS = 1 << 14  # outputs of a layer that are looked at, over all images
+
+
+@dataclass(frozen=True)
+class Aim:
+    """How errors count, how far weights may go to avoid them, and how long they are looked for.
+
+    Parameters
+    ----------
+    importance : what errors of each filter are multiplied by, float32 [out] above 0, by layer; all
+        filters of a layer count alike where none is given
+    least_damping : a layer's damping is its columns over its positions, since many positions need
+        no prior, but no less than this and no more than layerwise.DAMPING
+    iterations : of ADMM
+    """
+
+    importance: Mapping[str, Tensor] = field(default_factory=dict)
+    least_damping: float = layerwise.DAMPING
+    iterations: int = layerwise.ITERATIONS
+
+
+ANY = Aim()
 
 
 class Moments:
@@ -27,11 +49,19 @@ class Moments:
         node: NodeSpec,
         images: int,
         stops: tuple[float, float] | None = None,
+        aim: Aim = ANY,
     ) -> None:
-        """stops : where the ReLU behind the answers begins and ends to rise; None without one"""
+        """Nothing is taken in yet.
+
+        stops : where the ReLU behind the answers begins and ends to rise; None without one
+        aim : how errors count, and how long weights are looked for
+        """
         g = self.geometry = geometry
         self._stops = stops
         self.shape = (g.groups, g.out_channels // g.groups, g.columns)
+        worth = aim.importance.get(node.name)
+        self._importance = None if worth is None else worth.reshape(*self.shape[:2], 1)
+        self._least_damping = aim.least_damping
         self._dense, self._node = dense, replace(node, relu=False)
         self._relu = node.relu
         self._weight = dense.weights[node.name].detach().reshape(self.shape)
@@ -48,7 +78,7 @@ class Moments:
         self._lack_sum = torch.zeros(g.groups, self.shape[1]).double()
         self._more_sum = torch.zeros(g.groups, self.shape[1]).double()  # of `rectified`
         self._y_sum = torch.zeros(g.groups, self.shape[1]).double()
-        self._y_square = 0.0
+        self._y_square = torch.zeros(g.groups, self.shape[1]).double()
         self._count = 0
 
     def add(
@@ -87,7 +117,7 @@ class Moments:
         rows -= self._origin
         self._count += rows.shape[1]
         self._y_sum += y.sum(1, dtype=torch.float64)
-        self._y_square += float(y.square().sum(dtype=torch.float64))
+        self._y_square += y.square().sum(1, dtype=torch.float64)
         self._x_sum += rows.sum(1, dtype=torch.float64)
         self._lack_sum += lacks.sum(1, dtype=torch.float64)
         if self._wide or self._stops is not None:
@@ -100,14 +130,19 @@ class Moments:
 
     def problem(self, weight: Tensor) -> layerwise.Problem:
         x_mean, lack_mean = self._x_sum / self._count, self._lack_sum / self._count
-        square = self._y_square / self._count - float((self._y_sum / self._count).square().sum())
+        square = self._y_square / self._count - (self._y_sum / self._count).square()
+        how = self._importance, self._damping()
         if self._wide:
             rows = (torch.cat(self._rows, 1) - x_mean[:, None].float()) / self._count**0.5
             lacks = (torch.cat(self._lacks, 1) - lack_mean[:, None].float()) / self._count**0.5
-            return layerwise.problem(weight, rows, None, lacks.mT @ rows, square)
+            return layerwise.problem(weight, rows, None, lacks.mT @ rows, square, *how)
         second = self._second / self._count - x_mean[:, :, None] * x_mean[:, None]
         cross = self._cross / self._count - lack_mean[:, :, None] * x_mean[:, None]
-        return layerwise.problem(weight, None, second.float(), cross.float(), square)
+        return layerwise.problem(weight, None, second.float(), cross.float(), square, *how)
+
+    def _damping(self) -> float:
+        share = self.shape[-1] / self._count
+        return min(layerwise.DAMPING, max(self._least_damping, share))
 
     def rectified(self, task: layerwise.Problem, weight: Tensor) -> layerwise.Problem:
         """The problem `task` behind a ReLU, near `weight`; `bias` is its from then on.
@@ -127,7 +162,10 @@ class Moments:
         more *= free
         self._more_sum = more.sum(1, dtype=torch.float64)
         more -= more.mean(1, keepdim=True)
-        return replace(task, goal=task.goal + more.mT @ rows / self._count / task.scale)
+        made_up = more.mT @ rows / self._count / task.scale
+        if self._importance is not None:
+            made_up *= self._importance.square()
+        return replace(task, goal=task.goal + made_up)
 
     def bias(self, weight: Tensor) -> Tensor:
         """The bias that with `weight` gives the mean answers of the dense network: [out]."""
