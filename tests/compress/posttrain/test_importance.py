@@ -25,7 +25,7 @@ def test_it_is_the_sum_over_outputs_of_their_squared_slopes(
     monkeypatch.setattr(importance, "IMAGES", 2000)
     network = layers(relu)
     x = torch.randn(2000, 3, 1, 1)
-    found = importance.of_filters(network, x)
+    found = importance.aim(network, x).importance
     with torch.no_grad():
         answers = network.layers["first"](x).flatten(1)
         open_ = (answers > 0).double().mean(0) if relu else torch.ones(4).double()
@@ -41,22 +41,40 @@ def test_what_no_output_reads_counts_alike_and_dead_filters_a_little() -> None:
     network = layers(relu=True)
     with torch.no_grad():
         network.biases["first"][0] = -1e3
-    found = importance.of_filters(network, torch.randn(16, 3, 1, 1))
+    found = importance.aim(network, torch.randn(16, 3, 1, 1)).importance
     assert float(found["first"][0]) == pytest.approx(importance.LEAST)
     with torch.no_grad():
         network.weights["second"].zero_()
-    found = importance.of_filters(network, torch.randn(16, 3, 1, 1))
+    found = importance.aim(network, torch.randn(16, 3, 1, 1)).importance
     assert torch.equal(found["first"], torch.ones(4))
 
 
 def test_it_changes_nothing_and_repeats_under_no_grad() -> None:
     network, x = layers(relu=True), torch.randn(40, 3, 1, 1)
     before = [parameter.clone() for parameter in network.parameters()]
-    first = importance.of_filters(network, x)
+    first = importance.aim(network, x).importance
     with torch.no_grad():
-        again = importance.of_filters(network, x)
+        again = importance.aim(network, x).importance
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not x.requires_grad
     for parameter, old in zip(network.parameters(), before, strict=True):
         assert torch.equal(parameter, old)
         assert parameter.grad is None
+
+
+def test_places_have_in_common_what_an_average_makes_of_them() -> None:
+    """Behind an average of all places everything; behind weights of their own for each, nothing."""
+    torch.manual_seed(2)
+    found = {}
+    for pooled in (True, False):
+        net = Builder("places", (3, 4, 4))
+        net.conv("first", 4, 1, relu=False)
+        if pooled:
+            net.host("pool", "avgpool", kernel=4, stride=4)
+        net.host("flatten", "flatten")
+        net.linear("last", 300, relu=False)
+        aim = importance.aim(Network(net.spec()).eval(), torch.randn(32, 3, 4, 4))
+        assert aim.coherence["last"] == 0
+        found[pooled] = aim.coherence["first"]
+    assert found[True] == pytest.approx(1, abs=1e-5)
+    assert found[False] < 0.1
