@@ -9,6 +9,8 @@ Y = X Wt gives the reconstruction error ||XW - XZ||^2; taking Y from the dense n
 the compressed one also makes up for what the layers before have lost. X and Y have their means
 taken off, which the bias returns, and the columns of X are scaled to a variance of 1, or less where
 they hardly vary: magnitudes of weights then say what they contribute, and one rho fits every layer.
+Errors of a filter may count more than those of another: its rows of W, Y and Z are then multiplied
+by its importance, and all the rest stays as it is.
 
 All tensors but levels are float32 and have a leading axis of groups, [g, out / g, columns].
 """
@@ -48,9 +50,11 @@ class Problem:
     weight : [g, out, columns], W in scaled columns
     goal : [g, out, columns]
     energy : the objective of Z = 0
-    scale : [g, 1, columns], deviation of each column; the layer's weights are Z / scale
+    scale : [g, 1, columns], deviation of each column, or [g, out, columns], that times the
+        importance of each filter; the layer's weights are Z / scale
     gram : [g, columns, columns], H; None where X has fewer rows than columns
     rows : [g, n, columns], X / sqrt(n), for that case
+    damping : of the objective
     """
 
     weight: Tensor
@@ -59,13 +63,14 @@ class Problem:
     scale: Tensor
     gram: Tensor | None
     rows: Tensor | None
+    damping: float
 
     def times(self, z: Tensor) -> Tensor:
         """Z H."""
         if self.gram is not None:
             return z @ self.gram
         assert self.rows is not None
-        return (z @ self.rows.mT) @ self.rows + DAMPING * z
+        return (z @ self.rows.mT) @ self.rows + self.damping * z
 
     def gram_columns(self, part: slice) -> Tensor:
         """H[:, part], [g, columns, width]."""
@@ -73,7 +78,7 @@ class Problem:
             return self.gram[:, :, part]
         assert self.rows is not None
         block = self.rows.mT @ self.rows[:, :, part]
-        torch.diagonal(block[:, part], dim1=1, dim2=2).add_(DAMPING)
+        torch.diagonal(block[:, part], dim1=1, dim2=2).add_(self.damping)
         return block
 
     def solver(self, rho: float) -> Callable[[Tensor], Tensor]:
@@ -83,7 +88,7 @@ class Problem:
             inverse = torch.cholesky_inverse(torch.linalg.cholesky(self.gram + rho * identity))
             return lambda b: b @ inverse
         assert self.rows is not None
-        rows, total = self.rows, rho + DAMPING
+        rows, total = self.rows, rho + self.damping
         inner = rows @ rows.mT + total * torch.eye(rows.shape[1])
         factor = torch.linalg.cholesky(inner)
         # Woodbury: (XtX + t I)^-1 = (I - Xt (XXt + t I)^-1 X) / t
@@ -95,14 +100,22 @@ class Problem:
 
 
 def problem(
-    weight: Tensor, rows: Tensor | None, second: Tensor | None, cross: Tensor, square: float
+    weight: Tensor,
+    rows: Tensor | None,
+    second: Tensor | None,
+    cross: Tensor,
+    square: Tensor,
+    importance: Tensor | None = None,
+    damping: float = DAMPING,
 ) -> Problem:
     """Scale the columns of a layer's moments.
 
     weight : [g, out, columns]
     rows, second : centred X / sqrt(n) [g, n, columns], or XtX / n [g, columns, columns]
     cross : centred (Y - X Wt)t X / n [g, out, columns]: what the answers lack with W itself
-    square : ||Y||^2 / n, centred
+    square : ||Y||^2 / n, centred, of each filter: float64 [g, out]
+    importance : what the errors of a filter are multiplied by, [g, out, 1], above 0; None for 1
+    damping : of the objective
     """
     if second is not None:
         variance = torch.diagonal(second, dim1=1, dim2=2)
@@ -113,19 +126,25 @@ def problem(
     # What hardly ever changes in few images may in others: its weights must not grow for nothing.
     least = LEAST_DEVIATION * float(deviation.square().mean().sqrt()) or 1.0
     scale = deviation.clamp(min=least)
-    scaled = weight * scale
     if second is not None:
         second = second / scale / scale.mT
-        torch.diagonal(second, dim1=1, dim2=2).add_(DAMPING)
+        torch.diagonal(second, dim1=1, dim2=2).add_(damping)
     else:
         assert rows is not None
         rows = rows / scale
-    energy = square + DAMPING * float(scaled.square().sum(dtype=torch.float64))
-    made = Problem(scaled, scaled, energy, scale, second, rows)
-    return replace(made, goal=cross / scale + made.times(scaled))
+    cross = cross / scale
+    if importance is not None:
+        scale, cross = scale * importance, cross * importance
+        square = square * importance[:, :, 0].square()
+    scaled = weight * scale
+    energy = float(square.sum()) + damping * float(scaled.square().sum(dtype=torch.float64))
+    made = Problem(scaled, scaled, energy, scale, second, rows, damping)
+    return replace(made, goal=cross + made.times(scaled))
 
 
-def prune(task: Problem, keep: int, choose: Choice = largest) -> Tensor:
+def prune(
+    task: Problem, keep: int, choose: Choice = largest, iterations: int = ITERATIONS
+) -> Tensor:
     """Z with `keep` non-zeros: ADMM finds the support, conjugate gradients the values on it.
 
     choose : the support of so many, from `keep` on, for values like the weights
@@ -136,8 +155,8 @@ def prune(task: Problem, keep: int, choose: Choice = largest) -> Tensor:
     solve = task.solver(RHO)
     mask = choose(task.weight, keep)
     z, u = task.weight, torch.zeros_like(task.weight)
-    for step in range(1, ITERATIONS + 1):
-        left = max(0.0, 1 - step / (_RISE * ITERATIONS))
+    for step in range(1, iterations + 1):
+        left = max(0.0, 1 - step / (_RISE * iterations))
         w = solve(task.goal + RHO * (z - u))
         mask = choose(w + u, keep + round((total - keep) * left**3))
         z = torch.where(mask, w + u, 0.0)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from compress.admm import layerwise, projections
 from compress.admm.constraints import largest
-from compress.admm.moments import Moments
+from compress.admm.moments import ANY, Aim, Moments
 from compress.model import activations
 from compress.model.levels import Levels
 from compress.model.nodes import NetworkSpec, NodeSpec
@@ -37,16 +37,17 @@ def prune(
     units: Mapping[str, float] = MappingProxyType({}),
     patterns: Patterns = NO_PATTERNS,
     act_bits: int = activations.MOST,
+    aim: Aim = ANY,
 ) -> None:
     """Change weights and biases so that at most `keep` weights per layer are not zero.
 
     network : folded, in evaluation
     batches : float32 [N, C, H, W], normalised calibration images
     progress : receives one line per layer
-    units, act_bits : as for `layers`
+    units, act_bits, aim : as for `layers`
     patterns : of layers that have one; `keep` is then as many as it keeps
     """
-    for layer in layers(network, batches, units, act_bits):
+    for layer in layers(network, batches, units, act_bits, aim):
         pruned = layer.pruned(keep[layer.name], patterns.get(layer.name))
         layer.put(pruned / layer.task.scale)
         progress(layer.line(keep[layer.name], pruned))
@@ -62,6 +63,7 @@ def prune_and_quantize(
     progress: Progress = lambda _: None,
     patterns: Patterns = NO_PATTERNS,
     act_bits: int = activations.MOST,
+    aim: Aim = ANY,
 ) -> dict[str, Levels]:
     """The same with weights that are q * level, an interval for each filter; returns them by layer.
 
@@ -71,7 +73,7 @@ def prune_and_quantize(
         rounded to them, so that each makes up for that as well
     """
     found = {}
-    for layer in layers(network, batches, units, act_bits):
+    for layer in layers(network, batches, units, act_bits, aim):
         pruned = layer.behind_relu(layer.pruned(keep[layer.name], patterns.get(layer.name)))
         least = units[layer.name] / units[layer.input] / _FINEST
         found[layer.name], z = layer.quantize_filters(pruned, bits[layer.name], least)
@@ -120,11 +122,13 @@ def layers(
     batches: Iterable[Tensor],
     units: Mapping[str, float] = MappingProxyType({}),
     act_bits: int = activations.MOST,
+    aim: Aim = ANY,
 ) -> Iterator["Turn"]:
     """Every layer in its turn, to be changed before the next is asked for.
 
     units : what the compressed network's nodes are rounded to, those that are given
     act_bits : of their integers
+    aim : how errors count, and how long weights are looked for
     """
     dense = copy.deepcopy(network)
     wanted = [{"input": x} for x in batches]  # values by node of the dense network, per batch
@@ -141,14 +145,14 @@ def layers(
             stops = None
             if units and behind.relu:
                 stops = (0.0, math.inf if behind.top is None else behind.top)
-            moments = Moments(node.geometry, dense, node, images, stops)
+            moments = Moments(node.geometry, dense, node, images, stops, aim)
             for want, have in zip(wanted, got, strict=True):
                 joined = None
                 if add is not None:
                     other = add.inputs[add.inputs[0] == node.name]
                     joined = (want[other], have[other]) if other in have else None
                 want[node.name] = moments.add(want[node.input], have[node.input], rng, joined)
-            yield Turn(node, network, moments)
+            yield Turn(node, network, moments, aim.iterations)
         for values, net, rounds in ((wanted, dense, False), (got, network, bool(units))):
             for batch in values:
                 if node.name not in batch:
@@ -191,7 +195,8 @@ class Turn:
     task : the problem, for its weights in scaled columns
     """
 
-    def __init__(self, node: NodeSpec, network: Network, moments: Moments) -> None:
+    def __init__(self, node: NodeSpec, network: Network, moments: Moments, iterations: int) -> None:
+        self._iterations = iterations
         self.name, self.input = node.name, node.input
         self._weight, self._bias = network.weights[node.name], network.biases[node.name]
         self._moments = moments
@@ -204,7 +209,7 @@ class Turn:
         def choose(values: Tensor, count: int) -> Tensor:
             return largest(values.reshape(shape), count, pattern).reshape(values.shape)
 
-        return layerwise.prune(self.task, keep, choose)
+        return layerwise.prune(self.task, keep, choose, self._iterations)
 
     def behind_relu(self, z: Tensor) -> Tensor:
         """Z on the same support, fitted to what a ReLU behind the layer lets through."""

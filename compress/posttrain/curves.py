@@ -16,9 +16,11 @@ from torch import Tensor
 
 from compress.admm import layerwise, projections, reconstruct
 from compress.admm.constraints import largest
+from compress.admm.moments import Aim
 from compress.model.levels import max_level
 from compress.model.nodes import NetworkSpec
 from compress.nn.network import Network, channels_last
+from compress.posttrain import importance
 from compress.posttrain.expected import PORTIONS, SENSED, Curve, Curves
 
 IMAGES = 128
@@ -51,8 +53,12 @@ def measure(
     channels_last(network)  # twice as fast
     sensed = _some(torch.cat(list(held)), spec)
     run = _Run(network, sensed.contiguous(memory_format=torch.channels_last))
+    coherence = importance.aim(network, torch.cat(list(batches))).coherence
+    aim = Aim(coherence=coherence)  # filters weighted, too, tell networks apart no better
     layers = zip(
-        reconstruct.layers(network, batches), reconstruct.layers(network, held), strict=True
+        reconstruct.layers(network, batches, aim=aim),
+        reconstruct.layers(network, held, aim=aim),
+        strict=True,
     )
     curves: dict[str, Curve] = {}
     for node in spec.nodes:

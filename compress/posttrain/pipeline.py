@@ -24,6 +24,7 @@ from compress.model.graph import CompressedModel, InputSpec
 from compress.model.levels import Levels
 from compress.model.pattern import NO_PATTERNS, Patterns
 from compress.nn.network import Network, fold, scale_to_data
+from compress.posttrain import importance
 from compress.posttrain.balance import balance
 from compress.posttrain.calibration import scales
 from compress.posttrain.finetune import Finetuning, finetune
@@ -100,10 +101,12 @@ def compress(
         return assemble(network, levels, source, lambda: batches(few), note=progress, known=still)
     network.eval()
     units = scales(network, lambda: batches(few), source, known=still)
+    some = pixels[spread(len(pixels), importance.IMAGES)]
+    aim = importance.aim(network, normalised(source, some))
     if finetuning is not None:
         dense = copy.deepcopy(network)
         reconstruct.prune(
-            network, keep, batches(pixels), progress, units, patterns, source.act_bits
+            network, keep, batches(pixels), progress, units, patterns, source.act_bits, aim
         )
         finetune(network, dense, source, units, finetuning, progress)
         units = scales(network, lambda: batches(few), source, known=still)
@@ -112,7 +115,7 @@ def compress(
         )
         return with_units(network, levels, source, units, progress)
     levels = reconstruct.prune_and_quantize(
-        network, keep, bits, batches(pixels), units, progress, patterns, source.act_bits
+        network, keep, bits, batches(pixels), units, progress, patterns, source.act_bits, aim
     )
     return with_units(network, levels, source, units, progress)
 

@@ -16,7 +16,12 @@ from compress.model.levels import max_level
 
 
 def task_of(
-    x: Tensor, weight: Tensor, y: Tensor | None = None, *, wide: bool = False
+    x: Tensor,
+    weight: Tensor,
+    y: Tensor | None = None,
+    *,
+    wide: bool = False,
+    importance: Tensor | None = None,
 ) -> layerwise.Problem:
     """The problem of inputs [g, n, columns], W [g, out, columns], answers [g, n, out]."""
     answers = x @ weight.mT if y is None else y
@@ -24,10 +29,10 @@ def task_of(
     centred = answers - answers.mean(1, keepdim=True)
     n = x.shape[1]
     cross = (centred - x @ weight.mT).mT @ x / n
-    square = float(centred.square().sum()) / n
+    square = centred.double().square().sum(1) / n
     if wide:
-        return layerwise.problem(weight, x / n**0.5, None, cross, square)
-    return layerwise.problem(weight, None, x.mT @ x / n, cross, square)
+        return layerwise.problem(weight, x / n**0.5, None, cross, square, importance)
+    return layerwise.problem(weight, None, x.mT @ x / n, cross, square, importance)
 
 
 def correlated(seed: int, groups: int, n: int, columns: int) -> Tensor:
@@ -232,3 +237,31 @@ def test_weights_of_columns_that_hardly_vary_do_not_grow() -> None:
     task = task_of(x, weight)
     pruned = layerwise.prune(task, 800) / task.scale
     assert float(pruned.abs().max()) < 3 * float(weight.abs().max())
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_importance_multiplies_the_errors_of_a_filter(wide: bool) -> None:
+    """Loss and energy are sums over filters by themselves, each times its importance squared."""
+    x, weight, y = correlated(0, 1, 12, 20), torch.randn(1, 3, 20), torch.randn(1, 12, 3)
+    importance = torch.tensor([0.1, 1.0, 3.0]).reshape(1, 3, 1)
+    task = task_of(x, weight, y, wide=wide, importance=importance)
+    z = torch.randn(1, 3, 20)
+    parts = [task_of(x, weight[:, [f]], y[:, :, [f]], wide=wide) for f in range(3)]
+    counts = importance.flatten().square().tolist()
+    energy = sum(c * part.energy for c, part in zip(counts, parts, strict=True))
+    loss = sum(
+        c * part.loss(z[:, [f]] / task.scale[:, [f]] * part.scale)
+        for f, (c, part) in enumerate(zip(counts, parts, strict=True))
+    )
+    assert task.energy == pytest.approx(energy, rel=1e-4)
+    assert task.loss(z) == pytest.approx(loss, rel=1e-4)
+
+
+def test_weights_go_where_they_are_important() -> None:
+    """Of two equal filters the important one keeps more, and the weighted error is less for it."""
+    x, weight = correlated(3, 1, 200, 12), torch.randn(1, 1, 12).expand(1, 2, 12).contiguous()
+    importance = torch.tensor([1.0, 10.0]).reshape(1, 2, 1)
+    task, alike = task_of(x, weight, importance=importance), task_of(x, weight)
+    z, other = layerwise.prune(task, 10), layerwise.prune(alike, 10)
+    assert int((z[0, 1] != 0).sum()) > int((z[0, 0] != 0).sum())
+    assert task.loss(z) < 0.9 * task.loss(other / alike.scale * task.scale)

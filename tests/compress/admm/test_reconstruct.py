@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from compress.admm import moments, reconstruct
+from compress.admm import layerwise, moments, reconstruct
 from compress.admm.constraints import cut, put_on_levels
 from compress.data.pixels import normalised
 from compress.file import container
@@ -104,6 +104,39 @@ def test_dense_and_eight_bits_is_the_network(network: Network) -> None:
     keep = kept_weights(network.spec, dict.fromkeys(bits, 1.0))
     reconstruct.prune_and_quantize(network, keep, bits, batches(x), units_of(network, x))
     assert error(network, x, wanted) < 1e-3
+
+
+def test_importance_of_filters_says_only_who_loses_weights(network: Network) -> None:
+    """Where all stay, every filter is fitted by itself, behind ReLUs and beside sums as well."""
+    x = images(64, 0, network.spec.shape[1])
+    bits = dict.fromkeys(network.weights, 8)
+    keep = kept_weights(network.spec, dict.fromkeys(bits, 1.0))
+    units, plain, weighted = units_of(network, x), copy_of(network), copy_of(network)
+    torch.manual_seed(4)
+    importance = {name: 0.1 + torch.rand(len(bias)) for name, bias in network.biases.items()}
+    reconstruct.prune_and_quantize(plain, keep, bits, batches(x), units)
+    aim = moments.Aim(importance)
+    reconstruct.prune_and_quantize(weighted, keep, bits, batches(x), units, aim=aim)
+    with torch.no_grad():
+        assert error(weighted, x, plain(x)) < 1e-4
+
+
+@torch.no_grad()
+def test_many_positions_need_less_damping(network: Network) -> None:
+    x = images(64, 0, network.spec.shape[1])
+    rows = {
+        name: 64 * min(g.out_height * g.out_width, moments.POSITIONS // 64)
+        for name, g in network.spec.geometries.items()
+    }
+    plain = reconstruct.layers(copy_of(network), batches(x))
+    eased = reconstruct.layers(copy_of(network), batches(x), aim=moments.Aim(least_damping=0.01))
+    found = []
+    for one, other in zip(plain, eased, strict=True):
+        share = network.spec.geometries[one.name].columns / rows[one.name]
+        assert one.task.damping == layerwise.DAMPING
+        assert other.task.damping == pytest.approx(min(layerwise.DAMPING, max(0.01, share)))
+        found.append(other.task.damping)
+    assert len(set(found)) > 1
 
 
 def test_the_file_of_the_method_computes_what_the_network_does(network: Network) -> None:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from compress.admm import layerwise, reconstruct
+from compress.admm.moments import Aim
 from compress.model.nodes import Builder, NetworkSpec
 from compress.nn.network import Network, fold
-from compress.posttrain import curves
+from compress.posttrain import curves, importance
 from compress.posttrain.expected import OFFERED, PORTIONS, SENSED, Curve, Curves
 
 
@@ -55,7 +56,8 @@ def test_what_is_sensed_is_what_the_whole_network_answers(
     with torch.no_grad():
         dense = network(x).double()
         spread = (dense - dense.mean(0)).square().mean()
-        for layer in reconstruct.layers(changed, batches):
+        aim = Aim(coherence=importance.aim(network, torch.cat(batches)).coherence)
+        for layer in reconstruct.layers(changed, batches, aim=aim):
             found = dict(
                 zip(PORTIONS, curves._pruned(layer.task, layer.task.weight.numel()), strict=True)
             )
