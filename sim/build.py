@@ -41,7 +41,7 @@ FLAGS = (
 CXX_FLAGS = "-O2 -std=c++20"
 _MODEL = ("VM_PARALLEL_BUILDS=0",)
 """Of make: a model is one unit of C++. In parts each would read the same headers again, which is
-half of the work for the largest core."""
+more than half of the work for the default core."""
 # No rpath: a simulator in the cache outlives the virtual environment that compiled it.
 _LIBRARY = "-lcocotbvpi_verilator"
 
