@@ -21,6 +21,9 @@ from typing import Any
 Command = Sequence[str | Path]
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NUDGE = signal.SIGURG
+"""Wakes the main thread. Nothing else sends it, and a program that does not know it ignores it."""
+_NUDGES_S = 0.05
 _GONE_S = 0.5
 """Killed processes are waited for so long; where nobody collects orphans they never seem gone."""
 
@@ -45,6 +48,7 @@ class _State:
     owner : the process whose signals we take; one that it forks leaves them alone
     held : blocks of `_held` that the main thread is in
     pending : a signal that came meanwhile
+    heard : the main thread has heard the signals that came so far
     """
 
     def __init__(self) -> None:
@@ -53,6 +57,7 @@ class _State:
         self.owner = 0
         self.held = 0
         self.pending: int | None = None
+        self.heard = True
 
 
 _state = _State()
@@ -74,24 +79,79 @@ def stoppable() -> Iterator[None]:
     for number in STOPPING:
         if signal.getsignal(number) not in (signal.SIG_IGN, None):
             before[number] = signal.signal(number, _stop)
+    before[_NUDGE] = signal.signal(_NUDGE, _nudged)
     try:
-        yield
+        with _woken():
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         _state.ending.clear()
 
 
-def _stop(number: int, _: FrameType | None) -> None:
+def _stop(number: int, frame: FrameType | None) -> None:
+    _state.heard = True
     if os.getpid() != _state.owner:  # forked to read images: its parent ends it
         raise KeyboardInterrupt
-    if _state.held:
+    if _state.held or _takes_or_leaves(frame):
         _state.pending = number
         return
     if _state.ending.is_set() and number != signal.SIGINT:
         return
     end_all()
     raise Stopped(number)
+
+
+def _takes_or_leaves(frame: FrameType | None) -> bool:
+    """Whether a `with` is about to have, or to give back, what nobody would give back after a raise.
+
+    A lock that stays taken would stop the threads that are waited for.
+    """
+    names = ("__enter__", "__exit__", "_release_save", "_acquire_restore")
+    return frame is not None and frame.f_code.co_name in names
+
+
+def _nudged(_: int, frame: FrameType | None) -> None:
+    _state.heard = True
+    if _state.pending is not None and not _state.held:
+        number, _state.pending = _state.pending, None
+        _stop(number, frame)
+
+
+@contextlib.contextmanager
+def _woken() -> Iterator[None]:
+    """Within the block no signal is slept through.
+
+    One that comes as the main thread goes to wait for a lock, or that the system hands to another
+    thread, does not wake it: Python only looks for signals when the wait is over. Hence a thread
+    that hears of signals and interrupts the wait.
+    """
+    ear, mouth = os.pipe()
+    os.set_blocking(mouth, False)
+    before = signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+    waker = threading.Thread(target=_wake, args=(ear,), daemon=True)
+    waker.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(mouth)
+        waker.join()
+        os.close(ear)
+
+
+def _wake(ear: int) -> None:
+    """Nudge the main thread after a signal until it has heard and acted; to the end of `ear`."""
+    main = threading.main_thread().ident
+    assert main is not None
+    while came := os.read(ear, 64):
+        if not set(came) - {_NUDGE}:
+            continue
+        _state.heard = False
+        time.sleep(_NUDGES_S)
+        while not _state.heard or _state.pending is not None:
+            signal.pthread_kill(main, _NUDGE)
+            time.sleep(_NUDGES_S)
 
 
 @contextlib.contextmanager

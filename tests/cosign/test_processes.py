@@ -129,6 +129,47 @@ def work():
     assert os.listdir(tmp_path / "tmp") == []
 
 
+def test_a_signal_that_another_thread_takes_wakes_the_main_one(tmp_path: Path) -> None:
+    """As the system may hand it out; nothing else ends the wait for a lock."""
+    process = begun(
+        tmp_path,
+        """
+import threading
+def take():
+    open("begun", "w").close()
+    time.sleep(0.5)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+def work():
+    threading.Thread(target=take).start()
+    threading.Event().wait()
+""",
+    )
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (143, "stopped.\n")
+
+
+def test_what_a_with_takes_is_given_back(tmp_path: Path) -> None:
+    """However the signal meets the taking; a lock would be waited for at the end."""
+    process = begun(
+        tmp_path,
+        """
+class Taken:
+    def __enter__(self):
+        open("begun", "w").close()
+        signal.raise_signal(signal.SIGTERM)
+    def __exit__(self, *error):
+        signal.raise_signal(signal.SIGTERM)
+        open("given back", "w").close()
+def work():
+    with Taken():
+        time.sleep(60)
+""",
+    )
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (143, "stopped.\n")
+    assert (tmp_path / "given back").exists()
+
+
 def test_what_nohup_ignores_is_ignored(tmp_path: Path) -> None:
     process = begun(
         tmp_path,
