@@ -103,10 +103,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _takes_or_leaves(frame: FrameType | None) -> bool:
-    """Whether a `with` is about to have, or to give back, what nobody would give back after a raise.
-
-    A lock that stays taken would stop the threads that are waited for.
-    """
+    """Whether a `with` is taking or giving back what a raise here would leave taken: a lock, say,
+    that threads wait for which are waited for."""
     names = ("__enter__", "__exit__", "_release_save", "_acquire_restore")
     return frame is not None and frame.f_code.co_name in names
 

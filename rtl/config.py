@@ -21,6 +21,8 @@ COUNT_BITS = 16
 """Of the counts in a layer descriptor (rtl.layer)."""
 SHIFT_BITS = 6
 """Of a filter's shift, less one: 0..46."""
+MOST_IN_ROWS = 8
+"""Bytes from the first of a read within which the taps lie that it serves in `sparse-rows`."""
 
 
 _RANGES = (
@@ -34,7 +36,7 @@ _RANGES = (
     ("tap_depth", 2, 1 << 12),
     ("mask_depth", 2, 1 << 16),
     ("window_reads", 1, 8),
-    ("window_span", 1, 8),
+    ("window_span", 1, 64),
     ("acc_bits", 12, 40),
     ("weight_depth", 2, 1 << 22),
     ("act_depth", 2, 1 << 22),
@@ -46,8 +48,9 @@ _RANGES = (
     ("gate_zeros", 0, 1),
     ("rest_sums", 0, 1),
     ("streams", 1, 8),
-    ("beats", 1, 4),
+    ("beats", 1, 8),
     ("step_bits", 1, 5),
+    ("listed", 0, 1),
 )
 """Smallest and largest value of the fields that are whole numbers, by name."""
 
@@ -106,9 +109,11 @@ class CoreConfig:
         many streams, channel c to stream c mod `streams`. Each has a decoder and an activation
         memory of its own in every tile, and every lane adds up the streams' products in one
         accumulator
-    beats : cycles in which a window of the "window" coding is read, 1..4, each a share of its bytes
+    beats : cycles in which a window of the "window" coding is read, 1..8, each a share of its bytes
     step_bits : width of the number of a distance between windows ("window" coding); a layer has
         2**step_bits - 1 of them, fillers make all others
+    listed : 1: likewise for how far a tap lies behind the one before in its window, of which a
+        layer has 2**step_bits; an entry has one number, for the one or for the other
     """
 
     core: Literal[
@@ -143,6 +148,7 @@ class CoreConfig:
     streams: int = field(default=1, metadata=values.LATER)
     beats: int = field(default=1, metadata=values.LATER)
     step_bits: int = field(default=3, metadata=values.LATER)
+    listed: int = field(default=0, metadata=values.LATER)
 
     def __post_init__(self) -> None:
         # Searches make them by the thousand: sentences are written for those that are wrong.
@@ -179,6 +185,10 @@ class CoreConfig:
                 f"{self.lanes} lanes read up to {self.read_span} bytes at once, but act_banks x "
                 f"bank_bytes is {self.row_bytes}"
             )
+        if self.core == "sparse-rows" and self.window_span > MOST_IN_ROWS:
+            return f"window_span of sparse-rows is {self.window_span}, at most {MOST_IN_ROWS}"
+        if self.listed and not self.windowed:
+            return 'listed is for the "window" coding of the sparse core'
         if self.streams > 1 and self.core != "sparse":
             return f"the {self.core} core has one stream, streams is {self.streams}"
         if self.filters > 1 and self.core in ("sparse", "dense-scalar") and not self.windowed:
@@ -203,6 +213,7 @@ class CoreConfig:
     @property
     def name(self) -> str:
         """sparse-61, sparse-61-bitmask, sparse-61-window3x2 of three taps and two beats,
+        sparse-61-window31x8-listed whose taps are numbers of a list,
         sparse-2x61-window3x2 where two filters take turns, sparse-dot-13x4 with four streams,
         dense-2d-8x8, dense-2d-8x8-gated, sparse-nm-8x8-2of4; dense-dot-8x8x4 where N = M = 4, which
         prunes nothing; sparse-61-a6 with activations of six bits."""
@@ -214,7 +225,8 @@ class CoreConfig:
             last += f"-a{self.act_bits}"
         if self.dot:
             return f"dense-dot-{lanes}x{self.nm_group}{last}"
-        windows = f"{self.window_span}x{self.beats}" * self.windowed
+        listed = "-listed" * self.listed
+        windows = f"{self.window_span}x{self.beats}{listed}" * self.windowed
         more = f"-{self.coding}" * coding + windows + kept + last
         if self.streams > 1:
             return f"sparse-dot-{lanes}x{self.streams}{more}"
@@ -338,7 +350,7 @@ class CoreConfig:
         if self.dense or self.coding == "bitmask":
             return 0
         if self.windowed:
-            return self.tap_bits + self.step_bits + self.turn_bits
+            return (1 if self.listed else self.tap_bits) + self.step_bits + self.turn_bits
         return self.index_bits if self.coding == "relative" else self.address_bits
 
     @property
@@ -354,7 +366,8 @@ class CoreConfig:
 
     @property
     def tap_bits(self) -> int:
-        """Width of a tap's place in its window ("window" coding); all ones mark a filler."""
+        """Width of a tap's place in its window ("window" coding); all ones mark a filler, but for
+        taps that are listed."""
         return self.window_span.bit_length()
 
     @property

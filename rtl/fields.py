@@ -5,6 +5,8 @@ from rtl.config import COUNT_BITS, CoreConfig
 STEPS = ("column", "phase_x", "row", "phase_y", "channel")
 NUMBERED = tuple(f"step_{n}" for n in range(1, 32))
 """The steps of the "window" coding, as many as there can be."""
+TAPS = tuple(f"tap_{n}" for n in range(32))
+"""Its taps where they are listed, likewise."""
 
 
 def widths(config: CoreConfig) -> dict[str, int]:
@@ -36,6 +38,7 @@ def widths(config: CoreConfig) -> dict[str, int]:
     last_in_period : mask words of a period (bitmask)
     last_read, last_window : reads of a tile, and windows of a tile (`sparse-rows`)
     step_1, step_2, ... : distances between the windows of the "window" coding, by their numbers
+    tap_0, tap_1, ... : how far a tap lies behind the one before, by their numbers, where listed
     """
     slot_bits = max(1, (config.tap_depth - 1).bit_length())
     fields: dict[str, int] = {
@@ -64,4 +67,6 @@ def widths(config: CoreConfig) -> dict[str, int]:
     if config.windowed:
         several = NUMBERED[: (1 << config.step_bits) - 1]
         fields |= dict.fromkeys(several, config.address_bits)
+        if config.listed:
+            fields |= dict.fromkeys(TAPS[: 1 << config.step_bits], config.tap_bits)
     return fields

@@ -19,12 +19,15 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from rtl.activation import advance, outside
 from rtl.config import CoreConfig
 from rtl.fanout import delay, tree
+from rtl.fields import NUMBERED, TAPS
 from rtl.layer import descriptor
 from rtl.sparse import SparseFront, joined, level_of
 from rtl.timing import ADDRESS_EDGE, operand_edge
 
 BYTES = 4
 """Bytes of a window that share one copy of their selects."""
+CHOICE = 3
+"""Taps up to which each byte of a window chooses among all; more are reached by powers of two."""
 
 
 class WindowAddress(wiring.Component):
@@ -35,6 +38,8 @@ class WindowAddress(wiring.Component):
     first byte, those behind it for the byte `tap` further on than the one before. A tap of all ones
     is a filler: its weight is zero, and {step, code} is a distance to which the next weight's step
     is added. That opens a window, too. `turn` is the weight's filter, where several take turns.
+    Where taps are listed, entries are {turn, opens, number, code}: the number is that of a step,
+    less one, or else of a tap, and both of all ones are a filler, by `code` alone.
 
     After edge 2 there are `valid` and `address` of a beat's read, `opened` (it is the first of a
     window), `weight`, its `turn` and its `tap`, 0 where there is none to move on to, and `beyond`:
@@ -67,25 +72,19 @@ class WindowAddress(wiring.Component):
         first = delay(m, self.first, 2, "first", reset_less=True)
         base = delay(m, self.base, 2, "base", reset_less=True)
         entry = delay(m, self.entry, 1, "entry", reset_less=True)
-        code, tap = entry[: config.weight_bits], entry[config.weight_bits :][: config.tap_bits]
-        step = entry[config.weight_bits + config.tap_bits :][: config.step_bits]
+        code, place = entry[: config.weight_bits], entry[config.weight_bits :]
         level = level_of(m, code, "code")
         filler, present, opens = Signal(), Signal(), Signal()
         closed = Signal()  # the next weight opens a window, whatever its step
         unopened = first | closed
-        steps = Array(
-            [
-                Const(0, config.address_bits),
-                *(getattr(self.layer, f"step_{n}") for n in range(1, 1 << config.step_bits)),
-            ]
-        )
-        moves = Cat(code, step)
+        places = self._listed if config.listed else self._told
+        is_filler, leads, moves, step, tap = places(code, place)
         reached, total = Signal(len(base)), Signal(len(base))
-        further = Mux(filler, moves, steps[step])
+        further = Mux(filler, moves, step)
         m.d.comb += [
-            filler.eq(tap.all()),
+            filler.eq(is_filler),
             present.eq(issued & ~filler),
-            opens.eq(present & (unopened | step.any())),
+            opens.eq(present & (unopened | leads)),
             total.eq(advance(Mux(first, base, reached), further)),
         ]
         with m.If(issued):
@@ -111,6 +110,26 @@ class WindowAddress(wiring.Component):
         with m.Elif(left != 0):
             m.d.sync += [left.eq(left - 1), self.address.eq(self.address + config.read_bytes)]
         return m
+
+    def _told(self, code: Value, place: Value) -> tuple[Value, Value, Value, Value, Value]:
+        """(whether an entry is a filler, leads to another window; how far it moves as a filler;
+        its step, its tap) where it tells the tap."""
+        config = self._config
+        tap, number = place[: config.tap_bits], place[config.tap_bits :][: config.step_bits]
+        steps = Array([Const(0, config.address_bits), *self._steps()])
+        return tap.all(), number.any(), Cat(code, number), steps[number], tap
+
+    def _listed(self, code: Value, place: Value) -> tuple[Value, Value, Value, Value, Value]:
+        """The same where an entry has the number of a step or of a tap."""
+        config = self._config
+        number, leads = place[: config.step_bits], place[config.step_bits]
+        steps = Array([*self._steps(), Const(0, config.address_bits)])
+        taps = Array(getattr(self.layer, name) for name in TAPS[: 1 << config.step_bits])
+        return number.all() & leads, leads, code, Mux(leads, steps[number], 0), taps[number]
+
+    def _steps(self) -> list[Value]:
+        several = NUMBERED[: (1 << self._config.step_bits) - 1]
+        return [getattr(self.layer, name) for name in several]
 
 
 class WindowFront(SparseFront):
@@ -184,12 +203,35 @@ class Taps(wiring.Component):
             Signal(signed(config.act_bits), name=f"window_{i}", reset_less=True)
             for i in range(config.window_bytes)
         ]
+        moved = self._moved(m, window, taps) if taps else []
         for i, byte in enumerate(window):
             with m.If(loads[i // BYTES]):
                 m.d.sync += byte.eq(ready[i])
             if taps:
                 with m.Else():
-                    further = Array(window[i : i + config.window_span])  # the last one for more
-                    m.d.sync += byte.eq(further[taps[i // BYTES]])
+                    m.d.sync += byte.eq(moved[i])
         m.d.comb += [act.eq(byte) for act, byte in zip(self.acts, window, strict=False)]
         return m
+
+    def _moved(self, m: Module, window: Sequence[Value], taps: Sequence[Value]) -> list[Value]:
+        """What each byte of `window` becomes as that moves on. Where a byte from behind its end
+        would be wanted no lane uses what is there.
+
+        taps : how far, of every BYTES bytes
+        """
+        span = self._config.window_span
+        if span <= CHOICE:
+            return [Array(window[i : i + span])[taps[i // BYTES]] for i in range(len(window))]
+        for level in reversed(range((span - 1).bit_length())):
+            further = [
+                Signal(byte.shape(), name=f"moved_{1 << level}_{i}")
+                for i, byte in enumerate(window)
+            ]
+            for i, byte in enumerate(further):
+                at = i + (1 << level)
+                far = taps[i // BYTES][level]
+                m.d.comb += byte.eq(
+                    Mux(far, window[at], window[i]) if at < len(window) else window[i]
+                )
+            window = further
+        return list(window)

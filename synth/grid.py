@@ -64,6 +64,9 @@ _TURNS = (  # lanes, filters, drain, streams, window_span, beats, step_bits
     (8, 2, 1, 1, 3, 3, 3), (8, 4, 1, 1, 3, 2, 3), (6, 3, 2, 2, 3, 3, 3), (13, 2, 1, 2, 3, 2, 2),
     (5, 2, 1, 4, 3, 4, 3), (22, 2, 1, 1, 3, 3, 3), (13, 4, 1, 1, 1, 1, 3), (13, 3, 1, 3, 3, 4, 3),
 )  # fmt: skip
+_WIDE = (  # lanes, filters, drain, streams, window_span, beats, listed
+    (8, 1, 1, 1, 31, 8, 0), (12, 1, 1, 1, 17, 4, 1), (6, 2, 1, 2, 31, 6, 1), (5, 1, 1, 4, 31, 8, 1),
+)  # fmt: skip
 _ROWS = (  # lanes, filters, drain, window_reads, window_span
     (8, 2, 1, 3, 3), (4, 4, 1, 3, 3), (8, 4, 2, 3, 5), (4, 8, 1, 1, 3), (13, 2, 1, 3, 3),
     (8, 8, 1, 3, 3), (16, 2, 1, 6, 3), (23, 3, 1, 3, 3), (37, 2, 1, 3, 3),
@@ -88,6 +91,11 @@ _FASTEST = (
     {"core": "sparse", "coding": "window", "window_span": 3, "beats": 3, "step_bits": 2,
      "lanes": 37, "streams": 2},
     {"core": "sparse", "index_bits": 8, "lanes": 26, "streams": 8},
+    {"core": "sparse", "coding": "window", "window_span": 31, "beats": 8, "lanes": 61},
+    {"core": "sparse", "coding": "window", "window_span": 31, "beats": 5, "listed": 1,
+     "lanes": 31, "streams": 2},
+    {"core": "sparse", "coding": "window", "window_span": 31, "beats": 8, "listed": 1,
+     "lanes": 61, "drain": 2, "streams": 4},
     {"core": "sparse-nm", "nm_keep": 8, "nm_group": 8, "lanes": 2, "bank_bytes": 8},
     {"core": "sparse-nm", "nm_keep": 8, "nm_group": 8, "lanes": 8, "bank_bytes": 8},
     {"core": "sparse-nm", "nm_keep": 8, "nm_group": 8, "lanes": 8, "filters": 4, "bank_bytes": 8},
@@ -153,6 +161,11 @@ def cores() -> tuple[CoreConfig, ...]:
          "streams": count, "window_span": span, "beats": beats, "step_bits": step_bits}
         for lanes, filters, drain, count, span, beats, step_bits in _TURNS
     ]  # fmt: skip
+    wide: list[dict[str, Any]] = [
+        {"core": "sparse", "coding": "window", "lanes": lanes, "filters": filters, "drain": drain,
+         "streams": count, "window_span": span, "beats": beats, "listed": listed}
+        for lanes, filters, drain, count, span, beats, listed in _WIDE
+    ]  # fmt: skip
     rows: list[dict[str, Any]] = [
         {"core": "sparse-rows", "lanes": lanes, "filters": filters, "drain": drain,
          "window_reads": reads, "window_span": span}
@@ -169,7 +182,7 @@ def cores() -> tuple[CoreConfig, ...]:
         for lanes, filters, drain, bits in _PACKED
     ]  # fmt: skip
     several = (
-        *(dense, scalar, sparse, streams, windows, turns, rows, structured, packed),
+        *(dense, scalar, sparse, streams, windows, turns, wide, rows, structured, packed),
         *(_FASTEST, _LARGE),
     )
     found = [_core(fields) for fields in itertools.chain.from_iterable(several)]

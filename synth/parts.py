@@ -100,7 +100,7 @@ def _read_path(config: CoreConfig) -> Parts:
         groups = _tree(-(-config.window_bytes // window.BYTES))
         found |= {
             "kept byte": config.window_bytes,
-            "tap byte": config.window_bytes * (config.window_span - 1),
+            "tap byte": _tap_bytes(config),
             "window copy": groups * (1 + config.tap_bits * (config.window_span > 1)),
         }
     counts = {
@@ -112,6 +112,14 @@ def _read_path(config: CoreConfig) -> Parts:
         **found,
     }
     return {name: config.memories * count for name, count in counts.items()}
+
+
+def _tap_bytes(config: CoreConfig) -> int:
+    """2:1 multiplexers of a byte that move a window."""
+    if config.window_span <= window.CHOICE:
+        return config.window_bytes * (config.window_span - 1)
+    levels = range((config.window_span - 1).bit_length())
+    return sum(max(0, config.window_bytes - (1 << level)) for level in levels)
 
 
 def _drain(config: CoreConfig) -> Parts:
@@ -154,6 +162,7 @@ def _sparse(config: CoreConfig) -> dict[str, Parts]:
         }
     if config.windowed:
         steps = config.address_bits * ((1 << config.step_bits) - 1)
+        steps += config.tap_bits * (config.listed << config.step_bits)
         decoder = {
             "window": 1,
             "place bit": config.place_bits,

@@ -99,7 +99,9 @@ def a_pass_that_is_too_long(run: Run, config: CoreConfig) -> Run:
 def fillers_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
     """Fillers pass the memory's end; only the weight behind them is beyond it. Of several streams
     the last one's alone."""
-    moved = config.step_bits + config.weight_bits if config.windowed else config.place_bits
+    moved = config.place_bits
+    if config.windowed:
+        moved = config.weight_bits + (0 if config.listed else config.step_bits)
     filler = (1 << moved) - 1
     count = -(-config.act_elements // filler)
     bits = np.zeros((count + 2, config.stream_bits), np.uint8)

@@ -134,6 +134,8 @@ class Field:
     prices : of logic
     sram_model : of synth.sram.MODELS
     banked : whether they have their banks
+    bare : whether no bits of the weight buffers are for the places of weights: of cores that
+        nobody has built
     """
 
     def __init__(
@@ -143,8 +145,10 @@ class Field:
         prices: Prices,
         sram_model: str,
         banked: bool = False,
+        bare: bool = False,
     ) -> None:
         self._space, self._prices, self._model = space, prices, sram_model
+        self._bare = bare
         self._widths: dict[tuple[int, int, int, int], int] = {}
         self._maps = functools.cache(self._maps_like)
         known = configs if banked else map(self._banked, configs)
@@ -155,7 +159,7 @@ class Field:
         self._logic_um2 = np.array([price.logic_um2 for price in found])
         self._base_um2 = self._logic_um2 + maps
         self._fmax_hz = np.array([price.fmax_hz for price in found])
-        self._measured = [price.measured for price in found]
+        self._measured = [price.measured and not bare for price in found]
         self._multipliers = np.array([config.multipliers for config in self.configs])
         self._shifts = np.array([config.tile_shifts for config in self.configs])
         positions = [
@@ -300,8 +304,8 @@ class Field:
             config = with_weights(config, stored, weights)
         except CosignError:
             return None
-        streams = [m for m in rtl_sram.macros(config) if m.purpose != "activation"]
-        streams_um2 = sum(sram.area_by_purpose(self._model, streams).values())
+        depths = config.weight_depth, config.mask_depth, config.tap_depth
+        streams_um2 = self._streams_um2(config, *depths)
         area = float(self._logic_um2[number]) + maps_um2 + streams_um2
         cycles = masks.cycles(config, portion)
         return Entry(config, area, float(self._fmax_hz[number]), cycles, self._measured[number])
@@ -332,5 +336,12 @@ class Field:
         """Area of the memories of a weight stream; inf where one would be too deep."""
         if max(words, masks) > DEEPEST:
             return math.inf
-        macros = rtl_sram.stream_macros(stream, words, masks, 2)
+        return self._streams_um2(stream, words, masks, 2)
+
+    def _streams_um2(self, config: CoreConfig, words: int, masks: int, taps: int) -> float:
+        """Area of the memories of the weight stream, of these depths."""
+        macros = rtl_sram.stream_macros(config, words, masks, taps)
+        if self._bare:
+            bits = config.streams * config.place_bits
+            macros = [dataclasses.replace(macro, bits=macro.bits - bits) for macro in macros]
         return sum(sram.area_by_purpose(self._model, macros).values())

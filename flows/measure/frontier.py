@@ -5,6 +5,10 @@ Break-even at an area is the smallest pruning ratio from which the fastest spars
 that area is no slower than the fastest dense machine of at most that area: a dense core, or a
 sparse one that executes the layer with nothing pruned. Some of those are faster than any array,
 since a window of activations serves several weights, whether others were pruned or not.
+
+A dense array with such windows, which has not been built, would not need the bits of the weight
+buffers that tell places. `dense-windows` is what it could be at best: the fastest of the dense
+machines, of them cores with windows without the area of these bits.
 """
 
 import functools
@@ -13,6 +17,8 @@ import statistics
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
+
+from msgspec import structs
 
 from compress.model.graph import Geometry
 from cosign import CosignError
@@ -29,7 +35,9 @@ AREAS = (16, 32, 64, 128, 256, 512, 1024)
 """Multipliers of the dense cores whose areas are the budgets."""
 SPARSE = ("sparse", "sparse-rows")
 DENSE = "dense"
-RIVALS = (DENSE, "dense-packed", "sparse-nm")
+WINDOWS = "dense-windows"
+"""What a dense array with windows could be at best: no core, but a bound."""
+RIVALS = (DENSE, WINDOWS, "dense-packed", "sparse-nm")
 """What is searched on each side."""
 RATIOS = (1.0, 1.5, 2.0, 4.0, 8.0, 16.0)
 """Pruning ratios of which the speedup is told at every area."""
@@ -76,10 +84,10 @@ class FrontierPoint(Value, frozen=True, kw_only=True):
     Parameters
     ----------
     layer : name of the layer, or network: all of its convolutions on one chip
-    against : dense, the fastest machine within the area with nothing pruned; dense-packed, the
-        fastest that stores
-        no zeros, at each ratio for itself; sparse-nm, the fastest for layers with
-        two weights of four, which it executes; dense-2d-8x8, that core alone
+    against : dense, the fastest machine within the area with nothing pruned; dense-windows, the
+        same where the weights of cores with windows need no bits for their places; dense-packed,
+        the fastest that stores no zeros, at each ratio for itself; sparse-nm, the fastest for
+        layers with two weights of four, which it executes; dense-2d-8x8, that core alone
     masks : random, or model: those of a really pruned network, thinned or refilled
     sram_model : openram or flat
     weights : streamed or on-chip
@@ -176,10 +184,13 @@ class Race:
         key = kind, sram_model
         if key not in self._fields:
             several = self._candidates(kind)
-            self._fields[key] = Field(several, self._space, self._prices, sram_model)
+            bare = kind == WINDOWS
+            self._fields[key] = Field(several, self._space, self._prices, sram_model, bare=bare)
         return self._fields[key]
 
     def _candidates_of(self, kind: str) -> list[CoreConfig]:
+        if kind == WINDOWS:
+            return [core for core in self._candidates("sparse") if core.windowed]
         own = array(self._space.act_bits)
         return [own] if kind == own.name else candidates(kind, self._space)
 
@@ -262,8 +273,9 @@ def point(
 
     Raises CosignError when no dense core fits.
     """
-    plain = SPARSE if against == DENSE else ()
-    dense = Side(race, (against,), sram_model, weights, plain)
+    kind = DENSE if against == WINDOWS else against
+    plain = {DENSE: SPARSE, WINDOWS: (*SPARSE, WINDOWS)}.get(against, ())
+    dense = Side(race, (kind,), sram_model, weights, plain)
     sparse = Side(race, SPARSE, sram_model, weights)
     named_after = Side(race, (DENSE if against in RIVALS else against,), sram_model, weights)
     first = budget(named_after, seeds[0], area)
@@ -291,6 +303,9 @@ def point(
     winner, reference = (side.fastest(limit, seeds[0], at) for side in (sparse, dense))
     if reference is None:
         return None
+    rival = RacedCore.of(reference)
+    if against == WINDOWS and reference.config.windowed:
+        rival = structs.replace(rival, name=f"{rival.name}, bare")
     return FrontierPoint(
         layer=race.name,
         against=against,
@@ -303,7 +318,7 @@ def point(
         break_even_ratio=statistics.median_low(known) if len(known) == len(ratios) else None,
         spread=max(known) - min(known) if len(known) == len(ratios) else None,
         ratios=tuple(ratios),
-        dense=RacedCore.of(reference),
+        dense=rival,
         sparse=None if winner is None else RacedCore.of(winner),
         speedups=tuple((ratio, told(ratio)) for ratio in RATIOS),
         measured=winner is not None and winner.measured and reference.measured,

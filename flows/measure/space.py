@@ -18,7 +18,7 @@ from rtl.program.fit import fed, feed
 from rtl.program.layout import Layout
 from rtl.program.pack import layout_of
 
-MOST_LANES, MOST_FILTERS = 256, 64
+MOST_LANES, MOST_FILTERS, MOST_SPAN = 256, 64, 64
 TILES = (1, 2, 3, 4, 6, 8, 12, 16)
 BANK_BYTES = (2, 4, 8)
 INDEX_BITS = (8, 10, 12)
@@ -35,6 +35,8 @@ SHARERS = (2, 3, 4)
 SHARED = ((1, 1, 3), (3, 1, 3), (3, 2, 3), (3, 3, 3), (3, 4, 3))
 """window_span, beats and step_bits where filters share it: a window serves more weights, and so may
 take more beats."""
+WIDE_BEATS = (4, 5, 6, 8)
+"""Of windows that serve several rows of a kernel."""
 WINDOWS = ((3, 3), (6, 3))
 """window_reads and window_span of sparse-rows."""
 
@@ -84,6 +86,15 @@ class Space:
     def filters(self) -> list[int]:
         """Numbers of filters that save a pass over all smaller ones."""
         return _thresholds((g.out_channels // g.groups for g in self.geometries), MOST_FILTERS)
+
+    def spans(self) -> list[int]:
+        """Bytes of a map within which lie the taps of several rows of a layer's kernel."""
+        found = set()
+        for layout in self.layouts(1):
+            (rows, columns), dilation = layout.geometry.kernel, layout.geometry.dilation
+            row = (columns - 1) * dilation[1] + 1
+            found |= {count * dilation[0] * layout.pitch + row for count in range(1, rows)}
+        return sorted(span for span in found if span <= MOST_SPAN)
 
     @property
     def fewest_columns(self) -> int:
@@ -161,6 +172,11 @@ def sparse_window(space: Space) -> Iterator[CoreConfig]:
     for span, beats, step_bits in SPANS:
         windows = {"window_span": span, "beats": beats, "step_bits": step_bits}
         yield from _streamed(space, (1, *STREAMS), coding="window", **windows)
+    for span, beats, filters, listed in itertools.product(
+        space.spans(), WIDE_BEATS, (1, 2), (0, 1)
+    ):
+        windows = {"window_span": span, "beats": beats, "step_bits": 3, "listed": listed}
+        yield from _streamed(space, (1, *STREAMS), filters, coding="window", **windows)
     most = max(g.out_channels // g.groups for g in space.geometries)
     for filters, (span, beats, step_bits) in itertools.product(SHARERS, SHARED):
         windows = {"window_span": span, "beats": beats, "step_bits": step_bits}

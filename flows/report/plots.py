@@ -200,7 +200,7 @@ def frontier(found: Frontier) -> Figure:
     )
     colors = {"streamed": BLUE, "on-chip": ORANGE}
     lines = {"openram": "-", "flat": "--"}
-    marks = {"dense": "o", "dense-packed": "s", "sparse-nm": "^"}
+    marks = {"dense": "o", "dense-windows": "D", "dense-packed": "s", "sparse-nm": "^"}
     for axes, layer in zip(grid[0], layers, strict=True):
         groups: dict[tuple[str, str, str, str], list[FrontierPoint]] = {}
         for point in found.points:

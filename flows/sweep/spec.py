@@ -135,6 +135,7 @@ def _meaningful(core: Mapping[str, Setting]) -> dict[str, Setting]:
         "window_span": kind != "sparse-rows" and (kind != "sparse" or coding != "window"),
         "beats": coding != "window" or core.get("beats", 1) == 1,
         "step_bits": kind != "sparse" or coding != "window",
+        "listed": not core.get("listed"),
         "nm_keep": kind != "sparse-nm",
         "nm_group": kind != "sparse-nm",
         "gate_zeros": not core.get("gate_zeros"),  # later ones

@@ -14,7 +14,7 @@ from compress.model.graph import Geometry, Layer
 from compress.model.levels import max_level
 from cosign import CosignError
 from rtl.config import CoreConfig
-from rtl.fields import NUMBERED
+from rtl.fields import NUMBERED, TAPS
 from rtl.program.encode import Work, encode, passes_of, rows_order, shape_of, work
 from rtl.program.fields import check_fields
 from rtl.program.layout import Layout
@@ -23,7 +23,7 @@ from rtl.program.reads import read_plan
 from rtl.program.stripes import cut, join, stripe
 from rtl.program.structured import check_pattern
 from rtl.program.traffic import Traffic, traffic
-from rtl.program.windows import window_steps
+from rtl.program.windows import window_steps, window_taps
 from rtl.program.words import to_bytes
 
 
@@ -154,6 +154,9 @@ def pack_layer(
     elif config.windowed:
         descriptor |= dict.fromkeys(NUMBERED[: (1 << config.step_bits) - 1], 0)
         descriptor |= dict(zip(NUMBERED, window_steps(layer, layout, config), strict=False))
+        if config.listed:
+            descriptor |= dict.fromkeys(TAPS[: 1 << config.step_bits], 0)
+            descriptor |= dict(zip(TAPS, window_taps(layer, layout, config), strict=False))
     check_fields(layer.name, descriptor, config)
     order = rows_order(layer, layout, config)
     per_filter = np.zeros((g.groups, passes * config.filters), np.int64)

@@ -8,6 +8,9 @@ before, or 0 behind fillers that make the distance; the others tell how far they
 weight before. A window takes as many entries as it has beats, at least: fillers that move nothing
 are added. A pass takes as many words as its longest stream, and the others rest with such
 fillers.
+
+Where taps are listed an entry is {turn, opens, number, code}: one number for a step or a tap. A
+weight that no listed tap leads to opens a window.
 """
 
 import functools
@@ -119,6 +122,12 @@ def window_steps(layer: Layer, layout: Layout, config: CoreConfig) -> tuple[int,
     return _steps([windows.distance(addresses) for windows in several], config)
 
 
+def window_taps(layer: Layer, layout: Layout, config: CoreConfig) -> tuple[int, ...]:
+    """The distances by which most weights lie behind the one before in their window: those of the
+    listed taps 0, 1, ..., as many as there can be."""
+    return _taps(layer, _reach(layout, config.window_span), config.turns, 1 << config.step_bits)
+
+
 def _steps(distances: list[np.ndarray], config: CoreConfig) -> tuple[int, ...]:
     found = [np.bincount(several) for several in distances]
     times = np.zeros(max(map(len, found)), np.int64)
@@ -140,7 +149,8 @@ def window_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
     opens = np.cumsum(windows.weights) - windows.weights
     ends = np.cumsum(found.words)
     starts = ends - found.words
-    filler = ((1 << config.tap_bits) - 1) << config.weight_bits
+    told = 1 + config.step_bits if config.listed else config.tap_bits
+    filler = ((1 << told) - 1) << config.weight_bits
     words = np.full((int(ends[-1]), config.streams), filler, np.int64)
     row, stream = np.divmod(cell, config.streams)
     ahead = np.zeros(len(cell), np.int64)
@@ -149,14 +159,23 @@ def window_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
     begins = opens[windows.begins]
     begun = (through - ahead - 1)[begins]
     at = starts[row] + through - 1 - np.repeat(begun, np.diff(begins, append=len(cell)))
-    high = config.weight_bits + config.tap_bits
     visited = visit_order(layer, order, part)
     turn = turns_of(layer.geometry, config.turns)[1][layer.row_idx[visited]]
     codes = level_codes(layer.levels[visited], config.weight_bits).astype(np.int64)
     tap = np.diff(addresses[place], prepend=0)
     tap[opens] = 0
-    words[at, stream] = turn << high + config.step_bits | tap << config.weight_bits | codes
-    words[at[opens], stream[opens]] |= found.step << high
+    leads = found.step
+    if config.listed:
+        number = np.zeros(config.window_span, np.int64)
+        listed = list(window_taps(layer, layout, config))
+        number[listed] = np.arange(len(listed))
+        tap = number[tap]
+        tap[opens] = 0
+        leads = np.where(leads > 0, (1 << config.step_bits) + leads - 1, 0)
+    step_at = config.weight_bits + (0 if config.listed else config.tap_bits)
+    turn_at = config.weight_bits + config.place_bits - config.turn_bits
+    words[at, stream] = turn << turn_at | tap << config.weight_bits | codes
+    words[at[opens], stream[opens]] |= leads << step_at
 
     # The fillers right before a weight move as far as they can, the first of them what is left.
     most, fillers = _most(config), found.moving
@@ -166,7 +185,7 @@ def window_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
     value = np.where(number == 0, np.repeat(rest, fillers), most)
     before = at[weight] - np.repeat(fillers, fillers) + number
     code = value & (1 << config.weight_bits) - 1
-    words[before, stream[weight]] |= value >> config.weight_bits << high | code
+    words[before, stream[weight]] |= value >> config.weight_bits << step_at | code
 
     last = np.zeros(len(words), bool)
     last[ends - 1] = True
@@ -175,7 +194,7 @@ def window_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
 
 def _most(config: CoreConfig) -> int:
     """The farthest that a filler moves."""
-    return (1 << config.step_bits + config.weight_bits) - 1
+    return (1 << (0 if config.listed else config.step_bits) + config.weight_bits) - 1
 
 
 def _parts(layer: Layer, layout: Layout, config: CoreConfig) -> list[Windows]:
@@ -184,7 +203,9 @@ def _parts(layer: Layer, layout: Layout, config: CoreConfig) -> list[Windows]:
 
 
 def _windows(layer: Layer, layout: Layout, config: CoreConfig, part: Part) -> Windows:
-    return _found(layer, _reach(layout, config.window_span), part)
+    reach = _reach(layout, config.window_span)
+    taps = window_taps(layer, layout, config) if config.listed else None
+    return _found(layer, reach, part, taps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,10 +238,10 @@ def _reach_of(order: Order, gaps: bytes, span: int) -> _Reach:
 
 
 @functools.lru_cache(maxsize=12)
-def _found(layer: Layer, reach: _Reach, part: Part) -> Windows:
+def _found(layer: Layer, reach: _Reach, part: Part, taps: tuple[int, ...] | None) -> Windows:
     cell, place = visits(layer, reach.order, part)
     begins = np.diff(cell, prepend=-1) != 0
-    opens = _opens(cell, reach.at[place], begins, reach.span)
+    opens = _opened(layer, reach, part, taps)
     return Windows(
         passes=passes_in(layer, part),
         cell=cell[opens].astype(np.int32),
@@ -230,16 +251,41 @@ def _found(layer: Layer, reach: _Reach, part: Part) -> Windows:
     )
 
 
-def _opens(cell: np.ndarray, address: np.ndarray, begins: np.ndarray, span: int) -> np.ndarray:
+@functools.lru_cache(maxsize=64)
+def _taps(layer: Layer, reach: _Reach, turns: int, most: int) -> tuple[int, ...]:
+    times = np.zeros(reach.span, np.int64)
+    for part in parts(layer, turns):
+        _, place = visits(layer, reach.order, part)
+        inside = np.ones(len(place), bool)
+        inside[_opened(layer, reach, part)] = False
+        gaps = np.diff(reach.at[place], prepend=0)[inside]
+        times += np.bincount(gaps, minlength=reach.span)
+    # Where weights share an address no step of 0 could lead from one to the other.
+    times[0] *= layer.nnz
+    best = np.argsort(-times, kind="stable")[:most]
+    return tuple(best[times[best] > 0].tolist())
+
+
+def _opened(
+    layer: Layer, reach: _Reach, part: Part, taps: tuple[int, ...] | None = None
+) -> np.ndarray:
     """int64 [windows]: the weights that open one, each the first that those before can't serve.
 
     That gives as few windows as there can be, whichever kernel rows and channels lie side by side.
+
+    taps : those that lead from weight to weight in a window, where not all do
     """
-    opens = begins | (np.diff(address, prepend=0) >= span)
+    cell, place = visits(layer, reach.order, part)
+    address, span = reach.at[place], reach.span
+    gaps = np.diff(address, prepend=0)
+    opens = (np.diff(cell, prepend=-1) != 0) | (gaps >= span)
+    if taps is not None:
+        opens |= ~np.isin(gaps, taps)
+    run = np.cumsum(opens)
     # Of each weight, those behind it that its window would serve.
     served = np.zeros(len(cell), np.int64)
     for others in range(1, len(cell)):  # more than `span` where channels share an address
-        near = (address[others:] - address[:-others] < span) & (cell[others:] == cell[:-others])
+        near = (address[others:] - address[:-others] < span) & (run[others:] == run[:-others])
         if not near.any():
             break
         served[:-others] += near

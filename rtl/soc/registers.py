@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import cosign
 from rtl.config import CoreConfig
-from rtl.fields import NUMBERED
+from rtl.fields import NUMBERED, TAPS
 from rtl.layer import Error, descriptor
 
 ADDRESS_BITS = 12
@@ -64,6 +64,7 @@ FIELDS = {
     "last_read": "activation reads of a tile, less one",
     "last_window": "windows of a tile, less one",
     **{step: f"bytes to the next window by {step}" for step in NUMBERED},
+    **{tap: f"bytes from a tap to the next one of its window by {tap}" for tap in TAPS},
 }
 """What each field of the layer descriptor means; those of a dense core's `step_*`
 are two's complement."""

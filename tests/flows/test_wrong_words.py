@@ -74,7 +74,7 @@ WRONG = """
 --area            2                 2 is an area without a unit; write 2mm2
 --areas           64,,2mm2          '' is no area; write multipliers, 64, or an area
 --aspect          nan               nan is not between 0.1 and 10.0
---beats           5                 beats is 5, must be 1..4
+--beats           9                 beats is 9, must be 1..8
 --bank-bytes      18446744073709551616   must be a power of two, 4096 at most
 --batch           0                 0 is not positive
 --bits            9                 9 is n
@@ -114,6 +114,7 @@ WRONG = """
 --least           nan               nan is not between 0 and 100
 --liberty         no/such           {no_file}
 --like            none              none
+--listed          2                 listed is 2, must be 0..1
 --log             none              {no_choice}
 --lef             no/such           {no_file}
 --loss            101               101 is not between 0 and 100 points
@@ -169,7 +170,7 @@ WRONG = """
 --weight-depth    -1                weight_depth is -1, must be 2..4194304
 --weights         no/such           no/such
 --window-reads    9                 window_reads is 9, must be 1..8
---window-span     9                 window_span is 9, must be 1..8
+--window-span     65                window_span is 65, must be 1..64
 --workers         -1                -1 is not
 folder            no/such           {no_file}
 images            no/such           no/such

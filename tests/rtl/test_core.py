@@ -162,6 +162,30 @@ CORES = {
         pipeline=2,
         **SMALL | {"bank_bytes": 1, "act_banks": 1, "act_depth": 256, "weight_depth": 64},
     ),
+    # Windows of several kernel rows, read in more beats than most of them have weights.
+    "window-rows": CoreConfig(
+        lanes=3,
+        coding="window",
+        window_span=14,
+        beats=5,
+        step_bits=2,
+        listed=1,
+        streams=2,
+        drain=2,
+        **SMALL | {"weight_depth": 40},
+    ),
+    "window-rows-turns": CoreConfig(
+        lanes=2,
+        filters=2,
+        coding="window",
+        window_span=9,
+        beats=8,
+        weight_bits=4,
+        pipeline=0,
+        act_buffers=2,
+        gate_zeros=1,
+        **SMALL | {"weight_depth": 64},
+    ),
     # Filters that take turns on a window, and on a tap alone.
     "window-turns": CoreConfig(
         lanes=4, filters=2, coding="window", window_span=3, beats=2, drain=2, **SMALL
@@ -208,7 +232,7 @@ CORES = {
 }
 STALLED = (
     *("sparse", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm", "sparse-dot"),
-    *("bitmask-dot", "window-beats", "window-turns"),
+    *("bitmask-dot", "window-beats", "window-rows", "window-turns"),
 )
 STREAMED = ("sparse-dot", "sparse-dot-tiles", "bitmask-dot", "bitmask-dot-tiles")
 every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)

@@ -78,15 +78,16 @@ class WindowHarness(wiring.Component):
         weighs = ~resting & ~moves & (~opening | (age >= beats))
         opens = weighs & opening
         value = Mux(moves, distance, 0)
-        filler = Const((1 << config.tap_bits) - 1, config.tap_bits)
         entry, given = Signal(config.entry_bits), Signal(config.entry_bits)
-        m.d.comb += entry.eq(
-            Mux(
-                weighs,
-                Cat(codes[number], taps[number], Const(0, 1), steps & ~moved, turns[number]),
-                Cat(value[: config.weight_bits], filler, value[config.weight_bits :]),
-            )
-        )
+        leads, low, high = steps & ~moved, value[: config.weight_bits], value[config.weight_bits :]
+        if config.listed:
+            place = Cat(Mux(leads, 0, taps[number]), leads)
+            filler = Cat(low, Const(3, 2))
+            m.d.comb += Assert(~high.any())
+        else:
+            place = Cat(taps[number], Const(0, 1), leads)
+            filler = Cat(low, Const(3, config.tap_bits), high)
+        m.d.comb += entry.eq(Mux(weighs, Cat(codes[number], place, turns[number]), filler))
         old = Mux(opens, 1, Mux(age == beats, beats, age + 1))
         last_weight = weighs & (number == count - 1)
         waited = Mux(resting, rested + 1, 0) >= rests
@@ -119,6 +120,8 @@ class WindowHarness(wiring.Component):
             decoder.entry.eq(given),
             decoder.layer.step_1.eq(step),
         ]
+        if config.listed:
+            m.d.comb += [decoder.layer.tap_0.eq(0), decoder.layer.tap_1.eq(1)]
 
         # What must come out, three cycles after the issue.
         wanted = Cat(self.go & weighs, self.go & opens, base + starts[number])
@@ -162,6 +165,10 @@ HARNESSES = {
     "one beat": (lambda: WindowHarness(WINDOW), 13),
     "two beats": (lambda: WindowHarness(dataclasses.replace(WINDOW, beats=2)), 13),
     "three beats": (lambda: WindowHarness(dataclasses.replace(WINDOW, beats=3)), 14),
+    "listed taps": (
+        lambda: WindowHarness(dataclasses.replace(WINDOW, beats=2, listed=1, weight_bits=4)),
+        13,
+    ),
     "three turns": (lambda: WindowHarness(dataclasses.replace(WINDOW, filters=3)), 13),
 }
 

@@ -110,6 +110,19 @@ CORES = {
         gate_zeros=1,
         **SMALL | {"weight_depth": 1024},
     ),
+    # Windows of several kernel rows, whose taps are numbers of a list.
+    "window-rows": CoreConfig(
+        "sparse",
+        lanes=6,
+        filters=2,
+        coding="window",
+        window_span=21,
+        beats=7,
+        streams=2,
+        drain=2,
+        listed=1,
+        **SMALL | {"act_depth": 2048, "weight_depth": 1792},
+    ),
     # Filters that take turns on a window, the last ones of a group without all of the others.
     "window-turns": CoreConfig(
         "sparse",

@@ -70,7 +70,7 @@ def test_the_fastest_is_that_of_all_cores(kind, act_bits, weights, monkeypatch: 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from(["bitmask", "window", *CORES]),
+    st.sampled_from(["bitmask", "window", "window-rows", *CORES]),
     st.integers(1, 9),
     st.integers(2, 5),
     st.sampled_from([1, 2]),
@@ -90,6 +90,9 @@ def test_floors_are_never_above_the_exact_figures(
     if kind == "window":
         more = {"window_span": kernel, "beats": tiles, "streams": filters - 1, "filters": tiles}
         fields |= {"core": "sparse", "coding": "window", **more}
+    if kind == "window-rows":
+        more = {"window_span": 7 + kernel, "beats": 2 * tiles, "filters": tiles, "listed": 1}
+        fields |= {"core": "sparse", "coding": "window", "streams": filters - 1, **more}
     if kind in ("dense-2d", "sparse-rows", "sparse-nm", "dense-packed"):
         fields |= {"filters": filters}
     config = feed(CoreConfig(), **fields)
@@ -101,13 +104,37 @@ def test_floors_are_never_above_the_exact_figures(
     assert least[0] <= masks.cycles(config, portion, bytes_per_cycle)
     turn = turn_cycles(one_lane(config), layout, masks.layer_for(config, portion))
     assert turns[0] * turn <= masks.cycles(config, portion)
-    if kind == "window":
+    if kind.startswith("window"):
         entries = masks.work(config, portion).entries
         assert floor.entries.sum() <= turn <= entries.sum()
         assert turns[0] * entries.sum() <= masks.cycles(config, portion)
     exact = masks.stored(config, portion)
     assert all(bound <= found for bound, found in zip(floor.stored, exact, strict=True))
     assert floor.stored.buffers == exact.buffers
+
+
+def test_a_dense_array_with_windows_needs_no_bits_for_places(monkeypatch: pytest.MonkeyPatch):
+    race = _race(monkeypatch, SMALL)
+    masks = Masks([RandomMasks(SMALL, 1, 0)])
+    found = race.field(frontier.WINDOWS, "flat").smallest("on-chip", masks, 0.0)
+    assert found is not None
+    assert not found.measured
+    weight, *others = [m for m in macros(found.config) if m.purpose == "weight"]
+    assert not others
+    bits = weight.bits - found.config.streams * found.config.place_bits
+    assert bits == found.config.streams * found.config.weight_bits
+    own = prices().of(found.config).logic_um2
+    own += sum(sram.area_by_purpose("flat", macros(found.config)).values())
+    saved = weight.count * (
+        sram.area_um2("flat", weight.words, weight.bits) - sram.area_um2("flat", weight.words, bits)
+    )
+    assert found.area_um2 == pytest.approx(own - saved)
+    ratios = [
+        point.break_even_ratio
+        for against in (frontier.DENSE, frontier.WINDOWS)
+        if (point := frontier.point(race, against, [masks], "random", "flat", "streamed", 8))
+    ]
+    assert ratios[0] <= ratios[1]
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=3), st.integers(1, 70))

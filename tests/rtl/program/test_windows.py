@@ -20,10 +20,11 @@ from rtl.program.windows import window_steps
 CONFIGS = st.fixed_dictionaries(
     {
         "streams": st.integers(1, 8),
-        "window_span": st.integers(1, 8),
-        "beats": st.integers(1, 4),
+        "window_span": st.integers(1, 8) | st.integers(9, 64),
+        "beats": st.integers(1, 8),
         "step_bits": st.integers(1, 5),
         "filters": st.integers(1, 5),
+        "listed": st.integers(0, 1),
     }
 )
 
@@ -41,6 +42,7 @@ def decoded(program: LayerProgram, config: CoreConfig) -> tuple[Decoded, list[in
     g = program.geometry
     members = g.out_channels // g.groups
     wide, high = config.entry_bits // config.streams, config.weight_bits + config.tap_bits
+    taps = [program.descriptor[f"tap_{n}"] for n in range((1 << config.step_bits) * config.listed)]
     steps = [0, *(program.descriptor[f"step_{n}"] for n in range(1, 1 << config.step_bits))]
     found: Decoded = []
     lengths = []
@@ -59,7 +61,17 @@ def decoded(program: LayerProgram, config: CoreConfig) -> tuple[Decoded, list[in
                 code, step = entry & (1 << config.weight_bits) - 1, entry >> high
                 turn, step = divmod(step, 1 << config.step_bits)
                 tap = entry >> config.weight_bits & (1 << config.tap_bits) - 1
-                if tap == (1 << config.tap_bits) - 1:
+                filler = tap == (1 << config.tap_bits) - 1
+                if config.listed:
+                    turn, place = divmod(entry >> config.weight_bits, 2 << config.step_bits)
+                    leads, which = divmod(place, 1 << config.step_bits)
+                    filler = place == (2 << config.step_bits) - 1
+                    tap, step = (0, which + 1) if leads else (taps[which], 0)
+                    if closed[k] and not filler:
+                        assert leads or which == 0
+                        tap = 0
+                    step *= not filler
+                if filler:
                     moved = step << config.weight_bits | code
                     window[k] += moved
                     closed[k] |= moved != 0
