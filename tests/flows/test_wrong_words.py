@@ -217,6 +217,7 @@ sweep --nm-keep       x        nm_keep must be a whole number, not 'x'
 sweep --nm-group      x        nm_group must be a whole number, not 'x'
 sweep --gate-zeros    x        gate_zeros must be a whole number, not 'x'
 sweep --rest-sums     x        rest_sums must be a whole number, not 'x'
+sweep --listed        x        listed must be a whole number, not 'x'
 energy --layers    conv9    big has no convolution 'conv9'; it has conv
 frontier --weights none     invalid choice: 'none'
 compress-export --out folder cannot write folder: it is a folder; give the name of a file
