@@ -15,7 +15,7 @@ from rtl.config import CoreConfig
 from rtl.program.encode import work
 from rtl.program.fit import feed, fit
 from rtl.program.pack import LayerProgram, pack_layer
-from rtl.program.windows import window_steps
+from rtl.program.windows import window_steps, window_taps
 
 CONFIGS = st.fixed_dictionaries(
     {
@@ -181,6 +181,33 @@ def test_filters_that_take_turns_share_their_windows() -> None:
         assert work(layer, program.layout, config).entries.tolist() == entries
         found, _ = decoded(program, config)
         assert found == dealt(layer, program.layout, 1)
+
+
+def test_a_tap_that_is_not_listed_opens_a_window() -> None:
+    """Of a 3 x 3 kernel in one window the steps to the right and to the next row are listed."""
+    levels = np.zeros((2, 9), np.int8)
+    levels[0] = 1
+    levels[1, [0, 2, 3, 4]] = 1
+    layer = layer_of(levels, Geometry("conv", 1, 2, 7, 9, (3, 3)))
+    config = config_of(window_span=24, beats=3, step_bits=1, listed=1)
+    program = pack_layer(layer, config)
+    pitch = program.layout.pitch
+    assert window_taps(layer, program.layout, config) == (1, pitch - 2)
+    found, lengths = decoded(program, config)
+    assert found == dealt(layer, program.layout, 1)
+    assert lengths == [9, 3 + 3]  # the second weight is two bytes behind the first one
+
+
+def test_weights_at_one_address_have_a_listed_tap() -> None:
+    """However few: no step leads from one to the other."""
+    levels = np.ones((2, 9), np.int8)
+    levels[1, 1:] = 0
+    layer = layer_of(levels, Geometry("conv", 1, 2, 7, 9, (3, 3)))
+    config = config_of(filters=2, window_span=24, step_bits=1, listed=1)
+    program = pack_layer(layer, config)
+    assert window_taps(layer, program.layout, config) == (0, 1)
+    found, _ = decoded(program, config)
+    assert found == dealt(layer, program.layout, 1)
 
 
 @given(st.integers(1, 5), st.integers(1, 8), st.integers(0, 99))
