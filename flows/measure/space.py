@@ -88,13 +88,16 @@ class Space:
         return _thresholds((g.out_channels // g.groups for g in self.geometries), MOST_FILTERS)
 
     def spans(self) -> list[int]:
-        """Bytes of a map within which lie the taps of several rows of a layer's kernel."""
+        """Bytes of a map within which lie the taps of a layer's kernel, or of as many of its rows,
+        at least two, as MOST_SPAN holds."""
         found = set()
         for layout in self.layouts(1):
             (rows, columns), dilation = layout.geometry.kernel, layout.geometry.dilation
-            row = (columns - 1) * dilation[1] + 1
-            found |= {count * dilation[0] * layout.pitch + row for count in range(1, rows)}
-        return sorted(span for span in found if span <= MOST_SPAN)
+            row, further = (columns - 1) * dilation[1] + 1, dilation[0] * layout.pitch
+            count = min(rows - 1, (MOST_SPAN - row) // further)
+            if count > 0:
+                found.add(count * further + row)
+        return sorted(found)
 
     @property
     def fewest_columns(self) -> int:

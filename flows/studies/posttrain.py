@@ -10,7 +10,7 @@ on with those that are missing.
 import itertools
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -137,13 +137,20 @@ def _counts(places: list[np.ndarray]) -> dict[str, int]:
     return {"top1": int((place < 1).sum()), "top5": int((place < 5).sum())}
 
 
-def score(model: CompressedModel, pixels: np.ndarray, labels: np.ndarray) -> Any:
-    """{"top1", "top5"}: photographs whose class is the integer model's first, or among five."""
+def score(
+    model: CompressedModel,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    report: Callable[[int], None] = lambda done: None,
+) -> Any:
+    """{"top1", "top5"}: photographs whose class is the integer model's first, or among five;
+    `report` gets the photographs done so far."""
     places = []
     for start in range(0, len(labels), _BATCH):
         part = slice(start, start + _BATCH)
         out = integer.run(model, model.input.quantize(pixels[part]))
         places.append(ranks(out.reshape(len(out), -1), labels[part]))
+        report(start + len(out))
     return _counts(places)
 
 
@@ -258,6 +265,19 @@ def compress(case: Case, about: Subject, out: Path) -> dict[str, Any]:
     return {**took, "nonzeros": nonzeros, "file_bytes": out.stat().st_size}
 
 
+def _tenths(images: int) -> Callable[[int], None]:
+    """Tells how many are scored whenever another tenth is."""
+    said = 0
+
+    def told(done: int) -> None:
+        nonlocal said
+        if 10 * done // images > said:
+            said = 10 * done // images
+            _say(f"scored {done:,} of {images:,}")
+
+    return told
+
+
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -316,7 +336,8 @@ def run(about: Subject, network: str, out: Path, wanted: Iterable[Case]) -> dict
         learns = "-finetuned" * (case.finetune is not None)
         file = out / f"{case.method}-{how}-{case.bits}bit{learns}.cosign"
         row = {**asdict(case), **compress(case, about, file)}
-        row.update(score(container.load(file), about.scored, about.labels))
+        told = _tenths(len(about.labels))
+        row.update(score(container.load(file), about.scored, about.labels, told))
         found["rows"].append(row)
         write_json(record, found)
     return found
