@@ -92,6 +92,7 @@ _FASTEST = (
      "lanes": 37, "streams": 2},
     {"core": "sparse", "index_bits": 8, "lanes": 26, "streams": 8},
     {"core": "sparse", "coding": "window", "window_span": 31, "beats": 8, "lanes": 61},
+    {"core": "sparse", "coding": "window", "window_span": 31, "beats": 8, "listed": 1, "lanes": 61},
     {"core": "sparse", "coding": "window", "window_span": 31, "beats": 5, "listed": 1,
      "lanes": 31, "streams": 2},
     {"core": "sparse", "coding": "window", "window_span": 31, "beats": 8, "listed": 1,
