@@ -94,6 +94,7 @@ def _fetch(
             OSError,
             EOFError,
             ValueError,
+            RuntimeError,
             zlib.error,
             tarfile.TarError,
             zipfile.BadZipFile,

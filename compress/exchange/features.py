@@ -105,6 +105,7 @@ def _arrays(path: Path) -> dict[str, Tensor]:
         ValueError,
         TypeError,
         AttributeError,
+        RuntimeError,  # encrypted, or (NotImplementedError) compressed in an unknown way
         zlib.error,
         zipfile.BadZipFile,
     ) as error:

@@ -121,7 +121,7 @@ CORES = {
         streams=2,
         drain=2,
         listed=1,
-        **SMALL | {"act_depth": 2048, "weight_depth": 1792},
+        **SMALL | {"weight_depth": 1792},
     ),
     # Filters that take turns on a window, the last ones of a group without all of the others.
     "window-turns": CoreConfig(

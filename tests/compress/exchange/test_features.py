@@ -125,6 +125,19 @@ def test_what_does_not_fit(
         read(tmp_path / "own.npz")
 
 
+@pytest.mark.parametrize("at", [8, 10])  # of an entry of the directory: flags, way of compression
+def test_an_archive_that_is_encrypted_or_compressed_in_an_unknown_way(
+    at: int, arrays: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    path = tmp_path / "own.npz"
+    np.savez(path, **arrays)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + at] |= 1
+    path.write_bytes(content)
+    with pytest.raises(CosignError, match=r"own\.npz is not a whole \.npz file of numbers"):
+        read(path)
+
+
 @given(data=st.data())
 def test_what_is_cut_off_or_overwritten_is_refused(
     arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
