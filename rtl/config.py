@@ -382,7 +382,7 @@ class CoreConfig:
 
     @property
     def shift_bits(self) -> int:
-        """Width of a tap's place in its read (`sparse-rows`)."""
+        """Width of how far a tap lies behind the first byte of its read, or of its window."""
         return (self.window_span - 1).bit_length()
 
     @property

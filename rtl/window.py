@@ -222,7 +222,7 @@ class Taps(wiring.Component):
         span = self._config.window_span
         if span <= CHOICE:
             return [Array(window[i : i + span])[taps[i // BYTES]] for i in range(len(window))]
-        for level in reversed(range((span - 1).bit_length())):
+        for level in reversed(range(self._config.shift_bits)):
             further = [
                 Signal(byte.shape(), name=f"moved_{1 << level}_{i}")
                 for i, byte in enumerate(window)

@@ -64,8 +64,9 @@ _TURNS = (  # lanes, filters, drain, streams, window_span, beats, step_bits
     (8, 2, 1, 1, 3, 3, 3), (8, 4, 1, 1, 3, 2, 3), (6, 3, 2, 2, 3, 3, 3), (13, 2, 1, 2, 3, 2, 2),
     (5, 2, 1, 4, 3, 4, 3), (22, 2, 1, 1, 3, 3, 3), (13, 4, 1, 1, 1, 1, 3), (13, 3, 1, 3, 3, 4, 3),
 )  # fmt: skip
-_WIDE = (  # lanes, filters, drain, streams, window_span, beats, listed
-    (8, 1, 1, 1, 31, 8, 0), (12, 1, 1, 1, 17, 4, 1), (6, 2, 1, 2, 31, 6, 1), (5, 1, 1, 4, 31, 8, 1),
+_WIDE = (  # lanes, filters, drain, streams, window_span, beats, step_bits, listed
+    (8, 1, 1, 1, 31, 8, 3, 0), (12, 1, 1, 1, 17, 4, 3, 1), (6, 2, 1, 2, 31, 6, 3, 1),
+    (5, 1, 1, 4, 31, 8, 3, 1),
 )  # fmt: skip
 _ROWS = (  # lanes, filters, drain, window_reads, window_span
     (8, 2, 1, 3, 3), (4, 4, 1, 3, 3), (8, 4, 2, 3, 5), (4, 8, 1, 1, 3), (13, 2, 1, 3, 3),
@@ -130,6 +131,22 @@ _LARGE = (
 )
 
 
+def _window(
+    lanes: int,
+    filters: int,
+    drain: int,
+    streams: int,
+    span: int,
+    beats: int,
+    step_bits: int,
+    listed: int = 0,
+) -> dict[str, Any]:
+    """The fields of a core with windows."""
+    return {"core": "sparse", "coding": "window", "lanes": lanes, "filters": filters,
+            "drain": drain, "streams": streams, "window_span": span, "beats": beats,
+            "step_bits": step_bits, "listed": listed}  # fmt: skip
+
+
 def cores() -> tuple[CoreConfig, ...]:
     """The grid, in the order in which it is worth synthesising."""
     dense: list[dict[str, Any]] = [
@@ -152,21 +169,8 @@ def cores() -> tuple[CoreConfig, ...]:
         )
         for lanes, drain, count, more in several
     ]  # fmt: skip
-    windows: list[dict[str, Any]] = [
-        {"core": "sparse", "coding": "window", "lanes": lanes, "drain": drain, "streams": count,
-         "window_span": span, "beats": beats, "step_bits": step_bits}
-        for lanes, drain, count, span, beats, step_bits in _WINDOWS
-    ]  # fmt: skip
-    turns: list[dict[str, Any]] = [
-        {"core": "sparse", "coding": "window", "lanes": lanes, "filters": filters, "drain": drain,
-         "streams": count, "window_span": span, "beats": beats, "step_bits": step_bits}
-        for lanes, filters, drain, count, span, beats, step_bits in _TURNS
-    ]  # fmt: skip
-    wide: list[dict[str, Any]] = [
-        {"core": "sparse", "coding": "window", "lanes": lanes, "filters": filters, "drain": drain,
-         "streams": count, "window_span": span, "beats": beats, "listed": listed}
-        for lanes, filters, drain, count, span, beats, listed in _WIDE
-    ]  # fmt: skip
+    windows = [_window(lanes, 1, *more) for lanes, *more in _WINDOWS]
+    turns, wide = ([_window(*sizes) for sizes in several] for several in (_TURNS, _WIDE))
     rows: list[dict[str, Any]] = [
         {"core": "sparse-rows", "lanes": lanes, "filters": filters, "drain": drain,
          "window_reads": reads, "window_span": span}

@@ -118,8 +118,7 @@ def _tap_bytes(config: CoreConfig) -> int:
     """2:1 multiplexers of a byte that move a window."""
     if config.window_span <= window.CHOICE:
         return config.window_bytes * (config.window_span - 1)
-    levels = range((config.window_span - 1).bit_length())
-    return sum(max(0, config.window_bytes - (1 << level)) for level in levels)
+    return sum(max(0, config.window_bytes - (1 << level)) for level in range(config.shift_bits))
 
 
 def _drain(config: CoreConfig) -> Parts:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ from compress.posttrain.integers import input_spec
 from compress.posttrain.samples import Pool, spread
 from compress.zoo import patterns
 from compress.zoo.density import kept_weights, uniform
-from cosign import CosignError, read_json, values, write_json
+from cosign import CosignError, consoles, read_json, values, write_json
+from cosign.progress import Reporter
 from cosign.values import Amount, Count, Positive, Value
 from flows.measure import integer
 
@@ -265,19 +267,6 @@ def compress(case: Case, about: Subject, out: Path) -> dict[str, Any]:
     return {**took, "nonzeros": nonzeros, "file_bytes": out.stat().st_size}
 
 
-def _tenths(images: int) -> Callable[[int], None]:
-    """Tells how many are scored whenever another tenth is."""
-    said = 0
-
-    def told(done: int) -> None:
-        nonlocal said
-        if 10 * done // images > said:
-            said = 10 * done // images
-            _say(f"scored {done:,} of {images:,}")
-
-    return told
-
-
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -336,8 +325,9 @@ def run(about: Subject, network: str, out: Path, wanted: Iterable[Case]) -> dict
         learns = "-finetuned" * (case.finetune is not None)
         file = out / f"{case.method}-{how}-{case.bits}bit{learns}.cosign"
         row = {**asdict(case), **compress(case, about, file)}
-        told = _tenths(len(about.labels))
-        row.update(score(container.load(file), about.scored, about.labels, told))
+        with Reporter(consoles.standard_error()).running() as reporter:
+            told = partial(reporter.show, "score", steps=len(about.labels))
+            row.update(score(container.load(file), about.scored, about.labels, told))
         found["rows"].append(row)
         write_json(record, found)
     return found

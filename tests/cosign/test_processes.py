@@ -81,6 +81,12 @@ def begun(folder: Path, program: str, *wrapped: str) -> "subprocess.Popen[str]":
     return process
 
 
+def is_stopped(process: "subprocess.Popen[str]", number: signal.Signals = signal.SIGTERM) -> None:
+    """It ends by itself, and says that a signal stopped it."""
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (STATUS[number], "stopped.\n")
+
+
 def running(folder: Path) -> list[str]:
     """Command lines of processes that work in `folder`, but for those that wait to be buried."""
     found = []
@@ -100,8 +106,7 @@ def test_a_signal_ends_it_and_all_that_it_started(
 ) -> None:
     process = begun(tmp_path, program)
     process.send_signal(number)
-    _, said = process.communicate(timeout=20)
-    assert (process.returncode, said) == (STATUS[number], "stopped.\n")
+    is_stopped(process, number)
     assert running(tmp_path) == []
     assert os.listdir(tmp_path / "tmp") == []
 
@@ -124,8 +129,7 @@ def work():
         time.sleep(0.01)
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=20)
-    assert (process.returncode, said) == (143, "stopped.\n")
+    is_stopped(process)
     assert os.listdir(tmp_path / "tmp") == []
 
 
@@ -144,8 +148,7 @@ def work():
     threading.Event().wait()
 """,
     )
-    _, said = process.communicate(timeout=20)
-    assert (process.returncode, said) == (143, "stopped.\n")
+    is_stopped(process)
 
 
 def test_what_a_with_takes_is_given_back(tmp_path: Path) -> None:
@@ -165,8 +168,7 @@ def work():
         time.sleep(60)
 """,
     )
-    _, said = process.communicate(timeout=20)
-    assert (process.returncode, said) == (143, "stopped.\n")
+    is_stopped(process)
     assert (tmp_path / "given back").exists()
 
 
