@@ -1,6 +1,5 @@
 """CoreConfig: everything a generated core is a function of."""
 
-import copy
 import dataclasses
 import hashlib
 import json
@@ -159,9 +158,8 @@ class CoreConfig:
     def resized(self, **fields: int) -> "CoreConfig":
         """With other sizes, which cannot be wrong and so are not checked: searches do that a
         hundred thousand times."""
-        other = copy.copy(self)
-        for name, value in fields.items():
-            object.__setattr__(other, name, value)
+        other = object.__new__(CoreConfig)
+        other.__dict__.update(self.__dict__, **fields)
         return other
 
     def _wrong(self) -> str | None:

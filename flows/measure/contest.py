@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cosign import CosignError
-from flows.measure.floors import Floor, floor_of, turn_cycles
+from flows.measure.floors import Floor, bounded, floor_of, turn_cycles
 from flows.measure.space import BANK_BYTES, Space, banked
 from flows.measure.workload import RandomMasks, one_lane
 from rtl import sram as rtl_sram
@@ -78,9 +78,9 @@ class Masks:
         return _largest(layer.stored(config, portion) for layer in self.layers)
 
     def floors(self, stream: CoreConfig, portion: float) -> tuple[Floor, ...]:
-        """Bounds of each layer on all cores with a weight stream.
+        """Bounds of each layer on all cores that are `bounded` alike.
 
-        stream : as `one_lane` makes it
+        stream : of one of them, as `one_lane` makes it
         """
         return self._floors(stream, portion)
 
@@ -119,6 +119,40 @@ class Masks:
         return np.array(several)
 
 
+class _Group(NamedTuple):
+    """Candidates with the same bounds of cycles and of words.
+
+    Parameters
+    ----------
+    stream : of one of them
+    members : int64, their numbers
+    streams : (one, its members) for each set of memories that a weight stream of theirs fills
+    """
+
+    stream: CoreConfig
+    members: np.ndarray
+    streams: list[tuple[CoreConfig, np.ndarray]]
+
+
+def _groups_of(streams: Sequence[CoreConfig]) -> list[_Group]:
+    """streams : of each candidate, as `one_lane` makes it"""
+    told: dict[CoreConfig, tuple[Any, Any]] = {}
+    found: dict[Any, dict[Any, list[int]]] = {}
+    for number, stream in enumerate(streams):
+        if stream not in told:
+            told[stream] = bounded(stream), tuple(rtl_sram.stream_macros(stream, 2, 2, 2))
+        bounds, memories = told[stream]
+        found.setdefault(bounds, {}).setdefault(memories, []).append(number)
+    return [
+        _Group(
+            streams[min(map(min, several.values()))],
+            np.concatenate([np.array(members) for members in several.values()]),
+            [(streams[members[0]], np.array(members)) for members in several.values()],
+        )
+        for several in found.values()
+    ]
+
+
 def _largest(several: Iterable[Stored]) -> Stored:
     first, *others = several
     return Stored(*map(max, first, *others)) if others else first
@@ -149,7 +183,7 @@ class Field:
     ) -> None:
         self._space, self._prices, self._model = space, prices, sram_model
         self._bare = bare
-        self._widths: dict[tuple[int, int, int, int], int] = {}
+        self._widths: dict[tuple[int, int, int, int], dict[str, int]] = {}
         self._maps = functools.cache(self._maps_like)
         known = configs if banked else map(self._banked, configs)
         priced = [(core, price) for core in known if (price := prices.find(core)) is not None]
@@ -162,22 +196,26 @@ class Field:
         self._measured = [price.measured and not bare for price in found]
         self._multipliers = np.array([config.multipliers for config in self.configs])
         self._shifts = np.array([config.tile_shifts for config in self.configs])
-        positions = [
-            [each.positions for each in space.layouts(config.tiles, config.element)]
-            for config in self.configs
-        ]
         lanes = np.array([config.lanes for config in self.configs])
-        self._turns = -(-np.array(positions).T // lanes)  # [layers, candidates]
-        members: dict[CoreConfig, list[int]] = {}
+        self._turns = -(-self._positions() // lanes)  # [layers, candidates]
         self._streams = [one_lane(config) for config in self.configs]
-        for number, stream in enumerate(self._streams):
-            members.setdefault(stream, []).append(number)
+        self._groups = _groups_of(self._streams)
+        widths = [(core.packed_bits, core.mask_word_bits) for core in self._streams]
+        self._word_bits = np.array(widths).reshape(-1, 2).T
         self._alike = all(c.dense and not c.packed for c in self.configs)
-        self._members = {stream: np.array(several) for stream, several in members.items()}
         self._bounds = functools.cache(self._bounds_of)
         self._areas = functools.cache(self._areas_of)
         self._stored_um2 = functools.cache(self._stored_um2_of)
         self._entry = functools.cache(self._entry_of)
+
+    def _positions(self) -> np.ndarray:
+        """int64 [layers, candidates]: those that one of a candidate's tiles computes."""
+        known: dict[tuple[int, int], list[int]] = {}
+        of = [(config.tiles, config.element) for config in self.configs]
+        for tiles, element in dict.fromkeys(of):
+            layouts = self._space.layouts(tiles, element)
+            known[tiles, element] = [layout.positions for layout in layouts]
+        return np.array([known[key] for key in of]).reshape(-1, len(self._space.geometries)).T
 
     def _banked(self, config: CoreConfig) -> CoreConfig:
         """With the width of activation banks that takes the least area: it depends on the bytes of
@@ -193,8 +231,9 @@ class Field:
             ]
             if len(areas) < len(cores):
                 return config
-            self._widths[key] = BANK_BYTES[areas.index(min(areas))]
-        return banked(config, self._widths[key])
+            best = cores[areas.index(min(areas))]
+            self._widths[key] = {"bank_bytes": best.bank_bytes, "act_banks": best.act_banks}
+        return config.resized(**self._widths[key])
 
     def _maps_of(self, config: CoreConfig) -> tuple[int, float]:
         """(act_depth, area) of its activation memories: neither lanes nor filters matter."""
@@ -310,26 +349,28 @@ class Field:
         cycles = masks.cycles(config, portion)
         return Entry(config, area, float(self._fmax_hz[number]), cycles, self._measured[number])
 
-    def _bounds_of(
-        self, masks: Masks, portion: float
-    ) -> tuple[np.ndarray, dict[CoreConfig, Stored]]:
-        """(float64 [candidates], seconds at least; what each weight stream stores at least)."""
+    def _bounds_of(self, masks: Masks, portion: float) -> tuple[np.ndarray, list[Stored]]:
+        """(float64 [candidates], seconds at least; what each group stores at least)."""
         cycles = np.zeros(len(self.configs))
-        stored = {}
-        for stream, members in self._members.items():
-            floors = masks.floors(stream, portion)
+        stored = []
+        for group in self._groups:
+            members = group.members
+            floors = masks.floors(group.stream, portion)
             for number, (layer, floor) in enumerate(zip(masks.layers, floors, strict=True)):
-                turns = self._turns[number, members]
-                least = floor.cycles(turns, self._shifts[members], masks.bytes_per_cycle)
+                least = floor.cycles(self._turns[number, members], self._shifts[members])
+                if (b := masks.bytes_per_cycle) is not None:
+                    least = floor.within(least, self._word_bits[:, members], b)
                 cycles[members] += least / layer.batch
-            stored[stream] = _largest(floor.stored for floor in floors)
+            stored.append(_largest(floor.stored for floor in floors))
         return cycles / self._fmax_hz, stored
 
     def _areas_of(self, weights: str, masks: Masks, portion: float) -> np.ndarray:
         """float64 [candidates]: area at least."""
         areas = self._base_um2.copy()
-        for stream, stored in self._bounds(masks, portion)[1].items():
-            areas[self._members[stream]] += self._stored_um2(stream, *depths(stored, weights))
+        for group, stored in zip(self._groups, self._bounds(masks, portion)[1], strict=True):
+            words = depths(stored, weights)
+            for stream, members in group.streams:
+                areas[members] += self._stored_um2(stream, *words)
         return areas
 
     def _stored_um2_of(self, stream: CoreConfig, words: int, masks: int) -> float:

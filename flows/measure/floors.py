@@ -6,7 +6,7 @@ never above what `RandomMasks.cycles` and `RandomMasks.stored` find.
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,40 +32,51 @@ class Floor(NamedTuple):
     ----------
     entries : int64 [passes], issues of one turn of each pass, at least
     stored : words in the weight memories, at least
-    map_bits, weight_bits : what a run moves from outside, at least
+    map_bits : what a run moves of its map, at least
     """
 
     entries: np.ndarray
     stored: Stored
     map_bits: int
-    weight_bits: int
 
-    def cycles(
-        self, turns: np.ndarray, shifts: np.ndarray, bytes_per_cycle: float | None = None
-    ) -> np.ndarray:
+    def cycles(self, turns: np.ndarray, shifts: np.ndarray) -> np.ndarray:
         """float64 [cores]: cycles at least, of cores that take so many `turns` for a pass and so
         many `shifts` for the results of a turn. Both int64 [cores]."""
         several, place = np.unique(shifts, return_inverse=True)
         whole = np.maximum(self.entries[None, :], several[:, None]).sum(axis=1)
         found: np.ndarray = (turns - 1) * whole[place] + int(self.entries.sum())
-        if bytes_per_cycle is None:
-            return found.astype(float)
+        return found.astype(float)
+
+    def within(
+        self, cycles: np.ndarray, word_bits: np.ndarray, bytes_per_cycle: float
+    ) -> np.ndarray:
+        """float64 [cores]: at least, where `cycles` do without a limit to the memory outside.
+
+        word_bits : int64 [2, cores], of a word of weights there and of one of masks
+        """
+        moved = np.array([self.stored.layer, self.stored.layer_masks]) @ word_bits
         # The map comes first, and nothing is computed before.
-        moved = self.weight_bits / 8 / bytes_per_cycle
-        return np.maximum(found, moved) + self.map_bits / 8 / bytes_per_cycle - _EARLY
+        found = np.maximum(cycles, moved / 8 / bytes_per_cycle)
+        return found + self.map_bits / 8 / bytes_per_cycle - _EARLY
+
+
+def bounded(config: CoreConfig) -> tuple[Any, ...]:
+    """What the bounds of a core's layers depend on: the coding of a sparse core does not matter, but
+    for its masks."""
+    masks = config.mask_bits if config.masked else 0
+    return config.core, config.filters, config.tiles, config.element, config.act_bits, masks
 
 
 def floor_of(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> Floor:
-    """Bounds of a layer on cores with the weight stream of `config`.
+    """Bounds of a layer on all cores of which `bounded` says what it says of `config`.
 
     nonzeros : int64 [filters]
     """
     g = layout.geometry
     entries, stored = _FLOORS[config.core](config, layout, nonzeros)
-    weight_bits = stored.layer * config.packed_bits + stored.layer_masks * config.mask_word_bits
     images = layout.batch * config.tiles
     values = images * g.in_channels * g.in_height * g.in_width
-    return Floor(entries, stored, values * config.act_bits, weight_bits)
+    return Floor(entries, stored, values * config.act_bits)
 
 
 def _dense(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:

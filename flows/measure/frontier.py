@@ -183,14 +183,19 @@ class Race:
         """All candidates of a kind, or one dense core by its name, `dense-2d-8x8`."""
         key = kind, sram_model
         if key not in self._fields:
-            several = self._candidates(kind)
             bare = kind == WINDOWS
-            self._fields[key] = Field(several, self._space, self._prices, sram_model, bare=bare)
+            if bare:
+                several = [
+                    core for core in self.field("sparse", sram_model).configs if core.windowed
+                ]
+            else:
+                several = self._candidates(kind)
+            self._fields[key] = Field(
+                several, self._space, self._prices, sram_model, banked=bare, bare=bare
+            )
         return self._fields[key]
 
     def _candidates_of(self, kind: str) -> list[CoreConfig]:
-        if kind == WINDOWS:
-            return [core for core in self._candidates("sparse") if core.windowed]
         own = array(self._space.act_bits)
         return [own] if kind == own.name else candidates(kind, self._space)
 

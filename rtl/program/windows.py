@@ -237,7 +237,7 @@ def _reach_of(order: Order, gaps: bytes, span: int) -> _Reach:
     return _Reach(order, np.cumsum(np.frombuffer(gaps, np.int64)), span)
 
 
-@functools.lru_cache(maxsize=12)
+@functools.lru_cache(maxsize=256)
 def _found(layer: Layer, reach: _Reach, part: Part, taps: tuple[int, ...] | None) -> Windows:
     cell, place = visits(layer, reach.order, part)
     begins = np.diff(cell, prepend=-1) != 0
@@ -281,21 +281,33 @@ def _opened(
     opens = (np.diff(cell, prepend=-1) != 0) | (gaps >= span)
     if taps is not None:
         opens |= ~np.isin(gaps, taps)
-    run = np.cumsum(opens)
+    begins = np.flatnonzero(opens)
+    weights = np.diff(begins, append=len(cell))
+    long = address[begins + weights - 1] - address[begins] >= span
+    if long.any():
+        _split(opens, address, span, np.flatnonzero(np.repeat(long, weights)))
+    return np.flatnonzero(opens)
+
+
+def _split(opens: np.ndarray, address: np.ndarray, span: int, weights: np.ndarray) -> None:
+    """Mark in `opens` the weights that open a window besides the first of each run.
+
+    weights : int64, those of the runs that are longer than a window
+    """
+    address, run = address[weights], np.cumsum(opens)[weights]
     # Of each weight, those behind it that its window would serve.
-    served = np.zeros(len(cell), np.int64)
-    for others in range(1, len(cell)):  # more than `span` where channels share an address
+    served = np.zeros(len(weights), np.int64)
+    for others in range(1, len(weights)):  # more than `span` where channels share an address
         near = (address[others:] - address[:-others] < span) & (run[others:] == run[:-others])
         if not near.any():
             break
         served[:-others] += near
-    newest = np.flatnonzero(opens)
-    while len(newest):  # runs without a gap take several windows: the next one of all runs at once
+    newest = np.flatnonzero(opens[weights])
+    while len(newest):  # a run takes several windows: the next one of all runs at once
         after = newest + served[newest] + 1
-        after = after[after < len(cell)]
-        newest = after[~opens[after]]
-        opens[newest] = True
-    return np.flatnonzero(opens)
+        after = after[after < len(weights)]
+        newest = after[~opens[weights[after]]]
+        opens[weights[newest]] = True
 
 
 def _of_cells(windows: Windows, entries: np.ndarray, streams: int) -> np.ndarray:
