@@ -6,6 +6,7 @@ held against what the small ones say of them.
 """
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 from rtl.config import CoreConfig
@@ -130,6 +131,18 @@ _LARGE = (
     {"core": "sparse", "coding": "bitmask", "lanes": 125, "tiles": 4, "drain": 4},
 )
 
+_PLACED = (
+    "sparse-61-window31x8-listed", "dense-dot-2x8x4", "dense-dot-8x8", "sparse-dot-13x4-window1x1",
+    "dense-dot-4x8x8", "sparse-dot-61x4-window31x8-listed", "sparse-13-bitmask", "dense-dot-2x8",
+    "sparse-13", "dense-2d-4x4", "dense-packed-4x4", "sparse-nm-2x4-2of4", "sparse-rows-2x8",
+    "sparse-dot-8x2-window3x2", "dense-scalar-13", "sparse-dot-5x4-bitmask",
+    "sparse-2x8-window3x3", "dense-packed-4x8", "sparse-dot-19x2", "sparse-8-window31x8",
+    "sparse-dot-26x8", "dense-2d-2x13", "sparse-nm-3x8-2of4", "dense-packed-37",
+    "sparse-dot-7x4", "sparse-rows-8x4", "sparse-dot-13x4-bitmask", "sparse-61-window3x3",
+    "dense-dot-8x4x4", "dense-2d-16x13",
+)  # fmt: skip
+"""Small ones of all kinds, and those at the crossings with weights streamed."""
+
 
 def _window(
     lanes: int,
@@ -193,6 +206,14 @@ def cores() -> tuple[CoreConfig, ...]:
     found = [_core(fields) for fields in itertools.chain.from_iterable(several)]
     small, large = found[: -len(_LARGE)], found[-len(_LARGE) :]
     return (*sorted(small, key=lambda core: core.multipliers), *large)
+
+
+def placed_of(grid: Iterable[CoreConfig]) -> set[CoreConfig]:
+    """Those of the grid that are worth placing: of those with the same name the first."""
+    named: dict[str, CoreConfig] = {}
+    for core in grid:
+        named.setdefault(core.name, core)
+    return {named[name] for name in _PLACED if name in named}
 
 
 def _core(fields: dict[str, Any]) -> CoreConfig:

@@ -6,12 +6,15 @@ below zero. The clock period is fitted in the same way to the logarithm of the m
 broadcasts grow with it. Memories are not fitted: synth.sram has their area.
 
 A core that is in the list costs what its netlist does, not what the fit says of it.
+
+Some cores of a list are placed as well. How much wires add is no matter of parts, and small beside
+them: each block grows by one share, fitted to the placed cores, whose clocks tell the period.
 """
 
 import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +29,7 @@ from cosign.values import Amount, Positive, Value
 from rtl.config import CoreConfig
 from synth.blocks import BLOCKS
 from synth.parts import parts
+from synth.place.options import Placed
 from synth.report import CoreReport
 
 SCHEMA = 1
@@ -39,6 +43,21 @@ _ALIKE = (
 """Fields of which a list knows one value."""
 
 
+class PlacedLogic(Value, frozen=True, kw_only=True):
+    """The logic of a placed core, with what its wires took.
+
+    Parameters
+    ----------
+    logic_um2 : area without memories
+    fmax_hz : clock with these wires
+    blocks_um2 : `logic_um2` by block
+    """
+
+    logic_um2: Positive
+    fmax_hz: Positive
+    blocks_um2: dict[str, Amount]
+
+
 class PricedCore(Value, frozen=True, kw_only=True):
     """A core of the grid, as it was synthesised.
 
@@ -48,12 +67,14 @@ class PricedCore(Value, frozen=True, kw_only=True):
     logic_um2 : area without memories
     fmax_hz : clock of that netlist, sized for the config's clock target
     blocks_um2 : `logic_um2` by block
+    placed : the same of the placed core; null where it was not placed
     """
 
     config: dict[str, int | float | str]
     logic_um2: Positive
     fmax_hz: Positive
     blocks_um2: dict[str, Amount]
+    placed: PlacedLogic | None = None
 
     @property
     def core(self) -> CoreConfig:
@@ -65,12 +86,13 @@ class PricedCore(Value, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, report: CoreReport) -> "PricedCore":
-        return cls(
-            config=values.plain(report.config),
-            logic_um2=report.logic_um2,
-            fmax_hz=report.fmax_hz,
-            blocks_um2={block: round(area, 3) for block, area in report.blocks_um2.items()},
-        )
+        placed = None if report.placed is None else PlacedLogic(**_logic_of(report.placed))
+        return cls(config=values.plain(report.config), placed=placed, **_logic_of(report))
+
+
+def _logic_of(netlist: CoreReport | Placed) -> dict[str, Any]:
+    blocks = {block: round(area, 3) for block, area in netlist.blocks_um2.items()}
+    return {"logic_um2": netlist.logic_um2, "fmax_hz": netlist.fmax_hz, "blocks_um2": blocks}
 
 
 class PriceList(Value, frozen=True, kw_only=True):
@@ -115,7 +137,7 @@ class Price(NamedTuple):
     ----------
     logic_um2 : area without memories
     fmax_hz : its clock
-    measured : of its own netlist, else by the fit
+    measured : of its own netlist, placed where that is asked for, else by the fit
     """
 
     logic_um2: float
@@ -136,21 +158,38 @@ class Errors(NamedTuple):
 class Prices:
     """Prices of any core that differs from those of `cores` in size and shape only.
 
-    Raises CosignError when there are no cores, or they are not alike where a list's must be.
+    cores : of a list
+    placed : prices of placed cores
+
+    Raises CosignError when there are no cores, or they are not alike where a list's must be, or
+    none of them is placed where that is asked for.
     """
 
-    def __init__(self, cores: Iterable[PricedCore]) -> None:
-        self._measured = {core.core: core for core in cores}
-        if not self._measured:
+    def __init__(self, cores: Iterable[PricedCore], placed: bool = False) -> None:
+        self._cores = {core.core: core for core in cores}
+        if not self._cores:
             raise CosignError("a price list needs at least one synthesised core.")
-        self._alike = {_alike(config) for config in self._measured}
+        self._alike = {_alike(config) for config in self._cores}
         if len(self._alike) > 1:
             raise CosignError(f"the cores of a price list must have the same {', '.join(_ALIKE)}.")
-        self.act_bits = next(iter(self._measured)).act_bits
-        self.kinds = frozenset(config.core for config in self._measured)
-        fitted = _Fit(self._measured)
-        self._area_of, self._period_of = fitted.area_um2, fitted.period_ns
+        self.act_bits = next(iter(self._cores)).act_bits
+        self.kinds = frozenset(config.core for config in self._cores)
+        self.placed = placed
+        self._measured = self._logic(self._cores)
+        if not self._measured:
+            raise CosignError(
+                "the price list has no placed cores; write one by `python -m synth prices --place`."
+            )
+        self._fit = _fitted(self._cores, placed)
         self._found: dict[CoreConfig, Price | None] = {}
+
+    def _logic(
+        self, cores: Mapping[CoreConfig, PricedCore]
+    ) -> dict[CoreConfig, PricedCore | PlacedLogic]:
+        """What is known of them by a netlist, of that kind which is asked for."""
+        if not self.placed:
+            return dict(cores)
+        return {config: core.placed for config, core in cores.items() if core.placed is not None}
 
     @property
     def size(self) -> int:
@@ -162,7 +201,9 @@ class Prices:
         found = object.__new__(Prices)
         found.__dict__.update(self.__dict__)
         found._found = {}
-        found._measured = self._measured | {r.config: PricedCore.of(r) for r in reports}
+        found._measured = self._measured | self._logic(
+            {r.config: PricedCore.of(r) for r in reports}
+        )
         return found
 
     def of(self, config: CoreConfig) -> Price:
@@ -189,19 +230,19 @@ class Prices:
             return Price(known.logic_um2, known.fmax_hz, True)
         if _alike(core) not in self._alike or core.core not in self.kinds:
             return None
-        if (area := self._area_of(core)) is None:
+        if (area := self._fit.area_um2(core)) is None:
             return None
-        return Price(area, 1e9 / self._period_of(core), False)
+        return Price(area, 1e9 / self._fit.period_ns(core), False)
 
     @functools.cached_property
     def held_out(self) -> Errors:
         """Each core priced by a fit to all the others."""
         areas, clocks = [], []
-        for config, core in self._measured.items():
-            others = {c: other for c, other in self._measured.items() if c != config}
-            if config.core not in {other.core for other in others}:
+        for config, core in self._logic(self._cores).items():
+            others = {c: other for c, other in self._cores.items() if c != config}
+            if config.core not in {other.core for other in others} or not self._logic(others):
                 continue
-            fitted = _Fit(others)
+            fitted = _fitted(others, self.placed)
             if (area := fitted.area_um2(config)) is not None:
                 error = abs(area / core.logic_um2 - 1)
                 areas.append((error, config.name))
@@ -217,32 +258,18 @@ def _alike(config: CoreConfig) -> tuple[Any, ...]:
     return tuple(getattr(config, name) for name in _ALIKE)
 
 
-class _Fit:
-    """What one of each part takes, and the clock."""
+class _Fit(NamedTuple):
+    """What one of each part takes, by block and name, and the clock: its period over 1 and the
+    logarithm of the multipliers."""
 
-    def __init__(self, cores: Mapping[CoreConfig, PricedCore]) -> None:
-        counts = [parts(config) for config in cores]
-        shares = np.array([1 / core.logic_um2 for core in cores.values()])
-        self._um2: dict[str, dict[str, float]] = {}
-        for block in BLOCKS:
-            names = sorted(
-                {name for found in counts for name, count in found.get(block, {}).items() if count}
-            )
-            if not names:
-                continue
-            rows = np.array([[c.get(block, {}).get(name, 0) for name in names] for c in counts])
-            areas = np.array([core.blocks_um2.get(block, 0.0) for core in cores.values()])
-            found, _ = nnls(rows * shares[:, None], areas * shares)
-            self._um2[block] = dict(zip(names, found.tolist(), strict=True))
-        periods = np.array([1e9 / core.fmax_hz for core in cores.values()])
-        sizes = np.array([[1.0, math.log2(config.multipliers)] for config in cores])
-        self._period, _ = nnls(sizes, periods)
+    um2: dict[str, dict[str, float]]
+    period: np.ndarray
 
     def area_um2(self, config: CoreConfig) -> float | None:
         """None where it has a part that is not in the list."""
         areas = []
         for block, of_block in parts(config).items():
-            known = self._um2.get(block, {})
+            known = self.um2.get(block, {})
             for name, count in of_block.items():
                 if count:
                     if name not in known:
@@ -251,4 +278,52 @@ class _Fit:
         return sum(areas)
 
     def period_ns(self, config: CoreConfig) -> float:
-        return float(self._period @ (1.0, math.log2(config.multipliers)))
+        return float(self.period @ (1.0, math.log2(config.multipliers)))
+
+
+def _fitted(cores: Mapping[CoreConfig, PricedCore], placed: bool) -> _Fit:
+    """placed : what they are where they are placed; some of them have to be"""
+    um2 = _parts_um2(cores)
+    if not placed:
+        return _Fit(um2, _period(cores))
+    known = {config: core.placed for config, core in cores.items() if core.placed is not None}
+    pairs = [(cores[config], after) for config, after in known.items()]
+    grown = {
+        block: {name: _growth(block, pairs) * area for name, area in of_block.items()}
+        for block, of_block in um2.items()
+    }
+    return _Fit(grown, _period(known))
+
+
+def _parts_um2(cores: Mapping[CoreConfig, PricedCore]) -> dict[str, dict[str, float]]:
+    counts = [parts(config) for config in cores]
+    shares = np.array([1 / core.logic_um2 for core in cores.values()])
+    fitted: dict[str, dict[str, float]] = {}
+    for block in BLOCKS:
+        names = sorted(
+            {name for found in counts for name, count in found.get(block, {}).items() if count}
+        )
+        if not names:
+            continue
+        rows = np.array([[c.get(block, {}).get(name, 0) for name in names] for c in counts])
+        areas = np.array([core.blocks_um2.get(block, 0.0) for core in cores.values()])
+        found, _ = nnls(rows * shares[:, None], areas * shares)
+        fitted[block] = dict(zip(names, found.tolist(), strict=True))
+    return fitted
+
+
+def _growth(block: str, cores: Sequence[tuple[PricedCore, PlacedLogic]]) -> float:
+    """Area of a block placed over mapped: least squares of each core's error as a share of its
+    logic; 1 where none of them has the block."""
+    before, after = (
+        np.array([some.blocks_um2.get(block, 0.0) / core.logic_um2 for core, some in pairs])
+        for pairs in ([(core, core) for core, _ in cores], cores)
+    )
+    whole = float(before @ before)
+    return float(before @ after) / whole if whole else 1.0
+
+
+def _period(cores: Mapping[CoreConfig, PricedCore | PlacedLogic]) -> np.ndarray:
+    sizes = np.array([[1.0, math.log2(config.multipliers)] for config in cores])
+    found, _ = nnls(sizes, np.array([1e9 / core.fmax_hz for core in cores.values()]))
+    return np.asarray(found)

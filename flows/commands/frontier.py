@@ -19,6 +19,7 @@ from flows.report import paper
 from rtl.config import CoreConfig
 from rtl.program.fit import batch_for, batch_of
 from synth.breakeven import ACCOUNTINGS
+from synth.place.options import Placement
 from synth.prices import PriceList, Prices, standard
 from synth.report import synthesize_many
 from synth.sram import MODELS
@@ -87,6 +88,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_liberty(parser)
     parser.add_argument(
+        "--place",
+        action="store_true",
+        help="prices of placed cores; --measure places those at every crossing (minutes each)",
+    )
+    parser.add_argument(
         "--plot", type=new_file, metavar="FILE", help="break-even over area, as PNG"
     )
     add_json(parser, "all points")
@@ -101,14 +107,20 @@ def run(options: argparse.Namespace) -> int:
             "--liberty is for the cores that --measure synthesises, and needs --prices of that "
             "library; give all three."
         )
+    if options.liberty and options.place:
+        raise CosignError(
+            "--place has the LEF of the usual cell library alone here; leave out --liberty, or "
+            "--place."
+        )
     prices = PriceList.read(options.prices)
-    priced = Prices(prices.cores)
+    priced = Prices(prices.cores, options.place)
+    place = Placement() if options.place else None
     found = _search(options, priced, prices.provenance)
     for _ in range(ROUNDS if options.measure else 0):
         wanted = _unmeasured(found.points)
         if not wanted:
             break
-        priced = priced.with_measured(synthesize_many(wanted, liberty=options.liberty))
+        priced = priced.with_measured(synthesize_many(wanted, liberty=options.liberty, place=place))
         found = _search(options, priced, prices.provenance)
     if options.plot is not None:
         from flows.report import plots
@@ -158,7 +170,7 @@ def _search(options: argparse.Namespace, prices: Prices, provenance: dict[str, A
         unpruned_advantage=max((each.over_all for each in unpruned), default=None),
         array_advantage=best and best.over_arrays,
         unpruned=best.what if best else "no sparse core has a dense rival of its area",
-        prices={"cores": prices.size, **errors._asdict()},
+        prices={"cores": prices.size, "placed": prices.placed, **errors._asdict()},
         provenance=provenance,
     )
 
@@ -259,8 +271,9 @@ def _shape(config: CoreConfig) -> str:
 
 
 def _ending(found: Frontier) -> str:
+    origin = "placed" if found.prices["placed"] else "synthesised"
     lines = [
-        f"priced by {found.prices['cores']} synthesised cores; held out, the fit errs by "
+        f"priced by {found.prices['cores']} {origin} cores; held out, the fit errs by "
         f"{100 * found.prices['mean']:.1f} % of logic area on average, "
         f"{100 * found.prices['worst']:.1f} % at worst ({found.prices['worst_core']})"
     ]

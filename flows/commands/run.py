@@ -239,8 +239,6 @@ def run(options: argparse.Namespace) -> int:
     """Run the loop, or go on with it, and show the results; raises CosignError on bad input."""
     if options.first and not options.resume:
         raise CosignError("--from needs --resume DIR, the run whose stages it repeats.")
-    if options.place and options.area is not None:
-        raise CosignError("--area searches cores that are not placed; leave out --area or --place.")
     if options.resume:
         _check_resuming(options)
     else:

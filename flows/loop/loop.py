@@ -33,6 +33,7 @@ from rtl.program.pack import pack_layer
 from sim import build
 from synth import pdk
 from synth.place import core as placement
+from synth.prices import PriceList, Prices
 from synth.report import CoreReport, synthesize_many
 
 _BYTES_PER_WEIGHT = 64
@@ -91,8 +92,10 @@ def within(
 
     def synthesize(wanted: Sequence[CoreConfig]) -> list[CoreReport]:
         names = ", ".join(core.name for core in wanted)
-        note(f"--area: synthesising {names}, as far as they are not in the cache")
-        return synthesize_many(wanted, None, config.liberty_files)
+        work = "synthesising" if config.place is None else "synthesising and placing"
+        note(f"--area: {work} {names}, as far as they are not in the cache")
+        made = synthesize_many(wanted, None, config.liberty_files, place=config.place)
+        return [report.quoted for report in made]
 
     spec = entry_of(config.network).spec if network is None else network.spec
     if config.cores == CoreSet().for_activations(config.act_bits) and not config.liberty:
@@ -102,7 +105,10 @@ def within(
                 f"{CoreConfig.act_bits} bits, and --act-bits is {config.act_bits}; give the cores "
                 "to choose from by --cores."
             )
-        cores = area.searched(spec.geometries, config.batch, area_um2, config.seed, synthesize)
+        prices = Prices(PriceList.read().cores, placed=config.place is not None)
+        cores = area.searched(
+            spec.geometries, config.batch, area_um2, config.seed, prices, synthesize
+        )
     else:
         reports = CoreReports.of(config.cores, synthesize(CoreReports.needed(config.cores)))
         cores = area.within(

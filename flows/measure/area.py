@@ -20,7 +20,7 @@ from rtl.config import CoreConfig
 from rtl.coreset import CoreSet, base
 from rtl.program.fit import batch_of, feed
 from sim.cycles import dense_cycles
-from synth.prices import PriceList, Prices, standard
+from synth.prices import Prices, standard
 from synth.report import CoreReport
 
 RATIOS = (8.0, 4.0, 2.0)
@@ -38,6 +38,7 @@ def searched(
     batch: int,
     area_um2: float,
     seed: int,
+    prices: Prices,
     synthesize: Synthesize,
 ) -> CoreSet:
     """The fastest dense core of that area on a network, and the fastest sparse ones.
@@ -45,13 +46,13 @@ def searched(
     geometries : of the network's layers, all on one chip; `batch` images are the pixels of a linear
         one
     seed : of random masks
+    prices : of logic, before it is known
     synthesize : makes reports of cores
 
     Raises CosignError, with the area of the smallest core, where no dense or no sparse core fits.
     """
     masks = Masks([RandomMasks(g, batch_of(g, batch), seed) for g in geometries.values()])
     space = Space(list(geometries.values()), batch, MOST)
-    prices = Prices(PriceList.read().cores)
     for last in [*[False] * _ROUNDS, True]:
         found = _winners(_fields(space, prices, last), masks, area_um2)
         unknown = [core for core in found if not prices.of(core).measured]

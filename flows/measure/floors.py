@@ -61,8 +61,8 @@ class Floor(NamedTuple):
 
 
 def bounded(config: CoreConfig) -> tuple[Any, ...]:
-    """What the bounds of a core's layers depend on: the coding of a sparse core does not matter, but
-    for its masks."""
+    """What the bounds of a core's layers depend on: of the coding of a sparse core nothing but its
+    masks."""
     masks = config.mask_bits if config.masked else 0
     return config.core, config.filters, config.tiles, config.element, config.act_bits, masks
 

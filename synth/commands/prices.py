@@ -7,10 +7,11 @@ from cosign.kinds import MOST_PROCESSES, positive
 from cosign.options import add_act_bits, add_liberty
 from cosign.paths import new_file
 from rtl.config import CoreConfig
-from synth.grid import cores
+from synth.grid import cores, placed_of
 from synth.pdk import find_pdk
-from synth.prices import PricedCore, PriceList, Prices
-from synth.report import synthesize_many, toolchain
+from synth.place import options as placing
+from synth.prices import Errors, PricedCore, PriceList, Prices
+from synth.report import CoreReport, synthesize_many, toolchain
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_act_bits(parser, "the cores' activations")
     add_liberty(parser)
+    placing.add_options(parser, "also place those of the grid that are worth the minutes it takes")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,18 +47,32 @@ def run(options: argparse.Namespace) -> int:
             done += 1
             print(f"{done} of {len(grid)}: {config.name}", file=sys.stderr, flush=True)
 
-    reports = synthesize_many(
-        grid, None, options.liberty, progress=progress, workers=options.workers
-    )
+    place = placing.placement_of(options)
+    with_wires = set() if place is None else placed_of(grid)
+    reports: dict[CoreConfig, CoreReport] = {}
+    for several, how in ((set(grid) - with_wires, None), (with_wires, place)):
+        wanted = [core for core in grid if core in several]
+        made = synthesize_many(
+            wanted, None, options.liberty, progress=progress, workers=options.workers, place=how
+        )
+        reports |= dict(zip(wanted, made, strict=True))
+    provenance = toolchain(find_pdk(options.liberty))
+    for core in with_wires:
+        provenance["placement"] = reports[core].quoted.provenance["placement"]
     listed = PriceList(
-        cores=tuple(map(PricedCore.of, reports)), provenance=toolchain(find_pdk(options.liberty))
+        cores=tuple(PricedCore.of(reports[core]) for core in grid), provenance=provenance
     )
     listed.write(options.out)
-    errors = Prices(listed.cores).held_out
-    print(
-        f"{len(listed.cores)} cores; a core that the fit has not seen is off by "
-        f"{100 * errors.mean:.1f} % of its logic area on average, {100 * errors.worst:.1f} % at "
-        f"worst ({errors.worst_core}), by {100 * errors.clock_mean:.1f} % of its clock "
-        f"({100 * errors.clock_worst:.1f} %)"
-    )
+    print(f"{len(listed.cores)} cores; {_told(Prices(listed.cores).held_out)}")
+    if with_wires:
+        errors = Prices(listed.cores, placed=True).held_out
+        print(f"{len(with_wires)} of them placed; {_told(errors)}")
     return 0
+
+
+def _told(errors: Errors) -> str:
+    return (
+        f"a core that the fit has not seen is off by {100 * errors.mean:.1f} % of its logic area "
+        f"on average, {100 * errors.worst:.1f} % at worst ({errors.worst_core}), by "
+        f"{100 * errors.clock_mean:.1f} % of its clock ({100 * errors.clock_worst:.1f} %)"
+    )

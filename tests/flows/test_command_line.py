@@ -62,7 +62,6 @@ def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedP
         (("lenet5", "--cores", "nowhere.toml"), "cannot read nowhere.toml: No such file"),
         (("--resume", ".", "--cores", str(SCRIPT)), "a run keeps the cores that it began with"),
         (("lenet5", "--from", "synth"), "--from needs --resume"),
-        (("lenet5", "--place", "--area", "3mm2"), "--area searches cores that are not placed"),
         (("lenet5", "--place", "--lef", "nothing.lef"), "--lef: cannot read nothing.lef"),
         (
             ("lenet5", "--place", "--utilisation", "1"),

@@ -1,9 +1,11 @@
 """Price lists: counted parts, the fit, and what is refused."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from cosign import CosignError
 from rtl.config import CoreConfig
@@ -11,7 +13,7 @@ from rtl.program.fit import feed
 from synth import grid
 from synth.blocks import BLOCKS
 from synth.parts import parts
-from synth.prices import PricedCore, PriceList, Prices, standard
+from synth.prices import PlacedLogic, PricedCore, PriceList, Prices, standard
 
 
 def _invented(config: CoreConfig) -> PricedCore:
@@ -92,6 +94,37 @@ def test_a_core_of_the_list_costs_what_its_netlist_does():
     assert prices.of(dataclasses.replace(odd, weight_depth=64)).measured
 
 
+GROWTH = dict(zip(BLOCKS, (1.02, 1.1, 1.0, 1.05, 1.0, 1.03, 1.01, 1.2, 1.0), strict=False))
+
+
+def _placed(core: PricedCore) -> PricedCore:
+    """Grown by so much, and slower the more multipliers there are."""
+    blocks = {block: GROWTH.get(block, 1.0) * area for block, area in core.blocks_um2.items()}
+    period = 1 + 0.01 * math.log2(core.core.multipliers)
+    placed = PlacedLogic(logic_um2=sum(blocks.values()), fmax_hz=1e9 / period, blocks_um2=blocks)
+    return structs.replace(core, placed=placed)
+
+
+def test_placed_cores_tell_what_others_would_take_placed():
+    cores = [_invented(config) for config in grid.cores()]
+    some = [_placed(core) if number % 5 == 0 else core for number, core in enumerate(cores)]
+    prices = Prices(some, placed=True)
+    assert prices.size == len(cores[::5])
+    known = prices.of(cores[5].core)
+    assert known == (some[5].placed.logic_um2, some[5].placed.fmax_hz, True)
+    assert not prices.of(cores[6].core).measured
+    for fields in ({"core": "dense-2d", "lanes": 14, "filters": 7, "drain": 7}, {"lanes": 91}):
+        config = _core(**fields)
+        whole = _placed(_invented(config)).placed
+        price = prices.of(config)
+        assert price.logic_um2 == pytest.approx(whole.logic_um2, rel=1e-3)
+        assert price.fmax_hz == pytest.approx(whole.fmax_hz)
+    assert Prices(some).of(cores[5].core).logic_um2 == cores[5].logic_um2
+    assert prices.held_out.mean < 0.01
+    with pytest.raises(CosignError, match="has no placed cores; write one by"):
+        Prices(cores, placed=True)
+
+
 def test_what_the_list_does_not_know_is_refused():
     prices = Prices(map(_invented, [c for c in grid.cores() if c.core != "sparse-rows"]))
     with pytest.raises(CosignError, match="no sparse-rows core"):
@@ -124,8 +157,9 @@ def test_a_list_of_other_activations_prices_those_alone():
 
 
 def test_a_list_is_read_as_it_was_written(tmp_path: Path):
+    cores = [_invented(config) for config in grid.cores()[:4]]
     written = PriceList(
-        cores=tuple(map(_invented, grid.cores()[:4])), provenance={"recipe": "r", "pdk": {"n": 1}}
+        cores=(*cores[:3], _placed(cores[3])), provenance={"recipe": "r", "pdk": {"n": 1}}
     )
     written.write(tmp_path / "list.json")
     assert PriceList.read(tmp_path / "list.json") == written

@@ -5,10 +5,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from flows.__main__ import main
 from flows.measure import frontier
 from synth import __main__ as synth
+from synth.prices import PlacedLogic, PriceList
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +65,47 @@ def test_the_rooms_own_program_has_it_too(capsys):
     assert "against dense-2d-8x8" in said.err
 
 
+def _listed(path: Path, grown: float | None) -> list[str]:
+    """The built-in list, its cores placed and `grown`; None for none of them."""
+    listed = PriceList.read()
+    cores = []
+    for core in listed.cores:
+        placed = grown and PlacedLogic(
+            logic_um2=grown * core.logic_um2,
+            fmax_hz=0.9 * core.fmax_hz,
+            blocks_um2={block: grown * area for block, area in core.blocks_um2.items()},
+        )
+        cores.append(structs.replace(core, placed=placed))
+    structs.replace(listed, cores=tuple(cores)).write(path)
+    return ["--prices", str(path)]
+
+
+def test_placed_cores_are_compared_by_what_they_take_placed(tmp_path: Path, capsys):
+    words = [*LINE[:-2], "--seeds", "1", "--areas", "8", "--sram", "flat", "--weights", "streamed"]
+    listed = _listed(tmp_path / "list.json", 1.05)
+    found = {}
+    for how in ([], ["--place"]):
+        assert main([*words, *listed, *how, "--json", str(tmp_path / "f.json")]) == 0
+        content = json.loads((tmp_path / "f.json").read_text())
+        found[bool(how)] = next(p for p in content["points"] if p["against"] == "dense")
+        assert content["prices"]["placed"] == bool(how)
+        cores = len(PriceList.read().cores)
+        assert (
+            f"priced by {cores} {'placed' if how else 'synthesised'} cores"
+            in capsys.readouterr().out
+        )
+    mapped, placed = found[False]["dense"], found[True]["dense"]
+    if mapped["name"] == placed["name"]:
+        assert placed["fmax_hz"] == pytest.approx(0.9 * mapped["fmax_hz"])
+        assert mapped["area_um2"] < placed["area_um2"] < 1.05 * mapped["area_um2"]
+
+
+def test_a_list_without_placed_cores_says_how_to_make_one(tmp_path: Path, capsys):
+    listed = _listed(tmp_path / "list.json", None)
+    assert main([*LINE, *listed, "--place"]) == 2
+    assert "has no placed cores; write one by `python -m synth pr" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
@@ -74,6 +117,10 @@ def test_the_rooms_own_program_has_it_too(capsys):
         (["--prices", "nowhere.json"], "nowhere.json"),
         (["--liberty", __file__], "--liberty is for the cores that --measure synthesises"),
         (["--seeds", "0"], "0 is not positive"),
+        (
+            ["--liberty", __file__, "--prices", __file__, "--measure", "--place"],
+            "--place has the LEF of the usual cell library alone here",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(line, sentence, capsys):

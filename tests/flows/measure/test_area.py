@@ -1,6 +1,7 @@
 """Which cores a chip of some area has, of cores whose logic is made up."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Sequence
 
@@ -80,7 +81,7 @@ def test_a_search_counts_images_not_batches() -> None:
     """Of every candidate, one by one, none is faster than what is found; a linear layer takes its
     part of a batch's time."""
     geometries = [layer.geometry for layer in LAYERS]
-    space, prices = Space(geometries, BATCH, 32), Prices(PriceList.read().cores)
+    space, prices = Space(geometries, BATCH, 32), listed()
     conv, fc = (RandomMasks(g, batch_of(g, BATCH), 0) for g in geometries)
     masks, limit = Masks([conv, fc]), 2.5e5
     field = Field(candidates("sparse", space), space, prices, "openram")
@@ -98,6 +99,11 @@ def test_a_search_counts_images_not_batches() -> None:
     assert field.fastest("streamed", smallest.area_um2 * 0.999, masks, 0.75) is None
 
 
+@functools.cache
+def listed() -> Prices:
+    return Prices(PriceList.read().cores)
+
+
 class Dearer:
     """Netlists that take `factor` times what the price list says."""
 
@@ -106,7 +112,7 @@ class Dearer:
         self.made: list[CoreReport] = []
 
     def __call__(self, wanted: Sequence[CoreConfig]) -> list[CoreReport]:
-        prices = Prices(PriceList.read().cores)
+        prices = listed()
         reports = []
         for core in wanted:
             logic, fmax_hz, _ = prices.of(core)
@@ -122,12 +128,12 @@ def test_what_a_search_finds_fits_by_what_it_really_costs() -> None:
     """And is found among those that are no dearer than was thought."""
     geometries = {layer.name: layer.geometry for layer in LAYERS}
     limit = 3e5
-    dearer, cheap = Dearer(1.5), searched(geometries, BATCH, limit, 0, Dearer(1.0))
-    found = searched(geometries, BATCH, limit, 0, dearer)
+    dearer, cheap = Dearer(1.5), searched(geometries, BATCH, limit, 0, listed(), Dearer(1.0))
+    found = searched(geometries, BATCH, limit, 0, listed(), dearer)
     assert found.dense.multipliers <= cheap.dense.multipliers
     assert found.sparse.multipliers <= cheap.sparse.multipliers
     assert found.dense_scalar.multipliers == found.sparse.multipliers
-    prices = Prices(PriceList.read().cores).with_measured(dearer.made)
+    prices = listed().with_measured(dearer.made)
     for core in (found.sparse, *found.candidates, found.dense):
         scalar = core.core == "dense-2d" and core.filters == 1
         price = prices.of(dataclasses.replace(core, core="dense-scalar") if scalar else core)
@@ -136,7 +142,7 @@ def test_what_a_search_finds_fits_by_what_it_really_costs() -> None:
         assert area <= limit
         assert price.measured
     with pytest.raises(CosignError, match="holds no dense core with memories for this network"):
-        searched(geometries, BATCH, 1e3, 0, dearer)
+        searched(geometries, BATCH, 1e3, 0, listed(), dearer)
 
 
 @pytest.mark.parametrize(("kind", "least"), [("dense", SCALAR), ("sparse", THREE)])
