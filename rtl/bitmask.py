@@ -48,7 +48,7 @@ class BitmaskFront(Front):
 
         streams = range(config.streams)
         m.submodules.router = router = Router(config)
-        depth, bits = config.mask_depth, config.mask_bits
+        depth, bits = config.mask_depth, config.mask_bits + config.run_bits
         buffers = each("masks", [DoubleBuffer(depth, bits) for _ in streams])
         m.submodules.levels = levels = DoubleBuffer(config.weight_depth, config.entry_bits)
         readers = each("ahead", [Ahead(depth) for _ in streams])
@@ -65,13 +65,22 @@ class BitmaskFront(Front):
             ]
             for part in (masks, ahead, decoder):
                 m.d.comb += part.start.eq(self.start)
+        if config.run_bits:
+            covered = Signal(len(layer.last_mask))  # by those before the one on offer
+            through = covered + offered[0][config.mask_bits :]
+            m.d.comb += router.masks_end.eq(through == layer.last_mask)
+            with m.If(router.masks.valid & router.masks.ready):
+                m.d.sync += covered.eq(Mux(router.masks_end, 0, through + 1))
+            with m.If(self.start):
+                m.d.sync += covered.eq(0)
+        else:
+            m.d.comb += router.masks_end.eq(buffers[0].write_pointer == layer.last_mask)
         length = Mux(sequencer.side, levels.lengths[1], levels.lengths[0])
         there = self.replay(m, router, levels, sequencer)
         valid = reduce(and_, [decoder.valid for decoder in decoders])
         at_last, issues = lockstep(sequencer.issue, decoders)
         m.d.comb += [
             router.last_slot.eq(layer.last_slot),
-            router.masks_end.eq(buffers[0].write_pointer == layer.last_mask),
             router.ends.eq(self.i.payload[-1]),
         ]
         for masks, ahead, decoder, issue in zip(buffers, readers, decoders, issues, strict=True):
@@ -88,7 +97,7 @@ class BitmaskFront(Front):
                 ahead.take.eq(decoder.take),
                 decoder.i_valid.eq(ahead.valid),
                 decoder.i_last.eq(ahead.last),
-                decoder.i_mask.eq(masks.word),
+                Cat(decoder.i_mask, decoder.i_run).eq(masks.word),
                 decoder.last_in_period.eq(layer.last_in_period),
                 decoder.period_step.eq(layer.period_step),
                 decoder.issue.eq(issue),
@@ -164,7 +173,7 @@ class MaskDecoder(wiring.Component):
     hold n), which may lie behind the table's end; after a period of words the table is moved by
     `period_step`. A word without bits takes
     one issue that is not `present`. `last` marks the last issue of a filter. Words come from
-    `i_mask`, taken with `take`.
+    `i_mask`, taken with `take`; behind each, `i_run` words follow of which all bits are set.
     """
 
     def __init__(self, config: CoreConfig):
@@ -176,6 +185,7 @@ class MaskDecoder(wiring.Component):
                 "last_in_period": In(slot_bits),
                 "period_step": In(config.address_bits),
                 "i_mask": In(config.mask_bits),
+                "i_run": In(config.run_bits),
                 "i_last": In(1),
                 "i_valid": In(1),
                 "take": Out(1),
@@ -192,7 +202,8 @@ class MaskDecoder(wiring.Component):
         m = Module()
         bits = self._config.mask_bits
         mask, rest = Signal(bits), Signal(bits)
-        last_word, word_ends, wraps = Signal(), Signal(), Signal()
+        last_word, word_ends, wraps, runs = Signal(), Signal(), Signal(), Signal()
+        run = Signal(self._config.run_bits)
         word = Signal(len(self.last_in_period))
         lowest = mask & ~rest
         place_bits = (bits - 1).bit_length()
@@ -201,8 +212,9 @@ class MaskDecoder(wiring.Component):
             rest.eq(mask & (mask - 1)),
             word_ends.eq(~rest.any()),
             self.present.eq(mask.any()),
-            self.last.eq(last_word & word_ends),
-            self.take.eq(self.i_valid & (~self.valid | (self.issue & word_ends))),
+            runs.eq(run.any()),
+            self.last.eq(last_word & word_ends & ~runs),
+            self.take.eq(self.i_valid & (~self.valid | (self.issue & word_ends & ~runs))),
             place.eq(Cat(_any(lowest, bit) for bit in range(place_bits))),
             self.slot.eq(Cat(place, word)),
             wraps.eq(word == self.last_in_period),
@@ -210,7 +222,10 @@ class MaskDecoder(wiring.Component):
         with m.If(self.issue):
             m.d.sync += mask.eq(rest)
             with m.If(word_ends):
-                m.d.sync += self.valid.eq(0)
+                m.d.sync += self.valid.eq(runs)
+                if self._config.run_bits:
+                    with m.If(runs):
+                        m.d.sync += [mask.eq(~0), run.eq(run - 1)]
                 with m.If(self.last):
                     m.d.sync += [word.eq(0), self.period.eq(0)]
                 with m.Elif(wraps):
@@ -219,8 +234,9 @@ class MaskDecoder(wiring.Component):
                     m.d.sync += word.eq(word + 1)
         with m.If(self.take):
             m.d.sync += [mask.eq(self.i_mask), last_word.eq(self.i_last), self.valid.eq(1)]
+            m.d.sync += run.eq(self.i_run)
         with m.If(self.start):
-            m.d.sync += [s.eq(0) for s in (self.valid, word, self.period)]
+            m.d.sync += [s.eq(0) for s in (self.valid, word, self.period, run)]
         return m
 
 

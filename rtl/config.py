@@ -33,7 +33,7 @@ _RANGES = (
     ("index_bits", 1, 24),
     ("mask_bits", 2, 64),
     ("tap_depth", 2, 1 << 12),
-    ("mask_depth", 2, 1 << 16),
+    ("mask_depth", 2, 1 << 18),
     ("window_reads", 1, 8),
     ("window_span", 1, 64),
     ("acc_bits", 12, 40),
@@ -50,6 +50,7 @@ _RANGES = (
     ("beats", 1, 8),
     ("step_bits", 1, 5),
     ("listed", 0, 1),
+    ("run_bits", 0, 4),
 )
 """Smallest and largest value of the fields that are whole numbers, by name."""
 
@@ -113,6 +114,8 @@ class CoreConfig:
         2**step_bits - 1 of them, fillers make all others
     listed : 1: likewise for how far a tap lies behind the one before in its window, of which a
         layer has 2**step_bits; an entry has one number, for the one or for the other
+    run_bits : width of the number, in each mask word of the "bitmask" coding, of words behind it
+        that are not stored since all their bits are set; 0 stores all words
     """
 
     core: Literal[
@@ -148,6 +151,7 @@ class CoreConfig:
     beats: int = field(default=1, metadata=values.LATER)
     step_bits: int = field(default=3, metadata=values.LATER)
     listed: int = field(default=0, metadata=values.LATER)
+    run_bits: int = field(default=0, metadata=values.LATER)
 
     def __post_init__(self) -> None:
         # Searches make them by the thousand: sentences are written for those that are wrong.
@@ -187,6 +191,8 @@ class CoreConfig:
             return f"window_span of sparse-rows is {self.window_span}, at most {MOST_IN_ROWS}"
         if self.listed and not self.windowed:
             return 'listed is for the "window" coding of the sparse core'
+        if self.run_bits and (self.core != "sparse" or self.coding != "bitmask"):
+            return 'run_bits is for the "bitmask" coding of the sparse core'
         if self.streams > 1 and self.core != "sparse":
             return f"the {self.core} core has one stream, streams is {self.streams}"
         if self.filters > 1 and self.core in ("sparse", "dense-scalar") and not self.windowed:
@@ -225,7 +231,8 @@ class CoreConfig:
             return f"dense-dot-{lanes}x{self.nm_group}{last}"
         listed = "-listed" * self.listed
         windows = f"{self.window_span}x{self.beats}{listed}" * self.windowed
-        more = f"-{self.coding}" * coding + windows + kept + last
+        runs = "-runs" * (self.run_bits > 0)
+        more = f"-{self.coding}" * coding + windows + runs + kept + last
         if self.streams > 1:
             return f"sparse-dot-{lanes}x{self.streams}{more}"
         return f"{self.core}-{lanes}{more}"
@@ -411,7 +418,7 @@ class CoreConfig:
     @property
     def mask_word_bits(self) -> int:
         """Width of the weight stream's mask words, a mask for each filter or for each stream."""
-        return self.mask_bits * (self.operands if self.masked else 1)
+        return (self.mask_bits + self.run_bits) * (self.operands if self.masked else 1)
 
     @property
     def stream_bits(self) -> int:

@@ -34,7 +34,8 @@ def widths(config: CoreConfig) -> dict[str, int]:
     Cores with a table of tap addresses repeat it every few channels, a period:
     last_slot : words of the table
     period_step : bytes from one period's channels to the next's
-    last_mask : mask words of a filter (bitmask), or of a pass (`dense-packed`)
+    last_mask : mask words of a filter (bitmask), those that are not stored as well, or of a pass
+        (`dense-packed`)
     last_in_period : mask words of a period (bitmask)
     last_read, last_window : reads of a tile, and windows of a tile (`sparse-rows`)
     step_1, step_2, ... : distances between the windows of the "window" coding, by their numbers
@@ -59,7 +60,8 @@ def widths(config: CoreConfig) -> dict[str, int]:
     if config.table:
         fields |= {"last_slot": slot_bits, "period_step": config.address_bits}
     if config.masked:
-        fields |= {"last_mask": max(1, (config.mask_depth - 1).bit_length())}
+        stored = max(1, (config.mask_depth - 1).bit_length())
+        fields |= {"last_mask": stored + config.run_bits}
     if config.masked and config.table:
         fields |= {"last_in_period": slot_bits}
     if config.core == "sparse-rows":

@@ -22,10 +22,11 @@ struct Run {
   int64_t bias_words, bias_bits;
   int64_t output_bits;
   int64_t table_words, table_bits;
-  int64_t mask_words, mask_bits;  // of a pass
+  int64_t mask_bits;
   int64_t weight_bits;
   const int64_t *entries;  // [passes], issues of a tile (0 for rows)
   const int64_t *words;    // [passes], masks included
+  const int64_t *masks;    // [passes], words of them
   int64_t windows;         // of a tile; 0 but for rows
   const int64_t *reads;    // [windows]
   const int64_t *in_window;  // [passes][windows], issues of the fullest row
@@ -79,7 +80,7 @@ struct Core {
 
   int64_t word_bits() const {
     if (tabled == NEVER) return run.table_bits;
-    return word < run.mask_words ? run.mask_bits : run.weight_bits;
+    return word < run.masks[loading] ? run.mask_bits : run.weight_bits;
   }
 
   void take_weight() {
@@ -93,12 +94,12 @@ struct Core {
       return;
     }
     if (now < begun) return;
-    int64_t late = word < run.mask_words ? 0 : run.late;
+    int64_t late = word < run.masks[loading] ? 0 : run.late;
     if (loading >= 2 && now < ends[loading - 2] + 1 + late) return;
     weights.have -= word_bits();
     ++word;
     int64_t p = loading;
-    if (word == run.mask_words) masked = now + 1 + run.ahead;
+    if (word == run.masks[p]) masked = now + 1 + run.ahead;
     if (run.windows && word == row_end) {
       int64_t there = now + 1 + run.ahead;
       through[p] = std::max(through[p], there + run.first[p * run.filters + row] - 1);
@@ -236,9 +237,9 @@ struct Core {
 extern "C" int64_t channel_cycles(const Run *run) {
   int64_t bits = run->table_words * run->table_bits, widest = run->weight_bits;
   if (run->table_words) widest = std::max(widest, run->table_bits);
-  if (run->mask_words) widest = std::max(widest, run->mask_bits);
+  if (run->passes && run->masks[0]) widest = std::max(widest, run->mask_bits);
   for (int64_t p = 0; p < run->passes; ++p)
-    bits += run->mask_words * run->mask_bits + (run->words[p] - run->mask_words) * run->weight_bits;
+    bits += run->masks[p] * run->mask_bits + (run->words[p] - run->masks[p]) * run->weight_bits;
   Core core(*run, bits, widest);
   Source map(run->map_bits, run->map_words * run->map_bits);
   int64_t waited = 0;

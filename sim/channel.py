@@ -56,9 +56,12 @@ def run_cycles(cost: Work, layout: Layout, config: CoreConfig, bytes_per_cycle: 
     tiles, last_shifts = shape_of(layout, config)
     arrays = [
         np.ascontiguousarray(array, np.int64)
-        for array in (cost.entries, cost.words, cost.reads, cost.windows, cost.rows, cost.first)
+        for array in (
+            *(cost.entries, cost.words, moved.mask_words),
+            *(cost.reads, cost.windows, cost.rows, cost.first),
+        )
     ]
-    entries, words, reads, windows, rows, first = (array.ctypes.data for array in arrays)
+    entries, words, masks, reads, windows, rows, first = (array.ctypes.data for array in arrays)
     run = _Run(
         width=channel_bits(bytes_per_cycle),
         passes=len(cost.words),
@@ -79,11 +82,11 @@ def run_cycles(cost: Work, layout: Layout, config: CoreConfig, bytes_per_cycle: 
         output_bits=moved.outputs.bits,
         table_words=moved.table.count,
         table_bits=moved.table.bits,
-        mask_words=moved.mask_words,
         mask_bits=moved.masks.bits,
         weight_bits=moved.weights.bits,
         entries=entries,
         words=words,
+        masks=masks,
         windows=len(cost.reads),
         reads=reads,
         in_window=windows,
@@ -111,11 +114,12 @@ class _Run(ctypes.Structure):
                 *("width", "passes", "tiles", "filters", "row_shifts", "last_shifts"),
                 *("bias_places", "bias_stay", "late", "ahead", "latency", "depth"),
                 *("map_words", "map_bits", "bias_words", "bias_bits", "output_bits"),
-                *("table_words", "table_bits", "mask_words", "mask_bits", "weight_bits"),
+                *("table_words", "table_bits", "mask_bits", "weight_bits"),
             )
         ),
         ("entries", ctypes.c_void_p),
         ("words", ctypes.c_void_p),
+        ("masks", ctypes.c_void_p),
         ("windows", ctypes.c_int64),
         ("reads", ctypes.c_void_p),
         ("in_window", ctypes.c_void_p),

@@ -63,15 +63,16 @@ def run_cycles(
     loaded = cost.table_words
     end = before = -1
     drained = 0
-    passes = zip(cost.entries.tolist(), cost.words.tolist(), strict=True)
-    for number, (count, words) in enumerate(passes):
+    several = cost.entries, cost.words, cost.of_masks
+    passes = zip(*(of_pass.tolist() for of_pass in several), strict=True)
+    for number, (count, words, masks) in enumerate(passes):
         # Masks are read at the issue, weights `late` cycles behind it.
         begun = max(loaded, before + 1)
         free = before + 1 + (late if before >= 0 else 0)
-        loaded = max(begun + cost.mask_words, free) + words - cost.mask_words
+        loaded = max(begun + masks, free) + words - masks
         start = max(end + 1, loaded)
-        if cost.mask_words:
-            start = max(start, begun + cost.mask_words + ahead)
+        if masks:
+            start = max(start, begun + masks + ahead)
         before = end
         if rows:
             # Each row begins with the first window when its own words are there.

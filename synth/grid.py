@@ -37,6 +37,7 @@ _BITMASK: _Rows = (
     (13, 2, 1, {"mask_bits": 54}), (20, 2, 1, {"bank_bytes": 8}), (13, 4, 4, {}), (34, 2, 1, {}),
     (46, 2, 1, {}), (29, 2, 2, {}), (61, 2, 1, {}), (29, 8, 1, {}), (8, 8, 1, {}),
     (19, 1, 1, {"bank_bytes": 8}), (26, 1, 1, {}), (46, 1, 1, {"bank_bytes": 8}),
+    (13, 1, 1, {"mask_bits": 3, "run_bits": 3}), (46, 1, 1, {"mask_bits": 3, "run_bits": 3}),
 )  # fmt: skip
 _STREAMS: _Rows = (  # lanes, drain, streams, and what else differs
     (4, 1, 2, {}), (8, 1, 2, {}), (5, 1, 4, {}), (13, 1, 2, {"index_bits": 10}), (4, 1, 8, {}),
@@ -49,6 +50,7 @@ _MASKED_STREAMS: _Rows = (  # lanes, drain, streams, and what else differs
     (4, 1, 2, {"mask_bits": 9}), (5, 1, 4, {}), (8, 1, 2, {"mask_bits": 18}), (13, 1, 4, {}),
     (7, 2, 3, {"mask_bits": 18}), (4, 1, 8, {"mask_bits": 9}), (13, 1, 6, {"mask_bits": 54}),
     (37, 1, 2, {"bank_bytes": 8}), (61, 1, 2, {"mask_bits": 18}), (61, 2, 4, {"mask_bits": 18}),
+    (8, 1, 2, {"mask_bits": 3, "run_bits": 3}), (37, 1, 2, {"mask_bits": 3, "run_bits": 3}),
 )  # fmt: skip
 _WINDOWS = (  # lanes, drain, streams, window_span, beats, step_bits
     (8, 1, 1, 3, 1, 3), (16, 1, 1, 3, 2, 3), (8, 1, 2, 1, 1, 3), (8, 1, 2, 3, 2, 2),

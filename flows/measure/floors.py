@@ -63,7 +63,7 @@ class Floor(NamedTuple):
 def bounded(config: CoreConfig) -> tuple[Any, ...]:
     """What the bounds of a core's layers depend on: of the coding of a sparse core nothing but its
     masks."""
-    masks = config.mask_bits if config.masked else 0
+    masks = (config.mask_bits, config.run_bits) if config.masked else ()
     return config.core, config.filters, config.tiles, config.element, config.act_bits, masks
 
 
@@ -111,15 +111,20 @@ def _of_passes(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> np.n
 
 def _sparse(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
     kept = np.maximum(-(-_of_passes(config, layout, nonzeros) // config.streams), 1)
-    masks = 0
+    masks = np.zeros(len(kept), np.int64)
     if config.masked:
         # A mask word is at most all of its bits.
-        masks = -(-layout.taps // config.mask_bits)
+        masks += -(-layout.taps // config.mask_bits)
+    if config.run_bits:
+        # Each pruned weight is in a word that is stored, with as many others as it has bits.
+        pruned = layout.taps * config.streams - _of_passes(config, layout, nonzeros)
+        least = -(-np.maximum(pruned, 1) // (config.mask_bits * config.streams))
+        masks = np.maximum(least, -(-masks >> config.run_bits))
     stored = Stored(
         layer=int(kept.sum()),
         filter=int(kept.max()),
-        layer_masks=masks * len(kept),
-        filter_masks=masks,
+        layer_masks=int(masks.sum()),
+        filter_masks=int(masks.max()),
     )
     return kept, stored
 

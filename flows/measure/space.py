@@ -22,7 +22,9 @@ MOST_LANES, MOST_FILTERS, MOST_SPAN = 256, 64, 64
 TILES = (1, 2, 3, 4, 6, 8, 12, 16)
 BANK_BYTES = (2, 4, 8)
 INDEX_BITS = (8, 10, 12)
-MASK_BITS = (9, 18, 27, 54)
+MASKS = ((9, 0), (18, 0), (27, 0), (54, 0), (3, 3), (9, 2))
+"""mask_bits and run_bits. Masks of a kernel row, of which most are full, take the fewest bits where
+little is pruned."""
 DOTS = (2, 4, 8)
 """Channels of a dense array's dot products."""
 STREAMS = (2, 3, 4, 6, 8)
@@ -155,7 +157,7 @@ def sparse(space: Space) -> Iterator[CoreConfig]:
     """Distances of several widths and bitmasks of several, with up to eight requantisers."""
     codings: list[dict[str, Any]] = [
         *({"coding": "relative", "index_bits": bits} for bits in INDEX_BITS),
-        *({"coding": "bitmask", "mask_bits": bits} for bits in MASK_BITS),
+        *({"coding": "bitmask", "mask_bits": bits, "run_bits": runs} for bits, runs in MASKS),
     ]
     for (tiles, lanes, _), coding in itertools.product(space.sizes(several=False), codings):
         for drain in _drains(lanes, 1, space.fewest_columns // 8):
@@ -166,8 +168,8 @@ def sparse_dot(space: Space) -> Iterator[CoreConfig]:
     """Sparse cores whose lanes add up the products of several streams in a cycle."""
     for bits in DOT_INDEX_BITS:
         yield from _streamed(space, STREAMS, index_bits=bits)
-    for bits in MASK_BITS:
-        yield from _streamed(space, STREAMS, coding="bitmask", mask_bits=bits)
+    for bits, runs in MASKS:
+        yield from _streamed(space, STREAMS, coding="bitmask", mask_bits=bits, run_bits=runs)
 
 
 def sparse_window(space: Space) -> Iterator[CoreConfig]:

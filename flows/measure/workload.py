@@ -90,12 +90,12 @@ class RandomMasks:
 
     def _words(self, config: CoreConfig, portion: float) -> Stored:
         cost = self.work(config, portion)
-        masks = cost.mask_words * len(cost.words)
+        masks = int(cost.of_masks.sum())
         return Stored(
             layer=int(cost.words.sum()) - masks,
             filter=int(cost.stored.max()),
             layer_masks=masks,
-            filter_masks=cost.mask_words,
+            filter_masks=int(cost.mask_words.max()),
             buffers=buffers_of(config),
             table=cost.table_words,
         )

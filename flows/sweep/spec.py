@@ -131,6 +131,7 @@ def _meaningful(core: Mapping[str, Setting]) -> dict[str, Setting]:
         "coding": kind != "sparse",
         "index_bits": kind != "sparse" or coding != "relative",
         "mask_bits": kind != "dense-packed" and (kind != "sparse" or coding != "bitmask"),
+        "run_bits": not core.get("run_bits"),
         "window_reads": kind != "sparse-rows",
         "window_span": kind != "sparse-rows" and (kind != "sparse" or coding != "window"),
         "beats": coding != "window" or core.get("beats", 1) == 1,

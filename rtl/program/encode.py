@@ -33,7 +33,7 @@ class Work:
     entries : int64 [passes], issues of one tile of a pass, fillers included (`sparse-rows`: zero)
     words : int64 [passes], words of the weight stream
     stored : int64 [passes], words of the fullest weight buffer
-    mask_words : mask words of a pass, 0 without
+    mask_words : int64 [passes], or [] where all have as many: mask words, 0 without
     table_words : words of the table of tap addresses, 0 without
     windows : int64 [passes, windows], issues of the fullest row (`sparse-rows`), else empty
     reads : int64 [windows], reads of the activation memory, else empty
@@ -43,12 +43,17 @@ class Work:
     entries: np.ndarray
     words: np.ndarray
     stored: np.ndarray
-    mask_words: int = 0
+    mask_words: np.ndarray = field(default_factory=lambda: np.array(0))
     table_words: int = 0
     windows: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     reads: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     first: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+
+    @property
+    def of_masks(self) -> np.ndarray:
+        """int64 [passes]: mask words of each."""
+        return np.broadcast_to(self.mask_words, self.words.shape)
 
 
 def work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool = True) -> Work:
@@ -59,14 +64,14 @@ def work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool = True)
         if not config.packed:
             return Work(taps, taps, taps)
         rows = code_rows(layer, passes_of(layout, config), config)
-        masks = mask_words(layer, config)
+        masks = np.array(mask_words(layer, config))
         return Work(taps, masks + rows, rows, masks)
     if config.core == "sparse-rows":
         return _rows_work(layer, layout, config, grouped)
     if config.masked:
         plan = mask_plan(layout, config)
-        issues, stored = mask_counts(layer, plan, config)
-        return Work(issues, stored + plan.words, stored, plan.words, len(plan.table))
+        issues, levels, masks = mask_counts(layer, plan, config)
+        return Work(issues, levels + masks, levels, masks, len(plan.table))
     if config.windowed:
         entries = window_counts(layer, layout, config)
     else:

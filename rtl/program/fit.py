@@ -66,7 +66,7 @@ def with_streams(config: CoreConfig, costs: Iterable[Work]) -> CoreConfig:
     costs = list(costs)
     depths: dict[str, Any] = {"weight_depth": max(int(cost.stored.max()) for cost in costs)}
     if config.masked:
-        depths["mask_depth"] = max(cost.mask_words for cost in costs)
+        depths["mask_depth"] = max(int(cost.mask_words.max()) for cost in costs)
     if config.table:
         depths["tap_depth"] = max(cost.table_words for cost in costs)
     depths = {name: in_steps(words) for name, words in depths.items()}

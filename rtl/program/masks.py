@@ -4,9 +4,13 @@ A mask word has `mask_bits` bits for each stream of input channels, stream 0 low
 levels a code for each. A mask word without bits is an issue, too. One stream's levels follow each
 other without gaps. Of several, which are in lockstep, a word of levels is an issue: a stream that
 has no weight there has a code of 0 that nothing reads. Its last issue comes with the filter's last.
+
+With `run_bits` each mask has above it the number of words behind it that are not stored since all
+their bits are set. A filter has as many stored ones in each stream: those of the stream with most.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,7 +29,7 @@ class MaskPlan:
 
     Parameters
     ----------
-    words : mask words of a filter
+    words : mask words of a filter, those that are not stored as well
     stream, word, bit : int64 [columns], of each column
     in_period : words of a period
     step : bytes from a period's channels to the next's
@@ -64,29 +68,81 @@ def mask_plan(layout: Layout, config: CoreConfig) -> MaskPlan:
     return MaskPlan(int(word[-1]) + 1, *columns, in_period, step, table)
 
 
-def mask_counts(layer: Layer, plan: MaskPlan, config: CoreConfig) -> tuple[np.ndarray, np.ndarray]:
-    """(issues, words of levels) of each filter, int64 [filters] each; a filter without weights has
-    one word of levels at least."""
-    issues = np.maximum(_of_words(layer, plan, config), 1).sum(axis=2).max(axis=1)
-    if config.streams > 1:
-        return issues, issues
-    return issues, np.maximum(np.diff(layer.row_ptr), 1)
+class MaskCounts(NamedTuple):
+    """Of each filter, int64 [filters].
+
+    Parameters
+    ----------
+    issues : of one tile
+    levels : words of levels, one at least where there are no weights
+    masks : mask words that are stored
+    """
+
+    issues: np.ndarray
+    levels: np.ndarray
+    masks: np.ndarray
+
+
+def mask_counts(layer: Layer, plan: MaskPlan, config: CoreConfig) -> MaskCounts:
+    """What `layer`'s filters take."""
+    weights = _of_words(layer, plan, config)
+    issues = np.maximum(weights, 1).sum(axis=2).max(axis=1)
+    levels = issues if config.streams > 1 else np.maximum(np.diff(layer.row_ptr), 1)
+    return MaskCounts(issues, levels, _stored(weights, config).sum(axis=2).max(axis=1))
+
+
+def _stored(weights: np.ndarray, config: CoreConfig) -> np.ndarray:
+    """bool [filters, streams, mask words]: which are stored, as many in each stream of a filter.
+
+    weights : int64 of that shape, in each word
+    """
+    if not config.run_bits:
+        return np.ones(weights.shape, bool)
+    number = np.arange(weights.shape[2])
+    # A run begins with a word that has a bit that is not set, or else with the first.
+    begins = (weights < config.mask_bits) | (number == 0)
+    behind = number - np.maximum.accumulate(np.where(begins, number, 0), axis=2)
+    stored = behind % (1 << config.run_bits) == 0
+    counts = stored.sum(axis=2)
+    missing = counts.max(axis=1, keepdims=True) - counts
+    from_end = np.cumsum(~stored[..., ::-1], axis=2)[..., ::-1]
+    again: np.ndarray = from_end <= missing[..., None]
+    return stored | again
+
+
+def _runs(stored: np.ndarray) -> np.ndarray:
+    """int64 of its shape: how many words behind each stored one are not, 0 at those."""
+    number = np.arange(stored.shape[2])
+    beyond = np.where(stored, number, stored.shape[2])
+    following = np.minimum.accumulate(beyond[..., ::-1], axis=2)[..., ::-1]
+    following = np.concatenate(
+        [following[..., 1:], np.full_like(following[..., :1], len(number))], 2
+    )
+    return np.where(stored, following - number - 1, 0)
 
 
 def masked_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """uint8 [words, bytes]: the weight stream, each word little-endian."""
     plan = mask_plan(layout, config)
-    _, stored = mask_counts(layer, plan, config)
+    _, levels, masks = mask_counts(layer, plan, config)
     row, column = layer.row_idx, layer.col_idx
     stream = plan.stream[column]
-    ends = len(plan.table) + np.cumsum(plan.words + stored)
-    starts = ends - stored  # of the levels
+    ends = len(plan.table) + np.cumsum(masks + levels)
+    starts = ends - levels
     bits = np.zeros((int(ends[-1]), config.stream_bits), np.uint8)
     address = np.arange(config.address_bits)
     bits[: len(plan.table), : len(address)] = plan.table[:, None] >> address & 1
-    mask = starts[row] - plan.words + plan.word[column]
-    bits[mask, stream * config.mask_bits + plan.bit[column]] = 1
-    at = starts[row] + _places(layer, plan, config, stored)
+    stored = _stored(_of_words(layer, plan, config), config)
+    place = (starts - masks)[:, None, None] + np.cumsum(stored, axis=2) - 1
+    width = config.mask_bits + config.run_bits
+    told = stored[row, stream, plan.word[column]]
+    mask = place[row, stream, plan.word[column]]
+    bits[mask[told], (stream * width + plan.bit[column])[told]] = 1
+    runs = _runs(stored)
+    of_stream = np.broadcast_to(np.arange(config.streams)[:, None], stored.shape)[stored]
+    for n in range(config.run_bits):
+        bits[place[stored], of_stream * width + config.mask_bits + n] = runs[stored] >> n & 1
+    at = starts[row] + _places(layer, plan, config, levels)
     codes = level_codes(layer.levels, config.weight_bits)
     for n in range(config.weight_bits):
         bits[at, stream * config.weight_bits + n] = codes >> n & 1
@@ -94,8 +150,11 @@ def masked_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
     return np.packbits(bits, axis=1, bitorder="little")
 
 
-def _places(layer: Layer, plan: MaskPlan, config: CoreConfig, stored: np.ndarray) -> np.ndarray:
-    """int64 [nnz]: the word of its filter's levels in which each weight is."""
+def _places(layer: Layer, plan: MaskPlan, config: CoreConfig, levels: np.ndarray) -> np.ndarray:
+    """int64 [nnz]: the word of its filter's levels in which each weight is.
+
+    levels : int64 [filters], words of them
+    """
     row, column = layer.row_idx, layer.col_idx
     if config.streams == 1:
         return np.arange(len(row)) - layer.row_ptr[row]
@@ -109,7 +168,7 @@ def _places(layer: Layer, plan: MaskPlan, config: CoreConfig, stored: np.ndarray
     without = np.cumsum(counts == 0, axis=2)
     issue = number + without[row, stream, plan.word[column]]
     last = np.maximum(counts, 1).sum(axis=2)[row, stream] - 1
-    return np.where(issue == last, stored[row] - 1, issue)
+    return np.where(issue == last, levels[row] - 1, issue)
 
 
 def _of_words(layer: Layer, plan: MaskPlan, config: CoreConfig) -> np.ndarray:

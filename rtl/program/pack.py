@@ -140,7 +140,7 @@ def pack_layer(
     if config.dense:
         descriptor |= _loops(layer, layout, config)
         if config.packed:
-            descriptor["last_mask"] = cost.mask_words - 1
+            descriptor["last_mask"] = int(cost.mask_words) - 1
         else:
             descriptor["last_word"] = layout.taps - 1
     elif config.masked:
@@ -262,9 +262,9 @@ def _check(
         * relative,
     )
     demand(
-        cost.mask_words <= config.mask_depth,
-        f"a filter takes {cost.mask_words} mask words, the buffer has {config.mask_depth}; raise "
-        "mask_depth or mask_bits",
+        int(cost.mask_words.max()) <= config.mask_depth,
+        f"a filter takes {int(cost.mask_words.max())} mask words, the buffer has "
+        f"{config.mask_depth}; raise mask_depth or mask_bits",
     )
     demand(
         cost.table_words <= config.tap_depth,

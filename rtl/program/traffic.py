@@ -42,7 +42,7 @@ class Traffic:
     masks : mask words, a pass's ahead of its weights
     weights : words of weights
     words : int64 [passes], words of a pass, masks included
-    mask_words : of a pass
+    mask_words : int64 [passes], those of them that are mask words
     """
 
     inputs: Words
@@ -52,7 +52,7 @@ class Traffic:
     masks: Words
     weights: Words
     words: np.ndarray
-    mask_words: int
+    mask_words: np.ndarray
 
     @property
     def weight_bits(self) -> int:
@@ -76,9 +76,10 @@ class Traffic:
 
     def bits_by_word(self) -> np.ndarray:
         """uint16 [words]: what each word of the weight stream takes in memory."""
-        starts = np.cumsum(self.words) - self.words
-        words = np.full(int(self.words.sum()), self.weights.bits, np.uint16)
-        words[(starts[:, None] + np.arange(self.mask_words)).reshape(-1)] = self.masks.bits
+        ends = np.cumsum(self.words)
+        in_pass = np.arange(int(self.words.sum())) - np.repeat(ends - self.words, self.words)
+        masks = in_pass < np.repeat(self.mask_words, self.words)
+        words = np.where(masks, self.masks.bits, self.weights.bits).astype(np.uint16)
         return np.concatenate([np.full(self.table.count, self.table.bits, np.uint16), words])
 
 
@@ -91,7 +92,7 @@ def traffic(cost: Work, layout: Layout, config: CoreConfig) -> Traffic:
     bits = images * config.act_bits
     inputs = bits * g.in_channels * g.in_height * g.in_width
     outputs = bits * g.out_channels * g.out_height * g.out_width
-    masks = len(cost.words) * cost.mask_words
+    masks = int(cost.of_masks.sum())
     return Traffic(
         inputs=_shared(-(-layout.bytes // config.act_word_bytes), inputs),
         biases=_words(passes * config.filters, config.bias_bits),
@@ -100,7 +101,7 @@ def traffic(cost: Work, layout: Layout, config: CoreConfig) -> Traffic:
         masks=_words(masks, config.mask_word_bits),
         weights=_words(int(cost.words.sum()) - masks, config.packed_bits),
         words=cost.words,
-        mask_words=cost.mask_words,
+        mask_words=cost.of_masks,
     )
 
 

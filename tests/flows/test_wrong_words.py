@@ -147,6 +147,7 @@ WRONG = """
 --rest-sums       2                 rest_sums is 2, must be 0..1
 --resume          no/such           {no_file}
 --rounds          -1                -1 is negative
+--run-bits        5                 run_bits is 5, must be 0..4
 --schedules       none              there is no 'none'; choose from
 --seed            18446744073709551616   18446744073709551616 is no seed; the largest is 2**63 - 1
 --seeds           -1                -1 is n
@@ -218,6 +219,7 @@ sweep --nm-group      x        nm_group must be a whole number, not 'x'
 sweep --gate-zeros    x        gate_zeros must be a whole number, not 'x'
 sweep --rest-sums     x        rest_sums must be a whole number, not 'x'
 sweep --listed        x        listed must be a whole number, not 'x'
+sweep --run-bits      x        run_bits must be a whole number, not 'x'
 energy --layers    conv9    big has no convolution 'conv9'; it has conv
 frontier --weights none     invalid choice: 'none'
 compress-export --out folder cannot write folder: it is a folder; give the name of a file

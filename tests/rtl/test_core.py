@@ -130,6 +130,29 @@ CORES = {
         gate_zeros=1,
         **SMALL,
     ),
+    # Masks of which some are not stored, of one stream and of several.
+    "bitmask-runs": CoreConfig(
+        lanes=3,
+        coding="bitmask",
+        mask_bits=2,
+        run_bits=2,
+        tap_depth=32,
+        mask_depth=16,
+        drain=2,
+        act_buffers=2,
+        **SMALL,
+    ),
+    "bitmask-dot-runs": CoreConfig(
+        lanes=2,
+        coding="bitmask",
+        streams=3,
+        mask_bits=3,
+        run_bits=1,
+        tap_depth=32,
+        mask_depth=12,
+        pipeline=0,
+        **SMALL,
+    ),
     # Windows of one read and of several, of one tap and of several.
     "window": CoreConfig(lanes=3, coding="window", window_span=3, step_bits=2, drain=2, **SMALL),
     "window-taps": CoreConfig(
@@ -232,9 +255,11 @@ CORES = {
 }
 STALLED = (
     *("sparse", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm", "sparse-dot"),
-    *("bitmask-dot", "window-beats", "window-rows", "window-turns"),
+    *("bitmask-dot", "bitmask-runs", "window-beats", "window-rows", "window-turns"),
 )
-STREAMED = ("sparse-dot", "sparse-dot-tiles", "bitmask-dot", "bitmask-dot-tiles")
+STREAMED = (
+    *("sparse-dot", "sparse-dot-tiles", "bitmask-dot", "bitmask-dot-tiles", "bitmask-dot-runs"),
+)
 every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 
 

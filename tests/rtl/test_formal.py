@@ -5,6 +5,7 @@ is the row. The solver looks for a row and a sequence of waits that break an ass
 """
 
 import dataclasses
+import itertools
 
 import pytest
 from amaranth import Array, Cat, Const, Module, Mux, Signal, Value
@@ -25,6 +26,7 @@ ABSOLUTE = CoreConfig(coding="absolute", **SMALL)
 STREAM = dataclasses.replace(RELATIVE, streams=2)
 ABSOLUTE_STREAM = dataclasses.replace(ABSOLUTE, streams=2)
 BITMASK = CoreConfig(coding="bitmask", mask_bits=5, tap_depth=32, **SMALL)
+BITMASK_RUNS = dataclasses.replace(BITMASK, mask_bits=3, run_bits=2)
 BITMASK_STREAMS = dataclasses.replace(BITMASK, mask_bits=3, streams=2)
 PACKED = CoreConfig("dense-packed", filters=3, **SMALL | {"weight_bits": 2})
 
@@ -135,7 +137,7 @@ class PlaceHarness(wiring.Component):
 
 class MaskHarness(wiring.Component):
     """A row of WORDS mask words, tile after tile; of several streams each has its own, and all end
-    together."""
+    together. Of those with all bits set some are not stored, where the core knows runs."""
 
     def __init__(self, config: CoreConfig):
         self._config = config
@@ -144,6 +146,7 @@ class MaskHarness(wiring.Component):
                 "go": In(1),
                 "offer": In(config.streams),
                 "masks": In(config.mask_bits).array(config.streams, WORDS),
+                "left_out": In(WORDS),
                 "last_in_period": In(2),
                 "period_step": In(config.address_bits),
             }
@@ -180,9 +183,20 @@ class MaskHarness(wiring.Component):
         config = self._config
         bits = config.mask_bits
         sent = Signal(range(WORDS))
-        m.d.comb += [decoder.i_mask.eq(masks[sent]), decoder.i_last.eq(sent == WORDS - 1)]
+        runs = [Signal(range(WORDS), name=f"run_{n}") for n in range(WORDS)]
+        if config.run_bits:
+            left_out = constant(m, self.left_out, "left_out")
+            for n, (run, following) in enumerate(itertools.pairwise(runs), 1):
+                with m.If(left_out[n] & masks[n].all()):
+                    m.d.comb += run.eq(following + 1)
+        through = sent + Array(runs)[sent]
+        m.d.comb += [
+            decoder.i_mask.eq(masks[sent]),
+            decoder.i_run.eq(Array(runs)[sent]),
+            decoder.i_last.eq(through == WORDS - 1),
+        ]
         with m.If(decoder.take):
-            m.d.sync += sent.eq(Mux(sent == WORDS - 1, 0, sent + 1))
+            m.d.sync += sent.eq(Mux(through == WORDS - 1, 0, through + 1))
 
         # Bit by bit: `word` is worked off up to bit `done`.
         word, in_period, periods = Signal(range(WORDS)), Signal(2), Signal(config.address_bits + 2)
@@ -282,6 +296,7 @@ HARNESSES = {
     "absolute stream": (lambda: PlaceHarness(ABSOLUTE_STREAM), 13),
     "bitmask": (lambda: MaskHarness(BITMASK), 14),
     "bitmask streams": (lambda: MaskHarness(BITMASK_STREAMS), 12),
+    "bitmask runs": (lambda: MaskHarness(BITMASK_RUNS), 14),
     # Two tiles of three taps, with some waits and the latency.
     "packed": (lambda: TapHarness(PACKED), 12),
 }
@@ -297,6 +312,7 @@ def test_the_decoder_reproduces_any_row(name, tmp_path):
 BROKEN = {
     "bitmask": (MaskDecoder, "issue", "period"),
     "bitmask streams": (MaskDecoder, "issue", "period"),
+    "bitmask runs": (MaskDecoder, "issue", "period"),
     "packed": (Expander, "mask", "present"),
 }
 

@@ -222,21 +222,34 @@ def test_each_filter_gets_its_own_bias_and_scale_however_fast_they_follow(change
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(st.integers(0, 2**6 - 1), min_size=1, max_size=12), st.integers(1, 3))
-def test_the_mask_decoder_visits_every_set_bit(masks, in_period):
-    part = MaskDecoder(dataclasses.replace(CONFIG, mask_bits=6, tap_depth=32))
+@given(
+    st.lists(st.integers(0, 2**6 - 1) | st.just(2**6 - 1), min_size=1, max_size=12),
+    st.integers(1, 3),
+    st.sampled_from([0, 2]),
+)
+def test_the_mask_decoder_visits_every_set_bit(masks, in_period, run_bits):
+    config = dataclasses.replace(CONFIG, coding="bitmask", mask_bits=6, tap_depth=32)
+    part = MaskDecoder(dataclasses.replace(config, run_bits=run_bits))
+    stored: list[list[int]] = []
+    for mask in masks:
+        if stored and mask == 63 and stored[-1][1] < (1 << run_bits) - 1:
+            stored[-1][1] += 1
+        else:
+            stored.append([mask, 0])
     step = 50
     found = []
 
     async def testbench(ctx):
         ctx.set(part.last_in_period, in_period - 1)
         ctx.set(part.period_step, step)
-        left = [*masks, *masks]  # two tiles: the second begins at the first period again
+        left = [*stored, *stored]  # two tiles: the second begins at the first period again
         while len(left) or ctx.get(part.valid):
             ctx.set(part.i_valid, bool(left))
             if left:
-                ctx.set(part.i_mask, left[0])
-                ctx.set(part.i_last, len(left) in (1, len(masks) + 1))
+                ctx.set(part.i_mask, left[0][0])
+                if run_bits:
+                    ctx.set(part.i_run, left[0][1])
+                ctx.set(part.i_last, len(left) in (1, len(stored) + 1))
             issue = ctx.get(part.valid)
             ctx.set(part.issue, issue)
             if issue:

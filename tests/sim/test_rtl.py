@@ -84,6 +84,17 @@ CORES = {
         gate_zeros=1,
         **SMALL,
     ),
+    "bitmask-runs": CoreConfig(
+        "sparse",
+        lanes=9,
+        streams=2,
+        coding="bitmask",
+        mask_bits=3,
+        run_bits=3,
+        mask_depth=512,
+        tap_depth=256,
+        **SMALL,
+    ),
     # Windows of one stream and of several, read at once and in beats.
     "window": CoreConfig(
         "sparse", lanes=9, coding="window", window_span=3, step_bits=2, act_buffers=2, **SMALL

@@ -70,7 +70,7 @@ def test_the_fastest_is_that_of_all_cores(kind, act_bits, weights, monkeypatch: 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from(["bitmask", "window", "window-rows", *CORES]),
+    st.sampled_from(["bitmask", "bitmask-runs", "window", "window-rows", *CORES]),
     st.integers(1, 9),
     st.integers(2, 5),
     st.sampled_from([1, 2]),
@@ -84,8 +84,9 @@ def test_floors_are_never_above_the_exact_figures(
 ):
     g = Geometry("conv", 4, 6, 7, 5, (kernel, kernel), padding=(kernel // 2, 0), groups=2)
     fields = {"core": kind, "lanes": lanes, "tiles": tiles, "act_bits": act_bits}
-    if kind == "bitmask":
+    if kind.startswith("bitmask"):
         more = {"mask_bits": 5, "streams": filters - 1}
+        more |= {"mask_bits": 2, "run_bits": tiles} if kind.endswith("runs") else {}
         fields |= {"core": "sparse", "coding": "bitmask", **more}
     if kind == "window":
         more = {"window_span": kernel, "beats": tiles, "streams": filters - 1, "filters": tiles}

@@ -28,13 +28,20 @@ def config_of(streams: int, mask_bits: int, **fields: int) -> CoreConfig:
 def decoded(program: LayerProgram, config: CoreConfig, filters: int) -> tuple[Decoded, list[int]]:
     """((stream, address, level) of each weight of each filter, words of levels of each)."""
     d, bits = program.descriptor, config.mask_bits
+    width = bits + config.run_bits
     words = (int.from_bytes(word.tobytes(), "little") for word in program.weights)
     table = [next(words) for _ in range(d["last_slot"] + 1)]
     place_bits = (bits - 1).bit_length()
     found: Decoded = []
     lengths = []
     for _ in range(filters):
-        masks = [next(words) for _ in range(d["last_mask"] + 1)]
+        masks: list[list[int]] = [[] for _ in range(config.streams)]
+        while len(masks[0]) <= d["last_mask"]:
+            word = next(words)
+            for k, of_stream in enumerate(masks):
+                run, mask = divmod(word >> k * width & (1 << width) - 1, 1 << bits)
+                of_stream += [mask, *[(1 << bits) - 1] * run]
+        assert {len(of_stream) for of_stream in masks} == {d["last_mask"] + 1}
         levels, last = [], 0
         while not last:
             levels.append(next(words))
@@ -43,40 +50,55 @@ def decoded(program: LayerProgram, config: CoreConfig, filters: int) -> tuple[De
         longest = 0
         for k in range(config.streams):
             issues: list[int | None] = []  # addresses
-            for n, word in enumerate(masks):
+            for n, mask in enumerate(masks[k]):
                 period, in_period = divmod(n, d["last_in_period"] + 1)
-                mask = word >> k * bits & (1 << bits) - 1
                 slots = [in_period << place_bits | bit for bit in range(bits) if mask >> bit & 1]
                 issues += [table[slot] + period * d["period_step"] for slot in slots] or [None]
             longest = max(longest, len(issues))
-            # The last issue waits for those of the other streams.
+            # The last issue waits for those of the other streams; one stream's levels have no gaps.
             at = [*range(len(issues) - 1), len(levels) - 1]
+            if config.streams == 1:
+                issues = [address for address in issues if address is not None]
+                at = list(range(len(issues)))
             for address, place in zip(issues, at, strict=True):
                 if address is not None:
                     code = levels[place] >> k * config.weight_bits & (1 << config.weight_bits) - 1
                     value = codes_to_levels(np.array([code], np.uint8), config.weight_bits)[0]
                     of_filter.append((k, address, int(value)))
-        assert longest == len(levels)
+        assert longest == len(levels) or config.streams == 1
         found.append(sorted(of_filter))
         lengths.append(len(levels))
     assert next(words, None) is None
     return found, lengths
 
 
-@given(case=cases(), streams=st.integers(2, 8), mask_bits=st.integers(2, 64))
-def test_every_level_is_at_its_address_in_the_stream_of_its_channel(case, streams, mask_bits):
+@given(
+    case=cases(),
+    streams=st.integers(1, 8),
+    mask_bits=st.integers(2, 64) | st.integers(2, 9),
+    run_bits=st.integers(0, 4),
+    full=st.sampled_from([None, 0.9, 1.0]),
+)
+def test_every_level_is_at_its_address_in_the_stream_of_its_channel(
+    case, streams, mask_bits, run_bits, full
+):
     layer, x = case
-    config = config_of(streams, mask_bits, weight_bits=layer.bits)
+    if full is not None:
+        layer = random_layer(layer.geometry, full, bits=layer.bits)
+    config = config_of(streams, mask_bits, run_bits=run_bits, weight_bits=layer.bits)
     program = pack_layer(layer, config, len(x))
     layout = program.layout
     found, lengths = decoded(program, config, layer.geometry.out_channels)
     assert found == dealt(layer, layout, streams)
     cost = work(layer, layout, config)
-    assert cost.entries.tolist() == cost.stored.tolist() == lengths
+    assert cost.stored.tolist() == lengths
+    if streams > 1:
+        assert cost.entries.tolist() == lengths
     assert cost.words.tolist() == (cost.stored + cost.mask_words).tolist()
     assert cost.words.sum() + cost.table_words == len(program.weights)
     assert np.all(cost.entries >= np.maximum(fullest(layer, streams), 1))
-    assert program.traffic.masks.bits == streams * mask_bits
+    assert program.traffic.masks.bits == streams * (mask_bits + run_bits)
+    assert program.traffic.masks.count == cost.of_masks.sum()
     assert program.traffic.weights.bits == streams * layer.bits
 
 

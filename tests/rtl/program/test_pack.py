@@ -175,7 +175,9 @@ def decode_packed(program: LayerProgram, config: CoreConfig, filters: int) -> li
 @given(case=cases())
 def test_a_packed_stream_holds_every_level_in_its_column(bits, case):
     layer, x = case
-    config = dataclasses.replace(DENSE, core="dense-packed", weight_bits=bits, mask_bits=3)
+    config = dataclasses.replace(
+        DENSE, core="dense-packed", weight_bits=bits, mask_bits=3, mask_depth=256
+    )
     assume(np.abs(layer.levels.astype(np.int16)).max(initial=0) <= max_level(bits))
     assume(layer.geometry.dilation == (1, 1))
     program = pack_layer(layer, config, len(x))
