@@ -119,7 +119,7 @@ WRONG = """
 --lef             no/such           {no_file}
 --loss            101               101 is not between 0 and 100 points
 --mask-bits       1                 mask_bits is 1, must be 2..64
---mask-depth      1                 mask_depth is 1, must be 2..65536
+--mask-depth      300000            mask_depth is 300000, must be 2..262144
 --mean            123.7             divide what is of 0 to 255 by 255
 --measure         yes               {no_flag}
 --method          none              {no_choice}
