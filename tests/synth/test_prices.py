@@ -173,3 +173,12 @@ def test_the_built_in_list_prices_cores_that_it_has_not_seen():
     prices = Prices(PriceList.read().cores)
     assert prices.held_out.mean < 0.02
     assert prices.kinds >= {"dense-2d", "dense-scalar", "sparse", "sparse-rows"}
+
+
+def test_the_built_in_list_has_placed_cores():
+    mapped = Prices(PriceList.read().cores)
+    placed = Prices(PriceList.read().cores, placed=True)
+    assert 6 <= placed.size < mapped.size
+    assert placed.held_out.mean < 0.03
+    config = _core(core="dense-2d", lanes=14, filters=7, drain=7)
+    assert 1 < placed.of(config).logic_um2 / mapped.of(config).logic_um2 < 1.1
