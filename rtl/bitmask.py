@@ -65,22 +65,22 @@ class BitmaskFront(Front):
             ]
             for part in (masks, ahead, decoder):
                 m.d.comb += part.start.eq(self.start)
-        if config.run_bits:
-            covered = Signal(len(layer.last_mask))  # by those before the one on offer
-            through = covered + offered[0][config.mask_bits :]
-            m.d.comb += router.masks_end.eq(through == layer.last_mask)
-            with m.If(router.masks.valid & router.masks.ready):
-                m.d.sync += covered.eq(Mux(router.masks_end, 0, through + 1))
-            with m.If(self.start):
-                m.d.sync += covered.eq(0)
-        else:
-            m.d.comb += router.masks_end.eq(buffers[0].write_pointer == layer.last_mask)
         length = Mux(sequencer.side, levels.lengths[1], levels.lengths[0])
         there = self.replay(m, router, levels, sequencer)
         valid = reduce(and_, [decoder.valid for decoder in decoders])
         at_last, issues = lockstep(sequencer.issue, decoders)
+        masks_end = buffers[0].write_pointer == layer.last_mask
+        if config.run_bits:
+            covered = Signal(len(layer.last_mask))  # by those before the one on offer
+            through = covered + offered[0][config.mask_bits :]
+            masks_end = through == layer.last_mask
+            with m.If(router.masks.valid & router.masks.ready):
+                m.d.sync += covered.eq(Mux(router.masks_end, 0, through + 1))
+            with m.If(self.start):
+                m.d.sync += covered.eq(0)
         m.d.comb += [
             router.last_slot.eq(layer.last_slot),
+            router.masks_end.eq(masks_end),
             router.ends.eq(self.i.payload[-1]),
         ]
         for masks, ahead, decoder, issue in zip(buffers, readers, decoders, issues, strict=True):
@@ -97,11 +97,13 @@ class BitmaskFront(Front):
                 ahead.take.eq(decoder.take),
                 decoder.i_valid.eq(ahead.valid),
                 decoder.i_last.eq(ahead.last),
-                Cat(decoder.i_mask, decoder.i_run).eq(masks.word),
+                decoder.i_mask.eq(masks.word[: config.mask_bits]),
                 decoder.last_in_period.eq(layer.last_in_period),
                 decoder.period_step.eq(layer.period_step),
                 decoder.issue.eq(issue),
             ]
+            if config.run_bits:
+                m.d.comb += decoder.i_run.eq(masks.word[config.mask_bits :])
         m.d.comb += [sequencer.ready.eq(valid & there), sequencer.at_last.eq(at_last)]
         if not several:
             m.d.comb += sequencer.step.eq(decoders[0].present)
@@ -173,19 +175,21 @@ class MaskDecoder(wiring.Component):
     hold n), which may lie behind the table's end; after a period of words the table is moved by
     `period_step`. A word without bits takes
     one issue that is not `present`. `last` marks the last issue of a filter. Words come from
-    `i_mask`, taken with `take`; behind each, `i_run` words follow of which all bits are set.
+    `i_mask`, taken with `take`; behind each, `i_run` words follow of which all bits are set (cores
+    with `run_bits`).
     """
 
     def __init__(self, config: CoreConfig):
         self._config = config
         slot_bits = sram.address_bits(config.tap_depth)
+        run = {"i_run": In(config.run_bits)} if config.run_bits else {}
         super().__init__(
             {
                 "start": In(1),
                 "last_in_period": In(slot_bits),
                 "period_step": In(config.address_bits),
                 "i_mask": In(config.mask_bits),
-                "i_run": In(config.run_bits),
+                **run,
                 "i_last": In(1),
                 "i_valid": In(1),
                 "take": Out(1),
@@ -202,19 +206,21 @@ class MaskDecoder(wiring.Component):
         m = Module()
         bits = self._config.mask_bits
         mask, rest = Signal(bits), Signal(bits)
-        last_word, word_ends, wraps, runs = Signal(), Signal(), Signal(), Signal()
-        run = Signal(self._config.run_bits)
+        last_word, word_ends, wraps = Signal(), Signal(), Signal()
         word = Signal(len(self.last_in_period))
         lowest = mask & ~rest
         place_bits = (bits - 1).bit_length()
         place = Signal(place_bits)
+        run = Signal(self._config.run_bits)
+        through: Value = word_ends  # with the run behind it, too
+        if self._config.run_bits:
+            through = word_ends & ~run.any()
         m.d.comb += [
             rest.eq(mask & (mask - 1)),
             word_ends.eq(~rest.any()),
             self.present.eq(mask.any()),
-            runs.eq(run.any()),
-            self.last.eq(last_word & word_ends & ~runs),
-            self.take.eq(self.i_valid & (~self.valid | (self.issue & word_ends & ~runs))),
+            self.last.eq(last_word & through),
+            self.take.eq(self.i_valid & (~self.valid | (self.issue & through))),
             place.eq(Cat(_any(lowest, bit) for bit in range(place_bits))),
             self.slot.eq(Cat(place, word)),
             wraps.eq(word == self.last_in_period),
@@ -222,10 +228,10 @@ class MaskDecoder(wiring.Component):
         with m.If(self.issue):
             m.d.sync += mask.eq(rest)
             with m.If(word_ends):
-                m.d.sync += self.valid.eq(runs)
+                m.d.sync += self.valid.eq(0)
                 if self._config.run_bits:
-                    with m.If(runs):
-                        m.d.sync += [mask.eq(~0), run.eq(run - 1)]
+                    with m.If(run.any()):
+                        m.d.sync += [mask.eq(~0), run.eq(run - 1), self.valid.eq(1)]
                 with m.If(self.last):
                     m.d.sync += [word.eq(0), self.period.eq(0)]
                 with m.Elif(wraps):
@@ -234,9 +240,10 @@ class MaskDecoder(wiring.Component):
                     m.d.sync += word.eq(word + 1)
         with m.If(self.take):
             m.d.sync += [mask.eq(self.i_mask), last_word.eq(self.i_last), self.valid.eq(1)]
-            m.d.sync += run.eq(self.i_run)
+            if self._config.run_bits:
+                m.d.sync += run.eq(self.i_run)
         with m.If(self.start):
-            m.d.sync += [s.eq(0) for s in (self.valid, word, self.period, run)]
+            m.d.sync += [s.eq(0) for s in (self.valid, word, self.period)]
         return m
 
 

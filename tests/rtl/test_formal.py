@@ -192,9 +192,10 @@ class MaskHarness(wiring.Component):
         through = sent + Array(runs)[sent]
         m.d.comb += [
             decoder.i_mask.eq(masks[sent]),
-            decoder.i_run.eq(Array(runs)[sent]),
             decoder.i_last.eq(through == WORDS - 1),
         ]
+        if config.run_bits:
+            m.d.comb += decoder.i_run.eq(Array(runs)[sent])
         with m.If(decoder.take):
             m.d.sync += sent.eq(Mux(through == WORDS - 1, 0, through + 1))
 
