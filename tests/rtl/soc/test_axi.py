@@ -37,7 +37,8 @@ def compile_top(sources: list[Path], build: Path) -> None:
         [
             *("verilator", "-cc", "--exe", "--vpi", "--public-depth", "1", "-Mdir", build),
             *("--top-module", MODULE, "--prefix", "Vtop", "-o", MODULE),
-            *("-Wno-fatal", "-Wno-lint", "--x-initial", "unique"),
+            # Of large tops the parts would read a header that this make file does not find.
+            *("-Wno-fatal", "-Wno-lint", "--x-initial", "unique", "--output-split", "0"),
             *("-LDFLAGS", f"-L{library} -lcocotbvpi_verilator", main, *sources),
         ],
         ["make", "-C", build, "-j2", "-f", "Vtop.mk", "OPT_FAST=-O1", "OPT_SLOW=-O0"],
