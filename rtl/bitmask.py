@@ -48,7 +48,7 @@ class BitmaskFront(Front):
 
         streams = range(config.streams)
         m.submodules.router = router = Router(config)
-        depth, bits = config.mask_depth, config.mask_bits + config.run_bits
+        depth, bits = config.mask_depth, config.stored_mask_bits
         buffers = each("masks", [DoubleBuffer(depth, bits) for _ in streams])
         m.submodules.levels = levels = DoubleBuffer(config.weight_depth, config.entry_bits)
         readers = each("ahead", [Ahead(depth) for _ in streams])

@@ -418,7 +418,12 @@ class CoreConfig:
     @property
     def mask_word_bits(self) -> int:
         """Width of the weight stream's mask words, a mask for each filter or for each stream."""
-        return (self.mask_bits + self.run_bits) * (self.operands if self.masked else 1)
+        return self.stored_mask_bits * (self.operands if self.masked else 1)
+
+    @property
+    def stored_mask_bits(self) -> int:
+        """Width of one mask there, with the number of those behind it that are not stored."""
+        return self.mask_bits + self.run_bits
 
     @property
     def stream_bits(self) -> int:

@@ -63,7 +63,7 @@ def run_cycles(
     loaded = cost.table_words
     end = before = -1
     drained = 0
-    several = cost.entries, cost.words, cost.of_masks
+    several = cost.entries, cost.words, cost.mask_words
     passes = zip(*(of_pass.tolist() for of_pass in several), strict=True)
     for number, (count, words, masks) in enumerate(passes):
         # Masks are read at the issue, weights `late` cycles behind it.

@@ -185,11 +185,9 @@ class Prices:
 
     def _logic(
         self, cores: Mapping[CoreConfig, PricedCore]
-    ) -> dict[CoreConfig, PricedCore | PlacedLogic]:
+    ) -> Mapping[CoreConfig, PricedCore | PlacedLogic]:
         """What is known of them by a netlist, of that kind which is asked for."""
-        if not self.placed:
-            return dict(cores)
-        return {config: core.placed for config, core in cores.items() if core.placed is not None}
+        return _placed_of(cores) if self.placed else cores
 
     @property
     def size(self) -> int:
@@ -201,9 +199,8 @@ class Prices:
         found = object.__new__(Prices)
         found.__dict__.update(self.__dict__)
         found._found = {}
-        found._measured = self._measured | self._logic(
-            {r.config: PricedCore.of(r) for r in reports}
-        )
+        made = self._logic({r.config: PricedCore.of(r) for r in reports})
+        found._measured = {**self._measured, **made}
         return found
 
     def of(self, config: CoreConfig) -> Price:
@@ -281,12 +278,16 @@ class _Fit(NamedTuple):
         return float(self.period @ (1.0, math.log2(config.multipliers)))
 
 
+def _placed_of(cores: Mapping[CoreConfig, PricedCore]) -> dict[CoreConfig, PlacedLogic]:
+    return {config: core.placed for config, core in cores.items() if core.placed is not None}
+
+
 def _fitted(cores: Mapping[CoreConfig, PricedCore], placed: bool) -> _Fit:
     """placed : what they are where they are placed; some of them have to be"""
     um2 = _parts_um2(cores)
     if not placed:
         return _Fit(um2, _period(cores))
-    known = {config: core.placed for config, core in cores.items() if core.placed is not None}
+    known = _placed_of(cores)
     pairs = [(cores[config], after) for config, after in known.items()]
     grown = {
         block: {name: _growth(block, pairs) * area for name, area in of_block.items()}

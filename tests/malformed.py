@@ -171,7 +171,7 @@ def sums_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
     words = 3 + (config.streams > 1)  # of several streams a level for each issue
     filters = np.zeros((2, words, config.stream_bits), bool)
     for number, masks in columns:
-        filters[number, :2, (config.streams - 1) * (config.mask_bits + config.run_bits)] = masks
+        filters[number, :2, (config.streams - 1) * config.stored_mask_bits] = masks
         filters[number, -1, -1] = True
     bits = np.concatenate([table, filters.reshape(2 * words, -1)])
     weights = np.packbits(bits, axis=1, bitorder="little")

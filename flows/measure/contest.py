@@ -124,12 +124,10 @@ class _Group(NamedTuple):
 
     Parameters
     ----------
-    stream : of one of them
     members : int64, their numbers
     streams : (one, its members) for each set of memories that a weight stream of theirs fills
     """
 
-    stream: CoreConfig
     members: np.ndarray
     streams: list[tuple[CoreConfig, np.ndarray]]
 
@@ -145,7 +143,6 @@ def _groups_of(streams: Sequence[CoreConfig]) -> list[_Group]:
         found.setdefault(bounds, {}).setdefault(memories, []).append(number)
     return [
         _Group(
-            streams[min(map(min, several.values()))],
             np.concatenate([np.array(members) for members in several.values()]),
             [(streams[members[0]], np.array(members)) for members in several.values()],
         )
@@ -355,7 +352,7 @@ class Field:
         stored = []
         for group in self._groups:
             members = group.members
-            floors = masks.floors(group.stream, portion)
+            floors = masks.floors(group.streams[0][0], portion)
             for number, (layer, floor) in enumerate(zip(masks.layers, floors, strict=True)):
                 least = floor.cycles(self._turns[number, members], self._shifts[members])
                 if (b := masks.bytes_per_cycle) is not None:

@@ -341,7 +341,7 @@ def memory_uses(
     whole = _packed(layer, image, config)
     rows = sum(len(rows) for rows in whole.maps(image, config))
     cost = work(layer, whole.layout, config)
-    masks, table = int(cost.of_masks.sum()), cost.table_words
+    masks, table = int(cost.mask_words.sum()), cost.table_words
     found = energy.memory_energy(config, activity)
     index = {"index": masks, "index+": table} if "index+" in found else {"index": masks + table}
     written = {

@@ -90,7 +90,7 @@ class RandomMasks:
 
     def _words(self, config: CoreConfig, portion: float) -> Stored:
         cost = self.work(config, portion)
-        masks = int(cost.of_masks.sum())
+        masks = int(cost.mask_words.sum())
         return Stored(
             layer=int(cost.words.sum()) - masks,
             filter=int(cost.stored.max()),

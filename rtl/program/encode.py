@@ -33,7 +33,7 @@ class Work:
     entries : int64 [passes], issues of one tile of a pass, fillers included (`sparse-rows`: zero)
     words : int64 [passes], words of the weight stream
     stored : int64 [passes], words of the fullest weight buffer
-    mask_words : int64 [passes], or [] where all have as many: mask words, 0 without
+    mask_words : int64 [passes], mask words, 0 without; one number stands for as many in each
     table_words : words of the table of tap addresses, 0 without
     windows : int64 [passes, windows], issues of the fullest row (`sparse-rows`), else empty
     reads : int64 [windows], reads of the activation memory, else empty
@@ -50,10 +50,9 @@ class Work:
     rows: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     first: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
-    @property
-    def of_masks(self) -> np.ndarray:
-        """int64 [passes]: mask words of each."""
-        return np.broadcast_to(self.mask_words, self.words.shape)
+    def __post_init__(self) -> None:
+        each = np.broadcast_to(self.mask_words, self.words.shape)
+        object.__setattr__(self, "mask_words", each)
 
 
 def work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool = True) -> Work:

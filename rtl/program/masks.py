@@ -86,9 +86,15 @@ class MaskCounts(NamedTuple):
 def mask_counts(layer: Layer, plan: MaskPlan, config: CoreConfig) -> MaskCounts:
     """What `layer`'s filters take."""
     weights = _of_words(layer, plan, config)
+    return _counts(layer, weights, _stored(weights, config))
+
+
+def _counts(layer: Layer, weights: np.ndarray, stored: np.ndarray) -> MaskCounts:
+    """weights, stored : of each mask word, [filters, streams, mask words]"""
     issues = np.maximum(weights, 1).sum(axis=2).max(axis=1)
-    levels = issues if config.streams > 1 else np.maximum(np.diff(layer.row_ptr), 1)
-    return MaskCounts(issues, levels, _stored(weights, config).sum(axis=2).max(axis=1))
+    several = weights.shape[1] > 1
+    levels = issues if several else np.maximum(np.diff(layer.row_ptr), 1)
+    return MaskCounts(issues, levels, stored.sum(axis=2).max(axis=1))
 
 
 def _stored(weights: np.ndarray, config: CoreConfig) -> np.ndarray:
@@ -124,7 +130,9 @@ def _runs(stored: np.ndarray) -> np.ndarray:
 def masked_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
     """uint8 [words, bytes]: the weight stream, each word little-endian."""
     plan = mask_plan(layout, config)
-    _, levels, masks = mask_counts(layer, plan, config)
+    weights = _of_words(layer, plan, config)
+    stored = _stored(weights, config)
+    _, levels, masks = _counts(layer, weights, stored)
     row, column = layer.row_idx, layer.col_idx
     stream = plan.stream[column]
     ends = len(plan.table) + np.cumsum(masks + levels)
@@ -132,9 +140,8 @@ def masked_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
     bits = np.zeros((int(ends[-1]), config.stream_bits), np.uint8)
     address = np.arange(config.address_bits)
     bits[: len(plan.table), : len(address)] = plan.table[:, None] >> address & 1
-    stored = _stored(_of_words(layer, plan, config), config)
     place = (starts - masks)[:, None, None] + np.cumsum(stored, axis=2) - 1
-    width = config.mask_bits + config.run_bits
+    width = config.stored_mask_bits
     told = stored[row, stream, plan.word[column]]
     mask = place[row, stream, plan.word[column]]
     bits[mask[told], (stream * width + plan.bit[column])[told]] = 1
@@ -142,7 +149,7 @@ def masked_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
     of_stream = np.broadcast_to(np.arange(config.streams)[:, None], stored.shape)[stored]
     for n in range(config.run_bits):
         bits[place[stored], of_stream * width + config.mask_bits + n] = runs[stored] >> n & 1
-    at = starts[row] + _places(layer, plan, config, levels)
+    at = starts[row] + _places(layer, plan, weights, levels)
     codes = level_codes(layer.levels, config.weight_bits)
     for n in range(config.weight_bits):
         bits[at, stream * config.weight_bits + n] = codes >> n & 1
@@ -150,24 +157,25 @@ def masked_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
     return np.packbits(bits, axis=1, bitorder="little")
 
 
-def _places(layer: Layer, plan: MaskPlan, config: CoreConfig, levels: np.ndarray) -> np.ndarray:
+def _places(layer: Layer, plan: MaskPlan, weights: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """int64 [nnz]: the word of its filter's levels in which each weight is.
 
+    weights : int64 [filters, streams, mask words], of each mask word
     levels : int64 [filters], words of them
     """
     row, column = layer.row_idx, layer.col_idx
-    if config.streams == 1:
+    streams = weights.shape[1]
+    if streams == 1:
         return np.arange(len(row)) - layer.row_ptr[row]
     stream = plan.stream[column]
-    cell = row * config.streams + stream
+    cell = row * streams + stream
     order = np.argsort(cell, kind="stable")
-    counts = _of_words(layer, plan, config)
-    of_cell = counts.sum(axis=2).reshape(-1)
+    of_cell = weights.sum(axis=2).reshape(-1)
     number = np.empty_like(cell)  # of a weight in its stream
     number[order] = np.arange(len(cell)) - np.repeat(np.cumsum(of_cell) - of_cell, of_cell)
-    without = np.cumsum(counts == 0, axis=2)
+    without = np.cumsum(weights == 0, axis=2)
     issue = number + without[row, stream, plan.word[column]]
-    last = np.maximum(counts, 1).sum(axis=2)[row, stream] - 1
+    last = np.maximum(weights, 1).sum(axis=2)[row, stream] - 1
     return np.where(issue == last, levels[row] - 1, issue)
 
 

@@ -140,7 +140,7 @@ def pack_layer(
     if config.dense:
         descriptor |= _loops(layer, layout, config)
         if config.packed:
-            descriptor["last_mask"] = int(cost.mask_words) - 1
+            descriptor["last_mask"] = int(cost.mask_words[0]) - 1
         else:
             descriptor["last_word"] = layout.taps - 1
     elif config.masked:

@@ -92,7 +92,7 @@ def traffic(cost: Work, layout: Layout, config: CoreConfig) -> Traffic:
     bits = images * config.act_bits
     inputs = bits * g.in_channels * g.in_height * g.in_width
     outputs = bits * g.out_channels * g.out_height * g.out_width
-    masks = int(cost.of_masks.sum())
+    masks = int(cost.mask_words.sum())
     return Traffic(
         inputs=_shared(-(-layout.bytes // config.act_word_bytes), inputs),
         biases=_words(passes * config.filters, config.bias_bits),
@@ -101,7 +101,7 @@ def traffic(cost: Work, layout: Layout, config: CoreConfig) -> Traffic:
         masks=_words(masks, config.mask_word_bits),
         weights=_words(int(cost.words.sum()) - masks, config.packed_bits),
         words=cost.words,
-        mask_words=cost.of_masks,
+        mask_words=cost.mask_words,
     )
 
 

@@ -57,8 +57,9 @@ def run(options: argparse.Namespace) -> int:
         )
         reports |= dict(zip(wanted, made, strict=True))
     provenance = toolchain(find_pdk(options.liberty))
-    for core in with_wires:
-        provenance["placement"] = reports[core].quoted.provenance["placement"]
+    for report in reports.values():
+        if report.placed is not None:
+            provenance["placement"] = report.placed.provenance
     listed = PriceList(
         cores=tuple(PricedCore.of(reports[core]) for core in grid), provenance=provenance
     )

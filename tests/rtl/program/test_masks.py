@@ -98,7 +98,7 @@ def test_every_level_is_at_its_address_in_the_stream_of_its_channel(
     assert cost.words.sum() + cost.table_words == len(program.weights)
     assert np.all(cost.entries >= np.maximum(fullest(layer, streams), 1))
     assert program.traffic.masks.bits == streams * (mask_bits + run_bits)
-    assert program.traffic.masks.count == cost.of_masks.sum()
+    assert program.traffic.masks.count == cost.mask_words.sum()
     assert program.traffic.weights.bits == streams * layer.bits
 
 

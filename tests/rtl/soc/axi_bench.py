@@ -183,7 +183,7 @@ async def a_fault_of_the_core_leaves_the_next_map_alone(dut) -> None:
     for seed, more in enumerate((0, 3, 2 * CONFIG.weight_depth)):
         job, following = Job(SHAPES[seed], seed), Job(SHAPES[seed - 1], seed + 10)
         cost = work(job.layer, job.program.layout, CONFIG)
-        count = cost.table_words + int(cost.of_masks[0]) + CONFIG.weight_depth + more
+        count = cost.table_words + int(cost.mask_words[0]) + CONFIG.weight_depth + more
         endless = job.program.weights[:1].copy()
         end = CONFIG.stream_bits - 1
         endless[:, end // 8] &= ~(1 << end % 8) & 0xFF
