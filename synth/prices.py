@@ -8,7 +8,8 @@ broadcasts grow with it. Memories are not fitted: synth.sram has their area.
 A core that is in the list costs what its netlist does, not what the fit says of it.
 
 Some cores of a list are placed as well. How much wires add is no matter of parts, and small beside
-them: each block grows by one share, fitted to the placed cores, whose clocks tell the period.
+them: each block grows by one share, fitted to the placed cores, whose clocks tell the period. Where
+a core that was not placed has a netlist, it is the blocks of that which grow.
 """
 
 import dataclasses
@@ -175,6 +176,7 @@ class Prices:
         self.act_bits = next(iter(self._cores)).act_bits
         self.kinds = frozenset(config.core for config in self._cores)
         self.placed = placed
+        self._mapped: Mapping[CoreConfig, PricedCore] = self._cores
         self._measured = self._logic(self._cores)
         if not self._measured:
             raise CosignError(
@@ -199,9 +201,18 @@ class Prices:
         found = object.__new__(Prices)
         found.__dict__.update(self.__dict__)
         found._found = {}
-        made = self._logic({r.config: PricedCore.of(r) for r in reports})
-        found._measured = {**self._measured, **made}
+        made = {report.config: PricedCore.of(report) for report in reports}
+        found._mapped = {**self._mapped, **made}
+        found._measured = {**self._measured, **self._logic(made)}
         return found
+
+    def mapped(self, config: CoreConfig) -> bool:
+        """Whether there is a netlist of `config`, whatever its memories, placed or not."""
+        return standard(config) in self._mapped
+
+    def measured(self, config: CoreConfig) -> bool:
+        """Whether it is of a kind that is asked for."""
+        return standard(config) in self._measured
 
     def of(self, config: CoreConfig) -> Price:
         """What `config` costs, whatever its memories. Raises CosignError on what no fit knows."""
@@ -227,7 +238,9 @@ class Prices:
             return Price(known.logic_um2, known.fmax_hz, True)
         if _alike(core) not in self._alike or core.core not in self.kinds:
             return None
-        if (area := self._fit.area_um2(core)) is None:
+        known = self._mapped.get(core)
+        area = self._fit.area_um2(core) if known is None else self._fit.grown_um2(known.blocks_um2)
+        if area is None:
             return None
         return Price(area, 1e9 / self._fit.period_ns(core), False)
 
@@ -256,23 +269,27 @@ def _alike(config: CoreConfig) -> tuple[Any, ...]:
 
 
 class _Fit(NamedTuple):
-    """What one of each part takes, by block and name, and the clock: its period over 1 and the
-    logarithm of the multipliers."""
+    """What one of each part takes mapped, by block and name; by what share a block grows; and the
+    clock: its period over 1 and the logarithm of the multipliers."""
 
     um2: dict[str, dict[str, float]]
+    growth: dict[str, float]
     period: np.ndarray
 
     def area_um2(self, config: CoreConfig) -> float | None:
         """None where it has a part that is not in the list."""
-        areas = []
+        blocks = {}
         for block, of_block in parts(config).items():
+            counts = {name: count for name, count in of_block.items() if count}
             known = self.um2.get(block, {})
-            for name, count in of_block.items():
-                if count:
-                    if name not in known:
-                        return None
-                    areas.append(count * known[name])
-        return sum(areas)
+            if counts.keys() - known.keys():
+                return None
+            blocks[block] = sum(count * known[name] for name, count in counts.items())
+        return self.grown_um2(blocks)
+
+    def grown_um2(self, blocks_um2: Mapping[str, float]) -> float:
+        """Of a core whose blocks take so much mapped."""
+        return sum(area * self.growth.get(block, 1.0) for block, area in blocks_um2.items())
 
     def period_ns(self, config: CoreConfig) -> float:
         return float(self.period @ (1.0, math.log2(config.multipliers)))
@@ -286,14 +303,10 @@ def _fitted(cores: Mapping[CoreConfig, PricedCore], placed: bool) -> _Fit:
     """placed : what they are where they are placed; some of them have to be"""
     um2 = _parts_um2(cores)
     if not placed:
-        return _Fit(um2, _period(cores))
+        return _Fit(um2, {}, _period(cores))
     known = _placed_of(cores)
     pairs = [(cores[config], after) for config, after in known.items()]
-    grown = {
-        block: {name: _growth(block, pairs) * area for name, area in of_block.items()}
-        for block, of_block in um2.items()
-    }
-    return _Fit(grown, _period(known))
+    return _Fit(um2, {block: _growth(block, pairs) for block in BLOCKS}, _period(known))
 
 
 def _parts_um2(cores: Mapping[CoreConfig, PricedCore]) -> dict[str, dict[str, float]]:

@@ -1,4 +1,4 @@
-"""Two small layers, and cores whose logic takes what a test says."""
+"""Two small layers, and cores whose logic takes what a test says, mapped and placed."""
 
 from collections.abc import Callable
 
@@ -10,6 +10,7 @@ from rtl.config import CoreConfig
 from rtl.coreset import CoreSet, base
 from rtl.program.fit import feed
 from rtl.sram import macros
+from synth.place.options import Placed
 from synth.report import CoreReport
 from synth.sram import MODELS, area_by_purpose
 
@@ -39,3 +40,26 @@ def reports(several: CoreSet, logic_um2: Callable[[CoreConfig], float]) -> list[
         logic = logic_um2(core)
         made.append(CoreReport(core, logic, areas, 1e9, 0.0, "", {}, 0, {}, 0.0, {"lanes": logic}))
     return made
+
+
+def placed(logic_um2: float) -> Placed:
+    """A core of so much logic, at 1 GHz."""
+    return Placed(
+        hpwl_mm=900.0,
+        wire_pf=99.0,
+        library_wire_pf=44.0,
+        fmax_hz=1e9,
+        slack_ns=0.0,
+        critical_path="a to b",
+        logic_um2=logic_um2,
+        blocks_um2={"lanes": logic_um2},
+        cells={"INV_X1": 7},
+        buffers=3,
+        utilisation=0.69,
+        core_um=(312.4, 318.2),
+        die_um=(2000.0, 1900.0),
+        worst_bin=0.87,
+        seed=1,
+        wall_s=80.0,
+        provenance={},
+    )

@@ -90,12 +90,12 @@ def within(
     Synthesises them: what follows finds them in the cache. Raises CosignError where none fits.
     """
 
-    def synthesize(wanted: Sequence[CoreConfig]) -> list[CoreReport]:
+    def synthesize(wanted: Sequence[CoreConfig], place: bool = True) -> list[CoreReport]:
         names = ", ".join(core.name for core in wanted)
-        work = "synthesising" if config.place is None else "synthesising and placing"
+        placing = config.place if place else None
+        work = "synthesising" if placing is None else "synthesising and placing"
         note(f"--area: {work} {names}, as far as they are not in the cache")
-        made = synthesize_many(wanted, None, config.liberty_files, place=config.place)
-        return [report.quoted for report in made]
+        return synthesize_many(wanted, None, config.liberty_files, place=placing)
 
     spec = entry_of(config.network).spec if network is None else network.spec
     if config.cores == CoreSet().for_activations(config.act_bits) and not config.liberty:
@@ -110,7 +110,8 @@ def within(
             spec.geometries, config.batch, area_um2, config.seed, prices, synthesize
         )
     else:
-        reports = CoreReports.of(config.cores, synthesize(CoreReports.needed(config.cores)))
+        made = synthesize(CoreReports.needed(config.cores))
+        reports = CoreReports.of(config.cores, [report.quoted for report in made])
         cores = area.within(
             config.cores, reports, _blank_layers(config, spec), config.batch, area_um2
         )

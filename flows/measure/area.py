@@ -27,10 +27,11 @@ RATIOS = (8.0, 4.0, 2.0)
 """Pruning ratios at which the fastest sparse cores take part, and at the first executes one the
 network."""
 _ROUNDS = 4
-"""Of synthesis: what a netlist costs can make another core the fastest. Then those that are known
-take part."""
+"""Of synthesis, and then of placing where prices are of placed cores: what a netlist costs can make
+another core the fastest. Then those that are known take part."""
 
-Synthesize = Callable[[Sequence[CoreConfig]], Sequence[CoreReport]]
+Synthesize = Callable[[Sequence[CoreConfig], bool], Sequence[CoreReport]]
+"""Makes reports of cores; of placed ones where it is told so."""
 
 
 def searched(
@@ -47,18 +48,23 @@ def searched(
         one
     seed : of random masks
     prices : of logic, before it is known
-    synthesize : makes reports of cores
+    synthesize : what a winner really takes; few are placed, since that takes minutes each
 
     Raises CosignError, with the area of the smallest core, where no dense or no sparse core fits.
     """
     masks = Masks([RandomMasks(g, batch_of(g, batch), seed) for g in geometries.values()])
     space = Space(list(geometries.values()), batch, MOST)
-    for last in [*[False] * _ROUNDS, True]:
-        found = _winners(_fields(space, prices, last), masks, area_um2)
-        unknown = [core for core in found if not prices.of(core).measured]
-        if not unknown:
-            break
-        prices = prices.with_measured(synthesize(unknown))
+    unknown: list[CoreConfig] = []
+    for place in (False, True)[: 1 + prices.placed]:
+        for _ in range(_ROUNDS):
+            found = _winners(_fields(space, prices, False), masks, area_um2)
+            known = prices.measured if place else prices.mapped
+            unknown = [core for core in found if not known(core)]
+            if not unknown:
+                break
+            prices = prices.with_measured(synthesize(unknown, place))
+    if unknown:
+        found = _winners(_fields(space, prices, True), masks, area_um2)
     dense, sparse, *others = found
     by_name = {core.name: core for core in reversed(others) if core.name != sparse.name}
     lanes = sparse.lanes * sparse.streams  # as many multipliers
@@ -72,7 +78,7 @@ def _fields(space: Space, prices: Prices, measured: bool) -> dict[str, Field]:
     for kind in ("dense", "sparse"):
         found[kind] = Field(candidates(kind, space), space, prices, HEADLINE[0])
         if measured:
-            known = [core for core in found[kind].configs if prices.of(core).measured]
+            known = [core for core in found[kind].configs if prices.measured(core)]
             found[kind] = Field(known, space, prices, HEADLINE[0], banked=True)
     return found
 

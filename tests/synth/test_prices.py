@@ -112,7 +112,10 @@ def test_placed_cores_tell_what_others_would_take_placed():
     assert prices.size == len(cores[::5])
     known = prices.of(cores[5].core)
     assert known == (some[5].placed.logic_um2, some[5].placed.fmax_hz, True)
-    assert not prices.of(cores[6].core).measured
+    for core in cores[6:10]:  # each has a netlist, whose blocks grow
+        price = prices.of(core.core)
+        assert (price.measured, prices.mapped(core.core)) == (False, True)
+        assert price.logic_um2 == pytest.approx(_placed(core).placed.logic_um2, rel=1e-6)
     for fields in ({"core": "dense-2d", "lanes": 14, "filters": 7, "drain": 7}, {"lanes": 91}):
         config = _core(**fields)
         whole = _placed(_invented(config)).placed

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pages
 import pytest
+import small_chip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -19,7 +20,7 @@ from cosign import values, write_json
 from flows.report import html, pictures, tables
 from flows.report.allocation import Allocation, Alternative
 from flows.report.results import Energy, EnergyOfLayer, Fidelity, OutputError, Results
-from synth.place.options import SCHEMA, Placed
+from synth.place.options import SCHEMA
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
 ENERGY = Energy(
@@ -80,25 +81,7 @@ def test_energy_is_shown_when_it_was_measured():
 
 def test_placed_cores_are_shown(tmp_path):
     found = results("lenet5")
-    placed = Placed(
-        hpwl_mm=900.0,
-        wire_pf=99.0,
-        library_wire_pf=44.0,
-        fmax_hz=1e9,
-        slack_ns=0.0,
-        critical_path="a to b",
-        logic_um2=7e4,
-        blocks_um2={"lanes": 7e4},
-        cells={"INV_X1": 7},
-        buffers=3,
-        utilisation=0.69,
-        core_um=(312.4, 318.2),
-        die_um=(2000.0, 1900.0),
-        worst_bin=0.87,
-        seed=1,
-        wall_s=80.0,
-        provenance={},
-    )
+    placed = small_chip.placed(7e4)
     write_json(tmp_path / "placed.json", values.stamped(placed, SCHEMA))
     Image.fromarray(np.zeros((30, 80, 4), np.uint8)).save(tmp_path / "floorplan.png")
     plain = pages.read(html.render(found, []))
