@@ -16,8 +16,9 @@ from rtl.fanout import delay
 from rtl.layer import Error
 from rtl.sequence import Front, Sequencer
 from rtl.sparse import counted, joined, level_of, parted
-from rtl.timing import ACT_EDGE, ADDRESS_EDGE
+from rtl.timing import ADDRESS_EDGE, operand_edge
 from rtl.weights import Ahead, DoubleBuffer, Router, TapTable
+from rtl.window import read_in_beats, window_ports
 
 _Part = TypeVar("_Part", bound=wiring.Component)
 
@@ -27,14 +28,18 @@ class BitmaskFront(Front):
 
     Each stream walks its own masks at its own pace, and so has a buffer for them, a decoder and a
     table of its own. One whose last issue comes before the others' waits with it for theirs.
-    Ports: `front_signature`.
+    Ports: `front_signature`, and where masks are windows `window_ports`.
     """
+
+    def __init__(self, config: CoreConfig):
+        super().__init__(config, **(window_ports(config) if config.windows else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
         layer = self.layer
         several = config.streams > 1
+        reads_apart = several or config.windows > 0  # each stream, for its weights alone
 
         def each(name: str, parts: list[_Part]) -> list[_Part]:
             """A part for each stream."""
@@ -112,7 +117,7 @@ class BitmaskFront(Front):
                 table.write.eq(router.slot_valid),
                 table.write_slot.eq(router.slot),
                 table.offset.eq(self.i.payload),
-                table.issue.eq(issue & decoder.present if several else issue),
+                table.issue.eq(issue & decoder.present if reads_apart else issue),
                 table.slot.eq(decoder.slot),
                 table.base.eq(sequencer.base),
                 table.period.eq(decoder.period),
@@ -120,10 +125,13 @@ class BitmaskFront(Front):
                     delay(m, decoder.slot, 1, "slot", reset_less=True) > layer.last_slot
                 ),
             ]
-        m.d.comb += [
-            self.valid.eq(joined([table.valid for table in tables])),
-            self.address.eq(joined([table.address for table in tables])),
-        ]
+        if config.windows:
+            self._windows(m, tables, decoders, issues)
+        else:
+            m.d.comb += [
+                self.valid.eq(joined([table.valid for table in tables])),
+                self.address.eq(joined([table.address for table in tables])),
+            ]
         for masks, ahead in zip(buffers, readers, strict=True):
             for i, n in enumerate(ahead.lengths):
                 m.d.comb += n.eq(masks.lengths[i])
@@ -136,25 +144,71 @@ class BitmaskFront(Front):
         weights = [Signal(signed(config.operand_bits), name="weight") for _ in streams]
         for weight, found, code in zip(weights, present, codes, strict=True):
             m.d.sync += weight.eq(Mux(found, level_of(m, code, "code"), 0))
-        if several:
-            wrong = sequencer.pointer != length
+        if reads_apart:
             nonzeros, fillers = counted(m, sequencer, [weight.any() for weight in weights])
         else:
-            # A filter without weights has a level that nothing reads, so that its buffer is filled.
-            used = sequencer.pointer + decoders[0].present
-            wrong = (used != length + 1) & (used.any() | length.any())
             nonzeros, fillers = weights[0].any(), tables[0].valid & ~weights[0].any()
+        if several:
+            wrong = sequencer.last & (sequencer.pointer != length)
+        else:
+            wrong = miscounted(m, sequencer, decoders[0].present, length)
         beyond = [w.any() & table.beyond for w, table in zip(weights, tables, strict=True)]
-        operands = delay(m, joined(weights), ACT_EDGE - 2 - ADDRESS_EDGE, "weight")
+        operands = delay(m, joined(weights), operand_edge(config) - 2 - ADDRESS_EDGE, "weight")
         m.d.comb += [
             self.operands[0].eq(operands),
             self.nonzeros.eq(nonzeros),
             self.fillers.eq(fillers),
             self.fault[Error.WEIGHTS].eq(levels.overflow | buffers[0].overflow),
             self.fault[Error.ADDRESS].eq(reduce(or_, beyond)),
-            self.fault[Error.LEVELS].eq(sequencer.last & wrong),
+            self.fault[Error.LEVELS].eq(wrong),
         ]
         return m
+
+    def _windows(
+        self,
+        m: Module,
+        tables: Sequence[TapTable],
+        decoders: Sequence["MaskDecoder"],
+        issues: Sequence[Value],
+    ) -> None:
+        """Reads of windows, at the addresses of their first weights; the others are as far behind
+        the one before as their address is."""
+        config = self._config
+        later = operand_edge(config) - 4 - ADDRESS_EDGE
+        found = []
+        for table, decoder, issue in zip(tables, decoders, issues, strict=True):
+            valid, address = Signal(), Signal(config.address_bits)
+            opened, tap, before = Signal(), Signal(config.tap_bits), Signal(config.tap_bits)
+            opens = delay(m, issue & decoder.opens, 3, "opens")
+            read_in_beats(m, config, opens, table.address, valid, address)
+            m.d.sync += [
+                opened.eq(opens),
+                tap.eq(Mux(table.valid & ~opens, table.address - before, 0)),
+            ]
+            with m.If(table.valid):
+                m.d.sync += before.eq(table.address)
+            found.append((valid, address, opened, tap))
+        valids, addresses, opened, taps = (joined(list(each)) for each in zip(*found, strict=True))
+        m.d.comb += [
+            self.valid.eq(valids),
+            self.address.eq(addresses),
+            self.opened.eq(delay(m, opened, later, "opened")),
+            self.taps.eq(delay(m, taps, later, "taps")),
+        ]
+
+
+def miscounted(m: Module, sequencer: Sequencer, present: Value, length: Value) -> Value:
+    """Whether a filter of one stream has more or fewer levels than its masks have bits.
+
+    One without weights has a level that nothing reads, so that its buffer is filled. Behind the
+    last level the pointer may be at 0 again.
+    """
+    spent, at_end = Signal(), Signal()
+    m.d.comb += at_end.eq(spent | (present & (sequencer.pointer == length)))
+    with m.If(sequencer.issue):
+        m.d.sync += spent.eq(at_end & ~sequencer.at_last)
+    some = present | sequencer.pointer.any() | length.any()
+    return (sequencer.issue & present & spent) | (sequencer.last & ~at_end & some)
 
 
 def lockstep(issue: Value, decoders: Sequence["MaskDecoder"]) -> tuple[Value, list[Value]]:
@@ -177,12 +231,16 @@ class MaskDecoder(wiring.Component):
     one issue that is not `present`. `last` marks the last issue of a filter. Words come from
     `i_mask`, taken with `take`; behind each, `i_run` words follow of which all bits are set (cores
     with `run_bits`).
+
+    Where masks are windows, a word's first bit `opens` one, and a word with bits takes `beats`
+    issues at least, those behind its last bit not `present`.
     """
 
     def __init__(self, config: CoreConfig):
         self._config = config
         slot_bits = sram.address_bits(config.tap_depth)
         run = {"i_run": In(config.run_bits)} if config.run_bits else {}
+        opens = {"opens": Out(1)} if config.windows else {}
         super().__init__(
             {
                 "start": In(1),
@@ -190,6 +248,7 @@ class MaskDecoder(wiring.Component):
                 "period_step": In(config.address_bits),
                 "i_mask": In(config.mask_bits),
                 **run,
+                **opens,
                 "i_last": In(1),
                 "i_valid": In(1),
                 "take": Out(1),
@@ -204,20 +263,31 @@ class MaskDecoder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        bits = self._config.mask_bits
+        config = self._config
+        bits = config.mask_bits
         mask, rest = Signal(bits), Signal(bits)
         last_word, word_ends, wraps = Signal(), Signal(), Signal()
         word = Signal(len(self.last_in_period))
         lowest = mask & ~rest
         place_bits = (bits - 1).bit_length()
         place = Signal(place_bits)
-        run = Signal(self._config.run_bits)
+        run = Signal(config.run_bits)
         through: Value = word_ends  # with the run behind it, too
-        if self._config.run_bits:
+        if config.run_bits:
             through = word_ends & ~run.any()
+        begun = Signal()  # the word's window was opened
+        left = Signal(range(config.beats), init=config.beats - 1)  # issues that its beats ask for
+        state = [self.valid, word, self.period]
+        ends: Value = ~rest.any()
+        if config.windows:
+            m.d.comb += self.opens.eq(mask.any() & ~begun)
+            state.append(begun)
+        if config.windows and config.beats > 1:
+            ends &= ~left.any() | ~(begun | mask.any())
+            state.append(left)
         m.d.comb += [
             rest.eq(mask & (mask - 1)),
-            word_ends.eq(~rest.any()),
+            word_ends.eq(ends),
             self.present.eq(mask.any()),
             self.last.eq(last_word & through),
             self.take.eq(self.i_valid & (~self.valid | (self.issue & through))),
@@ -227,9 +297,13 @@ class MaskDecoder(wiring.Component):
         ]
         with m.If(self.issue):
             m.d.sync += mask.eq(rest)
+            if config.windows:
+                m.d.sync += begun.eq(~word_ends)
+                if config.beats > 1:
+                    m.d.sync += left.eq(Mux(word_ends, config.beats - 1, left - left.any()))
             with m.If(word_ends):
                 m.d.sync += self.valid.eq(0)
-                if self._config.run_bits:
+                if config.run_bits:
                     with m.If(run.any()):
                         m.d.sync += [mask.eq(~0), run.eq(run - 1), self.valid.eq(1)]
                 with m.If(self.last):
@@ -240,10 +314,10 @@ class MaskDecoder(wiring.Component):
                     m.d.sync += word.eq(word + 1)
         with m.If(self.take):
             m.d.sync += [mask.eq(self.i_mask), last_word.eq(self.i_last), self.valid.eq(1)]
-            if self._config.run_bits:
+            if config.run_bits:
                 m.d.sync += run.eq(self.i_run)
         with m.If(self.start):
-            m.d.sync += [s.eq(0) for s in (self.valid, word, self.period)]
+            m.d.sync += [s.eq(s.init) for s in state]
         return m
 
 

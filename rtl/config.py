@@ -51,6 +51,7 @@ _RANGES = (
     ("step_bits", 1, 5),
     ("listed", 0, 1),
     ("run_bits", 0, 4),
+    ("windows", 0, 1),
 )
 """Smallest and largest value of the fields that are whole numbers, by name."""
 
@@ -86,7 +87,7 @@ class CoreConfig:
     mask_depth : words in each of the two mask buffers (bitmask and `dense-packed`)
     window_reads, window_span : a window of `sparse-rows` holds that many reads of
         lanes + span - 1 bytes, so that a read serves `span` neighbouring taps; one of the "window"
-        coding is a single such read
+        coding, and of masks that are `windows`, is a single such read
     acc_bits : accumulator, two's complement
     weight_depth : entries in each of the two weight buffers
     act_banks, bank_bytes : activation memory is act_banks macros, each bank_bytes wide; a
@@ -109,13 +110,16 @@ class CoreConfig:
         many streams, channel c to stream c mod `streams`. Each has a decoder and an activation
         memory of its own in every tile, and every lane adds up the streams' products in one
         accumulator
-    beats : cycles in which a window of the "window" coding is read, 1..8, each a share of its bytes
+    beats : cycles in which a window of the "window" coding, or of masks that are `windows`, is
+        read, 1..8, each a share of its bytes
     step_bits : width of the number of a distance between windows ("window" coding); a layer has
         2**step_bits - 1 of them, fillers make all others
     listed : 1: likewise for how far a tap lies behind the one before in its window, of which a
         layer has 2**step_bits; an entry has one number, for the one or for the other
     run_bits : width of the number, in each mask word of the "bitmask" coding, of words behind it
         that are not stored since all their bits are set; 0 stores all words
+    windows : 1: a mask word of the "bitmask" coding has the taps of one window, which lie in
+        `window_span` bytes of one channel; it takes `beats` cycles at least if it has a weight
     """
 
     core: Literal[
@@ -152,6 +156,7 @@ class CoreConfig:
     step_bits: int = field(default=3, metadata=values.LATER)
     listed: int = field(default=0, metadata=values.LATER)
     run_bits: int = field(default=0, metadata=values.LATER)
+    windows: int = field(default=0, metadata=values.LATER)
 
     def __post_init__(self) -> None:
         # Searches make them by the thousand: sentences are written for those that are wrong.
@@ -189,13 +194,16 @@ class CoreConfig:
             )
         if self.core == "sparse-rows" and self.window_span > MOST_IN_ROWS:
             return f"window_span of sparse-rows is {self.window_span}, at most {MOST_IN_ROWS}"
-        if self.listed and not self.windowed:
+        if self.listed and not self.stepped:
             return 'listed is for the "window" coding of the sparse core'
-        if self.run_bits and (self.core != "sparse" or self.coding != "bitmask"):
-            return 'run_bits is for the "bitmask" coding of the sparse core'
+        for name in ("run_bits", "windows"):
+            if getattr(self, name) and (self.core != "sparse" or self.coding != "bitmask"):
+                return f'{name} is for the "bitmask" coding of the sparse core'
+        if self.windows and self.window_span == 1:
+            return "window_span is 1, must be 2 at least where masks are windows"
         if self.streams > 1 and self.core != "sparse":
             return f"the {self.core} core has one stream, streams is {self.streams}"
-        if self.filters > 1 and self.core in ("sparse", "dense-scalar") and not self.windowed:
+        if self.filters > 1 and self.core in ("sparse", "dense-scalar") and not self.stepped:
             but = ' but with the "window" coding' * (self.core == "sparse")
             return (
                 f"the {self.core} core computes one filter at a time{but}, filters is "
@@ -218,6 +226,7 @@ class CoreConfig:
     def name(self) -> str:
         """sparse-61, sparse-61-bitmask, sparse-61-window3x2 of three taps and two beats,
         sparse-61-window31x8-listed whose taps are numbers of a list,
+        sparse-61-bitmask-window31x8-runs whose masks are windows,
         sparse-2x61-window3x2 where two filters take turns, sparse-dot-13x4 with four streams,
         dense-2d-8x8, dense-2d-8x8-gated, sparse-nm-8x8-2of4; dense-dot-8x8x4 where N = M = 4, which
         prunes nothing; sparse-61-a6 with activations of six bits."""
@@ -230,7 +239,8 @@ class CoreConfig:
         if self.dot:
             return f"dense-dot-{lanes}x{self.nm_group}{last}"
         listed = "-listed" * self.listed
-        windows = f"{self.window_span}x{self.beats}{listed}" * self.windowed
+        windows = "-window" * self.windows
+        windows += f"{self.window_span}x{self.beats}{listed}" * self.windowed
         runs = "-runs" * (self.run_bits > 0)
         more = f"-{self.coding}" * coding + windows + runs + kept + last
         if self.streams > 1:
@@ -299,7 +309,7 @@ class CoreConfig:
 
     @property
     def window_bytes(self) -> int:
-        """Bytes of a window ("window" coding)."""
+        """Bytes of a window (cores that are `windowed`)."""
         return self.lanes + self.window_span - 1
 
     @property
@@ -354,14 +364,19 @@ class CoreConfig:
             return self.read_bits + self.shift_bits + 1
         if self.dense or self.coding == "bitmask":
             return 0
-        if self.windowed:
+        if self.stepped:
             return (1 if self.listed else self.tap_bits) + self.step_bits + self.turn_bits
         return self.index_bits if self.coding == "relative" else self.address_bits
 
     @property
-    def windowed(self) -> bool:
-        """Whether the weights of the sparse core tell of windows."""
+    def stepped(self) -> bool:
+        """Whether the weights of the sparse core tell of steps from window to window."""
         return self.core == "sparse" and self.coding == "window"
+
+    @property
+    def windowed(self) -> bool:
+        """Whether the weights of the sparse core share windows, which steps or masks tell of."""
+        return self.stepped or self.windows > 0
 
     @property
     def kept(self) -> bool:
@@ -371,8 +386,8 @@ class CoreConfig:
 
     @property
     def tap_bits(self) -> int:
-        """Width of a tap's place in its window ("window" coding); all ones mark a filler, but for
-        taps that are listed."""
+        """Width of a tap's place in its window (cores that are `windowed`); all ones mark a filler
+        of the "window" coding, but for taps that are listed."""
         return self.window_span.bit_length()
 
     @property

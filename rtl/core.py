@@ -54,7 +54,7 @@ def front(config: CoreConfig) -> Front:
         return DenseFront(config)
     if config.core == "sparse-rows":
         return RowsFront(config)
-    if config.windowed:
+    if config.stepped:
         return WindowFront(config)
     return BitmaskFront(config) if config.coding == "bitmask" else SparseFront(config)
 

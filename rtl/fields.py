@@ -66,7 +66,7 @@ def widths(config: CoreConfig) -> dict[str, int]:
         fields |= {"last_in_period": slot_bits}
     if config.core == "sparse-rows":
         fields |= {"last_read": COUNT_BITS, "last_window": COUNT_BITS}
-    if config.windowed:
+    if config.stepped:
         several = NUMBERED[: (1 << config.step_bits) - 1]
         fields |= dict.fromkeys(several, config.address_bits)
         if config.listed:

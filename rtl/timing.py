@@ -11,7 +11,9 @@ from the window at its edge 7, its taps at edge 8, so that a window can be used 
 its last read was issued, and overwritten by reads issued after its last entry.
 
 With the "window" coding a window's beats are read one after the other, and all are there
-`beats` - 1 edges later than edge 6. They enter the multipliers' registers together then.
+`beats` - 1 edges later than edge 6. They enter the multipliers' registers together then. Where
+masks are windows, all that is behind the address comes an edge later: a tap is a difference of
+addresses.
 
 Where multipliers rest at zeros (`gate_zeros`) they have registers of their own, an edge later.
 
@@ -46,7 +48,7 @@ def read_late(config: CoreConfig) -> int:
 def operand_edge(config: CoreConfig) -> int:
     """The edge that loads the multipliers' operands."""
     if config.windowed:
-        return ACT_EDGE + config.beats - 1
+        return ACT_EDGE + config.beats - 1 + config.windows
     return ACT_EDGE + 2 if config.core == "sparse-rows" else ACT_EDGE
 
 

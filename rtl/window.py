@@ -103,12 +103,7 @@ class WindowAddress(wiring.Component):
         if config.beats == 1:
             m.d.comb += [self.valid.eq(self.opened), self.address.eq(reached)]
             return m
-        left = Signal(range(config.beats))
-        m.d.sync += self.valid.eq(opens | (left != 0))
-        with m.If(opens):
-            m.d.sync += [left.eq(config.beats - 1), self.address.eq(total)]
-        with m.Elif(left != 0):
-            m.d.sync += [left.eq(left - 1), self.address.eq(self.address + config.read_bytes)]
+        read_in_beats(m, config, opens, total, self.valid, self.address)
         return m
 
     def _told(self, code: Value, place: Value) -> tuple[Value, Value, Value, Value, Value]:
@@ -132,15 +127,41 @@ class WindowAddress(wiring.Component):
         return [getattr(self.layer, name) for name in several]
 
 
-class WindowFront(SparseFront):
-    """Entries {turn, step, tap, code} of each stream. Ports: `front_signature`, and
+def read_in_beats(
+    m: Module, config: CoreConfig, opens: Value, first: Value, valid: Signal, address: Signal
+) -> None:
+    """The reads of a window's beats from the next cycle on, the first at address `first`.
+
+    opens : a window begins; no other one before all its beats are read
+    valid, address : of the reads, registers
+    """
+    if config.beats == 1:
+        m.d.sync += valid.eq(opens)
+        with m.If(opens):
+            m.d.sync += address.eq(first)
+        return
+    left = Signal(range(config.beats))
+    m.d.sync += valid.eq(opens | (left != 0))
+    with m.If(opens):
+        m.d.sync += [left.eq(config.beats - 1), address.eq(first)]
+    with m.Elif(left != 0):
+        m.d.sync += [left.eq(left - 1), address.eq(address + config.read_bytes)]
+
+
+def window_ports(config: CoreConfig) -> dict[str, wiring.Member]:
+    """What a front end with windows has beside `front_signature`.
 
     opened, taps : of each stream, for `Taps`
     """
+    taps = Out(config.streams * config.tap_bits)
+    return {"opened": Out(config.streams), "taps": taps}
+
+
+class WindowFront(SparseFront):
+    """Entries {turn, step, tap, code} of each stream. Ports: `front_signature`, `window_ports`."""
 
     def __init__(self, config: CoreConfig):
-        taps = Out(config.streams * config.tap_bits)
-        super().__init__(config, opened=Out(config.streams), taps=taps)
+        super().__init__(config, **window_ports(config))
 
     def _decoder(self) -> WindowAddress:
         return WindowAddress(self._config)

@@ -71,6 +71,11 @@ _WIDE = (  # lanes, filters, drain, streams, window_span, beats, step_bits, list
     (8, 1, 1, 1, 31, 8, 3, 0), (12, 1, 1, 1, 17, 4, 3, 1), (6, 2, 1, 2, 31, 6, 3, 1),
     (5, 1, 1, 4, 31, 8, 3, 1),
 )  # fmt: skip
+_MASKED_WINDOWS = (  # lanes, drain, streams, window_span, beats, mask_bits, run_bits
+    (61, 1, 1, 31, 8, 9, 2), (13, 1, 1, 3, 1, 3, 3), (8, 1, 2, 3, 2, 3, 3), (37, 1, 2, 31, 6, 9, 0),
+    (13, 1, 4, 31, 8, 9, 2), (26, 1, 2, 3, 3, 3, 3), (8, 1, 1, 31, 4, 9, 0), (91, 1, 1, 3, 2, 3, 3),
+    (181, 1, 1, 31, 8, 9, 0), (91, 1, 2, 31, 5, 9, 0),
+)  # fmt: skip
 _ROWS = (  # lanes, filters, drain, window_reads, window_span
     (8, 2, 1, 3, 3), (4, 4, 1, 3, 3), (8, 4, 2, 3, 5), (4, 8, 1, 1, 3), (13, 2, 1, 3, 3),
     (8, 8, 1, 3, 3), (16, 2, 1, 6, 3), (23, 3, 1, 3, 3), (37, 2, 1, 3, 3),
@@ -162,6 +167,15 @@ def _window(
             "step_bits": step_bits, "listed": listed}  # fmt: skip
 
 
+def _masked_window(
+    lanes: int, drain: int, streams: int, span: int, beats: int, mask_bits: int, run_bits: int
+) -> dict[str, Any]:
+    """The fields of a core whose masks are windows."""
+    return {"core": "sparse", "coding": "bitmask", "windows": 1, "lanes": lanes, "drain": drain,
+            "streams": streams, "window_span": span, "beats": beats, "mask_bits": mask_bits,
+            "run_bits": run_bits}  # fmt: skip
+
+
 def cores() -> tuple[CoreConfig, ...]:
     """The grid, in the order in which it is worth synthesising."""
     dense: list[dict[str, Any]] = [
@@ -186,6 +200,7 @@ def cores() -> tuple[CoreConfig, ...]:
     ]  # fmt: skip
     windows = [_window(lanes, 1, *more) for lanes, *more in _WINDOWS]
     turns, wide = ([_window(*sizes) for sizes in several] for several in (_TURNS, _WIDE))
+    masked = [_masked_window(*sizes) for sizes in _MASKED_WINDOWS]
     rows: list[dict[str, Any]] = [
         {"core": "sparse-rows", "lanes": lanes, "filters": filters, "drain": drain,
          "window_reads": reads, "window_span": span}
@@ -202,7 +217,8 @@ def cores() -> tuple[CoreConfig, ...]:
         for lanes, filters, drain, bits in _PACKED
     ]  # fmt: skip
     several = (
-        *(dense, scalar, sparse, streams, windows, turns, wide, rows, structured, packed),
+        *(dense, scalar, sparse, streams, windows, turns, wide, masked),
+        *(rows, structured, packed),
         *(_FASTEST, _LARGE),
     )
     found = [_core(fields) for fields in itertools.chain.from_iterable(several)]

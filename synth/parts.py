@@ -154,12 +154,17 @@ def _packed(config: CoreConfig) -> dict[str, Parts]:
 def _sparse(config: CoreConfig) -> dict[str, Parts]:
     if config.masked:
         streams, bits = config.streams, config.mask_word_bits
+        windows = {"mask window": streams, "later weight": streams * _later(config)}
         return {
             BUFFERS: {"bitmask": 1, "mask buffer": streams, "mask bit": bits},
-            DECODER: {"bitmask": streams, "mask bit": bits},
+            DECODER: {
+                "bitmask": streams,
+                "mask bit": bits,
+                **(windows if config.windows else {}),
+            },
             ADDRESS: {"bitmask": 1, "table": streams},
         }
-    if config.windowed:
+    if config.stepped:
         steps = config.address_bits * ((1 << config.step_bits) - 1)
         steps += config.tap_bits * (config.listed << config.step_bits)
         decoder = {
@@ -167,7 +172,7 @@ def _sparse(config: CoreConfig) -> dict[str, Parts]:
             "place bit": config.place_bits,
             "step choice": steps,
             "beats": config.beats > 1,
-            "later weight": operand_edge(config) - ACT_EDGE,
+            "later weight": _later(config),
         }
         return {
             BUFFERS: {"distance": 1, "weight bit": config.entry_bits},
@@ -182,6 +187,11 @@ def _sparse(config: CoreConfig) -> dict[str, Parts]:
         },
         ADDRESS: {"distance": 1},
     }
+
+
+def _later(config: CoreConfig) -> int:
+    """Cycles by which weights wait for a window."""
+    return operand_edge(config) - ACT_EDGE
 
 
 def _rows(config: CoreConfig) -> dict[str, Parts]:

@@ -50,7 +50,8 @@ def malformed(config: CoreConfig) -> Iterator[tuple[Geometry, Spoil, Error]]:
         yield one_tile, periods_beyond_the_memory, Error.ADDRESS
         if config.masked:
             yield one_tile, columns_beyond_the_table, Error.ADDRESS
-            two_masks = Geometry("linear", config.streams * config.mask_bits + 1, 2)
+            in_mask = 1 if config.windows else config.mask_bits
+            two_masks = Geometry("linear", config.streams * in_mask + 1, 2)
             yield two_masks, sums_beyond_the_memory, Error.ADDRESS
         for geometry in (many_tiles, one_tile):
             yield geometry, a_weight_less, Error.LEVELS
@@ -168,7 +169,9 @@ def sums_beyond_the_memory(run: Run, config: CoreConfig) -> Run:
     far, places = (1 << config.address_bits) - 1, run.descriptor["last_slot"] + 1
     table = np.tile(np.arange(config.stream_bits) < config.address_bits, (places, 1))
     columns = [(0, [1, 0]), (1, [0, 1])]  # a mask of the first period, one of the second
-    words = 3 + (config.streams > 1)  # of several streams a level for each issue
+    words = 3  # of several streams a level for each issue
+    if config.streams > 1:
+        words += config.beats if config.windows else 1
     filters = np.zeros((2, words, config.stream_bits), bool)
     for number, masks in columns:
         filters[number, :2, (config.streams - 1) * config.stored_mask_bits] = masks

@@ -63,6 +63,14 @@ def obeying(layer: Layer, config: CoreConfig) -> Layer:
     return dataclasses.replace(layer, **kept)
 
 
+def words_of_a_channel(config: CoreConfig) -> int:
+    """Words of weights that a channel of a linear layer takes with nothing pruned: one for each
+    beat of its window, and for each of its filters; but masks of one stream store none in which
+    there is no weight."""
+    beats = 1 if config.masked and config.streams == 1 else config.beats
+    return max(beats, config.turns)
+
+
 def random_input(
     geometry: Geometry, images: int = 1, seed: int = 0, act_bits: int = 8
 ) -> np.ndarray:

@@ -113,7 +113,7 @@ class Masks:
         return self._filled(stream, portion)
 
     def _filled_of(self, stream: CoreConfig, portion: float) -> np.ndarray:
-        if not stream.windowed:
+        if not stream.stepped:
             return np.zeros(len(self.layers))
         several = [layer.work(stream, portion).entries.sum() / layer.batch for layer in self.layers]
         return np.array(several)

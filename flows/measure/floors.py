@@ -15,6 +15,7 @@ from flows.measure.workload import buffers_of
 from rtl.config import CoreConfig
 from rtl.program.grouping import orders
 from rtl.program.layout import Layout
+from rtl.program.masks import mask_counts, mask_plan
 from rtl.program.places import fullest
 from rtl.program.reads import read_plan, window_weights
 from rtl.program.windows import fewest_words
@@ -63,7 +64,11 @@ class Floor(NamedTuple):
 def bounded(config: CoreConfig) -> tuple[Any, ...]:
     """What the bounds of a core's layers depend on: of the coding of a sparse core nothing but its
     masks."""
-    masks = (config.mask_bits, config.run_bits) if config.masked else ()
+    masks: tuple[int, ...] = ()
+    if config.masked:
+        masks = config.mask_bits, config.run_bits
+    if config.windows:
+        masks += config.window_span, config.beats
     return config.core, config.filters, config.tiles, config.element, config.act_bits, masks
 
 
@@ -143,12 +148,14 @@ def _rows(config: CoreConfig, layout: Layout, nonzeros: np.ndarray) -> _Least:
 def turn_cycles(config: CoreConfig, layout: Layout, layer: Layer) -> int:
     """Cycles at least in which all passes of a layer take one turn each, told closer than by
     `Floor.entries` where that needs some work: of the "window" coding without the fillers that
-    move, of several streams by the fullest of each filter, of `sparse-rows` by the fullest row of
-    each window. Else 0.
+    move, of masks that are windows exactly, of several streams by the fullest of each filter, of
+    `sparse-rows` by the fullest row of each window. Else 0.
 
     config : any of those that differ in lanes and drain alone
     """
-    if config.windowed:
+    if config.windows:
+        return int(mask_counts(layer, mask_plan(layout, config), config).issues.sum())
+    if config.stepped:
         return fewest_words(layer, layout, config)
     if config.streams > 1:
         return int(np.maximum(_fullest(layer, config.streams), 1).sum())

@@ -186,7 +186,7 @@ class Race:
             bare = kind == WINDOWS
             if bare:
                 several = [
-                    core for core in self.field("sparse", sram_model).configs if core.windowed
+                    core for core in self.field("sparse", sram_model).configs if core.stepped
                 ]
             else:
                 several = self._candidates(kind)
@@ -309,7 +309,7 @@ def point(
     if reference is None:
         return None
     rival = RacedCore.of(reference)
-    if against == WINDOWS and reference.config.windowed:
+    if against == WINDOWS and reference.config.stepped:
         rival = structs.replace(rival, name=f"{rival.name}, bare")
     return FrontierPoint(
         layer=race.name,

@@ -37,6 +37,10 @@ SHARERS = (2, 3, 4)
 SHARED = ((1, 1, 3), (3, 1, 3), (3, 2, 3), (3, 3, 3), (3, 4, 3))
 """window_span, beats and step_bits where filters share it: a window serves more weights, and so may
 take more beats."""
+MASKED_ROWS = ((3, 1, 3), (3, 2, 3), (3, 3, 3))
+"""window_span, beats and run_bits of masks that are windows of a kernel row, of `window_span` bits;
+more rows have MASKED_BITS."""
+MASKED_BITS, MASKED_RUNS = 9, (0, 2)
 WIDE_BEATS = (4, 5, 6, 8)
 """Of windows that serve several rows of a kernel."""
 WINDOWS = ((3, 3), (6, 3))
@@ -182,11 +186,22 @@ def sparse_window(space: Space) -> Iterator[CoreConfig]:
     ):
         windows = {"window_span": span, "beats": beats, "step_bits": 3, "listed": listed}
         yield from _streamed(space, (1, *STREAMS), filters, coding="window", **windows)
+    for span, beats, runs in _masked_windows(space):
+        bits = min(span, MASKED_BITS)
+        masks = {"mask_bits": bits, "run_bits": runs, "windows": 1}
+        windows = {"window_span": span, "beats": beats}
+        yield from _streamed(space, (1, *STREAMS), coding="bitmask", **masks, **windows)
     most = max(g.out_channels // g.groups for g in space.geometries)
     for filters, (span, beats, step_bits) in itertools.product(SHARERS, SHARED):
         windows = {"window_span": span, "beats": beats, "step_bits": step_bits}
         if filters <= most:
             yield from _streamed(space, (1, *STREAMS), filters, coding="window", **windows)
+
+
+def _masked_windows(space: Space) -> Iterator[tuple[int, int, int]]:
+    """(window_span, beats, run_bits) of masks that are windows."""
+    yield from MASKED_ROWS
+    yield from itertools.product(space.spans(), WIDE_BEATS, MASKED_RUNS)
 
 
 def _streamed(

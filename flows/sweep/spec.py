@@ -127,14 +127,16 @@ def _product(table: Table) -> Iterator[dict[str, Setting]]:
 def _meaningful(core: Mapping[str, Setting]) -> dict[str, Setting]:
     """Without what this kind of core ignores, so that equal machines are equal points."""
     kind, coding = core["core"], core.get("coding", CoreConfig.coding)
+    windowed = kind == "sparse" and (coding == "window" or core.get("windows"))
     ignored = {
         "coding": kind != "sparse",
         "index_bits": kind != "sparse" or coding != "relative",
         "mask_bits": kind != "dense-packed" and (kind != "sparse" or coding != "bitmask"),
         "run_bits": not core.get("run_bits"),
         "window_reads": kind != "sparse-rows",
-        "window_span": kind != "sparse-rows" and (kind != "sparse" or coding != "window"),
-        "beats": coding != "window" or core.get("beats", 1) == 1,
+        "windows": not core.get("windows"),
+        "window_span": kind != "sparse-rows" and not windowed,
+        "beats": not windowed or core.get("beats", 1) == 1,
         "step_bits": kind != "sparse" or coding != "window",
         "listed": not core.get("listed"),
         "nm_keep": kind != "sparse-nm",

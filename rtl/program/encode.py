@@ -71,7 +71,7 @@ def work(layer: Layer, layout: Layout, config: CoreConfig, grouped: bool = True)
         plan = mask_plan(layout, config)
         issues, levels, masks = mask_counts(layer, plan, config)
         return Work(issues, levels + masks, levels, masks, len(plan.table))
-    if config.windowed:
+    if config.stepped:
         entries = window_counts(layer, layout, config)
     else:
         entries = place_counts(layer, layout, config)
@@ -90,7 +90,7 @@ def encode(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray:
         return _rows_words(layer, layout, config)
     if config.masked:
         return masked_words(layer, layout, config)
-    if config.windowed:
+    if config.stepped:
         return window_words(layer, layout, config)
     return place_words(layer, layout, config)
 

@@ -7,6 +7,9 @@ has no weight there has a code of 0 that nothing reads. Its last issue comes wit
 
 With `run_bits` each mask has above it the number of words behind it that are not stored since all
 their bits are set. A filter has as many stored ones in each stream: those of the stream with most.
+
+Where masks are `windows`, a word ends where the next tap would leave the window, or the channel. A
+word with weights takes as many issues as a window has beats, at least; the last ones have none.
 """
 
 from dataclasses import dataclass
@@ -25,7 +28,7 @@ class MaskPlan:
     """Where a layer's columns are in its mask words.
 
     A period is a mask word of several channels, or several words of one channel; here and in the
-    table a channel is one of each stream.
+    table a channel is one of each stream. Words that are windows are of one channel.
 
     Parameters
     ----------
@@ -52,12 +55,15 @@ def mask_plan(layout: Layout, config: CoreConfig) -> MaskPlan:
     place = 1 << (config.mask_bits - 1).bit_length()
     channel, tap = np.divmod(np.arange(layout.taps), area)
     per_word = min(layout.channels, config.mask_bits // area)
-    if per_word:
+    if per_word and not config.windows:
         in_period, period_channels = 1, per_word
         word, bit = channel // per_word, channel % per_word * area + tap
     else:
-        in_period, period_channels = -(-area // config.mask_bits), 1
-        word, bit = channel * in_period + tap // config.mask_bits, tap % config.mask_bits
+        rank, firsts = _words_of(addresses[:area], config)
+        in_period, period_channels = len(firsts), 1
+        within = np.searchsorted(firsts, rank, side="right") - 1
+        word = channel * in_period + within[tap]
+        bit = (rank - firsts[within])[tap]
     used = min(layout.taps, period_channels * area)
     slots = word[:used] % in_period * place + bit[:used]
     table = np.zeros(int(slots.max()) + 1, np.int64)
@@ -65,7 +71,27 @@ def mask_plan(layout: Layout, config: CoreConfig) -> MaskPlan:
     step = int(addresses[used] - addresses[0]) if used < layout.taps else 0
     of_column, stream = layout.dealt()
     columns = stream, word[of_column], bit[of_column]
-    return MaskPlan(int(word[-1]) + 1, *columns, in_period, step, table)
+    return MaskPlan(int(word.max()) + 1, *columns, in_period, step, table)
+
+
+def _words_of(addresses: np.ndarray, config: CoreConfig) -> tuple[np.ndarray, np.ndarray]:
+    """How a channel's taps go into several words: (int64 [kernel area], the place of each tap among
+    them; int64 [words], the place of the first tap of each).
+
+    addresses : int64 [kernel area], of the taps
+    """
+    taps = np.arange(len(addresses))
+    if not config.windows:
+        return taps, taps[:: config.mask_bits]
+    order = np.argsort(addresses, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = taps
+    firsts, at = [0], addresses[order]
+    for place in taps[1:].tolist():
+        first = firsts[-1]
+        if place - first == config.mask_bits or at[place] - at[first] >= config.window_span:
+            firsts.append(place)
+    return rank, np.array(firsts)
 
 
 class MaskCounts(NamedTuple):
@@ -86,15 +112,24 @@ class MaskCounts(NamedTuple):
 def mask_counts(layer: Layer, plan: MaskPlan, config: CoreConfig) -> MaskCounts:
     """What `layer`'s filters take."""
     weights = _of_words(layer, plan, config)
-    return _counts(layer, weights, _stored(weights, config))
+    return _counts(layer, weights, _stored(weights, config), config)
 
 
-def _counts(layer: Layer, weights: np.ndarray, stored: np.ndarray) -> MaskCounts:
+def _counts(
+    layer: Layer, weights: np.ndarray, stored: np.ndarray, config: CoreConfig
+) -> MaskCounts:
     """weights, stored : of each mask word, [filters, streams, mask words]"""
-    issues = np.maximum(weights, 1).sum(axis=2).max(axis=1)
+    issues = _issues(weights, config).sum(axis=2).max(axis=1)
     several = weights.shape[1] > 1
     levels = issues if several else np.maximum(np.diff(layer.row_ptr), 1)
     return MaskCounts(issues, levels, stored.sum(axis=2).max(axis=1))
+
+
+def _issues(weights: np.ndarray, config: CoreConfig) -> np.ndarray:
+    """int64 of its shape: issues of each mask word with so many weights."""
+    if config.windows:
+        weights = np.where(weights > 0, np.maximum(weights, config.beats), 0)
+    return np.maximum(weights, 1)
 
 
 def _stored(weights: np.ndarray, config: CoreConfig) -> np.ndarray:
@@ -132,7 +167,7 @@ def masked_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
     plan = mask_plan(layout, config)
     weights = _of_words(layer, plan, config)
     stored = _stored(weights, config)
-    _, levels, masks = _counts(layer, weights, stored)
+    _, levels, masks = _counts(layer, weights, stored, config)
     row, column = layer.row_idx, layer.col_idx
     stream = plan.stream[column]
     ends = len(plan.table) + np.cumsum(masks + levels)
@@ -149,7 +184,7 @@ def masked_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
     of_stream = np.broadcast_to(np.arange(config.streams)[:, None], stored.shape)[stored]
     for n in range(config.run_bits):
         bits[place[stored], of_stream * width + config.mask_bits + n] = runs[stored] >> n & 1
-    at = starts[row] + _places(layer, plan, weights, levels)
+    at = starts[row] + _places(layer, plan, weights, levels, config)
     codes = level_codes(layer.levels, config.weight_bits)
     for n in range(config.weight_bits):
         bits[at, stream * config.weight_bits + n] = codes >> n & 1
@@ -157,25 +192,28 @@ def masked_words(layer: Layer, layout: Layout, config: CoreConfig) -> np.ndarray
     return np.packbits(bits, axis=1, bitorder="little")
 
 
-def _places(layer: Layer, plan: MaskPlan, weights: np.ndarray, levels: np.ndarray) -> np.ndarray:
+def _places(
+    layer: Layer, plan: MaskPlan, weights: np.ndarray, levels: np.ndarray, config: CoreConfig
+) -> np.ndarray:
     """int64 [nnz]: the word of its filter's levels in which each weight is.
 
     weights : int64 [filters, streams, mask words], of each mask word
     levels : int64 [filters], words of them
     """
     row, column = layer.row_idx, layer.col_idx
-    streams = weights.shape[1]
-    if streams == 1:
+    if config.streams == 1 and not config.windows:
         return np.arange(len(row)) - layer.row_ptr[row]
-    stream = plan.stream[column]
-    cell = row * streams + stream
-    order = np.argsort(cell, kind="stable")
-    of_cell = weights.sum(axis=2).reshape(-1)
-    number = np.empty_like(cell)  # of a weight in its stream
+    stream, word = plan.stream[column], plan.word[column]
+    cell = (row * config.streams + stream) * plan.words + word
+    order = np.lexsort((plan.bit[column], cell))
+    of_cell = weights.reshape(-1)
+    number = np.empty_like(cell)  # of a weight in its mask word
     number[order] = np.arange(len(cell)) - np.repeat(np.cumsum(of_cell) - of_cell, of_cell)
-    without = np.cumsum(weights == 0, axis=2)
-    issue = number + without[row, stream, plan.word[column]]
-    last = np.maximum(weights, 1).sum(axis=2)[row, stream] - 1
+    # A stream alone has a level for each weight, several have one for each issue.
+    issues = weights if config.streams == 1 else _issues(weights, config)
+    through = np.cumsum(issues, axis=2)
+    issue = number + (through - issues)[row, stream, word]
+    last = through[row, stream, -1] - 1
     return np.where(issue == last, levels[row] - 1, issue)
 
 

@@ -151,7 +151,7 @@ def pack_layer(
         cover = read_plan(layout, config)
         descriptor |= {"last_read": cover.reads - 1, "last_window": cover.windows - 1}
         descriptor |= {"last_slot": len(cover.table) - 1, "period_step": cover.step}
-    elif config.windowed:
+    elif config.stepped:
         descriptor |= dict.fromkeys(NUMBERED[: (1 << config.step_bits) - 1], 0)
         descriptor |= dict(zip(NUMBERED, window_steps(layer, layout, config), strict=False))
         if config.listed:

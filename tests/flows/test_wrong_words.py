@@ -172,6 +172,7 @@ WRONG = """
 --weights         no/such           no/such
 --window-reads    9                 window_reads is 9, must be 1..8
 --window-span     65                window_span is 65, must be 1..64
+--windows         2                 windows is 2, must be 0..1
 --workers         -1                -1 is not
 folder            no/such           {no_file}
 images            no/such           no/such
@@ -220,6 +221,7 @@ sweep --gate-zeros    x        gate_zeros must be a whole number, not 'x'
 sweep --rest-sums     x        rest_sums must be a whole number, not 'x'
 sweep --listed        x        listed must be a whole number, not 'x'
 sweep --run-bits      x        run_bits must be a whole number, not 'x'
+sweep --windows       x        windows must be a whole number, not 'x'
 energy --layers    conv9    big has no convolution 'conv9'; it has conv
 frontier --weights none     invalid choice: 'none'
 compress-export --out folder cannot write folder: it is a folder; give the name of a file

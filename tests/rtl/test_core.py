@@ -8,7 +8,7 @@ import dataclasses
 import numpy as np
 import pytest
 from malformed import is_right, malformed, run_of, too_many_rows
-from random_layers import obeying, random_input, random_layer
+from random_layers import obeying, random_input, random_layer, words_of_a_channel
 from rtl_models import simulate_core
 
 from compress.model.graph import Geometry, Layer
@@ -153,6 +153,37 @@ CORES = {
         pipeline=0,
         **SMALL,
     ),
+    # Masks that are windows, of one stream and of several.
+    "bitmask-windows": CoreConfig(
+        lanes=3,
+        coding="bitmask",
+        windows=1,
+        window_span=14,
+        beats=4,
+        mask_bits=4,
+        run_bits=1,
+        tap_depth=128,
+        mask_depth=64,
+        drain=2,
+        **SMALL,
+    ),
+    "bitmask-windows-dot": CoreConfig(
+        lanes=2,
+        tiles=2,
+        coding="bitmask",
+        windows=1,
+        window_span=3,
+        beats=2,
+        streams=2,
+        weight_bits=4,
+        mask_bits=3,
+        tap_depth=64,
+        mask_depth=64,
+        pipeline=0,
+        act_buffers=2,
+        gate_zeros=1,
+        **SMALL | {"weight_depth": 64},
+    ),
     # Windows of one read and of several, of one tap and of several.
     "window": CoreConfig(lanes=3, coding="window", window_span=3, step_bits=2, drain=2, **SMALL),
     "window-taps": CoreConfig(
@@ -255,7 +286,14 @@ CORES = {
 }
 STALLED = (
     *("sparse", "dense-2d", "dense-packed", "sparse-rows", "sparse-nm", "sparse-dot"),
-    *("bitmask-dot", "bitmask-runs", "window-beats", "window-rows", "window-turns"),
+    *(
+        "bitmask-dot",
+        "bitmask-runs",
+        "bitmask-windows-dot",
+        "window-beats",
+        "window-rows",
+        "window-turns",
+    ),
 )
 STREAMED = (
     *("sparse-dot", "sparse-dot-tiles", "bitmask-dot", "bitmask-dot-tiles", "bitmask-dot-runs"),
@@ -266,8 +304,7 @@ every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 def layers(config: CoreConfig) -> list[tuple[Layer, np.ndarray]]:
     """Padding, stride, groups; a word in every cycle; passes shorter than their drain; a pass and a
     map that fill the memories."""
-    # A window of a channel takes an entry for each of its beats, and for each of its filters.
-    channels = config.weight_depth // max(config.beats, config.turns)
+    channels = config.weight_depth // words_of_a_channel(config)
     full = Geometry("linear", channels * config.element, 2 * config.filters)
     images = config.act_elements // channels * config.tiles
     layout = stripes_of(full, images, config)[1]

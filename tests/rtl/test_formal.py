@@ -27,6 +27,9 @@ STREAM = dataclasses.replace(RELATIVE, streams=2)
 ABSOLUTE_STREAM = dataclasses.replace(ABSOLUTE, streams=2)
 BITMASK = CoreConfig(coding="bitmask", mask_bits=5, tap_depth=32, **SMALL)
 BITMASK_RUNS = dataclasses.replace(BITMASK, mask_bits=3, run_bits=2)
+BITMASK_WINDOWS = dataclasses.replace(
+    BITMASK, mask_bits=3, windows=1, window_span=3, beats=2, run_bits=2
+)
 BITMASK_STREAMS = dataclasses.replace(BITMASK, mask_bits=3, streams=2)
 PACKED = CoreConfig("dense-packed", filters=3, **SMALL | {"weight_bits": 2})
 
@@ -137,7 +140,8 @@ class PlaceHarness(wiring.Component):
 
 class MaskHarness(wiring.Component):
     """A row of WORDS mask words, tile after tile; of several streams each has its own, and all end
-    together. Of those with all bits set some are not stored, where the core knows runs."""
+    together. Of those with all bits set some are not stored, where the core knows runs; those that
+    are windows rest until all beats of theirs are read."""
 
     def __init__(self, config: CoreConfig):
         self._config = config
@@ -199,7 +203,9 @@ class MaskHarness(wiring.Component):
         with m.If(decoder.take):
             m.d.sync += sent.eq(Mux(through == WORDS - 1, 0, through + 1))
 
-        # Bit by bit: `word` is worked off up to bit `done`.
+        # Bit by bit: `word` is worked off up to bit `done`, in so many issues before this one.
+        beats = config.beats if config.windows else 1
+        issues = Signal(range(beats + 1))
         word, in_period, periods = Signal(range(WORDS)), Signal(2), Signal(config.address_bits + 2)
         done = Signal(range(bits + 1))
         left = masks[word] & ~((1 << done) - 1)
@@ -208,6 +214,11 @@ class MaskHarness(wiring.Component):
         skipped = left & ((1 << place) - 1)
         after = left & ~((2 << place) - 1)
         ends_word = Mux(decoder.present, ~after.any(), 1)
+        if config.windows:
+            ends_word &= (issues >= beats - 1) | ~masks[word].any()
+            with m.If(decoder.issue):
+                m.d.comb += Assert(decoder.opens == (decoder.present & (done == 0)))
+                m.d.sync += issues.eq(Mux(ends_word, 0, Mux(issues == beats, beats, issues + 1)))
         with m.If(decoder.issue):
             with m.If(decoder.present):
                 m.d.comb += [
@@ -216,10 +227,12 @@ class MaskHarness(wiring.Component):
                     Assert(decoder.slot[place_bits:] == in_period),
                     told(decoder.period, periods),
                 ]
+                m.d.sync += done.eq(place + 1)
             with m.Else():
-                m.d.comb += [Assert(left == 0), Assert(done == 0)]
+                m.d.comb += Assert(left == 0)
+                if not config.windows:
+                    m.d.comb += Assert(done == 0)
             m.d.comb += Assert(decoder.last == (ends_word & (word == WORDS - 1)))
-            m.d.sync += done.eq(place + 1)
             with m.If(ends_word):
                 m.d.sync += [done.eq(0), word.eq(Mux(word == WORDS - 1, 0, word + 1))]
                 with m.If(word == WORDS - 1):
@@ -298,6 +311,7 @@ HARNESSES = {
     "bitmask": (lambda: MaskHarness(BITMASK), 14),
     "bitmask streams": (lambda: MaskHarness(BITMASK_STREAMS), 12),
     "bitmask runs": (lambda: MaskHarness(BITMASK_RUNS), 14),
+    "bitmask windows": (lambda: MaskHarness(BITMASK_WINDOWS), 14),
     # Two tiles of three taps, with some waits and the latency.
     "packed": (lambda: TapHarness(PACKED), 12),
 }
@@ -314,6 +328,7 @@ BROKEN = {
     "bitmask": (MaskDecoder, "issue", "period"),
     "bitmask streams": (MaskDecoder, "issue", "period"),
     "bitmask runs": (MaskDecoder, "issue", "period"),
+    "bitmask windows": (MaskDecoder, "issue", "period"),
     "packed": (Expander, "mask", "present"),
 }
 

@@ -226,10 +226,13 @@ def test_each_filter_gets_its_own_bias_and_scale_however_fast_they_follow(change
     st.lists(st.integers(0, 2**6 - 1) | st.just(2**6 - 1), min_size=1, max_size=12),
     st.integers(1, 3),
     st.sampled_from([0, 2]),
+    st.sampled_from([0, 1, 2, 5]),
 )
-def test_the_mask_decoder_visits_every_set_bit(masks, in_period, run_bits):
+def test_the_mask_decoder_visits_every_set_bit(masks, in_period, run_bits, beats):
+    """beats : of windows, 0 where masks are none"""
     config = dataclasses.replace(CONFIG, coding="bitmask", mask_bits=6, tap_depth=32)
-    part = MaskDecoder(dataclasses.replace(config, run_bits=run_bits))
+    windows = {"windows": 1, "beats": beats} if beats else {}
+    part = MaskDecoder(dataclasses.replace(config, run_bits=run_bits, **windows))
     stored: list[list[int]] = []
     for mask in masks:
         if stored and mask == 63 and stored[-1][1] < (1 << run_bits) - 1:
@@ -254,7 +257,8 @@ def test_the_mask_decoder_visits_every_set_bit(masks, in_period, run_bits):
             ctx.set(part.issue, issue)
             if issue:
                 values = [part.present, part.slot, part.period, part.last]
-                found.append(tuple(map(ctx.get, values)))
+                opened = ctx.get(part.opens) if beats else 0
+                found.append((*map(ctx.get, values), opened))
             if ctx.get(part.take):
                 left.pop(0)
             await ctx.tick()
@@ -264,15 +268,16 @@ def test_the_mask_decoder_visits_every_set_bit(masks, in_period, run_bits):
     for number, mask in enumerate(masks):
         period, word = divmod(number, in_period)
         bits = [bit for bit in range(6) if mask >> bit & 1]
-        expected += [(1, 8 * word + bit, step * period, 0) for bit in bits]
-        if not bits:
-            expected.append((0, None, step * period, 0))
-    expected[-1] = (*expected[-1][:3], 1)
+        for n, bit in enumerate(bits):
+            expected.append((1, 8 * word + bit, step * period, 0, int(beats > 0 and n == 0)))
+        resting = max(beats - len(bits), 0) if bits else 1
+        expected += [(0, None, step * period, 0, 0)] * resting
+    expected[-1] = (*expected[-1][:3], 1, expected[-1][4])
     assert len(found) == 2 * len(expected)
     for got, wanted in zip(found, expected * 2, strict=True):
         assert got[0] == wanted[0]
         assert got[1:] == wanted[1:] or not got[0]
-        assert got[3] == wanted[3]
+        assert got[3:] == wanted[3:]
 
 
 operands = st.tuples(st.integers(-128, 127), st.integers(-128, 127))

@@ -36,6 +36,9 @@ SMALL = {
     "bitmask": CoreConfig(
         coding="bitmask", lanes=5, tiles=2, act_banks=2, act_depth=64, weight_depth=32, tap_depth=48
     ),
+    "bitmask-windows": CoreConfig(
+        coding="bitmask", lanes=6, windows=1, beats=3, act_banks=2, act_depth=64, weight_depth=32
+    ),
     "bitmask-dot": CoreConfig(
         coding="bitmask", lanes=5, streams=3, run_bits=2, act_banks=2, act_depth=64, weight_depth=32
     ),

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from malformed import is_right, malformed, run_of
-from random_layers import cases, layer_of, narrowed, obeying, random_input, random_layer
+from random_layers import (
+    cases,
+    layer_of,
+    narrowed,
+    obeying,
+    random_input,
+    random_layer,
+    words_of_a_channel,
+)
 
 from compress.model.activations import bounds
 from compress.model.graph import Geometry, Layer
@@ -94,6 +102,40 @@ CORES = {
         mask_depth=512,
         tap_depth=256,
         **SMALL,
+    ),
+    # Masks that are windows: of a kernel's rows, and of one row, of several streams and tiles.
+    "bitmask-windows": CoreConfig(
+        "sparse",
+        lanes=7,
+        coding="bitmask",
+        windows=1,
+        window_span=21,
+        beats=5,
+        mask_bits=9,
+        run_bits=2,
+        mask_depth=1024,
+        tap_depth=2048,
+        drain=2,
+        **SMALL,
+    ),
+    "bitmask-windows-dot": CoreConfig(
+        "sparse",
+        lanes=4,
+        act_bits=6,
+        tiles=2,
+        coding="bitmask",
+        windows=1,
+        window_span=3,
+        beats=2,
+        streams=3,
+        mask_bits=3,
+        run_bits=3,
+        mask_depth=1024,
+        tap_depth=1024,
+        pipeline=2,
+        act_buffers=2,
+        gate_zeros=1,
+        **SMALL | {"weight_depth": 1024},
     ),
     # Windows of one stream and of several, read at once and in beats.
     "window": CoreConfig(
@@ -344,8 +386,7 @@ def test_a_channel_and_random_stalls_together_change_nothing():
 @every_core
 def test_memories_may_be_full_to_the_last_word(config):
     """A pass as long as the weight buffer, on a map as large as the activation memory."""
-    # A window of a channel takes an entry for each beat, and for each of its filters.
-    entries = config.weight_depth // max(config.beats, config.turns)
+    entries = config.weight_depth // words_of_a_channel(config)
     images = config.act_elements // entries * config.tiles
     channels = entries * config.element
     geometry = Geometry("linear", channels, 2 * config.filters)
@@ -354,6 +395,19 @@ def test_memories_may_be_full_to_the_last_word(config):
     assert layout.bytes == config.act_bytes
     assert work(layer, layout, config).stored.tolist() == [config.weight_depth] * 2
     x = random_input(geometry, images, act_bits=config.act_bits)
+    run_and_compare([(layer, x)] * 2, config)
+
+
+@pytest.mark.parametrize("name", ["sparse-bitmask", "bitmask-windows"])
+def test_a_full_buffer_may_end_before_the_masks_do(name):
+    """Behind the last level the pointer is at the first again; issues without weights follow."""
+    config = CORES[name]
+    assert config.weight_depth & (config.weight_depth - 1) == 0
+    levels = np.zeros((2, config.weight_depth + 3 * config.mask_bits), np.int8)
+    levels[:, : config.weight_depth] = 5
+    layer = layer_of(levels, Geometry("linear", levels.shape[1], 2), mul=1, shift=12)
+    assert work(layer, stripes_of(layer.geometry, 1, config)[1], config).stored.max() == 512
+    x = random_input(layer.geometry)
     run_and_compare([(layer, x)] * 2, config)
 
 

@@ -70,7 +70,9 @@ def test_the_fastest_is_that_of_all_cores(kind, act_bits, weights, monkeypatch: 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from(["bitmask", "bitmask-runs", "window", "window-rows", *CORES]),
+    st.sampled_from(
+        ["bitmask", "bitmask-runs", "bitmask-windows", "window", "window-rows", *CORES]
+    ),
     st.integers(1, 9),
     st.integers(2, 5),
     st.sampled_from([1, 2]),
@@ -87,6 +89,8 @@ def test_floors_are_never_above_the_exact_figures(
     if kind.startswith("bitmask"):
         more = {"mask_bits": 5, "streams": filters - 1}
         more |= {"mask_bits": 2, "run_bits": tiles} if kind.endswith("runs") else {}
+        windows = {"windows": 1, "mask_bits": 3, "window_span": 2 + tiles, "beats": 2}
+        more |= windows if kind.endswith("windows") else {}
         fields |= {"core": "sparse", "coding": "bitmask", **more}
     if kind == "window":
         more = {"window_span": kernel, "beats": tiles, "streams": filters - 1, "filters": tiles}
@@ -108,7 +112,7 @@ def test_floors_are_never_above_the_exact_figures(
     assert least[0] <= masks.cycles(config, portion, bytes_per_cycle)
     turn = turn_cycles(one_lane(config), layout, masks.layer_for(config, portion))
     assert turns[0] * turn <= masks.cycles(config, portion)
-    if kind.startswith("window"):
+    if kind.startswith("window") or kind.endswith("windows"):
         entries = masks.work(config, portion).entries
         assert floor.entries.sum() <= turn <= entries.sum()
         assert turns[0] * entries.sum() <= masks.cycles(config, portion)

@@ -21,7 +21,7 @@ SMALL = {"lanes": 5, "acc_bits": 32, "act_depth": 8192, "mask_depth": 1 << 12}
 def config_of(streams: int, mask_bits: int, **fields: int) -> CoreConfig:
     more = {"streams": streams, "mask_bits": mask_bits, **fields}
     return feed(
-        CoreConfig(), coding="bitmask", weight_depth=1 << 16, tap_depth=1 << 10, **SMALL | more
+        CoreConfig(), coding="bitmask", weight_depth=1 << 16, tap_depth=1 << 12, **SMALL | more
     )
 
 
@@ -53,7 +53,12 @@ def decoded(program: LayerProgram, config: CoreConfig, filters: int) -> tuple[De
             for n, mask in enumerate(masks[k]):
                 period, in_period = divmod(n, d["last_in_period"] + 1)
                 slots = [in_period << place_bits | bit for bit in range(bits) if mask >> bit & 1]
-                issues += [table[slot] + period * d["period_step"] for slot in slots] or [None]
+                word = [table[slot] + period * d["period_step"] for slot in slots]
+                issues += word or [None]
+                if config.windows and word:
+                    assert word == sorted(word)
+                    assert word[-1] - word[0] < config.window_span
+                    issues += [None] * (config.beats - len(word))
             longest = max(longest, len(issues))
             # The last issue waits for those of the other streams; one stream's levels have no gaps.
             at = [*range(len(issues) - 1), len(levels) - 1]
@@ -78,14 +83,18 @@ def decoded(program: LayerProgram, config: CoreConfig, filters: int) -> tuple[De
     mask_bits=st.integers(2, 64) | st.integers(2, 9),
     run_bits=st.integers(0, 4),
     full=st.sampled_from([None, 0.9, 1.0]),
+    windows=st.none() | st.tuples(st.integers(2, 5) | st.integers(2, 64), st.integers(1, 8)),
 )
 def test_every_level_is_at_its_address_in_the_stream_of_its_channel(
-    case, streams, mask_bits, run_bits, full
+    case, streams, mask_bits, run_bits, full, windows
 ):
     layer, x = case
     if full is not None:
         layer = random_layer(layer.geometry, full, bits=layer.bits)
-    config = config_of(streams, mask_bits, run_bits=run_bits, weight_bits=layer.bits)
+    fields = {"run_bits": run_bits, "weight_bits": layer.bits}
+    if windows is not None:
+        fields |= {"windows": 1, "window_span": windows[0], "beats": windows[1]}
+    config = config_of(streams, mask_bits, **fields)
     program = pack_layer(layer, config, len(x))
     layout = program.layout
     found, lengths = decoded(program, config, layer.geometry.out_channels)
