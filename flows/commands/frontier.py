@@ -192,7 +192,7 @@ def _limited(masks: dict[str, list[Masks]], b: float) -> dict[str, list[Masks]]:
 def _rivals(prices: Prices) -> Iterator[str]:
     """What is raced against: the searched kinds that have prices, and the array of earlier
     figures."""
-    kinds = {*prices.kinds, frontier.DENSE, frontier.WINDOWS}
+    kinds = {*prices.kinds, frontier.DENSE, frontier.ARRAYS, frontier.WINDOWS}
     yield from (kind for kind in frontier.RIVALS if kind in kinds)
     yield array(prices.act_bits).name
 

@@ -4,7 +4,8 @@ Both sides are searched over everything that flows.measure.space knows, at price
 Break-even at an area is the smallest pruning ratio from which the fastest sparse core of at most
 that area is no slower than the fastest dense machine of at most that area: a dense core, or a
 sparse one that executes the layer with nothing pruned. Some of those are faster than any array,
-since a window of activations serves several weights, whether others were pruned or not.
+since a window of activations serves several weights, whether others were pruned or not. Against the
+arrays alone it is `dense-arrays`.
 
 A dense array with such windows, which has not been built, would not need the bits of the weight
 buffers that tell places. `dense-windows` is what it could be at best: the fastest of the dense
@@ -35,9 +36,11 @@ AREAS = (16, 32, 64, 128, 256, 512, 1024)
 """Multipliers of the dense cores whose areas are the budgets."""
 SPARSE = ("sparse", "sparse-rows")
 DENSE = "dense"
+ARRAYS = "dense-arrays"
+"""The dense cores alone, which the sparse ones beat by whatever they are better at."""
 WINDOWS = "dense-windows"
 """What a dense array with windows could be at best: no core, but a bound."""
-RIVALS = (DENSE, WINDOWS, "dense-packed", "sparse-nm")
+RIVALS = (DENSE, ARRAYS, WINDOWS, "dense-packed", "sparse-nm")
 """What is searched on each side."""
 RATIOS = (1.0, 1.5, 2.0, 4.0, 8.0, 16.0)
 """Pruning ratios of which the speedup is told at every area."""
@@ -84,8 +87,8 @@ class FrontierPoint(Value, frozen=True, kw_only=True):
     Parameters
     ----------
     layer : name of the layer, or network: all of its convolutions on one chip
-    against : dense, the fastest machine within the area with nothing pruned; dense-windows, the
-        same where the weights of cores with windows need no bits for their places; dense-packed,
+    against : dense, the fastest machine within the area with nothing pruned; dense-arrays, the
+        fastest dense core; dense-windows, the same as dense where the weights of cores with windows need no bits for their places; dense-packed,
         the fastest that stores no zeros, at each ratio for itself; sparse-nm, the fastest for
         layers with two weights of four, which it executes; dense-2d-8x8, that core alone
     masks : random, or model: those of a really pruned network, thinned or refilled
@@ -278,7 +281,7 @@ def point(
 
     Raises CosignError when no dense core fits.
     """
-    kind = DENSE if against == WINDOWS else against
+    kind = DENSE if against in (ARRAYS, WINDOWS) else against
     plain = {DENSE: SPARSE, WINDOWS: (*SPARSE, WINDOWS)}.get(against, ())
     dense = Side(race, (kind,), sram_model, weights, plain)
     sparse = Side(race, SPARSE, sram_model, weights)

@@ -15,7 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from cosign import atomic_write
-from flows.measure.frontier import Frontier, FrontierPoint
+from flows.measure.frontier import ARRAYS, Frontier, FrontierPoint
 from flows.report import paper
 from flows.report.results import Results
 from flows.report.tables import times
@@ -193,7 +193,9 @@ def fig4_by_layer(curves: Sequence[Curve]) -> Figure:
 
 def frontier(found: Frontier) -> Figure:
     """Break-even over the area of the array, a line for each rival, SRAM model and accounting, a
-    panel for each layer; bars are the spread of the seeds, filled marks measured."""
+    panel for each layer; bars are the spread of the seeds, filled marks measured. Dense arrays
+    alone are left out: they are where the machines are that may be sparse ones unpruned, or below.
+    """
     layers = list(dict.fromkeys(point.layer for point in found.points))
     figure, grid = plt.subplots(
         1, len(layers), figsize=(WIDTH, 4.2), layout="constrained", sharey=True, squeeze=False
@@ -204,7 +206,8 @@ def frontier(found: Frontier) -> Figure:
     for axes, layer in zip(grid[0], layers, strict=True):
         groups: dict[tuple[str, str, str, str], list[FrontierPoint]] = {}
         for point in found.points:
-            if point.layer == layer and point.break_even_ratio is not None:
+            left_out = point.against == ARRAYS or point.break_even_ratio is None
+            if point.layer == layer and not left_out:
                 key = point.against, point.masks, point.sram_model, point.weights
                 groups.setdefault(key, []).append(point)
         for (against, masks, sram_model, weights), points in groups.items():

@@ -32,7 +32,7 @@ def test_points_by_area_and_the_unpruned_advantage(tmp_path: Path, capsys):
     }
     assert len(found) == len(content["points"])
     counts = Counter(against for against, *_ in found)
-    assert counts["dense"] == counts["dense-windows"] == 2 * 2 * 3
+    assert counts["dense"] == counts["dense-arrays"] == counts["dense-windows"] == 2 * 2 * 3
     assert counts["dense-2d-8x8"] == 2 * 2
     assert 0 < counts["sparse-nm"] <= 2 * 2 * 3  # where one is small enough
     assert 0 < counts["dense-packed"] <= 2 * 2 * 3
