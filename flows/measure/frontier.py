@@ -88,9 +88,10 @@ class FrontierPoint(Value, frozen=True, kw_only=True):
     ----------
     layer : name of the layer, or network: all of its convolutions on one chip
     against : dense, the fastest machine within the area with nothing pruned; dense-arrays, the
-        fastest dense core; dense-windows, the same as dense where the weights of cores with windows need no bits for their places; dense-packed,
-        the fastest that stores no zeros, at each ratio for itself; sparse-nm, the fastest for
-        layers with two weights of four, which it executes; dense-2d-8x8, that core alone
+        fastest dense core; dense-windows, as dense, but the weights of cores with windows need no
+        bits for their places; dense-packed, the fastest that stores no zeros, at each ratio for
+        itself; sparse-nm, the fastest for layers with two weights of four, which it executes;
+        dense-2d-8x8, that core alone
     masks : random, or model: those of a really pruned network, thinned or refilled
     sram_model : openram or flat
     weights : streamed or on-chip

@@ -61,7 +61,7 @@ def test_the_rooms_own_program_has_it_too(capsys):
     words = ["--areas", "4", "--seeds", "1", "--sram", "flat", "--weights", "streamed"]
     assert synth.main([*LINE, *words, "--json", "-"]) == 0
     said = capsys.readouterr()
-    assert [p["multipliers"] for p in json.loads(said.out)["points"]] == [4, 4, 4, 4, 64]
+    assert [p["multipliers"] for p in json.loads(said.out)["points"]] == [4, 4, 4, 4, 4, 64]
     assert "against dense-2d-8x8" in said.err
 
 

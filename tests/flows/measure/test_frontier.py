@@ -139,10 +139,11 @@ def test_a_dense_array_with_windows_needs_no_bits_for_places(monkeypatch: pytest
     assert found.area_um2 == pytest.approx(own - saved)
     ratios = [
         point.break_even_ratio
-        for against in (frontier.DENSE, frontier.WINDOWS)
+        for against in (frontier.ARRAYS, frontier.DENSE, frontier.WINDOWS)
         if (point := frontier.point(race, against, [masks], "random", "flat", "streamed", 8))
     ]
-    assert ratios[0] <= ratios[1]
+    assert ratios == sorted(ratios)
+    assert len(ratios) == 3
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=3), st.integers(1, 70))
