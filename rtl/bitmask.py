@@ -32,7 +32,7 @@ class BitmaskFront(Front):
     """
 
     def __init__(self, config: CoreConfig):
-        super().__init__(config, **(window_ports(config) if config.windows else {}))
+        super().__init__(config, **window_ports(config))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

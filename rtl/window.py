@@ -149,10 +149,12 @@ def read_in_beats(
 
 
 def window_ports(config: CoreConfig) -> dict[str, wiring.Member]:
-    """What a front end with windows has beside `front_signature`.
+    """What a front end has beside `front_signature` where the core has windows.
 
     opened, taps : of each stream, for `Taps`
     """
+    if not config.windowed:
+        return {}
     taps = Out(config.streams * config.tap_bits)
     return {"opened": Out(config.streams), "taps": taps}
 

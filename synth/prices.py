@@ -203,7 +203,7 @@ class Prices:
         found._found = {}
         made = {report.config: PricedCore.of(report) for report in reports}
         found._mapped = {**self._mapped, **made}
-        found._measured = {**self._measured, **self._logic(made)}
+        found._measured = self._logic(found._mapped)
         return found
 
     def mapped(self, config: CoreConfig) -> bool:

@@ -55,7 +55,7 @@ def searched(
     masks = Masks([RandomMasks(g, batch_of(g, batch), seed) for g in geometries.values()])
     space = Space(list(geometries.values()), batch, MOST)
     unknown: list[CoreConfig] = []
-    for place in (False, True)[: 1 + prices.placed]:
+    for place in (False, True) if prices.placed else (False,):
         for _ in range(_ROUNDS):
             found = _winners(_fields(space, prices, False), masks, area_um2)
             known = prices.measured if place else prices.mapped

@@ -193,9 +193,8 @@ def fig4_by_layer(curves: Sequence[Curve]) -> Figure:
 
 def frontier(found: Frontier) -> Figure:
     """Break-even over the area of the array, a line for each rival, SRAM model and accounting, a
-    panel for each layer; bars are the spread of the seeds, filled marks measured. Dense arrays
-    alone are left out: they are where the machines are that may be sparse ones unpruned, or below.
-    """
+    panel for each layer; bars are the spread of the seeds, filled marks measured. The line
+    against dense arrays alone is left out: it is that against the dense machines, or below it."""
     layers = list(dict.fromkeys(point.layer for point in found.points))
     figure, grid = plt.subplots(
         1, len(layers), figsize=(WIDTH, 4.2), layout="constrained", sharey=True, squeeze=False
