@@ -84,19 +84,16 @@ class _Feed:
 
     def __init__(self, port: stream.Interface, words: list[int]):
         self._port, self.left = port, words
-        self._valid = False
 
-    def offer(self, ctx: Any, rests: bool) -> None:
-        self._valid = bool(self.left) and (self._valid or not rests)
-        ctx.set(self._port.valid, self._valid)
-        if self._valid:
+    def offer(self, ctx: Any) -> None:
+        ctx.set(self._port.valid, bool(self.left))
+        if self.left:
             ctx.set(self._port.payload, self.left[0])
 
     def go_on(self, ctx: Any) -> None:
         """Behind a word that is taken at the coming edge."""
-        if self._valid and ctx.get(self._port.ready):
+        if self.left and ctx.get(self._port.ready):
             del self.left[0]
-            self._valid = False
 
 
 def _words(values: np.ndarray) -> list[int]:
@@ -114,15 +111,13 @@ def _rows(run: Run, config: CoreConfig) -> list[int]:
 def simulate_core(
     runs: list[Run],
     config: CoreConfig,
-    stall: float = 0.0,
     seed: int = 0,
-    pressure: float | None = None,
+    pressure: float = 0.0,
     at_start: tuple[str, ...] | None = None,
 ) -> list[RunResult]:
     """What sim.simulate_runs answers, of runs without a reset; `left_over` counts the words.
 
-    stall : share of the cycles in which a stream rests; biases do so longer
-    pressure : share of the cycles in which the output does, None for `stall`
+    pressure : share of the cycles in which the output takes nothing
     at_start : fields of the descriptor that are there with the start, all others are random until
         the cycle behind it; None for all
     Raises AssertionError when the core stops answering.
@@ -153,8 +148,7 @@ def simulate_core(
                 machine,
                 run,
                 feeds,
-                lambda: rng.random() < stall,
-                lambda: rng.random() < (stall if pressure is None else pressure),
+                lambda: rng.random() < pressure,
             )
             if answer.error == 1 << Error.ACTS:
                 maps = _Feed(
@@ -173,19 +167,17 @@ async def _job(
     machine: core.Core,
     run: Run,
     feeds: tuple[_Feed, ...],
-    rests: Callable[[], bool],
     waits_at_output: Callable[[], bool],
 ) -> RunResult:
     """From the start to done."""
     cycles = stalls = nonzeros = fillers = 0
     events = machine.events
     raw = bytearray()
-    ended, patience = False, PATIENCE
+    starts, ended, patience = True, False, PATIENCE
     ctx.set(machine.start, 1)
     while not ctx.get(machine.done):
-        for feed in feeds[:-1]:
-            feed.offer(ctx, rests())
-        feeds[-1].offer(ctx, any(rests() for _ in range(8)))
+        for feed in feeds:
+            feed.offer(ctx)
         ctx.set(machine.o.ready, not waits_at_output())
         for feed in feeds:
             feed.go_on(ctx)
@@ -205,15 +197,17 @@ async def _job(
             patience = PATIENCE
         assert patience, "the core stopped answering"
         await ctx.tick()
-        ctx.set(machine.start, 0)
-        for name, value in run.descriptor.items():
-            ctx.set(getattr(machine.layer, name), value)
+        if starts:  # each value that is set settles the whole design
+            starts = False
+            ctx.set(machine.start, 0)
+            for name, value in run.descriptor.items():
+                ctx.set(getattr(machine.layer, name), value)
     error = ctx.get(machine.error)
     assert error or ended, "no last word"
     left_over = sum(len(feed.left) for feed in feeds[1:])
     for feed in feeds[1:]:
         feed.left.clear()
-        feed.offer(ctx, True)
+        feed.offer(ctx)
     await ctx.tick()
     bits, values = machine.config.act_bits, machine.config.drain * machine.config.tiles
     words = np.frombuffer(bytes(raw), np.uint8).reshape(-1, -(-bits * values // 8))

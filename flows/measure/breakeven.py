@@ -211,6 +211,7 @@ def _cost(core: CoreReport) -> dict[str, Any]:
         "core": core.config.core,
         "lanes": core.config.lanes,
         "filters": core.config.filters,
+        "multipliers": core.config.multipliers,
         "config_hash": core.config.hash,
         "logic_um2": core.logic_um2,
         "area_um2": core.area_um2(HEADLINE[0]),

@@ -2,12 +2,14 @@
 
 A core that computes no fewer pixels at once than another, and takes as many turns for each of the
 layers, is larger for nothing. So of all numbers of lanes those are tried that save a turn
-somewhere, and of all numbers of filters likewise. Drains are doubled until results leave as fast
-as any layer makes them.
+somewhere, and of all numbers of filters likewise. Of several layers nearly every number saves a
+turn of one of them; there those are tried that save SAVED of all dense work over the last one
+tried, and likewise windows. Drains are doubled until results leave as fast as any layer makes them.
 """
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -19,6 +21,9 @@ from rtl.program.layout import Layout
 from rtl.program.pack import layout_of
 
 MOST_LANES, MOST_FILTERS, MOST_SPAN = 256, 64, 64
+SAVED = 0.02
+"""So much slower at most is a chip of several layers for a number of lanes or filters that was not
+tried."""
 TILES = (1, 2, 3, 4, 6, 8, 12, 16)
 BANK_BYTES = (2, 4, 8)
 INDEX_BITS = (8, 10, 12)
@@ -69,6 +74,7 @@ class Space:
         self.batch = batch
         self.most = most
         self.act_bits = act_bits
+        self._images = [batch if g.kind == "linear" else 1 for g in self.geometries]
         self._layouts = functools.cache(self._layouts_of)
 
     def layouts(self, tiles: int, element: int = 1) -> tuple[Layout, ...]:
@@ -79,31 +85,58 @@ class Space:
         return self._layouts(tiles, element)
 
     def _layouts_of(self, tiles: int, element: int) -> tuple[Layout, ...]:
-        batches = [self.batch if g.kind == "linear" else 1 for g in self.geometries]
         return tuple(
-            layout_of(g, batch, tiles, element)
-            for g, batch in zip(self.geometries, batches, strict=True)
+            layout_of(g, images, tiles, element)
+            for g, images in zip(self.geometries, self._images, strict=True)
         )
 
     def lanes(self, tiles: int) -> list[int]:
-        """Numbers of lanes that save a turn over all smaller ones."""
-        return _thresholds((layout.positions for layout in self.layouts(tiles)), MOST_LANES)
+        """Numbers of lanes that save turns over all smaller ones."""
+        totals = [layout.positions for layout in self.layouts(tiles)]
+        works = [
+            g.weights / images for g, images in zip(self.geometries, self._images, strict=True)
+        ]
+        return self._saving(_divisors(totals, MOST_LANES), _turns(totals, works))
 
     def filters(self) -> list[int]:
-        """Numbers of filters that save a pass over all smaller ones."""
-        return _thresholds((g.out_channels // g.groups for g in self.geometries), MOST_FILTERS)
+        """Numbers of filters that save passes over all smaller ones."""
+        totals = [g.out_channels // g.groups for g in self.geometries]
+        works = [g.macs / g.out_channels for g in self.geometries]
+        return self._saving(_divisors(totals, MOST_FILTERS), _turns(totals, works))
 
     def spans(self) -> list[int]:
         """Bytes of a map within which lie the taps of a layer's kernel, or of as many of its rows,
         at least two, as MOST_SPAN holds."""
+        layouts = self.layouts(1)
         found = set()
-        for layout in self.layouts(1):
-            (rows, columns), dilation = layout.geometry.kernel, layout.geometry.dilation
-            row, further = (columns - 1) * dilation[1] + 1, dilation[0] * layout.pitch
-            count = min(rows - 1, (MOST_SPAN - row) // further)
-            if count > 0:
-                found.add(count * further + row)
-        return sorted(found)
+        for layout in layouts:
+            count = min(layout.geometry.kernel[0], _rows_in(layout, MOST_SPAN))
+            if count > 1:
+                row, further = _row_and_pitch(layout)
+                found.add((count - 1) * further + row)
+
+        def windows(span: int) -> float:
+            """Dense work, each row of a kernel that takes a window of its own counted."""
+            return sum(
+                layout.geometry.macs * -(-layout.geometry.kernel[0] // _rows_in(layout, span))
+                for layout in layouts
+            )
+
+        return self._saving(sorted(found), windows, windows(0))
+
+    def _saving(
+        self, sizes: list[int], work: Callable[[int], float], last: float = math.inf
+    ) -> list[int]:
+        """Those of the rising `sizes` of which each does with SAVED less work than the one before;
+        of a single layer all. `last` : work without any of them"""
+        if len(self.geometries) == 1:
+            return sizes
+        kept = []
+        for size in sizes:
+            if (now := work(size)) < (1 - SAVED) * last:
+                kept.append(size)
+                last = now
+        return kept
 
     @property
     def fewest_columns(self) -> int:
@@ -126,12 +159,29 @@ class Space:
                     yield tiles, lanes, filters
 
 
-def _thresholds(totals: Iterable[int], most: int) -> list[int]:
+def _divisors(totals: Iterable[int], most: int) -> list[int]:
     """All ceil(total / n) up to `most`: the least divisors for each number of turns."""
     found: set[int] = set()
     for total in totals:
         found |= {-(-total // n) for n in range(-(-total // most), total + 1)}
     return sorted(found)
+
+
+def _turns(totals: Sequence[int], works: Sequence[float]) -> Callable[[int], float]:
+    """The sum of ceil(total / size), each times its work, by size."""
+    return lambda size: sum(-(-t // size) * w for t, w in zip(totals, works, strict=True))
+
+
+def _row_and_pitch(layout: Layout) -> tuple[int, int]:
+    """Bytes of a map that a row of the kernel spans, and from it to the next one."""
+    dilation = layout.geometry.dilation
+    return (layout.geometry.kernel[1] - 1) * dilation[1] + 1, dilation[0] * layout.pitch
+
+
+def _rows_in(layout: Layout, span: int) -> int:
+    """Rows of the kernel that lie within so many bytes, at least one."""
+    row, further = _row_and_pitch(layout)
+    return max(0, span - row) // further + 1
 
 
 def dense(space: Space) -> Iterator[CoreConfig]:

@@ -189,6 +189,7 @@ class Core(Value, frozen=True, kw_only=True):
     ----------
     name, core : its name, and its kind
     lanes, filters : output pixels and filters computed at once
+    multipliers : those of lockstep tiles and of several streams counted; early files have none
     config_hash : of its CoreConfig
     logic_um2 : area without memories
     area_um2 : area with memories under `sram_model`
@@ -202,6 +203,7 @@ class Core(Value, frozen=True, kw_only=True):
     core: str
     lanes: Count
     filters: Count
+    multipliers: Count | None = None
     config_hash: str
     logic_um2: Positive
     area_um2: Positive

@@ -225,7 +225,7 @@ def core_table(results: Results) -> Table:
     table = new_table(
         f"Cores in {hardware.pdk}, SRAM: {hardware.sram_model}",
         "core",
-        "lanes × filters",
+        "multipliers",
         "logic µm²",
         "SRAM µm²",
         "total µm²",
@@ -234,7 +234,7 @@ def core_table(results: Results) -> Table:
     for core in hardware.cores:
         table.add_row(
             core.name,
-            f"{core.lanes} × {core.filters}",
+            "–" if core.multipliers is None else f"{core.multipliers:,}",
             f"{core.logic_um2:,.0f}",
             f"{core.area_um2 - core.logic_um2:,.0f}",
             f"{core.area_um2:,.0f}",

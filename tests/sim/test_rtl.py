@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compared import job_of, run_and_compare
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from malformed import is_right, malformed, run_of
@@ -22,7 +23,7 @@ from random_layers import (
 )
 
 from compress.model.activations import bounds
-from compress.model.graph import Geometry, Layer
+from compress.model.graph import Geometry
 from cosign import CosignError
 from rtl.config import CoreConfig
 from rtl.program.encode import work
@@ -260,39 +261,6 @@ every_core = pytest.mark.parametrize("config", CORES.values(), ids=CORES)
 thorough = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def job_of(layer: Layer, x: np.ndarray, config: CoreConfig) -> Job:
-    if layer.geometry.kind == "conv":
-        return Job(pack_layer(layer, config), x[0])
-    return Job(pack_layer(layer, config, len(x)), x[:, :, 0, 0])
-
-
-def expected_outputs(layer: Layer, x: np.ndarray) -> np.ndarray:
-    out = layer_output(layer, x)
-    return out[0] if layer.geometry.kind == "conv" else out[:, :, 0, 0]
-
-
-def run_and_compare(
-    batch,
-    config: CoreConfig,
-    stall_seed: int | None = None,
-    power_on: int = 1,
-    bytes_per_cycle: float | None = None,
-) -> list[int]:
-    """Run layers back to back in one simulator; returns the cycles of each."""
-    jobs = [job_of(layer, x, config) for layer, x in batch]
-    results = simulate(
-        jobs,
-        config,
-        simulators_dir(),
-        stall_seed=stall_seed,
-        seed=power_on,
-        bytes_per_cycle=bytes_per_cycle,
-    )
-    for (layer, x), result in zip(batch, results, strict=True):
-        assert np.array_equal(result.outputs, expected_outputs(layer, x)), layer.geometry
-    return [result.cycles for result in results]
-
-
 def fitting(batch, config: CoreConfig):
     """The cases that the core accepts: all, but for steps that a dense core cannot make."""
     accepted = []
@@ -492,21 +460,20 @@ def test_a_reset_in_the_middle_of_a_layer_leaves_nothing_behind(config):
         assert is_right(answer.raw, layer, config)
 
 
-MALFORMED = [(name, *case) for name, config in CORES.items() for case in malformed(config)]
-
-
-@pytest.mark.parametrize(("name", "geometry", "spoil", "error"), MALFORMED)
-def test_malformed_streams_raise_an_error_and_leave_the_core_restartable(
-    name, geometry, spoil, error
-):
-    config = CORES[name]
-    layer = obeying(random_layer(geometry, 0.5), config)
-    run = run_of(layer, config)
-    before, bad, after = simulate_runs([run, spoil(run, config), run], config, simulators_dir())
-    assert bad.error == 1 << error
-    assert (before.error, after.error) == (0, 0)
-    assert is_right(before.raw, layer, config)
-    assert is_right(after.raw, layer, config)
+@every_core
+def test_malformed_streams_raise_an_error_and_leave_the_core_restartable(config):
+    """Each between two runs of the layer that it spoils, all in one simulator."""
+    runs, layers, errors = [], [], []
+    for geometry, spoil, error in malformed(config):
+        layer = obeying(random_layer(geometry, 0.5), config)
+        run = run_of(layer, config)
+        runs += [run, spoil(run, config), run]
+        layers += [layer] * 3
+        errors += [0, 1 << error, 0]
+    answers = simulate_runs(runs, config, simulators_dir())
+    assert [answer.error for answer in answers] == errors
+    for layer, answer in zip(layers, answers, strict=True):
+        assert answer.error or is_right(answer.raw, layer, config)
 
 
 @every_core

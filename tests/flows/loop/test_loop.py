@@ -149,6 +149,8 @@ def test_the_run_keeps_its_cores(finished, results):
     known = {core["name"]: core["config_hash"] for core in results["hardware"]["cores"]}
     assert {"dense-2d-2x2", "dense-scalar-5", "sparse-5"} <= set(known)
     assert results["hardware"]["multipliers"] == {"sparse": 5, "dense": 4, "dense_scalar": 5}
+    each = {core["name"]: core["multipliers"] for core in results["hardware"]["cores"]}
+    assert (each["dense-2d-2x2"], each["dense-scalar-5"], each["sparse-5"]) == (4, 5, 5)
     against = {curve["against"] for curve in results["hardware"]["curves"]}
     assert against == {"dense-2d-2x2"}
 

@@ -1,6 +1,8 @@
 """The search finds what trying everything finds, and no sparse core wins with nothing pruned."""
 
+import dataclasses
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from flows.measure import frontier
 from flows.measure.contest import Masks
 from flows.measure.floors import floor_of, turn_cycles
 from flows.measure.frontier import Race, Side
-from flows.measure.space import BANK_BYTES, KINDS, Space, _thresholds, banked, candidates
+from flows.measure.space import BANK_BYTES, KINDS, SAVED, Space, _divisors, banked, candidates
 from flows.measure.workload import RandomMasks, ThinnedMasks, one_lane
 from rtl.config import CORES, CoreConfig
 from rtl.program.fit import feed, fit
@@ -148,12 +150,58 @@ def test_a_dense_array_with_windows_needs_no_bits_for_places(monkeypatch: pytest
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=3), st.integers(1, 70))
 def test_sizes_between_thresholds_save_no_turn(totals, most):
-    found = _thresholds(totals, most)
+    found = _divisors(totals, most)
     assert found[0] == 1
     assert found[-1] <= most
     for size in range(1, most + 1):
         best = max(known for known in found if known <= size)
         assert [-(-total // best) for total in totals] == [-(-total // size) for total in totals]
+
+
+SEVERAL = (
+    Geometry("conv", 3, 8, 32, 30, (3, 3), (2, 2), (1, 1)),
+    Geometry("conv", 8, 8, 16, 15, (5, 5), padding=(2, 2), groups=8),
+    Geometry("conv", 8, 24, 16, 15, (1, 1)),
+    Geometry("linear", 24, 100),
+)
+
+
+@pytest.mark.parametrize(("tiles", "batch"), [(1, 1), (2, 5)])
+def test_a_chip_of_several_layers_loses_little_by_sizes_that_are_not_tried(tiles, batch):
+    """Turns of all layers, counted for every number of lanes and of filters on its own."""
+    space = Space(SEVERAL, batch, 4096)
+    positions = [layout.positions for layout in space.layouts(tiles)]
+    images = [1, 1, 1, batch]
+
+    def turns(lanes: int) -> float:
+        return sum(
+            -(-pixels // lanes) * g.weights / count
+            for pixels, g, count in zip(positions, SEVERAL, images, strict=True)
+        )
+
+    def passes(filters: int) -> int:
+        return sum(
+            -(-(g.out_channels // g.groups) // filters) * g.groups * g.columns * g.out_height * g.out_width
+            for g in SEVERAL
+        )
+
+    for tried, most, work in ((space.lanes(tiles), 256, turns), (space.filters(), 64, passes)):
+        assert tried[0] == 1
+        assert tried == sorted(tried)
+        for size in range(1, most + 1):
+            best = max(known for known in tried if known <= size)
+            assert (1 - SAVED) * work(best) <= work(size) * (1 + 1e-12)
+        assert all(work(b) < (1 - SAVED) * work(a) for a, b in itertools.pairwise(tried))
+
+
+def test_windows_of_several_layers_are_those_that_save_reads():
+    most = Geometry("conv", 16, 16, 28, 28, (3, 3), padding=(1, 1))
+    little = Geometry("conv", 1, 1, 58, 58, (3, 3), padding=(1, 1))
+    assert Space([most], 1, 64).spans() == [61]  # all three rows of a kernel
+    assert Space([little], 1, 64).spans() == [62]  # two of them
+    assert Space([most, little], 1, 64).spans() == [61]
+    even = dataclasses.replace(little, in_channels=18, out_channels=18)
+    assert Space([most, even], 1, 64).spans() == [61, 62]
 
 
 @pytest.mark.parametrize("kind", KINDS)
