@@ -6,7 +6,7 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +35,10 @@ from synth.store import copy_kept
 
 SCHEMA = 2
 TOP = "cosign_core"
+MEMORIES = "cosign_sram.lib"
 KEPT = ("netlist.v", "area.rpt", "area.json", "timing.rpt", "timing_top20.rpt", "timing_hold.rpt",
         "timing_tns.rpt", "check_setup.rpt", "sta.tcl", "map.ys", "map.abc", "map.log",
-        "cosign_sram.lib", "cosign_core.v", "core.json")  # fmt: skip
+        MEMORIES, "cosign_core.v", "core.json")  # fmt: skip
 PLACED = "placed"
 """Folder of a placed core's files, in that of the others."""
 FASTEST = ("fastest.v", "fastest_timing.rpt")  # of the Fmax search
@@ -184,11 +185,13 @@ def synthesize(
         raise CosignError(
             "a core with gated clocks cannot be placed yet; leave out --place or --clock-gating."
         )
+    cancel = cancel or threading.Event()
     pdk = find_pdk(liberty, clock_gating=clock_gating)
     for model in sram_models:
         sram.area_um2(model, 1, 1)  # an unknown model fails before the work, not after
     if place is not None:
         placement.check(pdk, place)
+    started = time.monotonic()
     steps = Steps(progress, search_fmax)
     texts = verilog.generate(config)
     logic = {"cosign_core.v": texts["cosign_core.v"]}
@@ -196,24 +199,36 @@ def synthesize(
         provenance = {**toolchain(pdk), "core_config": config.hash}
         kept = (FASTEST if search_fmax else ()) + KEPT  # core.json last
         cached = cache.entry("synth", provenance, logic, search_fmax)
-        report = _cached(cached, kept)
-        source = cached
-        if report is None:
-            report = _synthesize(
-                config, pdk, logic, work, provenance, steps, cancel, place is not None
+        with ThreadPoolExecutor(1) as beside, _stopped_by_errors(cancel):
+            begun = _cached(cached, kept) or _mapped(
+                config, pdk, logic, work, steps, cancel, place is not None
             )
-            source = work
-            cache.keep(cached, {name: (work / name).read_bytes() for name in kept})
-        placed = None
-        if place is not None:
-            folder = None if out is None else Path(out) / PLACED
-            placed = placement.place_core(
-                config, TOP, pdk, logic, provenance, place, folder, cancel, progress
-            )
+            placing = None
+            if place is not None:  # starts from the mapped netlist as well
+                folder = None if out is None else Path(out) / PLACED
+                job = config, TOP, pdk, logic, provenance, place, folder, cancel, progress
+                placing = beside.submit(placement.place_core, *job)
+            if isinstance(begun, CoreReport):
+                report, source = begun, cached
+            else:
+                report = _sized(begun, config, pdk, provenance, started, steps, cancel)
+                source = work
+                cache.keep(cached, {name: (work / name).read_bytes() for name in kept})
+            placed = None if placing is None else placing.result()
         if out is not None:
             copy_kept(source, Path(out), kept)
     areas = {model: report.sram_um2[model] for model in sram_models}
     return dataclasses.replace(report, sram_um2=areas, placed=placed)
+
+
+@contextlib.contextmanager
+def _stopped_by_errors(cancel: threading.Event) -> Iterator[None]:
+    """Whatever ends the block stops the tools of all that goes on beside it."""
+    try:
+        yield
+    except BaseException:
+        cancel.set()
+        raise
 
 
 def toolchain(pdk: Pdk) -> dict[str, Any]:
@@ -228,27 +243,42 @@ def toolchain(pdk: Pdk) -> dict[str, Any]:
         }
 
 
-def _synthesize(
+def _mapped(
     config: CoreConfig,
     pdk: Pdk,
     logic: dict[str, str],
     folder: Path,
-    provenance: dict[str, Any],
     steps: Steps,
-    cancel: threading.Event | None,
-    keep_mapped: bool,
-) -> CoreReport:
-    started = time.monotonic()
+    cancel: threading.Event,
+    keep: bool,
+) -> Path:
+    """The netlist of `config`, neither buffered nor sized, and beside it its memories' Liberty."""
     steps.done("Verilog")
+    liberty = folder / MEMORIES
+    sram.write_liberty(rtl_sram.macros(config), liberty)
+    path = map_once(logic, TOP, pdk, liberty, folder, cancel, keep=keep)
+    steps.done("mapping")
+    return path
+
+
+def _sized(
+    mapped: Path,
+    config: CoreConfig,
+    pdk: Pdk,
+    provenance: dict[str, Any],
+    started: float,
+    steps: Steps,
+    cancel: threading.Event,
+) -> CoreReport:
+    """Buffered, sized, measured and timed; what it leaves lies beside the mapped netlist.
+
+    started : by time.monotonic, with the mapping
+    """
     library = pdk.library
     registers = pdk.registers
-    macros = rtl_sram.macros(config)
-    liberty = folder / "cosign_sram.lib"
-    sram.write_liberty(macros, liberty)
-    mapped = map_once(logic, TOP, pdk, liberty, folder, cancel, keep=keep_mapped)
-    steps.done("mapping")
+    liberty = mapped.parent / MEMORIES
     netlist = Netlist.from_yosys(mapped, TOP, registers)
-    path = folder / "netlist.v"
+    path = mapped.parent / "netlist.v"
 
     def open_timer(netlist: Netlist, period_ns: float) -> Timer:
         netlist.write(path)
@@ -270,6 +300,7 @@ def _synthesize(
     timing = sign_off(path, TOP, pdk, liberty, config.clock_ns, cancel)
     steps.done("timing")
     cells = {kind: count for kind, count in area.cells.items() if kind in library.cells}
+    macros = rtl_sram.macros(config)
     report = CoreReport(
         config=config,
         logic_um2=area.logic_um2,
@@ -284,7 +315,7 @@ def _synthesize(
         blocks_um2=blocks_um2(netlist, library, config),
         fmax_search=found,
     )
-    write_json(folder / "core.json", report.to_json())
+    write_json(mapped.parent / "core.json", report.to_json())
     steps.end()
     return report
 
