@@ -220,7 +220,8 @@ def inputs(config: CoreConfig) -> dict[str, tuple[str, int]]:
         ports[f"{port}__valid"] = (f"{name}_valid", 1)
     offset = 0
     for name, width in widths(config).items():
-        ports[f"layer__{name}"] = (f"layer[{offset} +: {width}]", width)
+        held = "layer" if name == "new_map" else "arriving"
+        ports[f"layer__{name}"] = (f"{held}[{offset} +: {width}]", width)
         offset += width
     return ports
 
@@ -253,7 +254,7 @@ def _recorder(config: CoreConfig) -> str:
 
 
 def _instance(config: CoreConfig) -> str:
-    """The core inside the bench: its descriptor ports are slices of `layer`."""
+    """The core inside the bench: its descriptor ports are slices of the bench's."""
     ports = {"clk": "clk", "error": "error"}
     ports |= {port: signal for port, (signal, _) in (inputs(config) | outputs(config)).items()}
     body = ",\n".join(f"    .{port}({signal})" for port, signal in ports.items())

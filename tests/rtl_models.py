@@ -113,13 +113,10 @@ def simulate_core(
     config: CoreConfig,
     seed: int = 0,
     pressure: float = 0.0,
-    at_start: tuple[str, ...] | None = None,
 ) -> list[RunResult]:
     """What sim.simulate_runs answers, of runs without a reset; `left_over` counts the words.
 
     pressure : share of the cycles in which the output takes nothing
-    at_start : fields of the descriptor that are there with the start, all others are random until
-        the cycle behind it; None for all
     Raises AssertionError when the core stops answering.
     """
     machine = core.Core(config)
@@ -135,9 +132,7 @@ def simulate_core(
         maps = _Feed(machine.i_acts, [row for run in runs for row in _rows(run, config)])
         for number, run in enumerate(runs):
             for name, value in run.descriptor.items():
-                port = getattr(machine.layer, name)
-                there = at_start is None or name in at_start
-                ctx.set(port, value if there else rng.getrandbits(len(port)))
+                ctx.set(getattr(machine.layer, name), value)
             feeds = (
                 maps,
                 _Feed(machine.i_weights, _words(run.weights)),
@@ -200,8 +195,6 @@ async def _job(
         if starts:  # each value that is set settles the whole design
             starts = False
             ctx.set(machine.start, 0)
-            for name, value in run.descriptor.items():
-                ctx.set(getattr(machine.layer, name), value)
     error = ctx.get(machine.error)
     assert error or ended, "no last word"
     left_over = sum(len(feed.left) for feed in feeds[1:])

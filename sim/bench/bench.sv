@@ -6,7 +6,8 @@
 //               writes PREFIX.out.
 // +results=FILE text, one line for each job that was not reset: prefix, output words, cycles, stalls,
 //               nonzeros, fillers, whether words were left over, error
-// +stall=SEED   idle cycles on every input stream and back-pressure on the output, half of all cycles
+// +stall=SEED   idle cycles on every input stream and back-pressure on the output, half of all cycles;
+//               of the descriptor only new_map is there with the start, all else a cycle later
 // +channel=BITS all streams share a channel of so many bits a cycle (`channel.sv`); of a job it also
 //               reads PREFIX.channel (text: bits of a row and of the map, of the widest weight and of
 //               all, of a bias and of all, of an output word) and PREFIX.bits (two bytes for each
@@ -51,7 +52,8 @@ module bench #(
   wire [OUT_BITS-1:0] out;
   wire [8*OUT_BYTES-1:0] out_bytes = {{(8*OUT_BYTES){1'b0}}} | out;
   reg [LAYER_BITS-1:0] layer;
-  reg start, resetting;
+  reg start, resetting, stalling;
+  wire [LAYER_BITS-1:0] arriving = start && stalling ? ~layer : layer;
   wire busy, done;
   wire [3:0] error;
   wire [3+2*COUNT_BITS:0] events;
@@ -104,7 +106,7 @@ module bench #(
   integer ignored, rows, skip;
   string jobs_name, results_name, prefix, map_prefix;
   reg [LAYER_BITS-1:0] map_layer;
-  reg stalling, ended, maps_end;
+  reg ended, maps_end;
   reg [31:0] noise;
 
   // One step of an input stream: the next word when the last one has gone, and whether there is one.

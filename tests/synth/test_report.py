@@ -17,6 +17,7 @@ from rtl.sram import macros
 from sim.build import tools
 from synth.map import yosys
 from synth.pdk import find_pdk
+from synth.place.options import Placement
 from synth.report import KEPT, CoreReport, synthesize, synthesize_many
 from synth.sta import sign_off
 
@@ -261,6 +262,21 @@ def test_memories_change_without_new_logic(small: tuple[CoreReport, Path]) -> No
     assert more.sram_um2["flat"]["activation"] == report.sram_um2["flat"]["activation"]
     with pytest.raises(CosignError, match="only change its memory depths"):
         report.with_memories(dataclasses.replace(SMALL, lanes=3))
+
+
+def test_an_error_stops_the_placement_beside_it(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was placed to its end would be kept."""
+
+    def fail(*_: object) -> None:
+        raise CosignError("no sizes.")
+
+    monkeypatch.setattr("synth.report.close_timing", fail)
+    with pytest.raises(CosignError, match="no sizes"):
+        synthesize(dataclasses.replace(SMALL, lanes=3), place=Placement())
+    assert (cache / "mapped").is_dir()
+    assert not (cache / "placed").exists()
 
 
 def test_errors(tmp_path: Path) -> None:

@@ -181,7 +181,11 @@ def test_a_chip_of_several_layers_loses_little_by_sizes_that_are_not_tried(tiles
 
     def passes(filters: int) -> int:
         return sum(
-            -(-(g.out_channels // g.groups) // filters) * g.groups * g.columns * g.out_height * g.out_width
+            -(-(g.out_channels // g.groups) // filters)
+            * g.groups
+            * g.columns
+            * g.out_height
+            * g.out_width
             for g in SEVERAL
         )
 
