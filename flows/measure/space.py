@@ -21,7 +21,7 @@ from rtl.program.layout import Layout
 from rtl.program.pack import layout_of
 
 MOST_LANES, MOST_FILTERS, MOST_SPAN = 256, 64, 64
-SAVED = 0.02
+SAVED = 0.01
 """So much slower at most is a chip of several layers for a number of lanes or filters that was not
 tried."""
 TILES = (1, 2, 3, 4, 6, 8, 12, 16)

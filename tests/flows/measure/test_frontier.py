@@ -199,7 +199,7 @@ def test_a_chip_of_several_layers_loses_little_by_sizes_that_are_not_tried(tiles
 
 
 def test_windows_of_several_layers_are_those_that_save_reads():
-    most = Geometry("conv", 16, 16, 28, 28, (3, 3), padding=(1, 1))
+    most = Geometry("conv", 32, 32, 28, 28, (3, 3), padding=(1, 1))
     little = Geometry("conv", 1, 1, 58, 58, (3, 3), padding=(1, 1))
     assert Space([most], 1, 64).spans() == [61]  # all three rows of a kernel
     assert Space([little], 1, 64).spans() == [62]  # two of them
