@@ -1,7 +1,6 @@
 """From a mapped netlist to a placed one, signed off with its wires.
 
-1. Cells are placed roughly, without buffers, as memories and each other draw them; ports take
-   places on the core's edge near their pins.
+1. Cells are placed roughly, without buffers; ports take places on the core's edge near their pins.
 2. Fan-out trees and repeaters are built by position, cells sized on the wires' loads.
 3. The core is laid out again for the cells that this took, and placed anew with the nets of slow
    paths weighted and more room for cells among many wires; trees are built again for the new
@@ -76,11 +75,9 @@ def place(
     sizer(job.netlist, job.pdk.library, {}).fit()
     rough = job.plan(GROWTH * cells_um2(job.netlist, job.lef))
     wiring = job.wiring()
-    beside_memories = wishes(job.netlist, wiring, *wiring.fixed(rough), fixed=True)
-    rough = with_ports(rough, beside_memories)
+    rough = with_ports(rough, wishes(job.netlist, wiring, *wiring.fixed(rough), fixed=True))
     placer = Placer(job.seed, ROUGH_EFFORT, job.cancel)
-    pulls = without(wiring, beside_memories)
-    spots = placer.place(job.netlist, job.lef, rough, wiring, pulls)
+    spots = placer.place(job.netlist, job.lef, rough, wiring)
     wanted = wishes(job.netlist, wiring, *wiring.coordinates(rough, spots))
     rough = with_ports(rough, wanted)
     done(1)
@@ -143,14 +140,6 @@ def wishes(
                 middle = float(np.mean(x[others])), float(np.mean(y[others]))
                 found |= {wiring.pins[k][1:]: middle for k in ports}
     return found
-
-
-def without(wiring: Wiring, wanted: Places) -> np.ndarray:
-    """1 for each net, 0 where it has a port that wants no place and so draws nothing to where it
-    happens to stand, float64 [nets]."""
-    free = {key for key, place in wanted.items() if place is None}
-    drawn = np.array([not name and (port, bit) in free for name, port, bit in wiring.pins])
-    return 1.0 - np.logical_or.reduceat(drawn, wiring.starts[:-1])
 
 
 def _moved(wanted: Places, old: Floorplan, new: Floorplan) -> Places:

@@ -43,7 +43,10 @@ def test_published_files_are_read(path: Path) -> None:
         <= {
             "method": "admm",
             **dict.fromkeys(
-                ("fidelity", "allocation", "standard_error", "batch", "bytes_per_cycle")
+                (
+                    *("fidelity", "allocation", "standard_error", "batch", "bytes_per_cycle"),
+                    "multipliers",
+                )
             ),
         }.items()
     )

@@ -15,7 +15,7 @@ from synth.netlist import Netlist
 from synth.pdk import find_pdk
 from synth.place.buffers import STEM, remove_buffers
 from synth.place.floorplan import cells_um2, with_ports
-from synth.place.flow import CALM, KEPT, place, room, weights, without
+from synth.place.flow import CALM, KEPT, place, room, weights
 from synth.place.geometry import Spot, Spots
 from synth.place.job import Job
 from synth.place.legal import faults
@@ -207,21 +207,6 @@ def test_weights_draw_slow_nets(placed: tuple[Job, Placed]) -> None:
     slow = [k for k, at in enumerate(wiring.starts[:-1]) if wiring.pins[at][0] == "enable_reg"]
     assert found[slow].min() > 4
     assert (np.delete(found, slow) == 1).all()
-
-
-def test_ports_that_may_stand_anywhere_draw_nothing(tmp_path: Path) -> None:
-    made = job(tmp_path)
-    wiring = made.wiring()
-    anywhere = {
-        (port, bit): None if port == "a" else (1.0, 2.0)
-        for port, (_, bits) in made.netlist.ports.items()
-        for bit in range(len(bits))
-    }
-    pulls = without(wiring, anywhere)
-    reached = {net for net in made.netlist.ports["a"][1] if net in wiring.nets}
-    assert reached
-    assert {net for net, pull in zip(wiring.nets, pulls, strict=True) if pull == 0} == reached
-    assert set(pulls) == {0, 1}
 
 
 def test_cells_in_full_bins_get_more_room(tmp_path: Path) -> None:
