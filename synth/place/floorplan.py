@@ -14,9 +14,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from scipy.optimize import isotonic_regression
-
 from cosign import CosignError
 from rtl.sram import Macro, address_bits
 from synth import sram
@@ -139,8 +136,7 @@ def with_ports(
 
     wanted : by (port, bit) the place that it would best be at; None lets it stand anywhere
 
-    Ports keep the order, around the core, of the places wanted, and a distance; the sum of the
-    squares of the ways that they are moved for that is the least.
+    Ports keep the order, around the core, of the places wanted, and keep a distance.
     Raises CosignError when the edge is too short for them.
     """
     width, height = plan.core_um
@@ -161,30 +157,16 @@ def with_ports(
     # Those that want nothing follow each other from the middle of the lower edge on.
     known |= {key: width / 2 + step * (i - len(free) / 2) for i, key in enumerate(free)}
     order = sorted(known, key=lambda key: (known[key], key))
-    at = _apart(np.array([known[key] for key in order]), step, round_um)
+    at: list[float] = []
+    for key in order:
+        at.append(max(known[key], at[-1] + step if at else 0.0))
+    limit = round_um
+    for index in reversed(range(len(at))):
+        at[index] = min(at[index], limit - step)
+        limit = at[index]
     places = {key: _on_edge(spot, width, height) for key, spot in zip(order, at, strict=True)}
     ports = {key: (plan.x_um + x, plan.y_um + y) for key, (x, y) in places.items()}
     return dataclasses.replace(plan, ports=ports)
-
-
-def _apart(wanted: np.ndarray, step: float, round_um: float) -> list[float]:
-    """Places around an edge of `round_um` at least `step` from each other, in the order of the
-    rising places `wanted`, float64 [ports], and as near to them as can be.
-
-    Less a step for each port before it, a place may not lie below that of the port before: it is
-    the isotonic regression of the places wanted (Barlow et al. 1972), from the widest gap around.
-    """
-    if not len(wanted):
-        return []
-    gaps = np.diff(wanted, append=wanted[0] + round_um)
-    first = (int(gaps.argmax()) + 1) % len(wanted)
-    line = np.roll(wanted, -first)
-    line[line < line[0]] += round_um
-    steps = step * np.arange(len(line))
-    least = line[0] - gaps.max() / 2
-    found = isotonic_regression(line - steps).x
-    found = np.clip(found, least, least + round_um - step * len(line)) + steps
-    return np.roll(found, first).tolist()
 
 
 def _along(x: float, y: float, width: float, height: float) -> float:

@@ -15,7 +15,6 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -182,21 +181,19 @@ def _finish(job: Job, plan: Floorplan, spots: Spots, setup: str) -> Placed:
     write_spef(folder / "core.spef", netlist, wiring, trees, job.metal)
     write_def(folder / "core.def", netlist, job.lef, plan, spots)
     write_block_lef(folder / "cosign_sram.lef", job.blocks, job.lef)
-    from synth.place import picture  # matplotlib takes a second
-
-    with ThreadPoolExecutor(1) as beside:
-        signing = beside.submit(sign_off, setup, folder, job.config.clock_ns)
-        full = congestion(trees, plan, job.lef)
-        blocks = attribute(netlist, library, job.config)
-        title = f"{job.config.name}, seed {job.seed}"
-        picture.draw(folder / "floorplan.png", title, netlist, job.lef, plan, spots, blocks, full)
-        timing = signing.result()
+    timing = sign_off(setup, folder, job.config.clock_ns)
+    full = congestion(trees, plan, job.lef)
+    blocks = attribute(netlist, library, job.config)
     areas = dict.fromkeys(BLOCKS, 0.0)
     kinds: dict[str, int] = {}
     for name, block in blocks.items():
         kind = netlist.cells[name].kind
         areas[block] += library.cells[kind].area_um2
         kinds[kind] = kinds.get(kind, 0) + 1
+    title = f"{job.config.name}, seed {job.seed}"
+    from synth.place import picture  # matplotlib takes a second
+
+    picture.draw(folder / "floorplan.png", title, netlist, job.lef, plan, spots, blocks, full)
     spans = half_perimeters(wiring.starts, *wiring.coordinates(plan, spots))
     fanouts = np.diff(wiring.starts) - 1
     return Placed(
