@@ -1,7 +1,7 @@
 """Amaranth's simulator for parts that hold modules of their own: memories, register copies, lanes.
 
-Starts in a second where Verilator takes ten to compile, and so is the place for single parts, and for
-a core whose words or counters are looked at. Memories begin with random words.
+Starts in a second where Verilator takes ten to compile, and so is the place for single parts, and
+for cores whose words or counters are looked at. Memories begin with random words.
 """
 
 import random
