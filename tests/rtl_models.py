@@ -168,7 +168,7 @@ async def _job(
     cycles = stalls = nonzeros = fillers = 0
     events = machine.events
     raw = bytearray()
-    starts, ended, patience = True, False, PATIENCE
+    ended, patience = False, PATIENCE
     ctx.set(machine.start, 1)
     while not ctx.get(machine.done):
         for feed in feeds:
@@ -192,9 +192,7 @@ async def _job(
             patience = PATIENCE
         assert patience, "the core stopped answering"
         await ctx.tick()
-        if starts:  # each value that is set settles the whole design
-            starts = False
-            ctx.set(machine.start, 0)
+        ctx.set(machine.start, 0)
     error = ctx.get(machine.error)
     assert error or ended, "no last word"
     left_over = sum(len(feed.left) for feed in feeds[1:])

@@ -16,7 +16,7 @@ from typing import Any
 from compress.model.graph import Geometry
 from cosign import CosignError
 from rtl.config import CoreConfig
-from rtl.program.fit import fed, feed
+from rtl.program.fit import batch_of, fed, feed
 from rtl.program.layout import Layout
 from rtl.program.pack import layout_of
 
@@ -74,7 +74,7 @@ class Space:
         self.batch = batch
         self.most = most
         self.act_bits = act_bits
-        self._images = [batch if g.kind == "linear" else 1 for g in self.geometries]
+        self._images = [batch_of(g, batch) for g in self.geometries]
         self._layouts = functools.cache(self._layouts_of)
 
     def layouts(self, tiles: int, element: int = 1) -> tuple[Layout, ...]:

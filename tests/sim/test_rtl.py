@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compared import job_of, run_and_compare
+from compared import job_of, predicted, run_and_compare, spoil_and_compare
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from malformed import is_right, malformed, run_of
+from malformed import is_right, run_of
 from random_layers import (
     cases,
     layer_of,
@@ -301,11 +301,7 @@ def test_random_layers_bit_for_bit_in_exactly_the_predicted_cycles(config, batch
     batch = fitting(batch, config)
     assume(batch)
     cycles = run_and_compare(batch, config, power_on=power_on)
-    predicted = [
-        layer_cycles(layer, config, len(x) if layer.geometry.kind == "linear" else 1)
-        for layer, x in batch
-    ]
-    assert cycles == predicted
+    assert cycles == predicted(batch, config)
 
 
 @every_core
@@ -321,11 +317,7 @@ def test_streams_that_share_a_channel_take_exactly_the_predicted_cycles(
     batch = fitting(batch, config)
     assume(batch)
     cycles = run_and_compare(batch, config, power_on=power_on, bytes_per_cycle=bits / 8)
-    predicted = [
-        layer_cycles(layer, config, len(x) if layer.geometry.kind == "linear" else 1, bits / 8)
-        for layer, x in batch
-    ]
-    assert cycles == predicted
+    assert cycles == predicted(batch, config, bits / 8)
 
 
 @every_core
@@ -441,10 +433,7 @@ def test_streams_with_the_shortest_distances(bits, batch):
     """Most distances take fillers."""
     config = dataclasses.replace(CORES["sparse-dot"], index_bits=bits, weight_depth=1 << 14)
     cycles = run_and_compare(batch, config)
-    assert cycles == [
-        layer_cycles(layer, config, len(x) if layer.geometry.kind == "linear" else 1)
-        for layer, x in batch
-    ]
+    assert cycles == predicted(batch, config)
 
 
 @every_core
@@ -462,18 +451,7 @@ def test_a_reset_in_the_middle_of_a_layer_leaves_nothing_behind(config):
 
 @every_core
 def test_malformed_streams_raise_an_error_and_leave_the_core_restartable(config):
-    """Each between two runs of the layer that it spoils, all in one simulator."""
-    runs, layers, errors = [], [], []
-    for geometry, spoil, error in malformed(config):
-        layer = obeying(random_layer(geometry, 0.5), config)
-        run = run_of(layer, config)
-        runs += [run, spoil(run, config), run]
-        layers += [layer] * 3
-        errors += [0, 1 << error, 0]
-    answers = simulate_runs(runs, config, simulators_dir())
-    assert [answer.error for answer in answers] == errors
-    for layer, answer in zip(layers, answers, strict=True):
-        assert answer.error or is_right(answer.raw, layer, config)
+    spoil_and_compare(config, 0.5, before=True)
 
 
 @every_core
