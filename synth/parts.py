@@ -6,6 +6,7 @@ of the registers that feed them, multiplexers of the rotator, requantisers. A pr
 what issues its weights; all else is counted alike.
 """
 
+import functools
 from collections.abc import Callable
 
 from rtl import rows, window
@@ -71,17 +72,9 @@ def _lanes(config: CoreConfig) -> Parts:
 def _read_path(config: CoreConfig) -> Parts:
     """Row registers, the rotator (rtl.activation), windows of `sparse-rows` and the "window"
     coding."""
-    low_bits = config.row_bytes.bit_length() - 1
-    shift = config.element_bytes.bit_length() - 1
-    muxes = selects = 0
-    middle = config.row_bytes
-    for step in reversed(range(shift, low_bits)):
-        needed = config.read_bytes + (1 << step) - config.element_bytes
-        needed = min(config.row_bytes, needed)
-        muxes += needed
-        selects += _tree(-(-needed // (LOADS // config.act_bits)))
-        if step == shift + (low_bits - shift) // 2:
-            middle = needed
+    muxes, selects, middle = _rotator(
+        config.row_bytes, config.read_bytes, config.element_bytes, LOADS // config.act_bits
+    )
     copies = 1
     found: Parts = {}
     if config.core == "sparse-rows":
@@ -112,6 +105,25 @@ def _read_path(config: CoreConfig) -> Parts:
         **found,
     }
     return {name: config.memories * count for name, count in counts.items()}
+
+
+@functools.cache
+def _rotator(row: int, read: int, element: int, loads: int) -> tuple[int, int, int]:
+    """(2:1 multiplexers of a byte, registers of their selects' trees, bytes kept in the middle).
+
+    row, read, element : bytes of a row of the banks, of a read and of an element
+    loads : multiplexers that a register selects
+    """
+    low_bits, shift = row.bit_length() - 1, element.bit_length() - 1
+    muxes = selects = 0
+    middle = row
+    for step in reversed(range(shift, low_bits)):
+        needed = min(row, read + (1 << step) - element)
+        muxes += needed
+        selects += _tree(-(-needed // loads))
+        if step == shift + (low_bits - shift) // 2:
+            middle = needed
+    return muxes, selects, middle
 
 
 def _tap_bytes(config: CoreConfig) -> int:

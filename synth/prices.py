@@ -15,6 +15,7 @@ a core that was not placed has a netlist, it is the blocks of that which grow.
 import dataclasses
 import functools
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -42,6 +43,7 @@ _ALIKE = (
     *("gate_zeros", "rest_sums"),
 )
 """Fields of which a list knows one value."""
+_alike = operator.attrgetter(*_ALIKE)
 
 
 class PlacedLogic(Value, frozen=True, kw_only=True):
@@ -264,10 +266,6 @@ class Prices:
         return Errors(mean, worst, name, sum(clocks) / len(clocks), max(clocks))
 
 
-def _alike(config: CoreConfig) -> tuple[Any, ...]:
-    return tuple(getattr(config, name) for name in _ALIKE)
-
-
 class _Fit(NamedTuple):
     """What one of each part takes mapped, by block and name; by what share a block grows; and the
     clock: its period over 1 and the logarithm of the multipliers."""
@@ -279,12 +277,14 @@ class _Fit(NamedTuple):
     def area_um2(self, config: CoreConfig) -> float | None:
         """None where it has a part that is not in the list."""
         blocks = {}
-        for block, of_block in parts(config).items():
-            counts = {name: count for name, count in of_block.items() if count}
-            known = self.um2.get(block, {})
-            if counts.keys() - known.keys():
-                return None
-            blocks[block] = sum(count * known[name] for name, count in counts.items())
+        for block, of_block in parts(config).items():  # of tens of thousands of candidates
+            known, area = self.um2.get(block, {}), 0.0
+            for name, count in of_block.items():
+                if count:
+                    if (um2 := known.get(name)) is None:
+                        return None
+                    area += count * um2
+            blocks[block] = area
         return self.grown_um2(blocks)
 
     def grown_um2(self, blocks_um2: Mapping[str, float]) -> float:

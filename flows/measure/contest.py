@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cosign import CosignError
-from flows.measure.floors import Floor, bounded, floor_of, turn_cycles
+from flows.measure.floors import Alike, Floor, bounded, floor_of, turn_cycles
 from flows.measure.space import BANK_BYTES, Space, banked
 from flows.measure.workload import RandomMasks, one_lane
 from rtl import sram as rtl_sram
@@ -125,15 +125,18 @@ class _Group(NamedTuple):
     Parameters
     ----------
     members : int64, their numbers
+    shifts : of each member
     streams : (one, its members) for each set of memories that a weight stream of theirs fills
     """
 
     members: np.ndarray
+    shifts: Alike
     streams: list[tuple[CoreConfig, np.ndarray]]
 
 
-def _groups_of(streams: Sequence[CoreConfig]) -> list[_Group]:
+def _groups_of(configs: Sequence[CoreConfig], streams: Sequence[CoreConfig]) -> list[_Group]:
     """streams : of each candidate, as `one_lane` makes it"""
+    shifts = np.array([config.tile_shifts for config in configs])
     told: dict[CoreConfig, tuple[Any, Any]] = {}
     found: dict[Any, dict[Any, list[int]]] = {}
     for number, stream in enumerate(streams):
@@ -141,13 +144,12 @@ def _groups_of(streams: Sequence[CoreConfig]) -> list[_Group]:
             told[stream] = bounded(stream), tuple(rtl_sram.stream_macros(stream, 2, 2, 2))
         bounds, memories = told[stream]
         found.setdefault(bounds, {}).setdefault(memories, []).append(number)
-    return [
-        _Group(
-            np.concatenate([np.array(members) for members in several.values()]),
-            [(streams[members[0]], np.array(members)) for members in several.values()],
-        )
-        for several in found.values()
-    ]
+    groups = []
+    for several in found.values():
+        alike = [(streams[members[0]], np.array(members)) for members in several.values()]
+        members = np.concatenate([numbers for _, numbers in alike])
+        groups.append(_Group(members, Alike.of(shifts[members]), alike))
+    return groups
 
 
 def _largest(several: Iterable[Stored]) -> Stored:
@@ -192,11 +194,10 @@ class Field:
         self._fmax_hz = np.array([price.fmax_hz for price in found])
         self._measured = [price.measured and not bare for price in found]
         self._multipliers = np.array([config.multipliers for config in self.configs])
-        self._shifts = np.array([config.tile_shifts for config in self.configs])
         lanes = np.array([config.lanes for config in self.configs])
         self._turns = -(-self._positions() // lanes)  # [layers, candidates]
         self._streams = [one_lane(config) for config in self.configs]
-        self._groups = _groups_of(self._streams)
+        self._groups = _groups_of(self.configs, self._streams)
         widths = [(core.packed_bits, core.mask_word_bits) for core in self._streams]
         self._word_bits = np.array(widths).reshape(-1, 2).T
         self._alike = all(c.dense and not c.packed for c in self.configs)
@@ -204,6 +205,7 @@ class Field:
         self._areas = functools.cache(self._areas_of)
         self._stored_um2 = functools.cache(self._stored_um2_of)
         self._entry = functools.cache(self._entry_of)
+        self._last: int | None = None  # candidate that `any_within` found
 
     def _positions(self) -> np.ndarray:
         """int64 [layers, candidates]: those that one of a candidate's tiles computes."""
@@ -256,13 +258,40 @@ class Field:
         masks: Masks,
         portion: float,
         below_s: float = math.inf,
-        enough_s: float = 0.0,
     ) -> Entry | None:
-        """The fastest candidate of at most `limit_um2` that takes less than `below_s`, or None.
+        """The fastest candidate of at most `limit_um2` that takes less than `below_s`, or None."""
+        number = self._fastest(weights, limit_um2, masks, portion, below_s)
+        return None if number is None else self._entry(number, weights, masks, self._seen(portion))
+
+    def any_within(
+        self, weights: str, seconds: float, limit_um2: float, masks: Masks, portion: float
+    ) -> bool:
+        """Whether a candidate of at most `limit_um2` takes no longer."""
+        if self._last is not None:
+            # What was fast enough under other masks often is under these: no search, no bounds.
+            last = self._entry(self._last, weights, masks, self._seen(portion))
+            if last is not None and last.area_um2 <= limit_um2 and last.seconds <= seconds:
+                return True
+        below = math.nextafter(seconds, math.inf)
+        found = self._fastest(weights, limit_um2, masks, portion, below, seconds)
+        if found is not None:
+            self._last = found
+        return found is not None
+
+    def _fastest(
+        self,
+        weights: str,
+        limit_um2: float,
+        masks: Masks,
+        portion: float,
+        below_s: float,
+        enough_s: float = 0.0,
+    ) -> int | None:
+        """The number of the fastest candidate.
 
         enough_s : any candidate that takes no longer will do
         """
-        portion = self._portion(portion)
+        portion = self._seen(portion)
         seconds = self._bounds(masks, portion)[0]
         areas = self._areas(weights, masks, portion)
         fitting = np.flatnonzero((areas <= limit_um2) & (seconds < below_s))
@@ -270,7 +299,7 @@ class Field:
         rising = fitting[np.argsort(seconds[fitting])]
         heap: list[tuple[float, float, int, int]] = []
         closer = masks.turn, masks.filled
-        best: Entry | None = None
+        best: tuple[float, float, int] | None = None
         while len(rising) or heap:
             if len(rising) and (not heap or heap[0][0] >= seconds[rising[0]]):
                 for number in rising[:_SOME].tolist():
@@ -278,7 +307,7 @@ class Field:
                 rising = rising[_SOME:]
                 continue
             least, area, number, told = heapq.heappop(heap)
-            if best is not None and (least, area) >= (best.seconds, best.area_um2):
+            if best is not None and (least, area) >= best[:2]:
                 break
             if told < len(closer):
                 turn = closer[told](self._streams[number], portion)
@@ -289,11 +318,11 @@ class Field:
             entry = self._entry(number, weights, masks, portion)
             if entry is None or entry.area_um2 > limit_um2 or entry.seconds >= below_s:
                 continue
-            if best is None or (entry.seconds, entry.area_um2) < (best.seconds, best.area_um2):
-                best = entry
-            if best.seconds <= enough_s:
+            if best is None or (entry.seconds, entry.area_um2) < best[:2]:
+                best = entry.seconds, entry.area_um2, number
+            if best[0] <= enough_s:
                 break
-        return best
+        return None if best is None else best[2]
 
     def best_value(self, weights: str, masks: Masks, portion: float, most: int) -> Entry | None:
         """The least area times time of the candidates with at most `most` multipliers."""
@@ -323,7 +352,7 @@ class Field:
         float64 [layers] cycles of an image."""
         return float(self._turns[:, number] @ turn / self._fmax_hz[number])
 
-    def _portion(self, portion: float) -> float:
+    def _seen(self, portion: float) -> float:
         """The portion that the candidates see: zeros are weights to a dense core."""
         return 0.0 if self._alike else portion
 
@@ -354,7 +383,7 @@ class Field:
             members = group.members
             floors = masks.floors(group.streams[0][0], portion)
             for number, (layer, floor) in enumerate(zip(masks.layers, floors, strict=True)):
-                least = floor.cycles(self._turns[number, members], self._shifts[members])
+                least = floor.cycles(self._turns[number, members], group.shifts)
                 if (b := masks.bytes_per_cycle) is not None:
                     least = floor.within(least, self._word_bits[:, members], b)
                 cycles[members] += least / layer.batch

@@ -15,7 +15,7 @@ from flows.measure.workload import buffers_of
 from rtl.config import CoreConfig
 from rtl.program.grouping import orders
 from rtl.program.layout import Layout
-from rtl.program.masks import mask_counts, mask_plan
+from rtl.program.masks import mask_issues, mask_plan
 from rtl.program.places import fullest
 from rtl.program.reads import read_plan, window_weights
 from rtl.program.windows import fewest_words
@@ -24,6 +24,23 @@ from synth.breakeven import Stored
 _Least = tuple[np.ndarray, Stored]
 _EARLY = 8
 """Cycles by which a word may come before it is asked for: it waits outside the core."""
+
+
+class Alike(NamedTuple):
+    """A number of each core, told by the few that there are.
+
+    Parameters
+    ----------
+    several : int64, the different ones
+    place : int64 [cores], which of them is whose
+    """
+
+    several: np.ndarray
+    place: np.ndarray
+
+    @classmethod
+    def of(cls, numbers: np.ndarray) -> "Alike":
+        return cls(*np.unique(numbers, return_inverse=True))
 
 
 class Floor(NamedTuple):
@@ -40,12 +57,11 @@ class Floor(NamedTuple):
     stored: Stored
     map_bits: int
 
-    def cycles(self, turns: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-        """float64 [cores]: cycles at least, of cores that take so many `turns` for a pass and so
-        many `shifts` for the results of a turn. Both int64 [cores]."""
-        several, place = np.unique(shifts, return_inverse=True)
-        whole = np.maximum(self.entries[None, :], several[:, None]).sum(axis=1)
-        found: np.ndarray = (turns - 1) * whole[place] + int(self.entries.sum())
+    def cycles(self, turns: np.ndarray, shifts: Alike) -> np.ndarray:
+        """float64 [cores]: cycles at least, of cores that take so many `turns` for a pass, int64
+        [cores], and so many `shifts` for the results of a turn."""
+        whole = np.maximum(self.entries[None, :], shifts.several[:, None]).sum(axis=1)
+        found: np.ndarray = (turns - 1) * whole[shifts.place] + int(self.entries.sum())
         return found.astype(float)
 
     def within(
@@ -64,11 +80,7 @@ class Floor(NamedTuple):
 def bounded(config: CoreConfig) -> tuple[Any, ...]:
     """What the bounds of a core's layers depend on: of the coding of a sparse core nothing but its
     masks."""
-    masks: tuple[int, ...] = ()
-    if config.masked:
-        masks = config.mask_bits, config.run_bits
-    if config.windows:
-        masks += config.window_span, config.beats
+    masks = (config.mask_bits, config.run_bits) if config.masked else ()
     return config.core, config.filters, config.tiles, config.element, config.act_bits, masks
 
 
@@ -154,7 +166,7 @@ def turn_cycles(config: CoreConfig, layout: Layout, layer: Layer) -> int:
     config : any of those that differ in lanes and drain alone
     """
     if config.windows:
-        return int(mask_counts(layer, mask_plan(layout, config), config).issues.sum())
+        return int(mask_issues(layer, mask_plan(layout, config), config).sum())
     if config.stepped:
         return fewest_words(layer, layout, config)
     if config.streams > 1:

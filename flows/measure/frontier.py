@@ -240,9 +240,8 @@ class Side:
 
     def any_within(self, seconds: float, limit_um2: float, masks: Masks, portion: float) -> bool:
         """Whether a core of at most that area takes no longer."""
-        below = math.nextafter(seconds, math.inf)
         return any(
-            field.fastest(self.weights, limit_um2, masks, portion, below, seconds) is not None
+            field.any_within(self.weights, seconds, limit_um2, masks, portion)
             for field in self.fields
         )
 

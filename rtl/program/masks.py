@@ -12,6 +12,7 @@ Where masks are `windows`, a word ends where the next tap would leave the window
 word with weights takes as many issues as a window has beats, at least; the last ones have none.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -115,11 +116,25 @@ def mask_counts(layer: Layer, plan: MaskPlan, config: CoreConfig) -> MaskCounts:
     return _counts(layer, weights, _stored(weights, config), config)
 
 
+def mask_issues(layer: Layer, plan: MaskPlan, config: CoreConfig) -> np.ndarray:
+    """int64 [filters]: issues of one tile of each, as in `mask_counts`."""
+    return _of_filters(_of_words(layer, plan, config), config)
+
+
+def _of_filters(weights: np.ndarray, config: CoreConfig) -> np.ndarray:
+    """int64 [filters]: issues of each.
+
+    weights : of each mask word, int64 [filters, streams, mask words]
+    """
+    found: np.ndarray = _issues(weights, config).sum(axis=2).max(axis=1)
+    return found
+
+
 def _counts(
     layer: Layer, weights: np.ndarray, stored: np.ndarray, config: CoreConfig
 ) -> MaskCounts:
     """weights, stored : of each mask word, [filters, streams, mask words]"""
-    issues = _issues(weights, config).sum(axis=2).max(axis=1)
+    issues = _of_filters(weights, config)
     several = weights.shape[1] > 1
     levels = issues if several else np.maximum(np.diff(layer.row_ptr), 1)
     return MaskCounts(issues, levels, stored.sum(axis=2).max(axis=1))
@@ -219,7 +234,19 @@ def _places(
 
 def _of_words(layer: Layer, plan: MaskPlan, config: CoreConfig) -> np.ndarray:
     """int64 [filters, streams, mask words]: non-zeros of each."""
-    shape = layer.geometry.out_channels, config.streams, plan.words
-    cell = layer.row_idx * config.streams + plan.stream[layer.col_idx]
-    cell = cell * plan.words + plan.word[layer.col_idx]
-    return np.bincount(cell, minlength=shape[0] * shape[1] * shape[2]).reshape(shape)
+    words = (plan.stream * plan.words + plan.word).astype(np.int32)
+    return _counted(layer, words.tobytes(), config.streams, plan.words)
+
+
+@functools.lru_cache(maxsize=64)
+def _counted(layer: Layer, words: bytes, streams: int, of_stream: int) -> np.ndarray:
+    """The same: plans that differ in nothing else share it.
+
+    words : int32 [columns], which of a filter's `streams * of_stream` each is in
+    """
+    firsts = np.arange(layer.geometry.out_channels, dtype=np.int32) * (streams * of_stream)
+    cell = np.repeat(firsts, np.diff(layer.row_ptr))
+    cell += np.frombuffer(words, np.int32)[layer.col_idx]
+    counts = np.bincount(cell, minlength=len(firsts) * streams * of_stream)
+    counts.flags.writeable = False
+    return counts.reshape(-1, streams, of_stream)

@@ -11,7 +11,7 @@ from compress.model.graph import Layer
 from compress.model.levels import level_codes
 from rtl.config import CoreConfig
 from rtl.program.layout import Layout
-from rtl.program.visits import Part, longest, order_on, parts, visit_order, visits, whole
+from rtl.program.visits import Part, changes, longest, order_on, parts, visit_order, visits, whole
 from rtl.program.words import to_bytes
 
 
@@ -72,7 +72,7 @@ def _places(
     if config.coding == "absolute":
         return cell, address, np.zeros_like(address)
     delta = np.diff(address, prepend=0)
-    begins = np.diff(cell, prepend=-1) != 0
+    begins = changes(cell)
     delta[begins] = address[begins]
     fillers, delta = np.divmod(delta, (1 << config.index_bits) - 1)
     return cell, delta, fillers

@@ -23,8 +23,8 @@ class Order:
 
     Parameters
     ----------
-    place : int64 [columns], of each column among them
-    stream : int64 [columns], of the column of each place
+    place : int32 [columns], of each column among them
+    stream : int32 [columns], of the column of each place
     streams : how many there are
     """
 
@@ -46,7 +46,8 @@ def order_on(layout: Layout) -> tuple[Order, np.ndarray]:
 @functools.lru_cache(maxsize=1024)
 def _order(visits: bytes, stream: bytes, streams: int) -> Order:
     column = np.frombuffer(visits, np.int64)
-    return Order(np.argsort(column), np.frombuffer(stream, np.int64)[column], streams)
+    of_place = np.frombuffer(stream, np.int64)[column]
+    return Order(np.argsort(column).astype(np.int32), of_place.astype(np.int32), streams)
 
 
 class Part(NamedTuple):
@@ -95,7 +96,7 @@ def passes_in(layer: Layer, part: Part) -> int:
 
 @functools.lru_cache(maxsize=8)
 def visits(layer: Layer, order: Order, part: Part) -> tuple[np.ndarray, np.ndarray]:
-    """(cell, place) of each weight, in the order in which they are visited, int64 [weights] each.
+    """(cell, place) of each weight, in the order of the visits, both integers [weights].
 
     A cell is a stream of a pass, their number pass * streams + stream, of the part's first pass 0;
     a place is that of the weight's column.
@@ -104,8 +105,10 @@ def visits(layer: Layer, order: Order, part: Part) -> tuple[np.ndarray, np.ndarr
     rank = _ranks(layer, order, part)
     if part.turns > 1 or np.any(np.diff(order.place) < 0):
         rank.sort()
+    if part.turns > 1:
+        rank //= part.turns
     # As many weights of a pass as before.
-    place = rank // part.turns - number * layer.geometry.columns
+    place = rank - number * layer.geometry.columns
     return number * order.streams + order.stream[place], place
 
 
@@ -115,18 +118,31 @@ def visit_order(layer: Layer, order: Order, part: Part) -> np.ndarray:
 
 
 def _turns(layer: Layer, part: Part) -> tuple[np.ndarray, np.ndarray]:
-    """(pass of each weight, of the part's first one 0, and its filter's turn), int64 [weights]."""
+    """(pass of each weight, of the part's first one 0, and its filter's turn), integers [weights],
+    of a size in which `_ranks` fit."""
     passes, turn = (of[part.first : part.last] for of in turns_of(layer.geometry, part.turns))
+    largest = (passes[-1] - passes[0] + 1) * layer.geometry.columns * part.turns
+    size = np.int32 if largest < 1 << 31 else np.int64
     weights = np.diff(layer.row_ptr[part.first : part.last + 1])
-    return np.repeat(passes - passes[0], weights), np.repeat(turn, weights)
+    first: np.ndarray = passes - passes[0]
+    return np.repeat(first.astype(size), weights), np.repeat(turn.astype(size), weights)
 
 
 def _ranks(layer: Layer, order: Order, part: Part) -> np.ndarray:
-    """int64 [weights]: numbers that rise as weights are visited."""
+    """Integers [weights] that rise as weights are visited."""
     row_ptr = layer.row_ptr[part.first : part.last + 1]
     column = layer.col_idx[row_ptr[0] : row_ptr[-1]]
     number, turn = _turns(layer, part)
-    return (number * layer.geometry.columns + order.place[column]) * part.turns + turn
+    number *= layer.geometry.columns
+    number += order.place[column]
+    return number if part.turns == 1 else number * part.turns + turn
+
+
+def changes(values: np.ndarray) -> np.ndarray:
+    """bool of the shape of `values` [n]: where they differ from the one before, the first too."""
+    found = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=found[1:])
+    return found
 
 
 def longest(counts: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from rtl.program.layout import Layout
 from rtl.program.visits import (
     Order,
     Part,
+    changes,
     longest,
     order_on,
     parts,
@@ -215,7 +216,7 @@ class _Reach:
     Parameters
     ----------
     order : of the columns
-    at : int64 [columns], addresses by place, with all longer gaps made as short as `span`
+    at : int32 [columns], addresses by place, with all longer gaps made as short as `span`
     span : bytes that a window serves
     """
 
@@ -234,13 +235,14 @@ def _reach(layout: Layout, span: int) -> _Reach:
 
 @functools.lru_cache(maxsize=1024)
 def _reach_of(order: Order, gaps: bytes, span: int) -> _Reach:
-    return _Reach(order, np.cumsum(np.frombuffer(gaps, np.int64)), span)
+    at = np.cumsum(np.frombuffer(gaps, np.int64))
+    return _Reach(order, at.astype(np.int32), span)
 
 
 @functools.lru_cache(maxsize=256)
 def _found(layer: Layer, reach: _Reach, part: Part, taps: tuple[int, ...] | None) -> Windows:
     cell, place = visits(layer, reach.order, part)
-    begins = np.diff(cell, prepend=-1) != 0
+    begins = changes(cell)
     opens = _opened(layer, reach, part, taps)
     return Windows(
         passes=passes_in(layer, part),
@@ -278,7 +280,7 @@ def _opened(
     cell, place = visits(layer, reach.order, part)
     address, span = reach.at[place], reach.span
     gaps = np.diff(address, prepend=0)
-    opens = (np.diff(cell, prepend=-1) != 0) | (gaps >= span)
+    opens = changes(cell) | (gaps >= span)
     if taps is not None:
         opens |= ~np.isin(gaps, taps)
     begins = np.flatnonzero(opens)

@@ -15,7 +15,7 @@ from compress.zoo.networks import spec_of
 from cosign import CosignError
 from flows.measure import frontier
 from flows.measure.contest import Masks
-from flows.measure.floors import floor_of, turn_cycles
+from flows.measure.floors import Alike, floor_of, turn_cycles
 from flows.measure.frontier import Race, Side
 from flows.measure.space import BANK_BYTES, KINDS, SAVED, Space, _divisors, banked, candidates
 from flows.measure.workload import RandomMasks, ThinnedMasks, one_lane
@@ -107,7 +107,7 @@ def test_floors_are_never_above_the_exact_figures(
     layout = layout_of(g, 1, tiles, config.element)
     floor = floor_of(one_lane(config), layout, masks.nonzeros(portion))
     turns = np.array([-(-layout.positions // lanes)])
-    least = floor.cycles(turns, np.array([config.tile_shifts]))
+    least = floor.cycles(turns, Alike.of(np.array([config.tile_shifts])))
     if bytes_per_cycle is not None:
         word_bits = np.array([[config.packed_bits], [config.mask_word_bits]])
         least = floor.within(least, word_bits, bytes_per_cycle)
