@@ -27,6 +27,8 @@ from synth.prices import Prices
 
 _SOME = 64
 """Candidates that are looked at together."""
+_FLOORS = 1024
+"""Of a few portions: all that a network of many layers is asked for would take gigabytes."""
 
 
 class Entry(NamedTuple):
@@ -64,7 +66,7 @@ class Masks:
     def __init__(self, layers: Sequence[RandomMasks], bytes_per_cycle: float | None = None) -> None:
         self.layers = tuple(layers)
         self.bytes_per_cycle = bytes_per_cycle
-        self._floors = functools.cache(self._floors_of)
+        self._floors = functools.lru_cache(maxsize=_FLOORS)(self._floors_of)
         self._turn = functools.cache(self._turn_of)
         self._filled = functools.cache(self._filled_of)
 
