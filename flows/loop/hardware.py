@@ -1,5 +1,6 @@
 """The stages that every loop shares, whatever made its network: cores, RTL, simulation, speedup."""
 
+import abc
 import functools
 import os
 from pathlib import Path
@@ -24,7 +25,7 @@ from synth.profile import HardwareProfile
 from synth.report import PLACED, CoreReport, synthesize_many
 
 
-class Loop:
+class Loop(abc.ABC):
     """One run's values, each made when a stage first asks for it."""
 
     def __init__(
@@ -38,25 +39,25 @@ class Loop:
         self.pretrained = pretrained
 
     @property
+    @abc.abstractmethod
     def spec(self) -> NetworkSpec:
         """The network's layers."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def pixels(self, count: int) -> np.ndarray:
         """The first `count` images of what the run is judged by, uint8 [count, C, H, W].
 
         From the first again where there are fewer.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def results(self, found: dict[str, Any]) -> Results:
         """Of what the stages found."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def names(self) -> tuple[str, ...]:
         """The classes of an image folder in the order of outputs; of other data ()."""
-        raise NotImplementedError
 
     @functools.cached_property
     def profile(self) -> HardwareProfile:

@@ -15,7 +15,7 @@ from made_values import made
 
 from cosign import CosignError, atomic_write, consoles
 from cosign.progress import Reporter
-from flows.loop import assemble, findings, hardware, logs, loop, trained
+from flows.loop import assemble, findings, logs, loop, trained
 from flows.loop.rundir import RunConfig, RunDir
 from rtl.coreset import CoreSet
 from synth.place.options import Placement, add_options, placement_of
@@ -64,7 +64,7 @@ def test_a_placement_is_kept_and_repeated(tmp_path):
 def test_placements_that_are_there_are_shown(tmp_path):
     run = RunDir.create(tmp_path / "run", RunConfig("lenet5", place=Placement()))
     with logs.opened("tensorboard", run) as log:
-        found = hardware.Loop(run, Reporter(consoles.standard_error()), log, None)
+        found = trained.Trained(run, Reporter(consoles.standard_error()), log, None)
     assert found.placed == {}
     cores = run.config.cores
     for core in (cores.sparse, cores.candidates[0]):  # that one executes nothing
