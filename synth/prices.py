@@ -236,12 +236,14 @@ class Prices:
         return self._found[config]
 
     def _price(self, core: CoreConfig) -> Price | None:
-        if (known := self._measured.get(core)) is not None:
+        mapped = self._mapped.get(core)
+        known = self._measured.get(core) if self.placed else mapped
+        if known is not None:
             return Price(known.logic_um2, known.fmax_hz, True)
         if _alike(core) not in self._alike or core.core not in self.kinds:
             return None
-        known = self._mapped.get(core)
-        area = self._fit.area_um2(core) if known is None else self._fit.grown_um2(known.blocks_um2)
+        fit = self._fit
+        area = fit.area_um2(core) if mapped is None else fit.grown_um2(mapped.blocks_um2)
         if area is None:
             return None
         return Price(area, 1e9 / self._fit.period_ns(core), False)
@@ -272,7 +274,7 @@ class _Fit(NamedTuple):
 
     um2: dict[str, dict[str, float]]
     growth: dict[str, float]
-    period: np.ndarray
+    period: tuple[float, float]
 
     def area_um2(self, config: CoreConfig) -> float | None:
         """None where it has a part that is not in the list."""
@@ -292,7 +294,8 @@ class _Fit(NamedTuple):
         return sum(area * self.growth.get(block, 1.0) for block, area in blocks_um2.items())
 
     def period_ns(self, config: CoreConfig) -> float:
-        return float(self.period @ (1.0, math.log2(config.multipliers)))
+        constant, growth = self.period
+        return constant + growth * math.log2(config.multipliers)
 
 
 def _placed_of(cores: Mapping[CoreConfig, PricedCore]) -> dict[CoreConfig, PlacedLogic]:
@@ -337,7 +340,8 @@ def _growth(block: str, cores: Sequence[tuple[PricedCore, PlacedLogic]]) -> floa
     return float(before @ after) / whole if whole else 1.0
 
 
-def _period(cores: Mapping[CoreConfig, PricedCore | PlacedLogic]) -> np.ndarray:
+def _period(cores: Mapping[CoreConfig, PricedCore | PlacedLogic]) -> tuple[float, float]:
     sizes = np.array([[1.0, math.log2(config.multipliers)] for config in cores])
     found, _ = nnls(sizes, np.array([1e9 / core.fmax_hz for core in cores.values()]))
-    return np.asarray(found)
+    constant, growth = found.tolist()
+    return constant, growth

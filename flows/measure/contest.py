@@ -294,11 +294,11 @@ class Field:
         enough_s : any candidate that takes no longer will do
         """
         portion = self._seen(portion)
-        seconds = self._bounds(masks, portion)[0]
+        seconds, rising, _ = self._bounds(masks, portion)
         areas = self._areas(weights, masks, portion)
-        fitting = np.flatnonzero((areas <= limit_um2) & (seconds < below_s))
         # The best bound comes first: what is popped with its closest bound is worth counting.
-        rising = fitting[np.argsort(seconds[fitting])]
+        rising = rising[: np.searchsorted(seconds, below_s, sorter=rising)]
+        rising = rising[areas[rising] <= limit_um2]
         heap: list[tuple[float, float, int, int]] = []
         closer = masks.turn, masks.filled
         best: tuple[float, float, int] | None = None
@@ -377,8 +377,11 @@ class Field:
         cycles = masks.cycles(config, portion)
         return Entry(config, area, float(self._fmax_hz[number]), cycles, self._measured[number])
 
-    def _bounds_of(self, masks: Masks, portion: float) -> tuple[np.ndarray, list[Stored]]:
-        """(float64 [candidates], seconds at least; what each group stores at least)."""
+    def _bounds_of(
+        self, masks: Masks, portion: float
+    ) -> tuple[np.ndarray, np.ndarray, list[Stored]]:
+        """(float64 [candidates], seconds at least; int64 [candidates], their numbers as these rise;
+        what each group stores at least)."""
         cycles = np.zeros(len(self.configs))
         stored = []
         for group in self._groups:
@@ -390,12 +393,13 @@ class Field:
                     least = floor.within(least, self._word_bits[:, members], b)
                 cycles[members] += least / layer.batch
             stored.append(_largest(floor.stored for floor in floors))
-        return cycles / self._fmax_hz, stored
+        seconds = cycles / self._fmax_hz
+        return seconds, np.argsort(seconds), stored
 
     def _areas_of(self, weights: str, masks: Masks, portion: float) -> np.ndarray:
         """float64 [candidates]: area at least."""
         areas = self._base_um2.copy()
-        for group, stored in zip(self._groups, self._bounds(masks, portion)[1], strict=True):
+        for group, stored in zip(self._groups, self._bounds(masks, portion)[2], strict=True):
             words = depths(stored, weights)
             for stream, members in group.streams:
                 areas[members] += self._stored_um2(stream, *words)

@@ -18,6 +18,9 @@ from sim import cycles
 from sim.workload import layer_of, masked_layer, structured_layer
 from synth.breakeven import Stored
 
+_KEPT = 1 << 25
+"""Weights of layers, at several portions, that are held so that they need not be made again."""
+
 
 class RandomMasks:
     """One geometry under random masks; the same seed always gives the same masks.
@@ -34,7 +37,8 @@ class RandomMasks:
         self.geometry = geometry
         self.batch = batch
         self._seed = seed
-        self._layer = functools.lru_cache(maxsize=4)(self.layer)
+        several = max(4, _KEPT // geometry.weights)
+        self._layer = functools.lru_cache(maxsize=several)(self.layer)
         self._structured = functools.lru_cache(maxsize=4)(self._of_pattern)
         self._layout = functools.cache(
             lambda tiles, element: layout_of(geometry, batch, tiles, element)
