@@ -14,7 +14,7 @@ from flows.commands.shared import add_channels, applies, channel, known_layers
 from flows.measure import frontier
 from flows.measure.contest import Masks
 from flows.measure.frontier import Advantage, Frontier, FrontierPoint, Race, array
-from flows.measure.workload import RandomMasks, ThinnedMasks
+from flows.measure.workload import PORTIONS_HELD, RandomMasks, ThinnedMasks
 from flows.report import paper
 from rtl.config import CoreConfig
 from rtl.program.fit import batch_for, batch_of
@@ -26,6 +26,8 @@ from synth.sram import MODELS
 
 ROUNDS = 4
 """Of --measure: what a netlist costs can make another core the fastest."""
+HELD = 1 << 25
+"""Weights of random layers, of all seeds and portions together, that are kept: 0.3 GB."""
 NETWORK = "network"
 """The layer that stands for all convolutions on one chip."""
 
@@ -226,16 +228,19 @@ def _chips(
 
 def _masks(layers: Layers, batch: int, seeds: int) -> dict[str, list[Masks]]:
     """By where they come from, and by seed: random, and those of the model's layers."""
+    held = max(PORTIONS_HELD, HELD // (seeds * sum(g.weights for g, _ in layers)))
     found = {
         "random": [
-            Masks([RandomMasks(g, batch_of(g, batch), seed) for g, _ in layers])
+            Masks([RandomMasks(g, batch_of(g, batch), seed, held) for g, _ in layers])
             for seed in range(seeds)
         ]
     }
     pruned = [layer for _, layer in layers if layer is not None]
     if pruned:
         found["model"] = [
-            Masks([ThinnedMasks(each, batch_of(each.geometry, batch), seed) for each in pruned])
+            Masks(
+                [ThinnedMasks(each, batch_of(each.geometry, batch), seed, held) for each in pruned]
+            )
             for seed in range(seeds)
         ]
     return found

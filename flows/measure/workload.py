@@ -18,8 +18,7 @@ from sim import cycles
 from sim.workload import layer_of, masked_layer, structured_layer
 from synth.breakeven import Stored
 
-_KEPT = 1 << 25
-"""Weights of layers, at several portions, that are held so that they need not be made again."""
+PORTIONS_HELD = 4
 
 
 class RandomMasks:
@@ -31,14 +30,16 @@ class RandomMasks:
     ----------
     geometry, batch : the layer, and the images that are the pixels of a linear layer
     seed : at every portion exactly round(portion * weights) weights are pruned, chosen by it
+    held : portions at most of which the layer is kept, so that it need not be made again
     """
 
-    def __init__(self, geometry: Geometry, batch: int, seed: int) -> None:
+    def __init__(
+        self, geometry: Geometry, batch: int, seed: int, held: int = PORTIONS_HELD
+    ) -> None:
         self.geometry = geometry
         self.batch = batch
         self._seed = seed
-        several = max(4, _KEPT // geometry.weights)
-        self._layer = functools.lru_cache(maxsize=several)(self.layer)
+        self._layer = functools.lru_cache(maxsize=held)(self.layer)
         self._structured = functools.lru_cache(maxsize=4)(self._of_pattern)
         self._layout = functools.cache(
             lambda tiles, element: layout_of(geometry, batch, tiles, element)
@@ -125,10 +126,11 @@ class ThinnedMasks(RandomMasks):
     layer : with the levels that tell how large its weights are
     batch : images that are the pixels of a linear layer
     seed : of what comes back, and of the order of equally large weights
+    held : as for random masks
     """
 
-    def __init__(self, layer: Layer, batch: int, seed: int) -> None:
-        super().__init__(layer.geometry, batch, seed)
+    def __init__(self, layer: Layer, batch: int, seed: int, held: int = PORTIONS_HELD) -> None:
+        super().__init__(layer.geometry, batch, seed, held)
         levels = layer.dense_levels().reshape(layer.geometry.out_channels, -1)
         sizes = (np.abs(levels.astype(float)) * layer.q[:, None]).reshape(-1)
         shuffled = np.random.default_rng(seed).permutation(layer.geometry.weights)

@@ -239,7 +239,7 @@ def _reach_of(order: Order, gaps: bytes, span: int) -> _Reach:
     return _Reach(order, at.astype(np.int32), span)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)
 def _found(layer: Layer, reach: _Reach, part: Part, taps: tuple[int, ...] | None) -> Windows:
     cell, place = visits(layer, reach.order, part)
     begins = changes(cell)
