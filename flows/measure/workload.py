@@ -19,6 +19,7 @@ from sim.workload import layer_of, masked_layer, structured_layer
 from synth.breakeven import Stored
 
 PORTIONS_HELD = 4
+"""Of which masks keep their layers, unless more is asked for: what a search looks at in turns."""
 
 
 class RandomMasks:
