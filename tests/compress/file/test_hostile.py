@@ -333,7 +333,7 @@ INPUT = {"shape": [1, 1, 1], "scale": 1.0, "mean": [0.5], "std": [0.5]}
         {"name": "x", "input": INPUT, "nodes": [{"node": "host", "op": "flatten"}]},
         {"name": "x", "input": INPUT, "nodes": [{"node": "layer", "index": {"coding": []}}]},
     ],
-    ids=str,
+    ids=lambda head: str(head if isinstance(head, dict) else head[:20]),
 )
 def test_headers_of_old_schemas(head: object) -> None:
     with pytest.raises(CosignError) as caught:
