@@ -236,14 +236,12 @@ class Prices:
         return self._found[config]
 
     def _price(self, core: CoreConfig) -> Price | None:
-        mapped = self._mapped.get(core)
-        known = self._measured.get(core) if self.placed else mapped
-        if known is not None:
+        if (known := self._measured.get(core)) is not None:
             return Price(known.logic_um2, known.fmax_hz, True)
         if _alike(core) not in self._alike or core.core not in self.kinds:
             return None
-        fit = self._fit
-        area = fit.area_um2(core) if mapped is None else fit.grown_um2(mapped.blocks_um2)
+        known = self._mapped.get(core)
+        area = self._fit.area_um2(core) if known is None else self._fit.grown_um2(known.blocks_um2)
         if area is None:
             return None
         return Price(area, 1e9 / self._fit.period_ns(core), False)

@@ -136,6 +136,21 @@ class _Group(NamedTuple):
     streams: list[tuple[CoreConfig, np.ndarray]]
 
 
+class _Bounds(NamedTuple):
+    """Of all candidates under some masks.
+
+    Parameters
+    ----------
+    seconds : float64 [candidates], that each takes at least
+    rising : int64 [candidates], their numbers as these rise
+    stored : what each group stores at least
+    """
+
+    seconds: np.ndarray
+    rising: np.ndarray
+    stored: list[Stored]
+
+
 def _groups_of(configs: Sequence[CoreConfig], streams: Sequence[CoreConfig]) -> list[_Group]:
     """streams : of each candidate, as `one_lane` makes it"""
     shifts = np.array([config.tile_shifts for config in configs])
@@ -328,7 +343,7 @@ class Field:
 
     def best_value(self, weights: str, masks: Masks, portion: float, most: int) -> Entry | None:
         """The least area times time of the candidates with at most `most` multipliers."""
-        product = self._bounds(masks, portion)[0] * self._areas(weights, masks, portion)
+        product = self._bounds(masks, portion).seconds * self._areas(weights, masks, portion)
         product[self._multipliers > most] = math.inf
         for number in np.argsort(product, kind="stable"):
             if product[number] == math.inf:
@@ -377,11 +392,7 @@ class Field:
         cycles = masks.cycles(config, portion)
         return Entry(config, area, float(self._fmax_hz[number]), cycles, self._measured[number])
 
-    def _bounds_of(
-        self, masks: Masks, portion: float
-    ) -> tuple[np.ndarray, np.ndarray, list[Stored]]:
-        """(float64 [candidates], seconds at least; int64 [candidates], their numbers as these rise;
-        what each group stores at least)."""
+    def _bounds_of(self, masks: Masks, portion: float) -> _Bounds:
         cycles = np.zeros(len(self.configs))
         stored = []
         for group in self._groups:
@@ -394,12 +405,12 @@ class Field:
                 cycles[members] += least / layer.batch
             stored.append(_largest(floor.stored for floor in floors))
         seconds = cycles / self._fmax_hz
-        return seconds, np.argsort(seconds), stored
+        return _Bounds(seconds, np.argsort(seconds), stored)
 
     def _areas_of(self, weights: str, masks: Masks, portion: float) -> np.ndarray:
         """float64 [candidates]: area at least."""
         areas = self._base_um2.copy()
-        for group, stored in zip(self._groups, self._bounds(masks, portion)[2], strict=True):
+        for group, stored in zip(self._groups, self._bounds(masks, portion).stored, strict=True):
             words = depths(stored, weights)
             for stream, members in group.streams:
                 areas[members] += self._stored_um2(stream, *words)
